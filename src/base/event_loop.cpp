@@ -1,0 +1,148 @@
+// One eventfd wakes the loop, written only when the mailbox was empty, and one
+// libevent timer stands for the whole TimerQueue, set to its earliest entry.
+#include "base/event_loop.h"
+
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+
+#include <stdexcept>
+
+namespace holdfast::base {
+namespace {
+
+event_base* new_base() {
+  event_config* config = event_config_new();
+  if (config == nullptr) throw std::runtime_error("libevent: out of memory");
+  // A loop's libevent state is touched by its own thread only; the mailbox is
+  // how others reach it. So libevent needs no locks.
+  event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+  event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+  event_base* base = event_base_new_with_config(config);
+  event_config_free(config);
+  if (base == nullptr) throw std::runtime_error("libevent: cannot make an event loop");
+  return base;
+}
+
+}  // namespace
+
+FdWatch::FdWatch(EventLoop& loop, int fd, Function function, void* context)
+    : loop_(loop), function_(function), context_(context), fd_(fd) {
+  event_ = event_new(loop.base_, fd, 0, &FdWatch::dispatch, this);
+  if (event_ == nullptr) throw std::bad_alloc();
+}
+
+FdWatch::~FdWatch() { event_free(event_); }
+
+void FdWatch::want(unsigned events) {
+  if (events == wanted_) return;
+  if (wanted_ != kFdNone) event_del(event_);
+  wanted_ = events;
+  if (events == kFdNone) return;
+  const short what = static_cast<short>(((events & kFdReadable) ? EV_READ : 0) |
+                                        ((events & kFdWritable) ? EV_WRITE : 0) | EV_PERSIST);
+  event_assign(event_, loop_.base_, fd_, what, &FdWatch::dispatch, this);
+  event_add(event_, nullptr);
+}
+
+void FdWatch::dispatch(int, short what, void* self) {
+  auto& watch = *static_cast<FdWatch*>(self);
+  watch.function_(watch.context_,
+                  ((what & EV_READ) ? kFdReadable : 0U) | ((what & EV_WRITE) ? kFdWritable : 0U));
+}
+
+EventLoop::EventLoop(std::string name, const Clock& clock)
+    : name_(std::move(name)), clock_(clock), base_(new_base()) {
+  timer_event_ = event_new(base_, -1, 0, &EventLoop::on_timer, this);
+  wake_fd_.reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (timer_event_ == nullptr || !wake_fd_) {
+    if (timer_event_ != nullptr) event_free(timer_event_);
+    event_base_free(base_);
+    throw std::runtime_error("cannot make an eventfd: out of descriptors?");
+  }
+  wake_watch_ = std::make_unique<FdWatch>(*this, wake_fd_.get(), &EventLoop::on_wake, this);
+  wake_watch_->want(kFdReadable);
+}
+
+EventLoop::~EventLoop() {
+  wake_watch_.reset();
+  event_free(timer_event_);
+  event_base_free(base_);
+}
+
+void EventLoop::run() {
+  pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
+  thread_.store(pthread_self(), std::memory_order_relaxed);
+  while (!stopping_.load(std::memory_order_acquire)) {
+    if (event_base_loop(base_, EVLOOP_ONCE) < 0) break;
+  }
+  drain_mailbox();
+  thread_.store(0, std::memory_order_relaxed);
+}
+
+void EventLoop::stop() {
+  stopping_.store(true, std::memory_order_release);
+  post([] {});
+}
+
+bool EventLoop::in_loop_thread() const {
+  return pthread_equal(thread_.load(std::memory_order_relaxed), pthread_self()) != 0;
+}
+
+Scheduler::TimerId EventLoop::call_at(SteadyTime when, Callback callback) {
+  const auto id = timers_.add(when, std::move(callback));
+  if (when < armed_for_) arm_timer();
+  return id;
+}
+
+// The libevent timer stays as it is: waking once for nothing is cheaper than
+// setting it again for every cancelled deadline.
+void EventLoop::cancel(TimerId id) { timers_.cancel(id); }
+
+void EventLoop::arm_timer() {
+  const auto next = timers_.next();
+  armed_for_ = next.value_or(SteadyTime::max());
+  if (!next) return;
+  const auto delay = std::max(Duration::zero(), *next - clock_.now());
+  // Rounded up, as a timer that fires early would only be set again.
+  const auto us = std::chrono::ceil<std::chrono::microseconds>(delay).count();
+  const timeval tv{static_cast<time_t>(us / 1'000'000), static_cast<suseconds_t>(us % 1'000'000)};
+  event_add(timer_event_, &tv);
+}
+
+void EventLoop::on_timer(int, short, void* self) {
+  auto& loop = *static_cast<EventLoop*>(self);
+  loop.armed_for_ = SteadyTime::max();
+  loop.timers_.run_due(loop.clock_.now());
+  loop.arm_timer();
+}
+
+void EventLoop::post(Callback callback) {
+  bool was_empty;
+  {
+    const std::lock_guard lock(mailbox_mutex_);
+    was_empty = mailbox_.empty();
+    mailbox_.push_back(std::move(callback));
+  }
+  // A full counter (EAGAIN) means that a wake-up is already on its way.
+  if (was_empty) (void)!::eventfd_write(wake_fd_.get(), 1);
+}
+
+void EventLoop::on_wake(void* self, unsigned) {
+  auto& loop = *static_cast<EventLoop*>(self);
+  eventfd_t count;
+  (void)!::eventfd_read(loop.wake_fd_.get(), &count);
+  loop.drain_mailbox();
+}
+
+void EventLoop::drain_mailbox() {
+  std::vector<Callback> batch;
+  {
+    const std::lock_guard lock(mailbox_mutex_);
+    batch.swap(mailbox_);
+  }
+  for (auto& callback : batch) callback();
+}
+
+}  // namespace holdfast::base

@@ -1,0 +1,97 @@
+// EventLoop is a libevent loop: timers, file descriptors, and a mailbox through
+// which other threads hand it closures. Except for post() and stop(), everything
+// is for the thread that calls run().
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/timer_queue.h"
+#include "base/unique_fd.h"
+
+struct event_base;
+struct event;
+
+namespace holdfast::base {
+
+// Which of a descriptor's events to wait for; also which have come.
+enum FdEvents : unsigned { kFdNone = 0, kFdReadable = 1, kFdWritable = 2 };
+
+class EventLoop;
+
+// FdWatch calls a function while a descriptor is readable or writable. It does
+// not own the descriptor and must be destroyed before that is closed. A plain
+// function and a pointer, not std::function: this is the serving path.
+class FdWatch {
+ public:
+  using Function = void (*)(void* context, unsigned events);
+
+  FdWatch(EventLoop& loop, int fd, Function function, void* context);
+  ~FdWatch();
+  FdWatch(const FdWatch&) = delete;
+  FdWatch& operator=(const FdWatch&) = delete;
+
+  // Level-triggered, until changed. Costs a system call only when it changes.
+  void want(unsigned events);
+  unsigned wanted() const { return wanted_; }
+
+ private:
+  static void dispatch(int fd, short what, void* self);
+
+  EventLoop& loop_;
+  Function function_;
+  void* context_;
+  int fd_;
+  unsigned wanted_ = kFdNone;
+  event* event_ = nullptr;
+};
+
+class EventLoop final : public Scheduler {
+ public:
+  // Throws std::runtime_error if the system has no descriptors left.
+  // `name` (15 characters at most) is the thread's name while it runs.
+  EventLoop(std::string name, const Clock& clock);
+  ~EventLoop() override;
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+
+  // Runs until stop(). What is still in the mailbox then is run first.
+  void run();
+  // Any thread, also a signal handler's loop callback. run() returns soon.
+  void stop();
+
+  const std::string& name() const { return name_; }
+  const Clock& clock() const override { return clock_; }
+  TimerId call_at(SteadyTime when, Callback callback) override;
+  void cancel(TimerId id) override;
+  void post(Callback callback) override;
+
+  // True while the caller is the thread inside run().
+  bool in_loop_thread() const;
+
+ private:
+  friend class FdWatch;
+  static void on_wake(void* self, unsigned events);
+  static void on_timer(int fd, short what, void* self);
+  void arm_timer();
+  void drain_mailbox();
+
+  std::string name_;
+  const Clock& clock_;
+  event_base* base_ = nullptr;
+  event* timer_event_ = nullptr;
+  TimerQueue timers_;
+  SteadyTime armed_for_ = SteadyTime::max();
+  UniqueFd wake_fd_;
+  std::unique_ptr<FdWatch> wake_watch_;
+  std::atomic<bool> stopping_{false};
+  std::atomic<unsigned long> thread_{0};
+
+  std::mutex mailbox_mutex_;
+  std::vector<Callback> mailbox_;  // guarded by mailbox_mutex_
+};
+
+}  // namespace holdfast::base

@@ -1,0 +1,29 @@
+// What may be done with a stored response at a given time: RFC 9111, section
+// 4.2 (freshness) and RFC 5861 (stale-while-revalidate, stale-if-error).
+// Pure functions of the response and `now`; any thread.
+#pragma once
+
+#include <chrono>
+
+#include "cache/stored_response.h"
+
+namespace holdfast::cache {
+
+enum class Use {
+  Fresh,                  // reuse without asking
+  StaleWhileRevalidate,   // reuse now, refresh behind
+  StaleIfError,           // reuse only if the refresh fails
+  Unusable,               // too old for anything
+};
+
+struct Freshness {
+  Use use = Use::Unusable;
+  std::chrono::seconds age{0};
+  std::chrono::seconds ttl{0};  // freshness lifetime - age; negative when stale
+};
+
+// A wall clock that stepped back before `response_time` gives the initial age,
+// never a negative one.
+Freshness freshness(const StoredResponse& stored, base::WallTime now);
+
+}  // namespace holdfast::cache

@@ -1,0 +1,62 @@
+// MemoryCache keeps stored responses in memory under a byte limit, for all
+// workers at once. Any thread; a hit takes no exclusive lock and makes no copy.
+// Eviction is SIEVE (Zhang et al., NSDI 2024): a hit sets a bit, nothing moves.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cache/stored_response.h"
+
+namespace holdfast::cache {
+
+class MemoryCache {
+ public:
+  struct Settings {
+    std::size_t limit_bytes = 64U << 20;
+    unsigned shards = 16;  // rounded up to a power of two
+  };
+  struct Stats {
+    std::size_t entries = 0;
+    std::size_t bytes = 0;
+    std::uint64_t evictions = 0;
+  };
+
+  explicit MemoryCache(Settings settings);
+  ~MemoryCache();
+  MemoryCache(const MemoryCache&) = delete;
+  MemoryCache& operator=(const MemoryCache&) = delete;
+
+  // Null if absent. Stale ones are returned too: reuse is the caller's decision.
+  StoredPtr find(std::string_view key) const;
+
+  // Replaces what is there. Evicts until it fits; an entry larger than a shard's
+  // share of the limit is not kept (and what it would replace is dropped).
+  void put(std::string_view key, StoredPtr stored);
+
+  // Like put(), but keeps what is there already. For warming from the store.
+  void put_if_absent(std::string_view key, StoredPtr stored);
+
+  // True if it was there.
+  bool erase(std::string_view key);
+  void clear();
+
+  // Calls `visit` for every entry, a shard at a time, under that shard's shared
+  // lock: `visit` must be short and must not call back into the cache.
+  void for_each(const std::function<void(std::string_view, const StoredPtr&)>& visit) const;
+
+  Stats stats() const;
+
+ private:
+  struct Shard;
+  Shard& shard_for(std::uint64_t hash) const;
+
+  std::unique_ptr<Shard[]> shards_;
+  unsigned shard_bits_;
+};
+
+}  // namespace holdfast::cache

@@ -1,0 +1,87 @@
+// Fetcher gets one answer out of an unreliable upstream: it makes as many
+// attempts as the deadline, the retry budget, the breaker and the pace allow, in
+// sequence or hedged, and hands over the first valid one. It knows nothing of
+// routes: what is valid, the caller says. Origin loop only; never blocks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "base/scheduler.h"
+#include "upstream/message.h"
+#include "upstream/transport.h"
+
+namespace holdfast::upstream {
+
+// Client misses go before background refreshes wherever something is scarce.
+enum class Priority { Miss, Refresh };
+
+// What the caller's validator says of a complete 200 (or 404, 410: anything the
+// fetcher would hand over): Ok, InvalidBody or WrongContent, with a reason.
+struct Verdict {
+  Outcome outcome = Outcome::Ok;
+  std::string reason;
+};
+
+struct FetchRequest {
+  Request request;
+  std::function<Verdict(const Reply&)> validate;  // called for every 2xx
+  base::SteadyTime deadline;
+  Priority priority = Priority::Miss;
+};
+
+// One attempt's story, for logs and for `explain`.
+struct AttemptRecord {
+  std::size_t origin = 0;
+  Outcome outcome = Outcome::Ok;
+  int status = 0;
+  bool hedge = false;
+  base::Duration duration{};
+  std::string detail;
+};
+
+// Why a fetch ended.
+enum class FetchEnd {
+  Answered,     // `reply` is a valid 2xx, a 304, or a final 4xx
+  Deadline,     // attempts were made or waited for, time ran out
+  BreakerOpen,  // refused: the upstream is known to be down and there is no room to wait
+  Overloaded,   // refused: too many wait already
+  Refused,      // 401 or 403: asking again cannot help
+  GaveUp,       // a refresh that failed: refreshes give up early and quietly
+  Shutdown,     // the fetcher is going away
+};
+
+struct FetchResult {
+  FetchEnd end = FetchEnd::Deadline;
+  Reply reply;                          // of the attempt that decided, if any
+  Outcome outcome = Outcome::Timeout;   // of that attempt
+  std::vector<AttemptRecord> attempts;  // those sent; the oldest dropped past 32
+  int attempts_sent = 0;
+  // When asking again could help, for Retry-After. Never zero for a failure.
+  std::chrono::seconds retry_after{1};
+};
+
+class Fetcher {
+ public:
+  using FetchId = std::uint64_t;
+  using Callback = std::function<void(FetchResult)>;
+
+  virtual ~Fetcher() = default;
+
+  // `callback` runs exactly once, on the loop, never inside start(), and not
+  // after the deadline plus one timer tick; unless cancel() comes first.
+  virtual FetchId start(FetchRequest request, Callback callback) = 0;
+
+  // A later client joined: never shortens, and a Miss is never lowered to a Refresh.
+  virtual void extend(FetchId id, base::SteadyTime deadline, Priority priority) = 0;
+
+  virtual void cancel(FetchId id) = 0;
+};
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,66 @@
+// What goes to the upstream and what comes back, free of libcurl and of routes.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.h"
+
+namespace holdfast::upstream {
+
+struct Field {
+  std::string name;
+  std::string value;
+};
+using Fields = std::vector<Field>;
+
+// The first field of that name (case-insensitive), or null.
+const std::string* find_field(const Fields& fields, std::string_view name);
+
+struct Request {
+  std::string target;  // path and query, appended to an origin's base URL
+  Fields fields;       // besides what the transport adds itself: Host, Authorization
+};
+
+// How one attempt ended, as metrics and logs name it.
+enum class Outcome {
+  Ok,           // a valid answer
+  NotModified,  // 304 to a conditional request
+  ServerError,  // 5xx
+  RateLimited,  // 429
+  ClientError,  // another 4xx: an answer about the request itself, not retried
+  Unauthorized, // 401 or 403: our token, a configuration fault, not retried
+  Timeout,
+  Connect,      // refused or unreachable
+  Reset,        // closed before the whole head came
+  Dns,
+  Tls,
+  Truncated,    // closed before the whole content came
+  TooLarge,     // content over the limit
+  InvalidBody,  // a 200 whose content is not what it must be
+  WrongContent, // a 200 that speaks of something else (another ip)
+  Unexpected,   // a status with no meaning here (1xx, 3xx, 204)
+  Cancelled,    // by us: another attempt won
+};
+inline constexpr int kOutcomes = static_cast<int>(Outcome::Cancelled) + 1;
+
+std::string_view to_string(Outcome outcome);  // "5xx", "invalid_body", ...
+
+// A whole answer, or why there is none.
+struct Reply {
+  // Transport failures only (Timeout, Connect, Reset, Dns, Tls, Truncated,
+  // TooLarge), or Ok for "a complete message came"; its meaning is judged later.
+  Outcome transport = Outcome::Ok;
+  std::string detail;  // the transport's words, for logs; never holds a secret
+  int status = 0;      // 0 if no head came
+  Fields fields;
+  std::string body;
+  // Retry-After in seconds from now, from either form; clamped to [0, 1 day].
+  std::optional<std::chrono::seconds> retry_after;
+  base::Duration duration{};  // from being sent to being whole
+};
+
+}  // namespace holdfast::upstream
