@@ -49,8 +49,6 @@ class VirtualScheduler final : public Scheduler {
   }
 
  private:
-  SteadyTime now() const { return clock_.now(); }
-
   ManualClock clock_;
   TimerQueue timers_;
   std::deque<Callback> posted_;

@@ -38,7 +38,7 @@ struct StoredParts {
 struct StoredResponse : StoredParts {
   // Both derived from the parts, by make_stored().
   std::string etag;  // strong, quoted, from the content (XXH3, 128 bits)
-  std::string head;  // `fields`, Content-Length and ETag, serialised
+  std::string head;  // `fields` and ETag, serialised; whoever sends it frames the content
 };
 
 using StoredPtr = std::shared_ptr<const StoredResponse>;

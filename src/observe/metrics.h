@@ -13,10 +13,9 @@
 #include <utility>
 #include <vector>
 
-namespace holdfast::observe {
+#include "observe/families.h"
 
-// A metric family; observe/metric_table.cpp has name, type and help of each.
-enum class Family : std::size_t;
+namespace holdfast::observe {
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 

@@ -1,0 +1,41 @@
+// Cache-Control as RFC 9111, section 5.2 reads it, and HTTP dates (RFC 9110,
+// section 5.6.7). Pure functions; any thread.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/time.h"
+
+namespace holdfast::http {
+
+// Directives of a response. Unknown ones are ignored. A delta-seconds value that
+// is too large counts as 2^31 (RFC 9111, 1.2.2); one that is malformed counts as
+// 0, so a doubtful response is stale rather than fresh (4.2.1). Of repeated
+// directives the strictest counts.
+struct CacheControl {
+  std::optional<std::chrono::seconds> max_age;
+  std::optional<std::chrono::seconds> s_maxage;
+  std::optional<std::chrono::seconds> stale_while_revalidate;
+  std::optional<std::chrono::seconds> stale_if_error;
+  bool no_store = false;
+  bool no_cache = false;
+  bool is_private = false;
+  bool must_revalidate = false;
+  bool proxy_revalidate = false;
+};
+
+// Adds the directives of one field line to `into`.
+void parse_cache_control(std::string_view value, CacheControl& into);
+
+// All three forms of HTTP-date. Null if it is none of them.
+std::optional<base::WallTime> parse_http_date(std::string_view value);
+// IMF-fixdate: "Sun, 06 Nov 1994 08:49:37 GMT".
+std::string format_http_date(base::WallTime time);
+
+// If-None-Match (RFC 9110, 13.1.2): a list or "*", weak comparison.
+bool etag_matches(std::string_view if_none_match, std::string_view etag);
+
+}  // namespace holdfast::http

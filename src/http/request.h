@@ -1,0 +1,44 @@
+// A parsed HTTP/1.x request as a handler sees it. Every view points into the
+// connection's buffers and is valid only during Handler::handle().
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/time.h"
+
+namespace holdfast::http {
+
+enum class Method : std::uint8_t { Get, Head, Post, Options, Other };
+
+// The fields that somebody reads. The parser files them here as it meets them,
+// so nobody searches a list; all others are checked for syntax and forgotten.
+enum class Known : std::uint8_t {
+  Host,
+  IfNoneMatch,     // several lines are joined with ", "
+  AcceptEncoding,  // likewise
+  ContentType,
+  CacheControl,    // likewise
+  XRequestId,
+  Traceparent,
+  kCount,
+};
+
+struct Request {
+  Method method = Method::Get;
+  std::string_view method_name;
+  // Origin-form as sent, still percent-encoded (RFC 9112, 3.2.1); an
+  // absolute-form target is reduced to its path and query.
+  std::string_view path;
+  std::string_view query;  // without "?"
+  std::array<std::string_view, static_cast<std::size_t>(Known::kCount)> known{};
+  std::string_view body;   // whole, only where Handler::body_limit() asked for it
+  std::string_view client; // peer address, without port
+  base::SteadyTime received;  // when its head was complete
+
+  std::string_view field(Known name) const { return known[static_cast<std::size_t>(name)]; }
+};
+
+}  // namespace holdfast::http

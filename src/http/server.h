@@ -1,0 +1,123 @@
+// Server speaks HTTP/1.1 with clients on one loop: it accepts connections,
+// parses requests, hands each to a Handler and writes the answers in order. It
+// owns its listeners and connections. Everything is for the loop's own thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "http/request.h"
+#include "observe/metrics.h"
+
+namespace holdfast::http {
+
+// What a handler says. The server adds the status line, Date, Content-Length
+// (from `body`, none for 204 and 304) and Connection; it leaves the content out
+// of an answer to HEAD. The views need to live only through the call.
+struct Response {
+  int status = 200;
+  std::string_view fields;       // whole field lines, each ending in CRLF
+  std::string_view more_fields;  // likewise, sent after `fields`
+  std::string_view body;
+  bool close = false;            // close the connection after this answer
+};
+
+// Names a request whose answer comes later. Never reused by one Server.
+using ExchangeId = std::uint64_t;
+
+// How a request was refused before any handler saw it.
+struct Rejection {
+  int status = 400;
+  std::string_view reason;  // a metric label: "malformed", "head_too_large", ...
+  std::string_view detail;  // for people
+  std::string_view client;
+};
+
+class Server;
+
+// Belongs to one Server and is called on its loop.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+
+  // Answers by server.respond(id, ...), either inside this call (the fast way)
+  // or later on the same loop. Every request is answered exactly once, unless
+  // abandoned() names it first.
+  virtual void handle(Server& server, ExchangeId id, const Request& request) = 0;
+
+  // The client is gone; respond() for this id now does nothing.
+  virtual void abandoned(ExchangeId id) = 0;
+
+  // The largest content to collect for handle(); 0 to read it and throw it away.
+  virtual std::size_t body_limit(Method method, std::string_view path) const = 0;
+
+  // The server itself answered an error: count it, log it.
+  virtual void rejected(const Rejection& rejection) = 0;
+};
+
+// An address to listen at; port 0 lets the kernel pick.
+struct ListenAddress {
+  std::string host;  // numeric IPv4 or IPv6
+  std::uint16_t port = 0;
+};
+
+// A listening, non-blocking socket with SO_REUSEPORT, or why not ("... port 3000:
+// Address already in use"). IPv6 sockets are IPv6 only.
+base::Result<base::UniqueFd> listen_at(const ListenAddress& address);
+std::uint16_t local_port(int fd);
+
+class Server {
+ public:
+  struct Settings {
+    std::size_t max_head_bytes = 16U << 10;
+    std::size_t max_target_bytes = 8U << 10;
+    unsigned max_fields = 100;
+    std::size_t max_discarded_body_bytes = 64U << 10;
+    std::size_t max_connections = 10'000;           // of this server
+    std::size_t max_connections_per_client = 0;     // 0: no limit
+    std::uint64_t max_requests_per_connection = 0;  // 0: no limit
+    // Answers waiting for a slow reader; the connection is not read meanwhile.
+    std::size_t max_pending_write_bytes = 256U << 10;
+    base::Duration head_timeout = std::chrono::seconds(10);  // from the first byte
+    base::Duration body_timeout = std::chrono::seconds(10);
+    base::Duration idle_timeout = std::chrono::seconds(75);
+    base::Duration write_timeout = std::chrono::seconds(20);  // without progress
+  };
+  struct Stats {
+    std::size_t connections = 0;
+    std::size_t in_flight = 0;  // handed to the handler, not yet answered
+  };
+
+  // The handler and the shard belong to the same loop and outlive the server.
+  Server(base::EventLoop& loop, Settings settings, Handler& handler, observe::Metrics& metrics,
+         observe::Shard& shard);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Starts accepting from a listening socket, which it owns from now on.
+  void listen(base::UniqueFd socket);
+
+  void respond(ExchangeId id, const Response& response);
+
+  // Stops accepting, closes idle connections, lets the others finish with
+  // "Connection: close". `done` runs on the loop when the last one is gone.
+  void drain(std::function<void()> done);
+
+  // Any thread: relaxed counters.
+  Stats stats() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace holdfast::http
