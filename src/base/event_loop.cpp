@@ -34,7 +34,9 @@ FdWatch::FdWatch(EventLoop& loop, int fd, Function function, void* context)
   if (event_ == nullptr) throw std::bad_alloc();
 }
 
-FdWatch::~FdWatch() { event_free(event_); }
+FdWatch::~FdWatch() {
+  event_free(event_);
+}
 
 void FdWatch::want(unsigned events) {
   if (events == wanted_) return;
@@ -99,7 +101,9 @@ Scheduler::TimerId EventLoop::call_at(SteadyTime when, Callback callback) {
 
 // The libevent timer stays as it is: waking once for nothing is cheaper than
 // setting it again for every cancelled deadline.
-void EventLoop::cancel(TimerId id) { timers_.cancel(id); }
+void EventLoop::cancel(TimerId id) {
+  timers_.cancel(id);
+}
 
 void EventLoop::arm_timer() {
   const auto next = timers_.next();

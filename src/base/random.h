@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <random>
 
-#include "base/time.h"
+#include "base/clock.h"
 
 namespace holdfast::base {
 

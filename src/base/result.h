@@ -39,8 +39,8 @@ inline tl::unexpected<Error> invalid_input(std::string message) {
 }
 
 inline tl::unexpected<Error> internal_error(ErrorKind kind, std::string message) {
-  return tl::unexpected<Error>(Error{kind, Side::Internal, kind == ErrorKind::Busy,
-                                     std::move(message)});
+  return tl::unexpected<Error>(
+      Error{kind, Side::Internal, kind == ErrorKind::Busy, std::move(message)});
 }
 
 }  // namespace holdfast::base

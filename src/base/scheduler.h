@@ -7,7 +7,7 @@
 #include <functional>
 #include <utility>
 
-#include "base/time.h"
+#include "base/clock.h"
 
 namespace holdfast::base {
 

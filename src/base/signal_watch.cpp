@@ -1,8 +1,8 @@
 #include "base/signal_watch.h"
 
-#include <csignal>
 #include <pthread.h>
 #include <sys/signalfd.h>
+#include <csignal>
 
 #include <stdexcept>
 

@@ -10,10 +10,10 @@
 namespace holdfast::cache {
 
 enum class Use {
-  Fresh,                  // reuse without asking
-  StaleWhileRevalidate,   // reuse now, refresh behind
-  StaleIfError,           // reuse only if the refresh fails
-  Unusable,               // too old for anything
+  Fresh,                 // reuse without asking
+  StaleWhileRevalidate,  // reuse now, refresh behind
+  StaleIfError,          // reuse only if the refresh fails
+  Unusable,              // too old for anything
 };
 
 struct Freshness {

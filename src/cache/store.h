@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/result.h"
-#include "base/time.h"
 #include "cache/stored_response.h"
 
 namespace holdfast::cache {
@@ -21,13 +21,13 @@ struct StoreStatus {
     Off,       // never opened, or given up
   };
   State state = State::Off;
-  std::string reason;           // why it is not Ok; for people
-  base::WallTime since{};       // when `state` last changed
-  std::uint64_t entries = 0;    // as of the last count
-  std::uint64_t size_bytes = 0; // database and WAL
-  std::size_t queued = 0;       // puts not yet committed
-  std::uint64_t dropped = 0;    // puts refused because the queue was full
-  std::uint64_t committed = 0;  // puts made durable
+  std::string reason;            // why it is not Ok; for people
+  base::WallTime since{};        // when `state` last changed
+  std::uint64_t entries = 0;     // as of the last count
+  std::uint64_t size_bytes = 0;  // database and WAL
+  std::size_t queued = 0;        // puts not yet committed
+  std::uint64_t dropped = 0;     // puts refused because the queue was full
+  std::uint64_t committed = 0;   // puts made durable
   std::uint64_t evicted = 0;
   std::uint64_t read_errors = 0;
   std::uint64_t write_errors = 0;

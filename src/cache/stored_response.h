@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/time.h"
+#include "base/clock.h"
 
 namespace holdfast::cache {
 

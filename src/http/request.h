@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "base/time.h"
+#include "base/clock.h"
 
 namespace holdfast::http {
 
@@ -20,7 +20,7 @@ enum class Known : std::uint8_t {
   IfNoneMatch,     // several lines are joined with ", "
   AcceptEncoding,  // likewise
   ContentType,
-  CacheControl,    // likewise
+  CacheControl,  // likewise
   XRequestId,
   Traceparent,
   kCount,
@@ -34,8 +34,8 @@ struct Request {
   std::string_view path;
   std::string_view query;  // without "?"
   std::array<std::string_view, static_cast<std::size_t>(Known::kCount)> known{};
-  std::string_view body;   // whole, only where Handler::body_limit() asked for it
-  std::string_view client; // peer address, without port
+  std::string_view body;      // whole, only where Handler::body_limit() asked for it
+  std::string_view client;    // peer address, without port
   base::SteadyTime received;  // when its head was complete
 
   std::string_view field(Known name) const { return known[static_cast<std::size_t>(name)]; }

@@ -27,7 +27,7 @@ struct Response {
   std::string_view fields;       // whole field lines, each ending in CRLF
   std::string_view more_fields;  // likewise, sent after `fields`
   std::string_view body;
-  bool close = false;            // close the connection after this answer
+  bool close = false;  // close the connection after this answer
 };
 
 // Names a request whose answer comes later. Never reused by one Server.

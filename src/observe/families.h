@@ -9,42 +9,43 @@ namespace holdfast::observe {
 
 enum class Family : std::size_t {
   // What clients got.
-  Requests,          // counter: route, code, cache
-  RequestDuration,   // histogram: cache
-  RequestsInFlight,  // gauge
-  Connections,       // gauge
+  Requests,             // counter: route, code, cache
+  RequestDuration,      // histogram: cache
+  RequestsInFlight,     // gauge
+  Connections,          // gauge
   ConnectionsAccepted,  // counter
   ConnectionsRefused,   // counter: reason
-  ConnectionsClosed,    // counter: reason (client, idle, head_timeout, write_timeout, error, drain, limit)
+  ConnectionsClosed,    // counter: reason (client, idle, head_timeout, write_timeout, error, drain,
+                        // limit)
   RequestsRejected,     // counter: reason (malformed, too large, ...): never reached a route
   RequestsLimited,      // counter: reason (client_rate, overload)
 
   // What we asked of the upstream.
-  Flights,                  // gauge: fetches in progress, each with all who wait on it
-  FlightWaiters,            // gauge
-  UpstreamAttempts,         // counter: origin, outcome
-  UpstreamAttemptDuration,  // histogram: origin
-  UpstreamAttemptsInFlight, // gauge
-  UpstreamQueued,           // gauge: fetches waiting for a slot, the pace or a backoff
-  UpstreamParked,           // gauge: fetches waiting for an open breaker
-  UpstreamRetries,          // counter
-  UpstreamHedges,           // counter: result (won, lost)
-  RetryBudget,              // gauge: tokens left
-  RetryBudgetExhausted,     // counter: retries and hedges not sent for want of budget
-  BreakerState,             // gauge: origin; 0 closed, 1 half-open, 2 open
-  BreakerTransitions,       // counter: origin, to
-  UpstreamPaceLimit,        // gauge: requests/s, +Inf when not limited
-  UpstreamConcurrencyLimit, // gauge
-  UpstreamLastSuccess,      // gauge: origin; Unix time
-  Refreshes,                // counter: result (freshened, replaced, failed, skipped)
-  TokenState,               // gauge: 1 accepted or unknown, 0 refused (401 or 403)
+  Flights,                   // gauge: fetches in progress, each with all who wait on it
+  FlightWaiters,             // gauge
+  UpstreamAttempts,          // counter: origin, outcome
+  UpstreamAttemptDuration,   // histogram: origin
+  UpstreamAttemptsInFlight,  // gauge
+  UpstreamQueued,            // gauge: fetches waiting for a slot, the pace or a backoff
+  UpstreamParked,            // gauge: fetches waiting for an open breaker
+  UpstreamRetries,           // counter
+  UpstreamHedges,            // counter: result (won, lost)
+  RetryBudget,               // gauge: tokens left
+  RetryBudgetExhausted,      // counter: retries and hedges not sent for want of budget
+  BreakerState,              // gauge: origin; 0 closed, 1 half-open, 2 open
+  BreakerTransitions,        // counter: origin, to
+  UpstreamPaceLimit,         // gauge: requests/s, +Inf when not limited
+  UpstreamConcurrencyLimit,  // gauge
+  UpstreamLastSuccess,       // gauge: origin; Unix time
+  Refreshes,                 // counter: result (freshened, replaced, failed, skipped)
+  TokenState,                // gauge: 1 accepted or unknown, 0 refused (401 or 403)
 
   // What is kept.
   MemoryEntries,
   MemoryBytes,
   MemoryLimitBytes,
   MemoryEvictions,
-  StoreUp,              // gauge: 1 ok, 0 degraded or off
+  StoreUp,  // gauge: 1 ok, 0 degraded or off
   StoreEntries,
   StoreSizeBytes,
   StoreLimitBytes,
@@ -54,15 +55,15 @@ enum class Family : std::size_t {
   StoreReadDuration,    // histogram
   StoreErrors,          // counter: kind (read, write, corrupt)
   StoreEvictions,
-  StoreOldest,          // gauge: Unix time of the oldest stored response
+  StoreOldest,  // gauge: Unix time of the oldest stored response
   StoreNewest,
-  OutageRunway,         // gauge: share of recent lookups answerable if the upstream died now
+  OutageRunway,  // gauge: share of recent lookups answerable if the upstream died now
 
   // The process.
-  LoopLag,              // gauge: loop; seconds
+  LoopLag,  // gauge: loop; seconds
   LogDropped,
   Draining,
-  BuildInfo,            // gauge: version
+  BuildInfo,  // gauge: version
   ProcessStartTime,
   ProcessCpu,
   ProcessResidentMemory,

@@ -25,8 +25,7 @@ struct LogField {
   LogField(std::string_view k, bool v) : key(k), value(v) {}
   LogField(std::string_view k, double v) : key(k), value(v) {}
   template <typename Integer>
-    requires std::is_integral_v<Integer>
-  LogField(std::string_view k, Integer v) : key(k) {
+  requires std::is_integral_v<Integer> LogField(std::string_view k, Integer v) : key(k) {
     if constexpr (std::is_signed_v<Integer>) {
       value = static_cast<std::int64_t>(v);
     } else {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "base/time.h"
+#include "base/clock.h"
 
 namespace holdfast::upstream {
 
@@ -27,23 +27,23 @@ struct Request {
 
 // How one attempt ended, as metrics and logs name it.
 enum class Outcome {
-  Ok,           // a valid answer
-  NotModified,  // 304 to a conditional request
-  ServerError,  // 5xx
-  RateLimited,  // 429
-  ClientError,  // another 4xx: an answer about the request itself, not retried
-  Unauthorized, // 401 or 403: our token, a configuration fault, not retried
+  Ok,            // a valid answer
+  NotModified,   // 304 to a conditional request
+  ServerError,   // 5xx
+  RateLimited,   // 429
+  ClientError,   // another 4xx: an answer about the request itself, not retried
+  Unauthorized,  // 401 or 403: our token, a configuration fault, not retried
   Timeout,
-  Connect,      // refused or unreachable
-  Reset,        // closed before the whole head came
+  Connect,  // refused or unreachable
+  Reset,    // closed before the whole head came
   Dns,
   Tls,
-  Truncated,    // closed before the whole content came
-  TooLarge,     // content over the limit
-  InvalidBody,  // a 200 whose content is not what it must be
-  WrongContent, // a 200 that speaks of something else (another ip)
-  Unexpected,   // a status with no meaning here (1xx, 3xx, 204)
-  Cancelled,    // by us: another attempt won
+  Truncated,     // closed before the whole content came
+  TooLarge,      // content over the limit
+  InvalidBody,   // a 200 whose content is not what it must be
+  WrongContent,  // a 200 that speaks of something else (another ip)
+  Unexpected,    // a status with no meaning here (1xx, 3xx, 204)
+  Cancelled,     // by us: another attempt won
 };
 inline constexpr int kOutcomes = static_cast<int>(Outcome::Cancelled) + 1;
 
