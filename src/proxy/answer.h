@@ -1,0 +1,40 @@
+// Answer is what the ladder found for one request: which rung answered, with
+// what, or which error. Plain data, handed from the origin loop to a worker.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "cache/stored_response.h"
+
+namespace holdfast::proxy {
+
+enum class Rung {
+  Fresh,                 // stored, within its freshness lifetime
+  StaleWhileRevalidate,  // stored, refreshed behind
+  Fetched,               // the upstream's own answer, just now
+  StaleIfError,          // stored, because the upstream failed or was slow
+  Offline,               // from our own source
+  Error,                 // nobody had an answer
+};
+
+struct Answer {
+  Rung rung = Rung::Error;
+  cache::StoredPtr content;  // null for an Error only
+
+  // What the upstream did for it, for Cache-Status, log and metrics.
+  bool forwarded = false;   // a request to the upstream was tried for this answer
+  bool collapsed = false;   // somebody else's request served this one too
+  bool stored = false;      // went into the cache
+  bool was_stale = false;   // something was stored, too old to answer from at once
+  int upstream_status = 0;  // of the attempt that decided; 0 if none came
+  int attempts = 0;
+  std::string cause;  // the chain of failures, for people; empty if none
+
+  // An Error's.
+  int status = 0;
+  std::string detail;
+  std::chrono::seconds retry_after{0};  // 0: waiting does not help
+};
+
+}  // namespace holdfast::proxy

@@ -1,0 +1,349 @@
+#include "proxy/flights.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "upstream/message.h"
+
+namespace holdfast::proxy {
+namespace {
+
+using upstream::FetchEnd;
+using upstream::FetchResult;
+using upstream::Outcome;
+
+bool found_nothing(const FetchResult& result) {
+  return result.reply.status == 404 || result.reply.status == 410;
+}
+
+// Whether the fetch got the upstream's word on the key, good or bad.
+bool is_answer(const FetchResult& result) {
+  return result.end == FetchEnd::Answered &&
+         (result.outcome == Outcome::Ok || result.outcome == Outcome::NotModified ||
+          found_nothing(result));
+}
+
+std::string cause_of(const FetchResult& result) {
+  std::string cause;
+  for (const upstream::AttemptRecord& attempt : result.attempts) {
+    if (attempt.outcome == Outcome::Ok || attempt.outcome == Outcome::Cancelled) continue;
+    if (!cause.empty()) cause += "; ";
+    cause += upstream::to_string(attempt.outcome);
+    if (!attempt.detail.empty()) cause.append(": ").append(attempt.detail);
+  }
+  return cause;
+}
+
+struct ErrorText {
+  int status;
+  const char* detail;
+};
+
+// Which error a failed fetch is to a client (RFC 9110, 15.6): 502 the upstream
+// answered badly, 503 we did not ask it, 504 it did not answer in time.
+ErrorText error_for(const FetchResult& result) {
+  switch (result.end) {
+    case FetchEnd::BreakerOpen:
+      return {503, "the upstream is down; it is being probed"};
+    case FetchEnd::Overloaded:
+      return {503, "too many requests are waiting for the upstream"};
+    case FetchEnd::Shutdown:
+      return {503, "the service is stopping"};
+    case FetchEnd::Refused:
+      return {502, "the upstream refuses our credentials"};
+    case FetchEnd::Answered:
+      return {502, "the upstream refused the request"};
+    case FetchEnd::GaveUp:
+    case FetchEnd::Deadline:
+      break;
+  }
+  switch (result.outcome) {
+    case Outcome::Timeout:
+    case Outcome::Cancelled:
+      return {504, "the upstream did not answer in time"};
+    case Outcome::Connect:
+    case Outcome::Dns:
+    case Outcome::Tls:
+      return {502, "the upstream cannot be reached"};
+    case Outcome::RateLimited:
+      return {503, "the upstream limits our rate"};
+    case Outcome::InvalidBody:
+    case Outcome::WrongContent:
+    case Outcome::Truncated:
+    case Outcome::TooLarge:
+      return {502, "the upstream's answers were not valid"};
+    default:
+      return result.attempts_sent > 0 ? ErrorText{502, "the upstream kept failing"}
+                                      : ErrorText{504, "no time was left to ask the upstream"};
+  }
+}
+
+Answer from_stored(Rung rung, cache::StoredPtr stored) {
+  Answer answer;
+  answer.rung = rung;
+  answer.content = std::move(stored);
+  return answer;
+}
+
+}  // namespace
+
+Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
+    : parts_(parts), settings_(std::move(settings)), random_(seed), resting_(settings_.resting) {
+  using observe::Family;
+  observe::Metrics& metrics = parts_.metrics;
+  freshened_ = metrics.counter(Family::Refreshes, {{"result", "freshened"}});
+  replaced_ = metrics.counter(Family::Refreshes, {{"result", "replaced"}});
+  failed_ = metrics.counter(Family::Refreshes, {{"result", "failed"}});
+  skipped_ = metrics.counter(Family::Refreshes, {{"result", "skipped"}});
+  metrics.callback(Family::Flights, {}, [this] { return flights_gauge_.load(); });
+  metrics.callback(Family::FlightWaiters, {}, [this] { return waiters_gauge_.load(); });
+}
+
+Flights::~Flights() {
+  abandon_all();
+}
+
+void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline,
+                   Callback callback) {
+  const auto flying = flights_.find(key);
+  if (flying != flights_.end()) {
+    Flight& flight = *flying->second;
+    if (flight.patience_over && usable_if_error(flight.stored)) {
+      Answer answer = from_stored(Rung::StaleIfError, flight.stored);
+      answer.forwarded = answer.collapsed = answer.was_stale = true;
+      return callback(std::move(answer));
+    }
+    if (waiters_ < settings_.max_waiters) {
+      parts_.fetcher.extend(flight.fetch, deadline - settings_.answer_margin,
+                            upstream::Priority::Miss);
+      return add_waiter(flight, deadline, true, std::move(callback));
+    }
+  }
+
+  cache::StoredPtr stored = find_stored(key);
+  if (stored) {
+    switch (cache::freshness(*stored, parts_.loop.clock().wall()).use) {
+      case cache::Use::Fresh:
+        return callback(from_stored(Rung::Fresh, std::move(stored)));
+      case cache::Use::StaleWhileRevalidate:
+        refresh(route, key);
+        return callback(from_stored(Rung::StaleWhileRevalidate, std::move(stored)));
+      case cache::Use::StaleIfError:
+        if (resting_.resting(key, parts_.loop.now()) || waiters_ >= settings_.max_waiters) {
+          Answer answer = from_stored(Rung::StaleIfError, std::move(stored));
+          answer.was_stale = true;
+          return callback(std::move(answer));
+        }
+        break;
+      case cache::Use::Unusable:
+        break;
+    }
+  }
+  if (waiters_ >= settings_.max_waiters) {
+    Answer answer;
+    answer.status = 503;
+    answer.detail = "too many requests are waiting for the upstream";
+    answer.retry_after = std::chrono::seconds(1);
+    return callback(std::move(answer));
+  }
+
+  Flight& flight = start(route, key, std::move(stored), deadline, upstream::Priority::Miss);
+  add_waiter(flight, deadline, false, std::move(callback));
+}
+
+void Flights::refresh(Route& route, std::string_view key) {
+  if (flights_.contains(key)) return;
+  if (resting_.resting(key, parts_.loop.now())) {
+    parts_.shard.add(skipped_);
+    return;
+  }
+  cache::StoredPtr stored = find_stored(key);
+  if (stored && cache::freshness(*stored, parts_.loop.clock().wall()).use == cache::Use::Fresh) {
+    return;  // somebody else's refresh came first
+  }
+  start(route, key, std::move(stored), parts_.loop.now() + settings_.refresh_deadline,
+        upstream::Priority::Refresh);
+}
+
+void Flights::abandon_all() {
+  while (!flights_.empty()) {
+    Flight& flight = *flights_.begin()->second;
+    parts_.fetcher.cancel(flight.fetch);
+    FetchResult result;
+    result.end = FetchEnd::Shutdown;
+    finish(flight, std::move(result));
+  }
+}
+
+cache::StoredPtr Flights::find_stored(std::string_view key) {
+  if (cache::StoredPtr stored = parts_.memory.find(key)) return stored;
+  // A store that cannot read has said so itself, in log, health and metrics; here
+  // it is the same as a store that has nothing.
+  cache::StoredPtr stored = parts_.store.find(key).value_or(nullptr);
+  if (stored) parts_.memory.put(key, stored);
+  return stored;
+}
+
+Flights::Flight& Flights::start(Route& route, std::string_view key, cache::StoredPtr stored,
+                                base::SteadyTime deadline, upstream::Priority priority) {
+  auto owned = std::make_unique<Flight>(route, std::string(key));
+  Flight& flight = *owned;
+  flight.stored = std::move(stored);
+  flights_.emplace(flight.key, std::move(owned));
+  flights_gauge_ = static_cast<double>(flights_.size());
+
+  upstream::FetchRequest request;
+  request.request = route.upstream_request(key);
+  if (flight.stored) {
+    if (!flight.stored->upstream_etag.empty()) {
+      request.request.fields.push_back({"If-None-Match", flight.stored->upstream_etag});
+    } else if (!flight.stored->upstream_last_modified.empty()) {
+      request.request.fields.push_back(
+          {"If-Modified-Since", flight.stored->upstream_last_modified});
+    }
+  }
+  request.validate = [&flight](const upstream::Reply& reply) {
+    return flight.route.validate(flight.key, reply);
+  };
+  request.deadline = deadline - settings_.answer_margin;
+  request.priority = priority;
+  flight.fetch = parts_.fetcher.start(std::move(request), [this, &flight](FetchResult result) {
+    finish(flight, std::move(result));
+  });
+
+  if (usable_if_error(flight.stored)) {
+    flight.patience.set_after(parts_.loop, settings_.patience,
+                              [this, &flight] { out_of_patience(flight); });
+  }
+  return flight;
+}
+
+void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed,
+                         Callback callback) {
+  Waiter& waiter = flight.waiters.emplace_back();
+  waiter.callback = std::move(callback);
+  waiter.deadline = deadline;
+  waiter.collapsed = collapsed;
+  waiters_gauge_ = static_cast<double>(++waiters_);
+  const auto position = std::prev(flight.waiters.end());
+  // Halfway between the fetch's own end and the deadline: late enough that the
+  // fetch comes first, early enough that the answer is still in time.
+  waiter.timer.set_at(parts_.loop, deadline - settings_.answer_margin / 2,
+                      [this, &flight, position] { leave(flight, position); });
+}
+
+void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
+  FetchResult nothing;
+  nothing.end = FetchEnd::Deadline;
+  nothing.outcome = Outcome::Timeout;
+  Answer answer = fall_back(flight, nothing);
+  answer.collapsed = waiter->collapsed;
+  Callback callback = std::move(waiter->callback);
+  flight.waiters.erase(waiter);
+  waiters_gauge_ = static_cast<double>(--waiters_);
+  callback(std::move(answer));
+}
+
+void Flights::out_of_patience(Flight& flight) {
+  if (!usable_if_error(flight.stored)) return;  // it aged beyond use meanwhile
+  flight.patience_over = true;
+  Answer answer = from_stored(Rung::StaleIfError, flight.stored);
+  answer.forwarded = answer.was_stale = true;
+  answer.cause = "no answer within the patience for a stale one";
+  answer_all(flight, answer);
+}
+
+void Flights::finish(Flight& flight, FetchResult result) {
+  const auto owned = flights_.extract(std::string_view(flight.key));
+  flights_gauge_ = static_cast<double>(flights_.size());
+  Answer answer = is_answer(result) ? take_answer(flight, result) : fall_back(flight, result);
+  if (flight.stored) count_refresh(result);
+  if (result.end != FetchEnd::Shutdown) {
+    if (is_answer(result)) {
+      resting_.succeeded(flight.key);
+    } else if (flight.stored) {
+      resting_.failed(flight.key, parts_.loop.now(), random_);
+    }
+  }
+  answer_all(flight, answer);
+}
+
+Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
+  const base::WallTime received = parts_.loop.clock().wall();
+  Storable storable;
+  if (result.outcome == Outcome::NotModified) {
+    // We sent a validator only because something is stored.
+    storable = freshen(*flight.stored, result.reply, settings_.storing, received, random_);
+  } else {
+    storable = make_storable(result.reply, settings_.storing, received, random_);
+  }
+  if (storable.may_store) {
+    parts_.memory.put(flight.key, storable.response);
+    parts_.store.put(flight.key, storable.response);
+  } else if (flight.stored) {
+    // The upstream now forbids what it allowed before (RFC 9111, 5.2.2.5).
+    parts_.memory.erase(flight.key);
+    parts_.store.erase(flight.key);
+  }
+  Answer answer = from_stored(Rung::Fetched, storable.response);
+  answer.forwarded = true;
+  answer.stored = storable.may_store;
+  answer.was_stale = flight.stored != nullptr;
+  answer.upstream_status = result.reply.status;
+  answer.attempts = result.attempts_sent;
+  answer.cause = cause_of(result);
+  return answer;
+}
+
+Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
+  Answer answer;
+  if (usable_if_error(flight.stored)) {
+    answer = from_stored(Rung::StaleIfError, flight.stored);
+  } else if (auto body = flight.route.offline_body(flight.key)) {
+    cache::StoredParts parts;
+    parts.fields = "Content-Type: application/json\r\n";
+    parts.body = std::move(*body);
+    parts.response_time = parts_.loop.clock().wall();
+    answer = from_stored(Rung::Offline, cache::make_stored(std::move(parts)));
+  } else {
+    const ErrorText text = error_for(result);
+    answer.status = text.status;
+    answer.detail = text.detail;
+    answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
+  }
+  answer.forwarded = true;
+  answer.was_stale = flight.stored != nullptr;
+  answer.upstream_status = result.reply.status;
+  answer.attempts = result.attempts_sent;
+  answer.cause = cause_of(result);
+  return answer;
+}
+
+void Flights::answer_all(Flight& flight, const Answer& answer) {
+  std::list<Waiter> waiters = std::exchange(flight.waiters, {});
+  waiters_ -= waiters.size();
+  waiters_gauge_ = static_cast<double>(waiters_);
+  for (Waiter& waiter : waiters) {
+    Answer own = answer;
+    own.collapsed = waiter.collapsed;
+    waiter.timer.cancel();
+    waiter.callback(std::move(own));
+  }
+}
+
+bool Flights::usable_if_error(const cache::StoredPtr& stored) const {
+  return stored &&
+         cache::freshness(*stored, parts_.loop.clock().wall()).use != cache::Use::Unusable;
+}
+
+void Flights::count_refresh(const FetchResult& result) {
+  if (!is_answer(result)) {
+    parts_.shard.add(failed_);
+  } else if (result.outcome == Outcome::NotModified) {
+    parts_.shard.add(freshened_);
+  } else {
+    parts_.shard.add(replaced_);
+  }
+}
+
+}  // namespace holdfast::proxy

@@ -1,0 +1,142 @@
+// Flights does the slow part of the ladder: what memory could not answer is read
+// from the store or fetched from the upstream, once per key however many ask
+// (collapsing), with what is stored to fall back on. Origin loop only.
+//
+// A flight's life:
+//   1. join() finds neither a usable response nor a flight: a fetch starts, with
+//      the first waiter's deadline. Later joiners extend it.
+//   2. Something stored may be used if the upstream fails: after `patience` the
+//      waiters get that, and the flight goes on without them.
+//   3. The fetch ends: its answer is stored and given to every waiter; or the key
+//      rests for a while, and the waiters get the stale response, the offline
+//      answer or an error.
+//   4. A waiter whose deadline comes first leaves alone; the flight goes on.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/random.h"
+#include "base/scheduler.h"
+#include "cache/freshness.h"
+#include "cache/memory_cache.h"
+#include "cache/store.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "proxy/answer.h"
+#include "proxy/resting_keys.h"
+#include "proxy/route.h"
+#include "proxy/storing.h"
+#include "upstream/fetcher.h"
+
+namespace holdfast::proxy {
+
+class Flights {
+ public:
+  struct Settings {
+    StoringPolicy storing;
+    // How long a waiter is kept from a usable stale response by a slow upstream.
+    base::Duration patience = std::chrono::milliseconds(250);
+    // A fetch ends this long before its waiters' deadline, so that the error that
+    // reaches them says what happened.
+    base::Duration answer_margin = std::chrono::milliseconds(100);
+    // How long a refresh behind a stale answer may take.
+    base::Duration refresh_deadline = std::chrono::seconds(10);
+    RestingKeys::Settings resting;
+    // Waiters over all flights; more are told to come back.
+    std::size_t max_waiters = 20'000;
+  };
+  struct Stats {
+    std::size_t flights = 0;
+    std::size_t waiters = 0;
+  };
+  using Callback = std::function<void(Answer)>;
+
+  // Everything is used on the origin loop and outlives Flights.
+  struct Parts {
+    base::Scheduler& loop;
+    upstream::Fetcher& fetcher;
+    cache::MemoryCache& memory;
+    cache::Store& store;
+    observe::Log& log;
+    observe::Metrics& metrics;
+    observe::Shard& shard;
+  };
+  Flights(Parts parts, Settings settings, std::uint64_t seed);
+  ~Flights();
+  Flights(const Flights&) = delete;
+  Flights& operator=(const Flights&) = delete;
+
+  // Finds an answer for `key` by `deadline`. `callback` runs exactly once, on the
+  // loop, maybe inside this call.
+  void join(Route& route, std::string_view key, base::SteadyTime deadline, Callback callback);
+
+  // Refreshes `key` behind a stale answer, unless that is being done, has just
+  // failed, or is not needed any more.
+  void refresh(Route& route, std::string_view key);
+
+  // Answers every waiter with 503 and drops the fetches. For a stop whose time is up.
+  void abandon_all();
+
+  // For tests and settings that change: those of later answers.
+  void set_storing(StoringPolicy storing) { settings_.storing = storing; }
+
+  Stats stats() const { return {flights_.size(), waiters_}; }
+
+ private:
+  struct Waiter {
+    Callback callback;
+    base::SteadyTime deadline;
+    bool collapsed = false;
+    base::Timer timer;
+  };
+  struct Flight {
+    Flight(Route& r, std::string k) : route(r), key(std::move(k)) {}
+    Route& route;
+    const std::string key;
+    cache::StoredPtr stored;  // what is there, maybe too old to use; may be null
+    bool patience_over = false;
+    upstream::Fetcher::FetchId fetch = 0;
+    std::list<Waiter> waiters;
+    base::Timer patience;
+  };
+
+  // What is stored for `key`, in memory or in the store; null if nothing.
+  cache::StoredPtr find_stored(std::string_view key);
+  Flight& start(Route& route, std::string_view key, cache::StoredPtr stored,
+                base::SteadyTime deadline, upstream::Priority priority);
+  void add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback);
+  void leave(Flight& flight, std::list<Waiter>::iterator waiter);
+  void out_of_patience(Flight& flight);
+  void finish(Flight& flight, upstream::FetchResult result);
+
+  // The rungs, each from what the one above could not answer.
+  Answer take_answer(Flight& flight, const upstream::FetchResult& result);
+  Answer fall_back(Flight& flight, const upstream::FetchResult& result);
+  void answer_all(Flight& flight, const Answer& answer);
+  bool usable_if_error(const cache::StoredPtr& stored) const;
+  void count_refresh(const upstream::FetchResult& result);
+
+  Parts parts_;
+  Settings settings_;
+  base::Random random_;
+  RestingKeys resting_;
+  std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
+  std::size_t waiters_ = 0;
+
+  std::atomic<double> flights_gauge_{0};
+  std::atomic<double> waiters_gauge_{0};
+  observe::Counter freshened_;
+  observe::Counter replaced_;
+  observe::Counter failed_;
+  observe::Counter skipped_;
+};
+
+}  // namespace holdfast::proxy

@@ -1,0 +1,62 @@
+#include "proxy/geoip_route.h"
+
+#include "proxy/geoip_body.h"
+#include "proxy/ip_address.h"
+
+namespace holdfast::proxy {
+namespace {
+
+constexpr std::string_view kKeyPrefix = "lookup/";
+
+class GeoipRoute final : public Route {
+ public:
+  GeoipRoute(std::unique_ptr<OfflineGeoip> offline, std::size_t max_body_bytes)
+      : offline_(std::move(offline)), validator_(max_body_bytes) {}
+
+  std::string_view name() const override { return "lookup"; }
+  std::string_view prefix() const override { return "/lookup/"; }
+
+  // The query is not part of the key: the upstream never sees it.
+  const char* key(std::string_view rest, std::string_view, std::string& key) const override {
+    const auto ip = canonical_ip_from_path(rest);
+    if (!ip) return "not an IPv4 or IPv6 address";
+    key.assign(kKeyPrefix);
+    key.append(ip->view());
+    return nullptr;
+  }
+
+  std::string_view subject(std::string_view key) const override {
+    return key.substr(kKeyPrefix.size());
+  }
+
+  upstream::Request upstream_request(std::string_view key) const override {
+    upstream::Request request;
+    request.target = "/geoip/" + std::string(subject(key));
+    request.fields.push_back({"Accept", "application/json"});
+    return request;
+  }
+
+  upstream::Verdict validate(std::string_view key, const upstream::Reply& reply) override {
+    if (reply.status != 200) {
+      return {upstream::Outcome::InvalidBody, "status " + std::to_string(reply.status)};
+    }
+    return validator_.validate(subject(key), reply.body);
+  }
+
+  std::optional<std::string> offline_body(std::string_view key) override {
+    return offline_ ? offline_->lookup(subject(key)) : std::nullopt;
+  }
+
+ private:
+  std::unique_ptr<OfflineGeoip> offline_;
+  GeoipBodyValidator validator_;
+};
+
+}  // namespace
+
+std::unique_ptr<Route> make_geoip_route(std::unique_ptr<OfflineGeoip> offline,
+                                        std::size_t max_body_bytes) {
+  return std::make_unique<GeoipRoute>(std::move(offline), max_body_bytes);
+}
+
+}  // namespace holdfast::proxy

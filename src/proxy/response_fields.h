@@ -1,0 +1,31 @@
+// The field lines that Holdfast itself adds to an answer, and X-Request-ID as it
+// comes in. Pure functions that append to a buffer; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/random.h"
+#include "cache/freshness.h"
+#include "proxy/answer.h"
+
+namespace holdfast::proxy {
+
+// Age (RFC 9111, 5.1) and Cache-Control: max-age of what is left, 0 when stale.
+void append_age_and_lifetime(std::string& out, const cache::Freshness& freshness);
+
+// Cache-Status (RFC 9211). `freshness` is the content's; ignored for an error.
+void append_cache_status(std::string& out, const Answer& answer, const cache::Freshness& freshness);
+
+void append_retry_after(std::string& out, std::chrono::seconds delay);
+
+void append_request_id(std::string& out, std::string_view request_id);
+
+// Whether a client's X-Request-ID may be taken over: 1 to 128 characters of
+// letters, digits and -_.~:+/=@ so that it can go into any log or field as it is.
+bool is_sane_request_id(std::string_view id);
+
+// Replaces `id` by 16 random hexadecimal digits.
+void make_request_id(base::Random& random, std::string& id);
+
+}  // namespace holdfast::proxy

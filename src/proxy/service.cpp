@@ -1,0 +1,261 @@
+#include "proxy/service.h"
+
+#include <utility>
+
+#include "http/cache_control.h"
+#include "http/problem.h"
+#include "proxy/response_fields.h"
+
+namespace holdfast::proxy {
+namespace {
+
+using http::Known;
+using http::Method;
+using observe::Level;
+
+constexpr std::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
+constexpr std::string_view kNoStore = "Cache-Control: no-store\r\n";
+
+// The store hears of one hit in this many: enough to know what is popular, and
+// no cost on the way of the others.
+constexpr unsigned kHitsPerUse = 16;
+
+bool is_readable(Method method) {
+  return method == Method::Get || method == Method::Head;
+}
+
+std::string_view name_of(Method method) {
+  return method == Method::Head ? "HEAD" : "GET";
+}
+
+Level level_of(CacheOutcome outcome, int status) {
+  if (status >= 500) return Level::Warn;
+  return outcome == CacheOutcome::Hit ? Level::Debug : Level::Info;
+}
+
+}  // namespace
+
+Service::Service(Parts parts, Settings settings, std::uint64_t seed)
+    : parts_(parts),
+      settings_(settings),
+      random_(seed),
+      counts_(parts.metrics, parts.shard, parts.route.name()) {}
+
+void Service::handle(http::Server& server, http::ExchangeId id, const http::Request& request) {
+  take_request_id(request);
+  if (is_readable(request.method) && request.path.starts_with(parts_.route.prefix())) {
+    return look_up(server, id, request);
+  }
+  const bool known = request.path.starts_with(parts_.route.prefix()) || request.path == "*" ||
+                     find_page(parts_.pages, request.path);
+  if (!known) return send_problem(server, id, request, 404, "no such path");
+  if (request.method == Method::Options) {
+    http::Response response;
+    response.status = 204;
+    response.fields = kAllow;
+    return server.respond(id, response);
+  }
+  if (!is_readable(request.method)) {
+    return send_problem(server, id, request, 405, "only GET and HEAD are served here", kAllow);
+  }
+  const PageEntry* page = find_page(parts_.pages, request.path);
+  if (!page) return send_problem(server, id, request, 404, "no such path");
+  send_page(server, id, *page);
+}
+
+void Service::take_request_id(const http::Request& request) {
+  const std::string_view client_id = request.field(Known::XRequestId);
+  if (is_sane_request_id(client_id)) {
+    request_id_.assign(client_id);
+  } else {
+    make_request_id(random_, request_id_);
+  }
+}
+
+void Service::look_up(http::Server& server, http::ExchangeId id, const http::Request& request) {
+  const std::string_view rest = request.path.substr(parts_.route.prefix().size());
+  if (const char* problem = parts_.route.key(rest, request.query, key_)) {
+    counts_.count(CacheOutcome::Error, 400, parts_.worker.now() - request.received);
+    return send_problem(server, id, request, 400, problem);
+  }
+  const Exchange exchange{id,
+                          request.method,
+                          key_,
+                          request.field(Known::IfNoneMatch),
+                          request_id_,
+                          request.client,
+                          request.received};
+
+  Answer answer;
+  answer.content = parts_.memory.find(key_);
+  if (!answer.content) return ask_origin(server, exchange);
+  const cache::Freshness freshness =
+      cache::freshness(*answer.content, parts_.worker.clock().wall());
+  switch (freshness.use) {
+    case cache::Use::Fresh:
+      answer.rung = Rung::Fresh;
+      break;
+    case cache::Use::StaleWhileRevalidate:
+      answer.rung = Rung::StaleWhileRevalidate;
+      if (refresh_gate_.open(key_, request.received)) {
+        parts_.origin.post([&flights = parts_.flights, &route = parts_.route, key = key_] {
+          flights.refresh(route, key);
+        });
+      }
+      break;
+    case cache::Use::StaleIfError:
+    case cache::Use::Unusable:
+      return ask_origin(server, exchange);
+  }
+  if (hits_until_used_-- == 0) {
+    hits_until_used_ = kHitsPerUse - 1;
+    parts_.store.used(key_);
+  }
+  send_content(server, exchange, answer, freshness);
+}
+
+void Service::ask_origin(http::Server& server, const Exchange& exchange) {
+  pending_.emplace(exchange.id,
+                   Pending{&server, exchange.method, std::string(exchange.key),
+                           std::string(exchange.if_none_match), std::string(exchange.request_id),
+                           std::string(exchange.client), exchange.received});
+  const base::SteadyTime deadline = exchange.received + settings_.request_deadline;
+  parts_.origin.post([this, id = exchange.id, key = std::string(exchange.key), deadline] {
+    // On the origin loop from here, where only `parts_` may be touched.
+    parts_.flights.join(parts_.route, key, deadline, [this, id](Answer answer) {
+      parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
+    });
+  });
+}
+
+void Service::finish(http::ExchangeId id, const Answer& answer) {
+  const auto found = pending_.find(id);
+  if (found == pending_.end()) return;  // the client is gone
+  const Pending pending = std::move(found->second);
+  pending_.erase(found);
+  const Exchange exchange{id,
+                          pending.method,
+                          pending.key,
+                          pending.if_none_match,
+                          pending.request_id,
+                          pending.client,
+                          pending.received};
+  if (!answer.content) return send_error(*pending.server, exchange, answer);
+  send_content(*pending.server, exchange, answer,
+               cache::freshness(*answer.content, parts_.worker.clock().wall()));
+}
+
+void Service::send_content(http::Server& server, const Exchange& exchange, const Answer& answer,
+                           const cache::Freshness& freshness) {
+  const cache::StoredResponse& content = *answer.content;
+  http::Response response;
+  fields_.clear();
+  if (content.status == 200 && !exchange.if_none_match.empty() &&
+      http::etag_matches(exchange.if_none_match, content.etag)) {
+    response.status = 304;
+    fields_.append("ETag: ").append(content.etag).append("\r\n");
+  } else {
+    response.status = content.status;
+    response.fields = content.head;
+    response.body = content.body;
+  }
+  append_age_and_lifetime(fields_, freshness);
+  append_cache_status(fields_, answer, freshness);
+  append_request_id(fields_, exchange.request_id);
+  response.more_fields = fields_;
+  server.respond(exchange.id, response);
+  record(exchange, answer, response.status, response.body.size());
+}
+
+void Service::send_error(http::Server& server, const Exchange& exchange, const Answer& answer) {
+  const std::string body = http::problem_json(answer.status, answer.detail);
+  fields_.clear();
+  if (answer.retry_after.count() > 0) append_retry_after(fields_, answer.retry_after);
+  append_cache_status(fields_, answer, {});
+  append_request_id(fields_, exchange.request_id);
+  http::Response response;
+  response.status = answer.status;
+  response.fields = http::kProblemFields;
+  response.more_fields = fields_;
+  response.body = body;
+  server.respond(exchange.id, response);
+  record(exchange, answer, answer.status, body.size());
+}
+
+void Service::record(const Exchange& exchange, const Answer& answer, int status,
+                     std::size_t bytes) {
+  const CacheOutcome outcome = cache_outcome(answer);
+  const base::Duration duration = parts_.worker.now() - exchange.received;
+  counts_.count(outcome, status, duration);
+  const Level level = level_of(outcome, status);
+  if (!parts_.log.enabled(level)) return;
+  parts_.log.event(level, "request",
+                   {{"request_id", exchange.request_id},
+                    {"client", exchange.client},
+                    {"method", name_of(exchange.method)},
+                    {"route", parts_.route.name()},
+                    {"key", parts_.route.subject(exchange.key)},
+                    {"status", status},
+                    {"cache", to_string(outcome)},
+                    {"attempts", answer.attempts},
+                    {"upstream_status", answer.upstream_status},
+                    {"duration_seconds", std::chrono::duration<double>(duration).count()},
+                    {"bytes", bytes},
+                    {"cause", answer.cause}});
+}
+
+void Service::abandoned(http::ExchangeId id) {
+  pending_.erase(id);
+}
+
+std::size_t Service::body_limit(Method, std::string_view) const {
+  return 0;
+}
+
+void Service::rejected(const http::Rejection& rejection) {
+  parts_.log.event(Level::Info, "request_rejected",
+                   {{"client", rejection.client},
+                    {"status", rejection.status},
+                    {"reason", rejection.reason},
+                    {"detail", rejection.detail}});
+}
+
+void Service::send_page(http::Server& server, http::ExchangeId id, const PageEntry& page) {
+  const auto send = [&server, id](const Page& rendered) {
+    const std::string fields = "Content-Type: " + rendered.content_type + "\r\n";
+    http::Response response;
+    response.status = rendered.status;
+    response.fields = fields;
+    response.more_fields = kNoStore;
+    response.body = rendered.body;
+    server.respond(id, response);
+  };
+  if (!page.loop) return send(page.render());
+  page.loop->post([&page, &worker = parts_.worker, send] {
+    worker.post([send, rendered = page.render()] { send(rendered); });
+  });
+}
+
+void Service::send_problem(http::Server& server, http::ExchangeId id, const http::Request& request,
+                           int status, std::string_view detail, std::string_view more_fields) {
+  const std::string body = http::problem_json(status, detail);
+  http::Response response;
+  response.status = status;
+  response.fields = http::kProblemFields;
+  fields_.assign(more_fields);
+  append_request_id(fields_, request_id_);
+  response.more_fields = fields_;
+  response.body = body;
+  server.respond(id, response);
+  if (!parts_.log.enabled(Level::Info)) return;
+  parts_.log.event(Level::Info, "request",
+                   {{"request_id", request_id_},
+                    {"client", request.client},
+                    {"method", request.method_name},
+                    {"path", request.path.substr(0, 256)},
+                    {"status", status},
+                    {"cache", "error"},
+                    {"cause", detail}});
+}
+
+}  // namespace holdfast::proxy

@@ -1,0 +1,102 @@
+// Service is what one worker does with a request: the fast rungs of the ladder
+// from memory, the slow ones through the origin loop, and the pages beside. One
+// per worker; its loop's thread only.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/random.h"
+#include "base/scheduler.h"
+#include "cache/memory_cache.h"
+#include "cache/store.h"
+#include "http/server.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "proxy/answer.h"
+#include "proxy/flights.h"
+#include "proxy/pages.h"
+#include "proxy/refresh_gate.h"
+#include "proxy/request_metrics.h"
+#include "proxy/route.h"
+
+namespace holdfast::proxy {
+
+class Service final : public http::Handler {
+ public:
+  struct Settings {
+    base::Duration request_deadline = std::chrono::seconds(10);
+  };
+  // All of it outlives the service, and the loops' last callbacks.
+  struct Parts {
+    base::Scheduler& worker;  // the loop it lives on
+    base::Scheduler& origin;  // the loop of `flights`, which is only touched there
+    Flights& flights;
+    cache::MemoryCache& memory;
+    cache::Store& store;
+    observe::Log& log;
+    observe::Metrics& metrics;
+    observe::Shard& shard;  // this worker's
+    Route& route;
+    const Pages& pages;
+  };
+
+  Service(Parts parts, Settings settings, std::uint64_t seed);
+
+  void handle(http::Server& server, http::ExchangeId id, const http::Request& request) override;
+  void abandoned(http::ExchangeId id) override;
+  std::size_t body_limit(http::Method method, std::string_view path) const override;
+  void rejected(const http::Rejection& rejection) override;
+
+ private:
+  // What an answer needs of its request.
+  struct Exchange {
+    http::ExchangeId id;
+    http::Method method;
+    std::string_view key;
+    std::string_view if_none_match;
+    std::string_view request_id;
+    std::string_view client;
+    base::SteadyTime received;
+  };
+  // The same, owned, while the origin loop looks for the answer.
+  struct Pending {
+    http::Server* server;
+    http::Method method;
+    std::string key;
+    std::string if_none_match;
+    std::string request_id;
+    std::string client;
+    base::SteadyTime received;
+  };
+
+  void take_request_id(const http::Request& request);
+  void look_up(http::Server& server, http::ExchangeId id, const http::Request& request);
+  void ask_origin(http::Server& server, const Exchange& exchange);
+  void finish(http::ExchangeId id, const Answer& answer);
+  void send_content(http::Server& server, const Exchange& exchange, const Answer& answer,
+                    const cache::Freshness& freshness);
+  void send_error(http::Server& server, const Exchange& exchange, const Answer& answer);
+  void record(const Exchange& exchange, const Answer& answer, int status, std::size_t bytes);
+
+  void send_page(http::Server& server, http::ExchangeId id, const PageEntry& page);
+  void send_problem(http::Server& server, http::ExchangeId id, const http::Request& request,
+                    int status, std::string_view detail, std::string_view more_fields = {});
+
+  Parts parts_;
+  Settings settings_;
+  base::Random random_;
+  RequestMetrics counts_;
+  RefreshGate refresh_gate_;
+  std::unordered_map<http::ExchangeId, Pending> pending_;
+  unsigned hits_until_used_ = 0;
+  // Buffers kept between requests, so that a hit allocates nothing.
+  std::string key_;
+  std::string request_id_;
+  std::string fields_;
+};
+
+}  // namespace holdfast::proxy

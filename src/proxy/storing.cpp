@@ -1,0 +1,176 @@
+#include "proxy/storing.h"
+
+#include <strings.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <string>
+
+#include "http/cache_control.h"
+#include "http/problem.h"
+
+namespace holdfast::proxy {
+namespace {
+
+using std::chrono::seconds;
+
+// What clients get to see of the upstream's fields, besides the ones we compute.
+constexpr std::array<std::string_view, 3> kForwarded{"Content-Type", "Content-Language",
+                                                     "Last-Modified"};
+
+// RFC 9110, 5.6.7: what the field says, or null if it is absent or malformed.
+std::optional<base::WallTime> date_field(const upstream::Fields& fields, std::string_view name) {
+  const std::string* value = upstream::find_field(fields, name);
+  return value ? http::parse_http_date(*value) : std::nullopt;
+}
+
+seconds age_field(const upstream::Fields& fields) {
+  const std::string* value = upstream::find_field(fields, "Age");
+  if (!value) return seconds(0);
+  std::uint32_t age = 0;
+  const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), age);
+  const bool whole = error == std::errc{} && end == value->data() + value->size();
+  return seconds(whole ? age : 0);
+}
+
+http::CacheControl cache_control_of(const upstream::Fields& fields) {
+  http::CacheControl directives;
+  for (const upstream::Field& field : fields) {
+    if (strcasecmp(field.name.c_str(), "Cache-Control") == 0) {
+      http::parse_cache_control(field.value, directives);
+    }
+  }
+  return directives;
+}
+
+// RFC 9111, 4.2.1, without heuristics: those are the operator's CACHE_TTL.
+std::optional<seconds> stated_lifetime(const upstream::Fields& fields,
+                                       const http::CacheControl& directives,
+                                       base::WallTime received) {
+  if (directives.no_cache) return seconds(0);
+  if (directives.s_maxage) return directives.s_maxage;
+  if (directives.max_age) return directives.max_age;
+  if (upstream::find_field(fields, "Expires")) {
+    const auto expires = date_field(fields, "Expires");
+    if (!expires) return seconds(0);  // malformed, such as "0", means already expired (5.3)
+    const auto date = date_field(fields, "Date").value_or(received);
+    return std::max(seconds(0), std::chrono::floor<seconds>(*expires - date));
+  }
+  return std::nullopt;
+}
+
+seconds scaled(seconds lifetime, double factor) {
+  return seconds(static_cast<seconds::rep>(static_cast<double>(lifetime.count()) * factor));
+}
+
+// Fills in everything about time. Returns whether it may be stored.
+bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
+                   const StoringPolicy& policy, base::WallTime received, base::Random& random) {
+  const http::CacheControl directives = cache_control_of(reply.fields);
+  const bool negative = parts.status != 200;
+  const auto stated =
+      policy.ttl_override ? std::nullopt : stated_lifetime(reply.fields, directives, received);
+
+  parts.response_time = received;
+  const auto delay = std::chrono::ceil<seconds>(reply.duration);
+  const seconds age_value = age_field(reply.fields);
+  parts.initial_age = age_value == seconds(0) ? seconds(0) : age_value + delay;
+  if (stated) {
+    // RFC 9111, 4.2.3. Lifetimes of our own count from the arrival: there an
+    // upstream's wrong clock must not make everything stale.
+    const auto date = date_field(reply.fields, "Date");
+    const seconds apparent =
+        date ? std::max(seconds(0), std::chrono::floor<seconds>(received - *date)) : seconds(0);
+    parts.initial_age = std::max(parts.initial_age, apparent);
+    parts.freshness_lifetime = scaled(*stated, 1.0 - policy.jitter * random.uniform());
+  } else {
+    const seconds own = negative ? policy.negative_ttl : policy.ttl;
+    const double factor = 1.0 + policy.jitter * (2.0 * random.uniform() - 1.0);
+    // An Age the upstream did state is shown, and does not shorten our own lifetime.
+    parts.freshness_lifetime = scaled(own, factor) + parts.initial_age;
+  }
+
+  const bool strict = !policy.ttl_override && (directives.no_cache || directives.must_revalidate ||
+                                               directives.proxy_revalidate);
+  parts.stale_while_revalidate = seconds(0);
+  parts.stale_if_error = seconds(0);
+  // A negative answer that has expired is asked for again: it says too little to
+  // be worth keeping for days.
+  if (!strict && !negative) {
+    parts.stale_while_revalidate =
+        policy.ttl_override
+            ? policy.stale_while_revalidate
+            : directives.stale_while_revalidate.value_or(policy.stale_while_revalidate);
+    parts.stale_if_error = policy.ttl_override
+                               ? policy.stale_if_error
+                               : directives.stale_if_error.value_or(policy.stale_if_error);
+  }
+  const std::string* vary = upstream::find_field(reply.fields, "Vary");
+  const bool forbidden =
+      directives.no_store || directives.is_private || (vary && vary->find('*') != vary->npos);
+  return policy.ttl_override || !forbidden;
+}
+
+void set_validators(cache::StoredParts& parts, const upstream::Fields& fields) {
+  if (const auto* etag = upstream::find_field(fields, "ETag")) parts.upstream_etag = *etag;
+  if (const auto* modified = upstream::find_field(fields, "Last-Modified")) {
+    parts.upstream_last_modified = *modified;
+  }
+}
+
+// A value that could end the field line would let the upstream write our answer.
+bool is_field_value(std::string_view value) {
+  return std::none_of(value.begin(), value.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && c != '\t') || byte == 0x7f;
+  });
+}
+
+bool is_json_type(std::string_view type) {
+  const std::string_view essence = type.substr(0, type.find(';'));
+  return essence.find("json") != essence.npos;
+}
+
+std::string forwarded_fields(const upstream::Fields& fields) {
+  std::string lines;
+  for (const std::string_view name : kForwarded) {
+    const std::string* value = upstream::find_field(fields, name);
+    std::string_view shown = value && is_field_value(*value) ? std::string_view(*value) : "";
+    // The content was found to be JSON, whatever the upstream calls it.
+    if (name == "Content-Type" && !is_json_type(shown)) shown = "application/json";
+    if (shown.empty()) continue;
+    lines.append(name).append(": ").append(shown).append("\r\n");
+  }
+  return lines;
+}
+
+}  // namespace
+
+Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy,
+                       base::WallTime received, base::Random& random) {
+  cache::StoredParts parts;
+  parts.status = reply.status;
+  if (reply.status == 200) {
+    parts.fields = forwarded_fields(reply.fields);
+    parts.body = reply.body;
+    set_validators(parts, reply.fields);
+  } else {
+    parts.fields = "Content-Type: application/problem+json\r\n";
+    parts.body = http::problem_json(reply.status, "the upstream has no such entry");
+  }
+  const bool may_store = set_lifetimes(parts, reply, policy, received, random);
+  return {cache::make_stored(std::move(parts)), may_store};
+}
+
+Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
+                 const StoringPolicy& policy, base::WallTime received, base::Random& random) {
+  // A 304 repeats the Cache-Control and Expires of the 200 (RFC 9110, 15.4.5), so
+  // the lifetimes are judged by it alone.
+  cache::StoredParts parts = stored;
+  set_validators(parts, reply.fields);
+  const bool may_store = set_lifetimes(parts, reply, policy, received, random);
+  return {cache::make_stored(std::move(parts)), may_store};
+}
+
+}  // namespace holdfast::proxy

@@ -1,0 +1,45 @@
+// Turns an upstream answer into a stored response: whether it may be stored and
+// for how long, by RFC 9111 (sections 3, 4.2, 5.2), RFC 5861 and our settings.
+// Pure functions; any thread.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "cache/stored_response.h"
+#include "upstream/message.h"
+
+namespace holdfast::proxy {
+
+struct StoringPolicy {
+  // Freshness lifetime where the upstream states none.
+  std::chrono::seconds ttl = std::chrono::hours(24);
+  // Use `ttl` whatever the upstream states, and store whatever it forbids.
+  bool ttl_override = false;
+  // Lifetime of a 404 or 410.
+  std::chrono::seconds negative_ttl = std::chrono::minutes(5);
+  std::chrono::seconds stale_while_revalidate = std::chrono::hours(24 * 7);
+  std::chrono::seconds stale_if_error = std::chrono::hours(24 * 30);
+  // Our own lifetimes vary by this fraction either way, so that what was stored
+  // together does not expire together. Lifetimes the upstream stated only shrink.
+  double jitter = 0.1;
+};
+
+struct Storable {
+  cache::StoredPtr response;
+  bool may_store = true;  // false: for those who wait now, and nobody else
+};
+
+// `reply` is a complete, validated 200, or a 404 or 410, whose content becomes a
+// problem of ours: an error page of the upstream's is not forwarded.
+// `received` is when it came.
+Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy,
+                       base::WallTime received, base::Random& random);
+
+// A 304 freshens `stored` (RFC 9111, 4.3.4): same content, new dates.
+Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
+                 const StoringPolicy& policy, base::WallTime received, base::Random& random);
+
+}  // namespace holdfast::proxy
