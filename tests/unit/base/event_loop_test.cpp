@@ -1,0 +1,154 @@
+#include "base/event_loop.h"
+
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <thread>
+
+#include "base/signal_watch.h"
+
+using namespace holdfast::base;
+using namespace std::chrono_literals;
+
+TEST_CASE("posted work runs on the loop's thread, in order") {
+  SystemClock clock;
+  EventLoop loop("test", clock);
+  std::thread thread([&] { loop.run(); });
+  std::vector<int> order;
+  bool on_loop = false;
+  for (int i = 0; i < 100; ++i) {
+    loop.post([&, i] { order.push_back(i); });
+  }
+  loop.post([&] {
+    on_loop = loop.in_loop_thread();
+    loop.stop();
+  });
+  thread.join();
+  CHECK(order.size() == 100);
+  CHECK(std::is_sorted(order.begin(), order.end()));
+  CHECK(on_loop);
+  CHECK_FALSE(loop.in_loop_thread());
+}
+
+TEST_CASE("what is in the mailbox when the loop stops is run first") {
+  SystemClock clock;
+  EventLoop loop("test", clock);
+  bool ran = false;
+  loop.post([&] { loop.stop(); });
+  loop.post([&] { ran = true; });
+  loop.run();
+  CHECK(ran);
+}
+
+TEST_CASE("many threads may post at once and nothing is lost") {
+  SystemClock clock;
+  EventLoop loop("test", clock);
+  constexpr int kThreads = 4;
+  constexpr int kPosts = 1000;
+  int ran = 0;
+  std::vector<std::thread> posters;
+  for (int t = 0; t < kThreads; ++t) {
+    posters.emplace_back([&] {
+      for (int i = 0; i < kPosts; ++i) {
+        loop.post([&] {
+          if (++ran == kThreads * kPosts) loop.stop();
+        });
+      }
+    });
+  }
+  loop.run();
+  for (std::thread& poster : posters) poster.join();
+  CHECK(ran == kThreads * kPosts);
+}
+
+TEST_CASE("timers fire no earlier than asked and in order") {
+  SystemClock clock;
+  EventLoop loop("test", clock);
+  const SteadyTime start = loop.now();
+  std::vector<int> order;
+  bool early = false;
+  const auto fire = [&](int number, Duration after) {
+    loop.call_at(start + after, [&, number, after] {
+      order.push_back(number);
+      early = early || loop.now() < start + after;
+      if (order.size() == 3) loop.stop();
+    });
+  };
+  fire(3, 3ms);
+  fire(1, 1ms);
+  fire(2, 2ms);
+  const auto cancelled = loop.call_at(start, [&] { order.push_back(0); });
+  loop.cancel(cancelled);
+  loop.run();
+  CHECK(order == std::vector<int>{1, 2, 3});
+  CHECK_FALSE(early);
+}
+
+TEST_CASE("a watched descriptor is reported until its events are no longer wanted") {
+  SystemClock clock;
+  EventLoop loop("test", clock);
+  std::array<int, 2> pair{};
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data()) == 0);
+  UniqueFd ours(pair[0]);
+  UniqueFd theirs(pair[1]);
+  struct Seen {
+    EventLoop& loop;
+    FdWatch* watch = nullptr;
+    int readable = 0;
+  } seen{loop};
+  FdWatch watch(
+      loop, ours.get(),
+      [](void* context, unsigned events) {
+        auto& self = *static_cast<Seen*>(context);
+        if ((events & kFdReadable) != 0 && ++self.readable == 2) {
+          self.watch->want(kFdNone);
+          self.loop.post([&self] { self.loop.stop(); });
+        }
+      },
+      &seen);
+  seen.watch = &watch;
+  watch.want(kFdReadable);
+  REQUIRE(write(theirs.get(), "x", 1) == 1);  // never read: level-triggered
+  loop.run();
+  CHECK(seen.readable == 2);
+}
+
+TEST_CASE("a watch may be destroyed inside its own callback") {
+  SystemClock clock;
+  EventLoop loop("test", clock);
+  std::array<int, 2> pair{};
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data()) == 0);
+  UniqueFd ours(pair[0]);
+  UniqueFd theirs(pair[1]);
+  struct Context {
+    EventLoop& loop;
+    std::unique_ptr<FdWatch> watch;
+  } context{loop, nullptr};
+  context.watch = std::make_unique<FdWatch>(
+      loop, ours.get(),
+      [](void* self, unsigned) {
+        auto& c = *static_cast<Context*>(self);
+        c.watch.reset();
+        c.loop.stop();
+      },
+      &context);
+  context.watch->want(kFdReadable | kFdWritable);
+  loop.run();
+  CHECK_FALSE(context.watch);
+}
+
+TEST_CASE("a signal arrives on the loop as a callback") {
+  SystemClock clock;
+  EventLoop loop("test", clock);
+  int got = 0;
+  SignalWatch watch(loop, {SIGUSR1}, [&](int signal) {
+    got = signal;
+    loop.stop();
+  });
+  REQUIRE(kill(getpid(), SIGUSR1) == 0);
+  loop.run();
+  CHECK(got == SIGUSR1);
+}
