@@ -1,0 +1,413 @@
+#include "proxy/flights.h"
+
+#include <doctest/doctest.h>
+
+#include <map>
+#include <optional>
+
+#include "base/virtual_scheduler.h"
+#include "proxy/geoip_route.h"
+
+using namespace holdfast;
+using namespace holdfast::proxy;
+using namespace std::chrono_literals;
+using upstream::FetchEnd;
+using upstream::FetchResult;
+using upstream::Outcome;
+
+namespace {
+
+// Keeps what was asked of it until the test says how it ends.
+class ScriptedFetcher final : public upstream::Fetcher {
+ public:
+  struct Fetch {
+    upstream::FetchRequest request;
+    Callback callback;
+  };
+
+  FetchId start(upstream::FetchRequest request, Callback callback) override {
+    fetches.emplace(++last, Fetch{std::move(request), std::move(callback)});
+    return last;
+  }
+  void extend(FetchId id, base::SteadyTime deadline, upstream::Priority priority) override {
+    upstream::FetchRequest& request = fetches.at(id).request;
+    request.deadline = std::max(request.deadline, deadline);
+    if (priority == upstream::Priority::Miss) request.priority = priority;
+  }
+  void cancel(FetchId id) override { fetches.erase(id); }
+
+  void end(FetchId id, FetchResult result) {
+    const Callback callback = std::move(fetches.at(id).callback);
+    fetches.erase(id);
+    callback(std::move(result));
+  }
+
+  std::map<FetchId, Fetch> fetches;
+  FetchId last = 0;
+};
+
+class MapStore final : public cache::Store {
+ public:
+  base::Result<cache::StoredPtr> find(std::string_view key) override {
+    ++reads;
+    if (broken) return base::internal_error(base::ErrorKind::Io, "broken");
+    const auto found = rows.find(key);
+    return found == rows.end() ? nullptr : found->second;
+  }
+  bool put(std::string_view key, cache::StoredPtr stored) override {
+    rows[std::string(key)] = std::move(stored);
+    return true;
+  }
+  bool erase(std::string_view key) override {
+    rows.erase(std::string(key));
+    return true;
+  }
+  bool erase_all() override {
+    rows.clear();
+    return true;
+  }
+  void used(std::string_view) override {}
+  void load_recent(std::function<bool(std::string_view, cache::StoredPtr)>) override {}
+  void flush() override {}
+  cache::StoreStatus status() const override { return {}; }
+
+  std::map<std::string, cache::StoredPtr, std::less<>> rows;
+  int reads = 0;
+  bool broken = false;
+};
+
+std::string body_for(std::string_view ip) {
+  return R"({"ip":")" + std::string(ip) +
+         R"(","location":"","postal_code":"","network_name":"","domain":"","latitude":1,"longitude":2})";
+}
+
+FetchResult answered(std::string_view ip, upstream::Fields fields = {}) {
+  FetchResult result;
+  result.end = FetchEnd::Answered;
+  result.outcome = Outcome::Ok;
+  result.reply.status = 200;
+  result.reply.body = body_for(ip);
+  result.reply.fields = std::move(fields);
+  result.attempts_sent = 1;
+  return result;
+}
+
+FetchResult failed(FetchEnd end, Outcome outcome, int status = 0) {
+  FetchResult result;
+  result.end = end;
+  result.outcome = outcome;
+  result.reply.status = status;
+  result.attempts_sent = 3;
+  upstream::AttemptRecord attempt;
+  attempt.outcome = outcome;
+  attempt.detail = "as scripted";
+  result.attempts.push_back(attempt);
+  result.retry_after = 7s;
+  return result;
+}
+
+struct Fixture {
+  Fixture() {
+    Flights::Settings settings;
+    settings.storing.jitter = 0;
+    make(settings);
+  }
+
+  void make(Flights::Settings settings) {
+    flights.emplace(Flights::Parts{loop, fetcher, memory, store, log, metrics, shard}, settings, 1);
+  }
+
+  // Asks for an ip; the answer lands in `answers` under the returned number.
+  std::size_t ask(const std::string& ip, base::Duration deadline = 10s) {
+    const std::size_t number = answers.size();
+    answers.emplace_back();
+    flights->join(*route, "lookup/" + ip, loop.now() + deadline, [this, number](Answer answer) {
+      CHECK_FALSE(answers[number].has_value());
+      answers[number] = std::move(answer);
+    });
+    return number;
+  }
+
+  // Puts an answer for `ip` into memory and store as if it came now.
+  void have(const std::string& ip, upstream::Fields fields = {}) {
+    ask(ip);
+    fetcher.end(fetcher.last, answered(ip, std::move(fields)));
+    answers.clear();
+  }
+
+  void pass(base::Duration time) { loop.advance(time); }
+
+  base::VirtualScheduler loop;
+  ScriptedFetcher fetcher;
+  cache::MemoryCache memory{{}};
+  MapStore store;
+  observe::Log log;
+  observe::Metrics metrics;
+  observe::Shard& shard = metrics.shard();
+  std::unique_ptr<Route> route = make_geoip_route(nullptr);
+  std::optional<Flights> flights;
+  std::vector<std::optional<Answer>> answers;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "a miss is fetched, stored in memory and store, and answered") {
+  const auto first = ask("8.8.8.8");
+  REQUIRE(fetcher.fetches.size() == 1);
+  CHECK(fetcher.fetches.at(1).request.request.target == "/geoip/8.8.8.8");
+  CHECK_FALSE(answers[first].has_value());
+  fetcher.end(1, answered("8.8.8.8"));
+
+  REQUIRE(answers[first].has_value());
+  CHECK(answers[first]->rung == Rung::Fetched);
+  CHECK(answers[first]->stored);
+  CHECK_FALSE(answers[first]->collapsed);
+  CHECK(answers[first]->content->body == body_for("8.8.8.8"));
+  CHECK(memory.find("lookup/8.8.8.8") == answers[first]->content);
+  CHECK(store.rows.at("lookup/8.8.8.8") == answers[first]->content);
+  CHECK(flights->stats().flights == 0);
+  CHECK(flights->stats().waiters == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "the validator of a flight is the route's, for the flight's own key") {
+  ask("8.8.8.8");
+  upstream::Reply reply;
+  reply.status = 200;
+  reply.body = body_for("8.8.8.8");
+  CHECK(fetcher.fetches.at(1).request.validate(reply).outcome == Outcome::Ok);
+  reply.body = body_for("8.8.4.4");
+  CHECK(fetcher.fetches.at(1).request.validate(reply).outcome == Outcome::WrongContent);
+}
+
+TEST_CASE_FIXTURE(Fixture, "identical requests share one flight, and all but the first say so") {
+  for (int i = 0; i < 500; ++i) ask("8.8.8.8");
+  ask("8.8.4.4");
+  CHECK(fetcher.fetches.size() == 2);
+  CHECK(flights->stats().waiters == 501);
+  fetcher.end(1, answered("8.8.8.8"));
+  CHECK_FALSE(answers[0]->collapsed);
+  for (std::size_t i = 1; i < 500; ++i) {
+    REQUIRE(answers[i].has_value());
+    CHECK(answers[i]->collapsed);
+    CHECK(answers[i]->content == answers[0]->content);
+  }
+  CHECK_FALSE(answers[500].has_value());
+}
+
+TEST_CASE_FIXTURE(Fixture, "what the store has is answered from there and brought into memory") {
+  have("8.8.8.8");
+  memory.clear();
+  const auto again = ask("8.8.8.8");
+  REQUIRE(answers[again].has_value());
+  CHECK(answers[again]->rung == Rung::Fresh);
+  CHECK(memory.find("lookup/8.8.8.8") != nullptr);
+  CHECK(fetcher.fetches.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a store that cannot read is a store that has nothing") {
+  store.broken = true;
+  const auto first = ask("8.8.8.8");
+  REQUIRE(fetcher.fetches.size() == 1);
+  fetcher.end(1, answered("8.8.8.8"));
+  CHECK(answers[first]->rung == Rung::Fetched);
+}
+
+TEST_CASE_FIXTURE(Fixture, "stale-while-revalidate answers at once and refreshes once") {
+  have("8.8.8.8");
+  pass(25h);
+  const auto first = ask("8.8.8.8");
+  REQUIRE(answers[first].has_value());
+  CHECK(answers[first]->rung == Rung::StaleWhileRevalidate);
+  REQUIRE(fetcher.fetches.size() == 1);
+  CHECK(fetcher.fetches.begin()->second.request.priority == upstream::Priority::Refresh);
+  flights->refresh(*route, "lookup/8.8.8.8");
+  CHECK(fetcher.fetches.size() == 1);
+  fetcher.end(fetcher.last, answered("8.8.8.8"));
+  CHECK(cache::freshness(*memory.find("lookup/8.8.8.8"), loop.clock().wall()).use ==
+        cache::Use::Fresh);
+  flights->refresh(*route, "lookup/8.8.8.8");  // fresh again: nothing to do
+  CHECK(fetcher.fetches.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a failed refresh keeps what is stored, and the key rests") {
+  have("8.8.8.8");
+  const auto before = memory.find("lookup/8.8.8.8");
+  pass(25h);
+  flights->refresh(*route, "lookup/8.8.8.8");
+  fetcher.end(fetcher.last, failed(FetchEnd::GaveUp, Outcome::ServerError, 503));
+  CHECK(memory.find("lookup/8.8.8.8") == before);
+  CHECK(store.rows.at("lookup/8.8.8.8") == before);
+  flights->refresh(*route, "lookup/8.8.8.8");
+  CHECK(fetcher.fetches.empty());
+  pass(3s);
+  flights->refresh(*route, "lookup/8.8.8.8");
+  CHECK(fetcher.fetches.size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "stale-if-error waits for the fetch, and answers when that fails") {
+  have("8.8.8.8");
+  pass(24h * 9);
+  const auto first = ask("8.8.8.8");
+  CHECK_FALSE(answers[first].has_value());
+  fetcher.end(fetcher.last, failed(FetchEnd::Deadline, Outcome::ServerError, 503));
+  REQUIRE(answers[first].has_value());
+  CHECK(answers[first]->rung == Rung::StaleIfError);
+  CHECK(answers[first]->upstream_status == 503);
+  CHECK(answers[first]->cause == "5xx: as scripted");
+  // While the key rests the stale answer comes at once, without a fetch.
+  const auto second = ask("8.8.8.8");
+  REQUIRE(answers[second].has_value());
+  CHECK(answers[second]->rung == Rung::StaleIfError);
+  CHECK_FALSE(answers[second]->forwarded);
+  CHECK(fetcher.fetches.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "a slow upstream costs a stale answer no more than the patience") {
+  have("8.8.8.8");
+  pass(24h * 9);
+  const auto first = ask("8.8.8.8");
+  pass(249ms);
+  CHECK_FALSE(answers[first].has_value());
+  pass(1ms);
+  REQUIRE(answers[first].has_value());
+  CHECK(answers[first]->rung == Rung::StaleIfError);
+  const auto late = ask("8.8.8.8");  // the flight is still up, its patience over
+  REQUIRE(answers[late].has_value());
+  CHECK(answers[late]->rung == Rung::StaleIfError);
+  // The flight still fills the cache.
+  fetcher.end(fetcher.last, answered("8.8.8.8"));
+  CHECK(cache::freshness(*memory.find("lookup/8.8.8.8"), loop.clock().wall()).use ==
+        cache::Use::Fresh);
+}
+
+TEST_CASE_FIXTURE(Fixture, "past STALE_IF_ERROR nothing stale is served") {
+  have("8.8.8.8");
+  pass(24h * 32);
+  const auto first = ask("8.8.8.8");
+  fetcher.end(fetcher.last, failed(FetchEnd::Deadline, Outcome::Connect));
+  CHECK(answers[first]->rung == Rung::Error);
+  CHECK(answers[first]->status == 502);
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "a waiter leaves at its own deadline and the flight goes on for the others") {
+  const auto early = ask("8.8.8.8", 1s);
+  const auto late = ask("8.8.8.8", 10s);
+  CHECK(fetcher.fetches.at(1).request.deadline >= loop.now() + 9s);
+  pass(1s);
+  REQUIRE(answers[early].has_value());
+  CHECK(answers[early]->status == 504);
+  CHECK_FALSE(answers[late].has_value());
+  fetcher.end(1, answered("8.8.8.8"));
+  CHECK(answers[late]->rung == Rung::Fetched);
+}
+
+TEST_CASE_FIXTURE(Fixture, "an answer is there before the deadline even if the fetch never ends") {
+  const auto first = ask("8.8.8.8", 10s);
+  pass(10s - 1ms);
+  REQUIRE(answers[first].has_value());
+  CHECK(answers[first]->status == 504);
+  CHECK(flights->stats().waiters == 0);
+  fetcher.end(1, answered("8.8.8.8"));  // nobody waits: it still fills the cache
+  CHECK(memory.find("lookup/8.8.8.8") != nullptr);
+}
+
+TEST_CASE_FIXTURE(Fixture, "each way to fail has its status and says when to come back") {
+  struct Case {
+    FetchEnd end;
+    Outcome outcome;
+    int status;
+  };
+  for (const Case& c : {Case{FetchEnd::Deadline, Outcome::ServerError, 502},
+                        Case{FetchEnd::Deadline, Outcome::Timeout, 504},
+                        Case{FetchEnd::Deadline, Outcome::Connect, 502},
+                        Case{FetchEnd::Deadline, Outcome::InvalidBody, 502},
+                        Case{FetchEnd::Deadline, Outcome::RateLimited, 503},
+                        Case{FetchEnd::BreakerOpen, Outcome::Connect, 503},
+                        Case{FetchEnd::Overloaded, Outcome::Timeout, 503},
+                        Case{FetchEnd::Refused, Outcome::Unauthorized, 502},
+                        Case{FetchEnd::Answered, Outcome::ClientError, 502}}) {
+    const auto number = ask("8.8.8.8");
+    fetcher.end(fetcher.last, failed(c.end, c.outcome));
+    REQUIRE(answers[number].has_value());
+    CHECK(answers[number]->rung == Rung::Error);
+    CHECK(answers[number]->status == c.status);
+    CHECK(answers[number]->retry_after == 7s);
+    CHECK_FALSE(answers[number]->detail.empty());
+  }
+  CHECK(memory.find("lookup/8.8.8.8") == nullptr);
+  CHECK(store.rows.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "an upstream 404 is stored for NEGATIVE_TTL") {
+  const auto first = ask("8.8.8.8");
+  FetchResult result = failed(FetchEnd::Answered, Outcome::ClientError, 404);
+  fetcher.end(1, std::move(result));
+  CHECK(answers[first]->rung == Rung::Fetched);
+  CHECK(answers[first]->content->status == 404);
+  const auto second = ask("8.8.8.8");
+  CHECK(answers[second]->rung == Rung::Fresh);
+  pass(6min);
+  ask("8.8.8.8");
+  CHECK(fetcher.fetches.size() == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a stored validator makes a refresh conditional, and a 304 freshens") {
+  have("8.8.8.8", {{"ETag", "\"v1\""}});
+  const auto before = memory.find("lookup/8.8.8.8");
+  pass(25h);
+  flights->refresh(*route, "lookup/8.8.8.8");
+  const auto& fields = fetcher.fetches.at(fetcher.last).request.request.fields;
+  REQUIRE(upstream::find_field(fields, "If-None-Match"));
+  CHECK(*upstream::find_field(fields, "If-None-Match") == "\"v1\"");
+  FetchResult result;
+  result.end = FetchEnd::Answered;
+  result.outcome = Outcome::NotModified;
+  result.reply.status = 304;
+  fetcher.end(fetcher.last, std::move(result));
+  const auto after = memory.find("lookup/8.8.8.8");
+  CHECK(after != before);
+  CHECK(after->body == before->body);
+  CHECK(cache::freshness(*after, loop.clock().wall()).use == cache::Use::Fresh);
+  CHECK(metrics.value(observe::Family::Refreshes, {{"result", "freshened"}}) == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what may not be stored goes to those who wait and to nobody else") {
+  const auto first = ask("8.8.8.8");
+  const auto second = ask("8.8.8.8");
+  fetcher.end(1, answered("8.8.8.8", {{"Cache-Control", "no-store"}}));
+  CHECK(answers[first]->content->body == body_for("8.8.8.8"));
+  CHECK_FALSE(answers[first]->stored);
+  CHECK(answers[second]->collapsed);
+  CHECK(memory.find("lookup/8.8.8.8") == nullptr);
+  CHECK(store.rows.empty());
+}
+
+TEST_CASE_FIXTURE(
+    Fixture, "beyond the bound on waiters a miss is told to come back, a stale hit is served") {
+  have("1.1.1.1");
+  pass(24h * 9);
+  Flights::Settings settings;
+  settings.max_waiters = 2;
+  make(settings);
+  ask("8.8.8.8");
+  ask("8.8.8.8");
+  const auto third = ask("8.8.8.8");
+  REQUIRE(answers[third].has_value());
+  CHECK(answers[third]->status == 503);
+  CHECK(answers[third]->retry_after >= 1s);
+  const auto stale = ask("1.1.1.1");
+  REQUIRE(answers[stale].has_value());
+  CHECK(answers[stale]->rung == Rung::StaleIfError);
+}
+
+TEST_CASE_FIXTURE(Fixture, "abandoning answers everybody and drops the fetches") {
+  have("1.1.1.1");
+  pass(24h * 9);
+  const auto miss = ask("8.8.8.8");
+  const auto stale = ask("1.1.1.1");
+  flights->abandon_all();
+  CHECK(fetcher.fetches.empty());
+  CHECK(answers[miss]->status == 503);
+  CHECK(answers[stale]->rung == Rung::StaleIfError);
+}

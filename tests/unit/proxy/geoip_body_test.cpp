@@ -1,0 +1,114 @@
+#include "proxy/geoip_body.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "proxy/geoip_route.h"
+
+using namespace holdfast::proxy;
+using holdfast::upstream::Outcome;
+
+namespace {
+
+constexpr std::string_view kGood =
+    R"({"ip":"8.8.8.8","location":"United States","postal_code":"","network_name":"AS15169 GOOGLE",)"
+    R"("domain":"Google","latitude":37.751,"longitude":-97.822})";
+
+std::string replaced(std::string_view what, std::string_view by) {
+  std::string body(kGood);
+  const auto at = body.find(what);
+  REQUIRE(at != std::string::npos);
+  return body.replace(at, what.size(), by);
+}
+
+Outcome judge(std::string_view body, std::string_view ip = "8.8.8.8") {
+  GeoipBodyValidator validator(1 << 20);
+  return validator.validate(ip, body).outcome;
+}
+
+}  // namespace
+
+TEST_CASE("a right answer is accepted") {
+  CHECK(judge(kGood) == Outcome::Ok);
+  CHECK(judge(" " + std::string(kGood) + "\n") == Outcome::Ok);
+  CHECK(judge(replaced("37.751", "38")) == Outcome::Ok);
+  CHECK(judge(replaced("\"Google\"", "null")) == Outcome::Ok);
+  CHECK(judge(replaced("37.751", "null")) == Outcome::Ok);
+  CHECK(judge(replaced("{", R"({"more":[1,{"ip":"1.1.1.1"}],)")) == Outcome::Ok);
+}
+
+TEST_CASE("another spelling of the same address is the same address") {
+  CHECK(judge(replaced("8.8.8.8", "2001:DB8:0::1"), "2001:db8::1") == Outcome::Ok);
+  CHECK(judge(replaced("8.8.8.8", "::ffff:8.8.8.8")) == Outcome::Ok);
+}
+
+TEST_CASE("an answer about another address is refused") {
+  CHECK(judge(replaced("8.8.8.8", "8.8.4.4")) == Outcome::WrongContent);
+}
+
+TEST_CASE("every truncation of a right answer is refused") {
+  GeoipBodyValidator validator(1 << 20);
+  for (std::size_t size = 0; size < kGood.size(); ++size) {
+    CAPTURE(size);
+    CHECK(validator.validate("8.8.8.8", kGood.substr(0, size)).outcome == Outcome::InvalidBody);
+  }
+  CHECK(validator.validate("8.8.8.8", kGood).outcome == Outcome::Ok);  // and it still works
+}
+
+TEST_CASE("what is not the object asked for is refused") {
+  for (const std::string& body : {std::string(),
+                                  std::string("null"),
+                                  std::string("[]"),
+                                  std::string("{}"),
+                                  std::string("\"8.8.8.8\""),
+                                  std::string("<html><body>502 Bad Gateway</body></html>"),
+                                  std::string(kGood) + "x",
+                                  std::string(kGood) + std::string(kGood),
+                                  "[" + std::string(kGood) + "]",
+                                  replaced("\"ip\":\"8.8.8.8\",", ""),
+                                  replaced("\"8.8.8.8\"", "8"),
+                                  replaced("\"8.8.8.8\"", "null"),
+                                  replaced("8.8.8.8", "localhost"),
+                                  replaced("37.751", "\"37.751\""),
+                                  replaced("37.751", "NaN"),
+                                  replaced("\"Google\"", "15"),
+                                  replaced("Google\"", "Goo\xffgle\""),
+                                  replaced("Google\"", "Goo\ngle\""),
+                                  replaced("\"domain\"", "\"ip\""),
+                                  replaced("{", R"({"ip":"8.8.8.8",)"),
+                                  std::string(kGood).replace(5, 1, 1, '\0')}) {
+    CAPTURE(body);
+    CHECK(judge(body) == Outcome::InvalidBody);
+  }
+}
+
+TEST_CASE("a body over the limit and a very deep one are refused") {
+  GeoipBodyValidator small(100);
+  CHECK(small.validate("8.8.8.8", kGood).outcome == Outcome::InvalidBody);
+  CHECK(judge(replaced("{", R"({"a":)" + std::string(5000, '[') + std::string(5000, ']') + ",")) ==
+        Outcome::InvalidBody);
+}
+
+TEST_CASE("the route asks the upstream for the canonical address") {
+  const auto route = make_geoip_route(nullptr);
+  std::string key;
+  CHECK(route->key("2001:DB8:0:0::1", "", key) == nullptr);
+  CHECK(key == "lookup/2001:db8::1");
+  CHECK(route->subject(key) == "2001:db8::1");
+  CHECK(route->upstream_request(key).target == "/geoip/2001:db8::1");
+  CHECK(route->key("8.8.8.8", "x=1", key) == nullptr);
+  CHECK(key == "lookup/8.8.8.8");
+  CHECK(route->key("nowhere", "", key) != nullptr);
+  CHECK_FALSE(route->offline_body("lookup/8.8.8.8").has_value());
+}
+
+TEST_CASE("a 206 is not an answer, whatever its content") {
+  const auto route = make_geoip_route(nullptr);
+  holdfast::upstream::Reply reply;
+  reply.status = 206;
+  reply.body = kGood;
+  CHECK(route->validate("lookup/8.8.8.8", reply).outcome == Outcome::InvalidBody);
+  reply.status = 200;
+  CHECK(route->validate("lookup/8.8.8.8", reply).outcome == Outcome::Ok);
+}

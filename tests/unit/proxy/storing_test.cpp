@@ -1,0 +1,170 @@
+#include "proxy/storing.h"
+
+#include <doctest/doctest.h>
+
+#include "cache/freshness.h"
+#include "http/cache_control.h"
+
+using namespace holdfast;
+using namespace holdfast::proxy;
+using namespace std::chrono_literals;
+
+namespace {
+
+const base::WallTime kNow = std::chrono::sys_days{std::chrono::year{2026} / 6 / 1};
+
+upstream::Reply ok(upstream::Fields fields = {}) {
+  upstream::Reply reply;
+  reply.status = 200;
+  reply.fields = std::move(fields);
+  reply.body = "{}";
+  reply.duration = 300ms;
+  return reply;
+}
+
+StoringPolicy exact() {
+  StoringPolicy policy;
+  policy.jitter = 0;
+  return policy;
+}
+
+Storable store(const upstream::Reply& reply, const StoringPolicy& policy = exact()) {
+  base::Random random(1);
+  return make_storable(reply, policy, kNow, random);
+}
+
+std::chrono::seconds ttl(const Storable& storable) {
+  return cache::freshness(*storable.response, kNow).ttl;
+}
+
+}  // namespace
+
+TEST_CASE("an upstream that states no lifetime gets ours") {
+  const Storable got = store(ok());
+  CHECK(got.may_store);
+  CHECK(ttl(got) == 24h);
+  CHECK(got.response->stale_while_revalidate == 24h * 7);
+  CHECK(got.response->stale_if_error == 24h * 30);
+}
+
+TEST_CASE("s-maxage goes before max-age, that before Expires") {
+  CHECK(ttl(store(ok({{"Cache-Control", "max-age=60"}}))) == 60s);
+  CHECK(ttl(store(ok({{"cache-control", "max-age=60, s-maxage=90"}}))) == 90s);
+  CHECK(ttl(store(ok({{"Cache-Control", "max-age=60"}, {"Cache-Control", "s-maxage=90"}}))) == 90s);
+  const std::string now = http::format_http_date(kNow);
+  const std::string later = http::format_http_date(kNow + 120s);
+  CHECK(ttl(store(ok({{"Expires", later}, {"Date", now}}))) == 120s);
+  CHECK(ttl(store(ok({{"Expires", later}, {"Cache-Control", "max-age=60"}}))) == 60s);
+  CHECK(ttl(store(ok({{"Expires", "0"}}))) == 0s);
+}
+
+TEST_CASE("the age an answer brings along counts against a stated lifetime only") {
+  const Storable stated = store(ok({{"Cache-Control", "max-age=60"}, {"Age", "20"}}));
+  CHECK(ttl(stated) == 39s);  // and the second the answer took
+  const Storable own = store(ok({{"Age", "20"}}));
+  CHECK(ttl(own) == 24h);
+  CHECK(cache::freshness(*own.response, kNow).age == 21s);
+}
+
+TEST_CASE("an upstream's slow clock makes a stated lifetime shorter, never ours") {
+  const std::string past = http::format_http_date(kNow - 30s);
+  CHECK(ttl(store(ok({{"Date", past}, {"Cache-Control", "max-age=60"}}))) == 30s);
+  CHECK(ttl(store(ok({{"Date", past}}))) == 24h);
+  const std::string future = http::format_http_date(kNow + 3600s);
+  CHECK(ttl(store(ok({{"Date", future}, {"Cache-Control", "max-age=60"}}))) == 60s);
+}
+
+TEST_CASE("what the upstream forbids to store is for those who wait now") {
+  for (const char* directive : {"no-store", "private", "max-age=60, no-store"}) {
+    CAPTURE(directive);
+    CHECK_FALSE(store(ok({{"Cache-Control", directive}})).may_store);
+  }
+  CHECK_FALSE(store(ok({{"Vary", "*"}})).may_store);
+  CHECK(store(ok({{"Vary", "Accept-Encoding"}})).may_store);
+}
+
+TEST_CASE("no-cache and must-revalidate leave nothing to serve stale") {
+  const Storable no_cache = store(ok({{"Cache-Control", "no-cache"}}));
+  CHECK(no_cache.may_store);
+  CHECK(cache::freshness(*no_cache.response, kNow).use == cache::Use::Unusable);
+  const Storable must = store(ok({{"Cache-Control", "max-age=60, must-revalidate"}}));
+  CHECK(cache::freshness(*must.response, kNow).use == cache::Use::Fresh);
+  CHECK(cache::freshness(*must.response, kNow + 61s).use == cache::Use::Unusable);
+}
+
+TEST_CASE("the upstream's own stale directives go before ours") {
+  const Storable got =
+      store(ok({{"Cache-Control", "max-age=60, stale-while-revalidate=10, stale-if-error=20"}}));
+  CHECK(cache::freshness(*got.response, kNow + 65s).use == cache::Use::StaleWhileRevalidate);
+  CHECK(cache::freshness(*got.response, kNow + 75s).use == cache::Use::StaleIfError);
+  CHECK(cache::freshness(*got.response, kNow + 85s).use == cache::Use::Unusable);
+}
+
+TEST_CASE("CACHE_TTL_OVERRIDE overrides everything") {
+  StoringPolicy policy = exact();
+  policy.ttl_override = true;
+  const Storable got =
+      store(ok({{"Cache-Control", "no-store, max-age=1, must-revalidate"}}), policy);
+  CHECK(got.may_store);
+  CHECK(ttl(got) == 24h);
+  CHECK(got.response->stale_if_error == 24h * 30);
+}
+
+TEST_CASE("jitter spreads our lifetimes both ways and only shortens stated ones") {
+  StoringPolicy policy;
+  base::Random random(7);
+  bool shorter = false;
+  bool longer = false;
+  for (int i = 0; i < 200; ++i) {
+    const auto own = ttl(make_storable(ok(), policy, kNow, random));
+    CHECK(own >= 24h * 9 / 10);
+    CHECK(own <= 24h * 11 / 10);
+    shorter = shorter || own < 23h;
+    longer = longer || own > 25h;
+    const auto stated =
+        ttl(make_storable(ok({{"Cache-Control", "max-age=1000"}}), policy, kNow, random));
+    CHECK(stated >= 900s);
+    CHECK(stated <= 1000s);
+  }
+  CHECK(shorter);
+  CHECK(longer);
+}
+
+TEST_CASE("a 404 is kept for NEGATIVE_TTL, as a problem of ours, and never stale") {
+  upstream::Reply reply = ok({{"Content-Type", "text/html"}});
+  reply.status = 404;
+  reply.body = "<html>";
+  const Storable got = store(reply);
+  CHECK(ttl(got) == 5min);
+  CHECK(got.response->status == 404);
+  CHECK(got.response->body.find("<html>") == std::string::npos);
+  CHECK(got.response->head.find("application/problem+json") != std::string::npos);
+  CHECK(cache::freshness(*got.response, kNow + 6min).use == cache::Use::Unusable);
+}
+
+TEST_CASE(
+    "clients see the upstream's type, language and modification date, and nothing that breaks a "
+    "line") {
+  const Storable got = store(ok({{"content-type", "application/json; charset=utf-8"},
+                                 {"Set-Cookie", "a=b"},
+                                 {"Content-Language", "en\r\nX-Evil: 1"},
+                                 {"Last-Modified", "Mon, 01 Jun 2026 00:00:00 GMT"}}));
+  CHECK(got.response->fields ==
+        "Content-Type: application/json; charset=utf-8\r\n"
+        "Last-Modified: Mon, 01 Jun 2026 00:00:00 GMT\r\n");
+  CHECK(store(ok({{"Content-Type", "text/html"}})).response->fields ==
+        "Content-Type: application/json\r\n");
+}
+
+TEST_CASE("a 304 gives the same content a new life") {
+  base::Random random(1);
+  const Storable first = store(ok({{"ETag", "\"v1\""}, {"Cache-Control", "max-age=60"}}));
+  upstream::Reply reply;
+  reply.status = 304;
+  reply.fields = {{"Cache-Control", "max-age=90"}};
+  const Storable second = freshen(*first.response, reply, exact(), kNow + 100s, random);
+  CHECK(second.response->body == first.response->body);
+  CHECK(second.response->upstream_etag == "\"v1\"");
+  CHECK(second.response->etag == first.response->etag);
+  CHECK(cache::freshness(*second.response, kNow + 100s).ttl == 90s);
+}
