@@ -90,6 +90,7 @@ class Server {
     base::Duration body_timeout = std::chrono::seconds(10);
     base::Duration idle_timeout = std::chrono::seconds(75);
     base::Duration write_timeout = std::chrono::seconds(20);  // without progress
+    base::Duration sweep_interval = std::chrono::seconds(1);  // how exact the timeouts are
   };
   struct Stats {
     std::size_t connections = 0;

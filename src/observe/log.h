@@ -1,6 +1,7 @@
 // Log writes one structured event a line, as JSON or as text for people. Any
-// thread; never blocks: lines go through a bounded queue to a thread of their
-// own, and what that cannot take is dropped, oldest first, and counted.
+// thread; never blocks on the output: lines go through a bounded queue to a
+// thread of their own, and what that cannot take is dropped, oldest first, and
+// counted. A gap is said in the log itself, by an event "log_lines_dropped".
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@ namespace holdfast::observe {
 
 enum class Level { Debug, Info, Warn, Error };
 
+// Views: a field lives as long as the call it is an argument of.
 struct LogField {
   std::string_view key;
   std::variant<std::string_view, std::int64_t, std::uint64_t, double, bool> value;
@@ -41,13 +43,16 @@ class Log {
     Level level = Level::Info;
     Format format = Format::Json;
     std::size_t queue_lines = 8192;
+    int fd = 2;  // not owned; standard error
   };
 
-  // Writes to standard error.
+  // Starts the writing thread, so block signals first.
   explicit Log(Settings settings);
   // Drops everything: for tests of other parts.
   Log();
-  ~Log();  // writes out what is queued
+  // Writes out what is queued; blocks for as long as the descriptor does. No
+  // other thread may be logging any more.
+  ~Log();
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
@@ -55,10 +60,14 @@ class Log {
   bool enabled(Level level) const;
   void set_level(Level level);
 
-  // "ts", "level" and "event" come first. Any byte is safe in any value.
+  // "ts", "level" and "event" come first, then the fields in their order. Any
+  // byte is safe in any key or value; a double that is no number becomes null.
   void event(Level level, std::string_view event, std::initializer_list<LogField> fields = {});
 
+  // Lines lost so far: to a full queue or to a descriptor that refused them.
   std::uint64_t dropped() const;
+  // Blocks until the lines queued before the call are written or dropped, at
+  // most two seconds: a reader of our log that hangs must not hang us.
   void flush();
 
  private:
@@ -66,7 +75,11 @@ class Log {
   std::unique_ptr<Sink> sink_;
 };
 
+std::string_view to_string(Level level);
+
 // Appends `text` as the inside of a JSON string; invalid UTF-8 becomes U+FFFD.
+// Control characters, DEL and C1 among them, are escaped, so that a line is safe
+// on a terminal too.
 void append_json_escaped(std::string& out, std::string_view text);
 
 }  // namespace holdfast::observe

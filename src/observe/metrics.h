@@ -1,6 +1,10 @@
 // Metrics counts without locks: each thread owns a Shard and adds to its own
 // cells; a scrape sums the shards and renders the Prometheus text format.
-// Set-up (families, cells, shards) is for one thread, before the loops start.
+// Names, types, help and buckets come from metric_table.
+//
+// Threads: handles, callbacks and shards may be asked for at any time by any
+// thread, under a lock; resolve them at start and keep them, never on the path
+// of a hit. A Shard is for the one thread it was made for.
 #pragma once
 
 #include <atomic>
@@ -17,10 +21,15 @@
 
 namespace holdfast::observe {
 
+// Names and values, in any order; the names must be those of the family.
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
-// Handles to one time series. Cheap to copy; valid for the Metrics that made them.
+// Handles to one time series. Cheap to copy; valid for the Metrics that made
+// them. One made by default counts into a cell that nobody exports.
 struct Counter {
+  std::uint32_t cell = 0;
+};
+struct Gauge {
   std::uint32_t cell = 0;
 };
 struct Histogram {
@@ -33,14 +42,22 @@ struct Histogram {
 class Shard {
  public:
   explicit Shard(std::size_t cells);
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
 
   void add(Counter counter, std::uint64_t amount = 1) { bump(counter.cell, amount); }
+  // Up or down. The shards are summed, so one thread may add what another takes away.
+  void add(Gauge gauge, std::int64_t amount) {
+    bump(gauge.cell, static_cast<std::uint64_t>(amount));
+  }
+  // Negative durations and NaN count as zero.
   void observe(const Histogram& histogram, double seconds);
   std::uint64_t read(std::size_t cell) const {
     return cells_[cell].load(std::memory_order_relaxed);
   }
 
  private:
+  // Unsigned, so a gauge may pass below zero in one shard: sums wrap around to the truth.
   void bump(std::size_t cell, std::uint64_t amount) {
     auto& value = cells_[cell];
     value.store(value.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
@@ -51,6 +68,10 @@ class Shard {
 
 class Metrics {
  public:
+  using CallbackId = std::uint64_t;  // 0 is no callback
+
+  // Exports from the start, at zero, every counter and histogram whose labels the
+  // table knows all values of.
   Metrics();
   ~Metrics();
   Metrics(const Metrics&) = delete;
@@ -58,21 +79,35 @@ class Metrics {
 
   // Registering the same family and labels again gives the same handle. The
   // series is exported from then on, at zero if nothing happened.
+  // Throws std::logic_error for a family of another type, for label names that
+  // are not the family's, and for more series than a shard has cells: each is a
+  // mistake in the caller, found when it starts.
   Counter counter(Family family, Labels labels = {});
+  Gauge gauge(Family family, Labels labels = {});
   Histogram histogram(Family family, Labels labels = {});
 
-  // A value read when scraped. `read` is called on the scraping thread, so what
-  // it touches must be safe for that. For gauges, and for counters that somebody
-  // else keeps.
-  void callback(Family family, Labels labels, std::function<double()> read);
+  // A value read when scraped, for gauges and for counters that somebody else
+  // keeps. Several callbacks for one series are summed, with what gauge() or
+  // counter() handles counted: each worker may register its own. `read` runs on
+  // the scraping thread, under the lock: what it touches must be safe there, and
+  // it must neither block nor call Metrics. It must stay valid until
+  // remove_callback() or the end of Metrics.
+  CallbackId callback(Family family, Labels labels, std::function<double()> read);
+  // When it returns, the callback is not running and never will. The series stays
+  // while another source feeds it.
+  void remove_callback(CallbackId id);
 
-  // A new shard, owned by Metrics, for one thread.
+  // A new shard, owned by Metrics, for one thread. It is never freed before
+  // Metrics: what a thread counted must not vanish with it.
   Shard& shard();
 
-  // Any thread, after set-up. Prometheus text format, version 0.0.4.
+  // Prometheus text format, version 0.0.4: content type
+  // "text/plain; version=0.0.4; charset=utf-8".
   std::string scrape() const;
 
-  // The value of a counter over all shards: for the status page and for tests.
+  // What scrape() would export for one series now; the number of observations
+  // for a histogram; 0 for a series nobody registered. For the status page and
+  // for tests. Throws as the registrations do.
   double value(Family family, const Labels& labels = {}) const;
 
  private:

@@ -1,0 +1,234 @@
+#include "cache/memory_cache.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <mutex>
+#include <shared_mutex>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+// One list per shard, newest at the head. The hand walks from the tail towards
+// the head: an entry whose bit is set loses the bit and stays where it is, the
+// first one without it goes. A replaced entry keeps its place, as if it had been
+// hit. Find a hit: shared lock, one hash lookup, at most one store to the bit.
+//
+// Lock order: one shard at a time, nothing else. What is evicted is freed after
+// the lock is given back.
+
+namespace holdfast::cache {
+namespace {
+
+struct Entry {
+  Entry(std::string_view k, std::uint64_t h, StoredPtr s, std::size_t b)
+      : key(k), hash(h), stored(std::move(s)), bytes(b) {}
+
+  const std::string key;
+  const std::uint64_t hash;
+  StoredPtr stored;
+  std::size_t bytes;
+  Entry* newer = nullptr;
+  Entry* older = nullptr;
+  mutable std::atomic<bool> visited{false};
+};
+static_assert(sizeof(Entry) <= 88, "cost_bytes() counts an entry as 88 bytes");
+
+// A key with its hash: what lookups are made by, without making a std::string.
+struct Lookup {
+  std::string_view key;
+  std::uint64_t hash;
+};
+
+struct EntryHash {
+  using is_transparent = void;
+  std::size_t operator()(const std::unique_ptr<Entry>& entry) const { return entry->hash; }
+  std::size_t operator()(const Lookup& lookup) const { return lookup.hash; }
+};
+
+struct EntryEqual {
+  using is_transparent = void;
+  using Owned = std::unique_ptr<Entry>;
+  bool operator()(const Owned& a, const Owned& b) const { return a->key == b->key; }
+  bool operator()(const Owned& a, const Lookup& b) const {
+    return a->hash == b.hash && a->key == b.key;
+  }
+  bool operator()(const Lookup& a, const Owned& b) const { return (*this)(b, a); }
+};
+
+using Index = std::unordered_set<std::unique_ptr<Entry>, EntryHash, EntryEqual>;
+using Evicted = std::vector<Index::node_type>;
+
+Lookup lookup_of(std::string_view key) {
+  return {key, XXH3_64bits(key.data(), key.size())};
+}
+
+}  // namespace
+
+struct alignas(64) MemoryCache::Shard {
+  mutable std::shared_mutex mutex;
+  // Everything below is guarded by `mutex`; an entry's bit may be set under the
+  // shared lock.
+  Index index;
+  Entry* newest = nullptr;
+  Entry* oldest = nullptr;
+  Entry* hand = nullptr;  // null: start from the oldest
+  std::size_t bytes = 0;
+  std::size_t limit_bytes = 0;
+  std::uint64_t evictions = 0;
+
+  void link(Entry& entry) {
+    entry.older = newest;
+    (newest ? newest->newer : oldest) = &entry;
+    newest = &entry;
+    bytes += entry.bytes;
+  }
+
+  void unlink(Entry& entry) {
+    if (hand == &entry) hand = entry.newer;
+    (entry.newer ? entry.newer->older : newest) = entry.older;
+    (entry.older ? entry.older->newer : oldest) = entry.newer;
+    bytes -= entry.bytes;
+  }
+
+  Index::node_type take(Entry& entry) {
+    unlink(entry);
+    return index.extract(index.find(Lookup{entry.key, entry.hash}));
+  }
+
+  // Needs an entry other than `spared` to be there.
+  Index::node_type evict_one(const Entry* spared) {
+    Entry* victim = hand ? hand : oldest;
+    while (victim == spared || victim->visited.load(std::memory_order_relaxed)) {
+      if (victim != spared) victim->visited.store(false, std::memory_order_relaxed);
+      victim = victim->newer ? victim->newer : oldest;
+    }
+    hand = victim;
+    ++evictions;
+    return take(*victim);
+  }
+
+  void make_room(std::size_t room, const Entry* spared, Evicted& evicted) {
+    while (bytes + room > limit_bytes) evicted.push_back(evict_one(spared));
+  }
+
+  void insert(const Lookup& lookup, StoredPtr stored, std::size_t cost, Evicted& evicted) {
+    make_room(cost, nullptr, evicted);
+    auto entry = std::make_unique<Entry>(lookup.key, lookup.hash, std::move(stored), cost);
+    link(**index.insert(std::move(entry)).first);
+  }
+};
+
+MemoryCache::MemoryCache(Settings settings)
+    : shard_bits_(static_cast<unsigned>(
+          std::countr_zero(std::bit_ceil(std::clamp(settings.shards, 1U, 1U << 16))))) {
+  const std::size_t count = std::size_t{1} << shard_bits_;
+  shards_ = std::make_unique<Shard[]>(count);
+  for (std::size_t i = 0; i < count; ++i) shards_[i].limit_bytes = settings.limit_bytes / count;
+}
+
+MemoryCache::~MemoryCache() = default;
+
+// The high bits: the hash table inside the shard uses the others.
+MemoryCache::Shard& MemoryCache::shard_for(std::uint64_t hash) const {
+  return shards_[shard_bits_ == 0 ? 0 : hash >> (64 - shard_bits_)];
+}
+
+StoredPtr MemoryCache::find(std::string_view key) const {
+  const Lookup lookup = lookup_of(key);
+  const Shard& shard = shard_for(lookup.hash);
+  const std::shared_lock lock(shard.mutex);
+  const auto found = shard.index.find(lookup);
+  if (found == shard.index.end()) return nullptr;
+  const Entry& entry = **found;
+  // Written only when it changes, so that a popular entry's cache line stays
+  // shared between the cores.
+  if (!entry.visited.load(std::memory_order_relaxed)) {
+    entry.visited.store(true, std::memory_order_relaxed);
+  }
+  return entry.stored;
+}
+
+void MemoryCache::put(std::string_view key, StoredPtr stored) {
+  const Lookup lookup = lookup_of(key);
+  const std::size_t bytes = cost_bytes(key, *stored);
+  Shard& shard = shard_for(lookup.hash);
+  Evicted evicted;  // freed after the lock is given back, as is what was replaced
+  const std::unique_lock lock(shard.mutex);
+  const auto found = shard.index.find(lookup);
+  Entry* present = found == shard.index.end() ? nullptr : found->get();
+  if (bytes > shard.limit_bytes) {
+    if (present) evicted.push_back(shard.take(*present));
+    return;
+  }
+  if (present) {
+    shard.bytes -= present->bytes;
+    present->bytes = 0;
+    shard.make_room(bytes, present, evicted);
+    present->bytes = bytes;
+    shard.bytes += bytes;
+    present->stored.swap(stored);
+    present->visited.store(true, std::memory_order_relaxed);
+    return;
+  }
+  shard.insert(lookup, std::move(stored), bytes, evicted);
+}
+
+void MemoryCache::put_if_absent(std::string_view key, StoredPtr stored) {
+  const Lookup lookup = lookup_of(key);
+  const std::size_t bytes = cost_bytes(key, *stored);
+  Shard& shard = shard_for(lookup.hash);
+  Evicted evicted;
+  const std::unique_lock lock(shard.mutex);
+  if (bytes > shard.limit_bytes || shard.index.contains(lookup)) return;
+  shard.insert(lookup, std::move(stored), bytes, evicted);
+}
+
+bool MemoryCache::erase(std::string_view key) {
+  const Lookup lookup = lookup_of(key);
+  Shard& shard = shard_for(lookup.hash);
+  Index::node_type erased;
+  const std::unique_lock lock(shard.mutex);
+  const auto found = shard.index.find(lookup);
+  if (found == shard.index.end()) return false;
+  erased = shard.take(**found);
+  return true;
+}
+
+void MemoryCache::clear() {
+  for (std::size_t i = 0; i < std::size_t{1} << shard_bits_; ++i) {
+    Shard& shard = shards_[i];
+    Index erased;
+    const std::unique_lock lock(shard.mutex);
+    erased.swap(shard.index);
+    shard.newest = shard.oldest = shard.hand = nullptr;
+    shard.bytes = 0;
+  }
+}
+
+void MemoryCache::for_each(
+    const std::function<void(std::string_view, const StoredPtr&)>& visit) const {
+  for (std::size_t i = 0; i < std::size_t{1} << shard_bits_; ++i) {
+    const Shard& shard = shards_[i];
+    const std::shared_lock lock(shard.mutex);
+    for (const Entry* entry = shard.newest; entry; entry = entry->older) {
+      visit(entry->key, entry->stored);
+    }
+  }
+}
+
+MemoryCache::Stats MemoryCache::stats() const {
+  Stats stats;
+  for (std::size_t i = 0; i < std::size_t{1} << shard_bits_; ++i) {
+    const Shard& shard = shards_[i];
+    const std::shared_lock lock(shard.mutex);
+    stats.entries += shard.index.size();
+    stats.bytes += shard.bytes;
+    stats.evictions += shard.evictions;
+  }
+  return stats;
+}
+
+}  // namespace holdfast::cache

@@ -1,0 +1,71 @@
+// Restorer runs jobs that bring responses back into the store in the background:
+// from a damaged file, or from memory after the disk was away. Jobs run one
+// after another on a thread of its own and hand what they find to the writer,
+// a little at a time. What is erased meanwhile does not come back.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "cache/stored_response.h"
+
+namespace holdfast::cache {
+
+class Restorer {
+ public:
+  // Blocks while the writer has enough to do. False: no more is wanted.
+  using Push = std::function<bool(std::string_view key, StoredPtr stored)>;
+  using Job = std::function<void(const Push& push)>;
+
+  // `wake` is called, on the job's thread, when there is something to take.
+  explicit Restorer(std::function<void()> wake);
+  ~Restorer();  // ends the job at its next push
+  Restorer(const Restorer&) = delete;
+  Restorer& operator=(const Restorer&) = delete;
+
+  // Any thread.
+  void start(Job job);
+
+  // To be called before the erasure is queued for the writer. Any thread.
+  void note_erase(std::string_view key);
+  void note_erase_all();
+
+  struct Item {
+    std::string key;
+    StoredPtr stored;
+  };
+  // What to write now, erased keys left out. The writing thread.
+  std::vector<Item> take(std::size_t most);
+  bool has_items() const;
+
+ private:
+  struct Queued {
+    Job job;
+    std::uint64_t era;
+  };
+  void run();
+  bool push(std::uint64_t era, std::string_view key, StoredPtr stored);
+
+  const std::function<void()> wake_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  // All guarded by mutex_.
+  std::deque<Queued> jobs_;
+  bool running_ = false;
+  bool stopping_ = false;
+  std::uint64_t era_ = 0;  // grows when everything is erased: older jobs are void
+  std::deque<Item> items_;
+  std::unordered_set<std::string> erased_;
+  std::thread thread_;  // started with the first job
+};
+
+}  // namespace holdfast::cache

@@ -1,0 +1,57 @@
+// Row is one stored response as the store's table holds it, with the checksum
+// that decides whether it may be believed. Pure functions; any thread.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "cache/stored_response.h"
+
+namespace holdfast::cache {
+
+// What makes the answer, in the order of the table's columns. Views into what
+// the row was made from or read from. Times in whole seconds, except that
+// `response_time` is in milliseconds since the Unix epoch.
+struct Row {
+  std::string_view key;
+  std::int64_t status = 0;
+  std::int64_t response_time = 0;
+  std::int64_t initial_age = 0;
+  std::int64_t freshness_lifetime = 0;
+  std::int64_t stale_while_revalidate = 0;
+  std::int64_t stale_if_error = 0;
+  std::string_view upstream_etag;
+  std::string_view upstream_last_modified;
+  std::string_view fields;  // packed, see pack_fields()
+  std::string_view body;
+};
+
+// XXH3, 64 bits, over every member of Row with its length.
+std::int64_t checksum(const Row& row);
+
+// The low 32 bits of XXH3: narrows a lookup to a row or two, the key decides.
+std::int64_t key_hash(std::string_view key);
+
+// Hours since the Unix epoch: fine enough to choose what to evict, coarse enough
+// that a popular row is seldom rewritten.
+std::int64_t hour_of(base::WallTime when);
+// The hour from which nobody may use the response, not even when the upstream fails.
+std::int64_t expiry_hour(const StoredResponse& stored);
+
+// The field lines nearly every JSON answer begins with take one byte, below
+// 0x09, where no field line can begin. `packed` is used if it is needed.
+std::string_view pack_fields(std::string_view fields, std::string& packed);
+// False if the first byte is one that pack_fields() never writes.
+bool unpack_fields(std::string_view packed, std::string& fields);
+
+// `packed` lends storage and must outlive the row.
+Row to_row(std::string_view key, const StoredResponse& stored, std::string& packed);
+// Null if the row could not have been written by to_row(): for rows whose
+// checksum matches but which came from elsewhere.
+StoredPtr from_row(const Row& row);
+
+}  // namespace holdfast::cache

@@ -1,0 +1,506 @@
+#include "cache/store_writer.h"
+
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "cache/salvage.h"
+#include "cache/schema.h"
+
+// States: open (rows_ is there), paused (open, but somebody else holds the lock
+// or keeps the WAL from being reset), closed (the disk refused, or the file is
+// not to be used). trouble() alone leaves open; try_again() alone comes back to
+// it, after a write has gone through. What is queued stays queued meanwhile.
+
+namespace holdfast::cache {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Small enough that what waits behind them waits a few milliseconds.
+constexpr int kEvictRows = 200;
+constexpr int kSweepRows = 200;
+constexpr int kReleasePages = 128;
+constexpr std::size_t kRestoreRows = 256;
+constexpr std::size_t kTouchRows = 256;
+constexpr auto kTouchEvery = 60s;
+// A WAL frame is a page and its header.
+constexpr std::int64_t kFrameBytes = kPageBytes + 24;
+
+std::int64_t wal_limit(std::uint64_t limit_bytes) {
+  // 64 MiB is the promise; one transaction may overshoot.
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(limit_bytes / 8), 1 << 20, 56 << 20);
+}
+
+std::size_t batch_bytes(std::uint64_t limit_bytes) {
+  return std::clamp<std::size_t>(limit_bytes / 64, 64 << 10, 4 << 20);
+}
+
+}  // namespace
+
+StoreWriter::StoreWriter(Shared shared)
+    : shared_(shared),
+      wal_limit_bytes_(wal_limit(shared.settings.limit_bytes)),
+      // The WAL takes its share of the limit; half of it, on average.
+      high_bytes_(std::max<std::int64_t>(
+          static_cast<std::int64_t>(shared.settings.limit_bytes) - wal_limit_bytes_ / 2,
+          16 * kPageBytes)),
+      low_bytes_(high_bytes_ - high_bytes_ / 128),
+      retry_delay_(shared.settings.retry_first),
+      checkpointer_(shared.settings.path, shared.settings.vfs),
+      restorer_([this] { shared_.queue.wake(); }) {}
+
+StoreWriter::~StoreWriter() {
+  if (!thread_.joinable()) return;
+  stopping_ = true;
+  shared_.queue.wake();
+  thread_.join();
+}
+
+void StoreWriter::start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "store-writer");
+    run();
+  });
+}
+
+void StoreWriter::flush() {
+  std::unique_lock lock(flush_mutex_);
+  const std::uint64_t wanted = shared_.queue.last_sequence();
+  if (flush_reached_ >= wanted) return;
+  flush_wanted_ = std::max(flush_wanted_, wanted);
+  const std::uint64_t failures = flush_failures_;
+  shared_.queue.wake();
+  flushed_.wait(lock, [&] { return flush_reached_ >= wanted || flush_failures_ != failures; });
+}
+
+void StoreWriter::finish_flushes(bool failed) {
+  const std::lock_guard lock(flush_mutex_);
+  if (failed) {
+    ++flush_failures_;
+    flush_wanted_ = flush_reached_;
+  }
+  flushed_.notify_all();
+}
+
+bool StoreWriter::flush_wanted() {
+  const std::lock_guard lock(flush_mutex_);
+  return flush_wanted_ > flush_reached_;
+}
+
+void StoreWriter::report_corruption() {
+  corruption_reported_ = true;
+  shared_.queue.wake();
+}
+
+void StoreWriter::run() {
+  for (;;) {
+    const auto away = [this] { return !rows_ || paused_; };
+    const auto hurry = [this] { return stopping_ || flush_wanted(); };
+    if (!hurry()) {
+      if (away()) {
+        shared_.queue.pause(retry_at_);
+      } else {
+        shared_.queue.wait(more_to_do_ ? Steady::time_point{} : next_tick_,
+                           shared_.settings.commit_window);
+      }
+    }
+    if (away()) {
+      if (Steady::now() < retry_at_ && !hurry()) continue;
+      try_again();
+    }
+    const bool well = !away() && work();
+    finish_flushes(!well);
+    if (stopping_ && (!well || shared_.queue.size() == 0)) break;
+  }
+  // A clean stop leaves nothing in the WAL. If that fails, the next start reads it.
+  if (rows_) static_cast<void>(rows_->checkpoint(sqlite::Connection::Checkpoint::Truncate));
+}
+
+bool StoreWriter::work() {
+  more_to_do_ = false;
+  if (corruption_reported_.exchange(false)) {
+    trouble(base::Error{base::ErrorKind::Corrupt, base::Side::Internal, false,
+                        "a read found the file damaged"});
+    return false;
+  }
+  if (!write_batch() || !write_restored() || !make_room() || !mind_wal()) return false;
+  if (Steady::now() >= next_tick_) {
+    next_tick_ = Steady::now() + shared_.settings.tick;
+    if (!tend()) return false;
+  }
+  return write_touches(kTouchRows) && sweep() && release();
+}
+
+bool StoreWriter::transact(const std::function<base::Result<void>()>& work) {
+  const auto start = Steady::now();
+  auto done = rows_->begin();
+  if (done) done = work();
+  if (done) done = rows_->commit();
+  if (!done) {
+    trouble(done.error());
+    return false;
+  }
+  const auto took = Steady::now() - start;
+  shared_.health.last_commit_seconds = std::chrono::duration<double>(took).count();
+  shared_.health.entries = static_cast<std::uint64_t>(rows_->entries());
+  if (shared_.settings.on_commit) shared_.settings.on_commit(took);
+  wal_used_ = true;
+  wal_grew_ = true;
+  idle_ticks_ = 0;
+  return true;
+}
+
+base::Result<void> StoreWriter::apply(const Write& write, std::int64_t now_hour) {
+  const auto ignore_value = [](const auto& result) -> base::Result<void> {
+    if (!result) return tl::unexpected(result.error());
+    return {};
+  };
+  switch (write.kind) {
+    case Write::Kind::Put:
+      return ignore_value(rows_->put(write.key, *write.stored, now_hour, false));
+    case Write::Kind::Erase:
+      salvage_no_more();
+      return ignore_value(rows_->erase(write.key));
+    case Write::Kind::EraseAll:
+      salvage_no_more();
+      sweeping_ = true;
+      return rows_->erase_all();
+    case Write::Kind::DropDamaged: {
+      const auto dropped = rows_->drop_damaged(write.row_id);
+      if (dropped && *dropped) ++shared_.health.corrupt_rows;
+      return ignore_value(dropped);
+    }
+  }
+  return {};
+}
+
+bool StoreWriter::write_batch() {
+  const auto batch = shared_.queue.peek(batch_bytes(shared_.settings.limit_bytes));
+  if (batch.taken == 0) return true;
+  if (!batch.writes.empty()) {
+    const std::int64_t now_hour = hour();
+    const bool written = transact([&]() -> base::Result<void> {
+      for (const Write* write : batch.writes) {
+        if (auto applied = apply(*write, now_hour); !applied) return applied;
+      }
+      return {};
+    });
+    if (!written) return false;
+  }
+  const auto is_put = [](const Write* write) { return write->kind == Write::Kind::Put; };
+  shared_.health.committed +=
+      static_cast<std::uint64_t>(std::count_if(batch.writes.begin(), batch.writes.end(), is_put));
+  shared_.queue.done(batch);
+  const std::lock_guard lock(flush_mutex_);
+  flush_reached_ = batch.last_sequence;
+  return true;
+}
+
+bool StoreWriter::write_restored() {
+  const auto items = restorer_.take(kRestoreRows);
+  if (items.empty()) return true;
+  more_to_do_ = true;
+  const std::int64_t now_hour = hour();
+  return transact([&]() -> base::Result<void> {
+    for (const Restorer::Item& item : items) {
+      const auto put = rows_->put(item.key, *item.stored, now_hour, true);
+      if (!put) return tl::unexpected(put.error());
+    }
+    return {};
+  });
+}
+
+bool StoreWriter::write_touches(std::size_t most) {
+  if (touches_.empty()) return true;
+  const std::size_t count = std::min(most, touches_.size());
+  const std::int64_t now_hour = hour();
+  const bool written = transact([&]() -> base::Result<void> {
+    for (std::size_t i = touches_.size() - count; i < touches_.size(); ++i) {
+      if (auto touched = rows_->touch(touches_[i], now_hour); !touched) return touched;
+    }
+    return {};
+  });
+  if (!written) return false;
+  touches_.resize(touches_.size() - count);
+  more_to_do_ = more_to_do_ || !touches_.empty();
+  return true;
+}
+
+bool StoreWriter::note_size() {
+  const auto size = rows_->size();
+  if (!size) {
+    trouble(size.error());
+    return false;
+  }
+  used_bytes_ = (size->pages - size->free_pages) * kPageBytes;
+  file_bytes_ = size->pages * kPageBytes;
+  struct stat wal {};
+  const bool has_wal = ::stat((shared_.settings.path + "-wal").c_str(), &wal) == 0;
+  shared_.health.size_bytes =
+      static_cast<std::uint64_t>(file_bytes_ + (has_wal ? std::int64_t{wal.st_size} : 0));
+  return true;
+}
+
+bool StoreWriter::make_room() {
+  if (!wal_grew_) return true;
+  if (!note_size()) return false;
+  if (used_bytes_ <= high_bytes_) return true;
+  // Who was used lately must be known before anyone is chosen.
+  shared_.used.drain(touches_);
+  if (!write_touches(touches_.size())) return false;
+  for (int rounds = 0; used_bytes_ > low_bytes_; ++rounds) {
+    // Between batches the queue has its turn, unless the limit itself is near.
+    if (rounds >= 2 && used_bytes_ <= high_bytes_ + high_bytes_ / 64) {
+      more_to_do_ = true;
+      break;
+    }
+    RowWriter::Evicted evicted;
+    const bool done = transact([&]() -> base::Result<void> {
+      auto result = rows_->evict(kEvictRows, hour());
+      if (!result) return tl::unexpected(std::move(result.error()));
+      evicted = *result;
+      return {};
+    });
+    if (!done) return false;
+    const int count = evicted.expired + evicted.unused;
+    shared_.health.evicted += static_cast<std::uint64_t>(count);
+    if (!note_size() || !mind_wal()) return false;
+    if (count == 0) break;  // nothing left to take
+  }
+  return true;
+}
+
+bool StoreWriter::mind_wal() {
+  if (!wal_grew_) return true;
+  wal_grew_ = false;
+  using Checkpoint = sqlite::Connection::Checkpoint;
+  const std::int64_t bytes = rows_->wal_frames() * kFrameBytes;
+  if (bytes > wal_limit_bytes_ / 4) checkpointer_.request(generation());
+  if (bytes <= wal_limit_bytes_ / 2) return true;
+  // Writes come faster than they are copied, so they wait for the copying. Later
+  // on, for readers too, since the WAL starts anew only when nobody reads it.
+  const bool late = bytes > wal_limit_bytes_ / 4 * 3;
+  const auto complete = rows_->checkpoint(late ? Checkpoint::Restart : Checkpoint::Passive);
+  if (!complete) {
+    trouble(complete.error());
+    return false;
+  }
+  if (!*complete && bytes > wal_limit_bytes_ / 8 * 7) {
+    trouble(base::Error{base::ErrorKind::Busy, base::Side::Internal, true,
+                        "a long read keeps the write-ahead log from being reset"});
+    return false;
+  }
+  return true;
+}
+
+bool StoreWriter::tend() {
+  if (file_id(shared_.settings.path) != opened_) {
+    trouble(base::Error{base::ErrorKind::Io, base::Side::Internal, true,
+                        shared_.settings.path + " was deleted or replaced"});
+    return false;
+  }
+  if (Steady::now() >= next_touches_) {
+    next_touches_ = Steady::now() + kTouchEvery;
+    shared_.used.drain(touches_);
+  }
+  // Idle: first the other thread copies, then there is nothing left to wait for
+  // when the WAL is cut to nothing here.
+  if (wal_used_ && ++idle_ticks_ == 2) {
+    checkpointer_.request(generation());
+  } else if (wal_used_ && idle_ticks_ > 2) {
+    const auto complete = rows_->checkpoint(sqlite::Connection::Checkpoint::Truncate);
+    if (!complete) {
+      trouble(complete.error());
+      return false;
+    }
+    if (*complete) wal_used_ = false;
+  }
+  return note_size();
+}
+
+bool StoreWriter::sweep() {
+  if (!sweeping_) return true;
+  bool more = false;
+  const bool done = transact([&]() -> base::Result<void> {
+    const auto swept = rows_->sweep(kSweepRows);
+    if (!swept) return tl::unexpected(swept.error());
+    more = *swept;
+    return {};
+  });
+  if (!done) return false;
+  sweeping_ = more;
+  more_to_do_ = more_to_do_ || more;
+  return true;
+}
+
+bool StoreWriter::release() {
+  // Free pages are used again before the file grows, so they are given back only
+  // where the file is larger than it may be: after the limit was lowered.
+  if (file_bytes_ <= high_bytes_ || used_bytes_ > high_bytes_ || used_bytes_ == file_bytes_) {
+    return true;
+  }
+  const bool done = transact([&] { return rows_->release(kReleasePages); });
+  if (!done || !note_size()) return false;
+  more_to_do_ = true;
+  return true;
+}
+
+StoreWriter::FileId StoreWriter::file_id(const std::string& path) const {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return {};
+  return {info.st_dev, info.st_ino};
+}
+
+base::Result<void> StoreWriter::open() {
+  const StoreSettings& settings = shared_.settings;
+  const auto make = [&] {
+    return RowWriter::open(settings.path, settings.vfs, wal_limit_bytes_ / 4);
+  };
+  auto rows = make();
+  if (!rows && rows.error().kind == base::ErrorKind::Corrupt && may_heal()) {
+    if (auto moved = move_aside(rows.error().message); !moved) return moved;
+    rows = make();
+  }
+  if (!rows) return tl::unexpected(std::move(rows.error()));
+  // A file that opens may still refuse to be written.
+  if (auto probed = rows->probe(); !probed) return probed;
+  rows_ = std::move(*rows);
+  opened_ = file_id(settings.path);
+  salvage_next();
+  sweeping_ = true;
+  wal_used_ = true;
+  wal_grew_ = true;
+  shared_.health.entries = static_cast<std::uint64_t>(rows_->entries());
+  generation_.fetch_add(1, std::memory_order_acq_rel);
+  return {};
+}
+
+bool StoreWriter::may_heal() const {
+  // A disk that damages whatever is written to it is not to be filled with
+  // set-aside files.
+  return last_heal_ == Steady::time_point{} || Steady::now() - last_heal_ > 60s;
+}
+
+base::Result<void> StoreWriter::move_aside(const std::string& reason) {
+  const auto aside = set_aside(shared_.settings.path, shared_.clock.wall());
+  if (!aside) return tl::unexpected(aside.error());
+  last_heal_ = Steady::now();
+  shared_.log.event(observe::Level::Error, "store_damaged",
+                    {{"path", shared_.settings.path}, {"moved_to", *aside}, {"reason", reason}});
+  return {};
+}
+
+// Also after a restart: what was set aside and not read to its end yet.
+void StoreWriter::salvage_next() {
+  for (const std::string& aside : unsalvaged(shared_.settings.path)) {
+    if (!salvaging_.insert(aside).second) continue;
+    restorer_.start([this, aside](const Restorer::Push& push) { bring_back(aside, push); });
+  }
+}
+
+// An erased response must not come back at the next start either, when nobody
+// remembers what was erased: the file is not read again.
+void StoreWriter::salvage_no_more() {
+  for (const std::string& aside : salvaging_) mark_salvaged(shared_.settings.path, aside);
+  salvaging_.clear();
+}
+
+void StoreWriter::bring_back(const std::string& aside, const Restorer::Push& push) {
+  bool to_the_end = true;
+  const auto result = salvage(aside, [&](std::string_view key, StoredPtr stored) {
+    to_the_end = push(key, std::move(stored));
+    return to_the_end;
+  });
+  if (!result) {
+    shared_.log.event(observe::Level::Error, "store_salvage_failed",
+                      {{"path", aside}, {"reason", result.error().message}});
+    return;
+  }
+  shared_.log.event(observe::Level::Info, "store_salvaged",
+                    {{"path", aside},
+                     {"rows", result->rows},
+                     {"damaged", result->damaged},
+                     {"complete", to_the_end}});
+  if (to_the_end) mark_salvaged(shared_.settings.path, aside);
+}
+
+void StoreWriter::trouble(const base::Error& error) {
+  ++shared_.health.write_errors;
+  rows_->rollback();
+  wal_grew_ = false;
+  shared_.health.degraded(StoreHealth::Part::Writing, error.message);
+  retry_delay_ = shared_.settings.retry_first;
+  if (error.kind == base::ErrorKind::Busy) {
+    paused_ = true;
+    retry_at_ = Steady::now() + retry_delay_;
+    return;
+  }
+  rows_.reset();
+  file_was_closed_ = true;
+  retry_at_ = Steady::now() + retry_delay_;
+  // Now, as open() may find a file that looks well from outside.
+  if (error.kind == base::ErrorKind::Corrupt && may_heal() && move_aside(error.message)) {
+    retry_at_ = Steady::now();
+  }
+}
+
+void StoreWriter::try_again() {
+  base::Result<void> result;
+  if (rows_) {
+    result = rows_->probe();
+    if (result && rows_->wal_frames() * kFrameBytes > wal_limit_bytes_ / 8 * 7) {
+      const auto complete = rows_->checkpoint(sqlite::Connection::Checkpoint::Restart);
+      if (!complete) result = tl::unexpected(complete.error());
+      if (complete && !*complete) {
+        retry_at_ = Steady::now() + retry_delay_;
+        return;
+      }
+    }
+  } else {
+    result = open();
+  }
+  if (result) {
+    recovered();
+    return;
+  }
+  const base::Error& error = result.error();
+  if (rows_ && error.kind != base::ErrorKind::Busy) {
+    trouble(error);
+    return;
+  }
+  ++shared_.health.write_errors;
+  if (rows_) rows_->rollback();
+  if (error.kind == base::ErrorKind::NotOurs || error.kind == base::ErrorKind::TooNew) {
+    shared_.health.off(error.message);
+  } else {
+    shared_.health.degraded(StoreHealth::Part::Writing, error.message);
+  }
+  retry_delay_ = std::min(retry_delay_ * 2, shared_.settings.retry_most);
+  retry_at_ = Steady::now() + retry_delay_;
+}
+
+void StoreWriter::recovered() {
+  paused_ = false;
+  next_tick_ = Steady::now();
+  const std::uint64_t dropped = shared_.queue.dropped();
+  const bool lacks_some = file_was_closed_ || dropped != dropped_when_well_;
+  dropped_when_well_ = dropped;
+  file_was_closed_ = false;
+  shared_.health.ok(StoreHealth::Part::Writing);
+  if (!lacks_some || !shared_.settings.memory) return;
+  restorer_.start([this](const Restorer::Push& push) {
+    // Memory is locked while it is walked, so the walk only takes references.
+    std::vector<Restorer::Item> held;
+    shared_.settings.memory([&](std::string_view key, const StoredPtr& stored) {
+      held.push_back({std::string(key), stored});
+    });
+    for (Restorer::Item& item : held) {
+      if (!push(item.key, std::move(item.stored))) return;
+    }
+  });
+}
+
+}  // namespace holdfast::cache

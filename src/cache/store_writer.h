@@ -1,0 +1,138 @@
+// StoreWriter is the thread that owns the only connection that writes rows. It
+// drains the queue into transactions, makes room, looks after the WAL, and when
+// the disk refuses, keeps trying until it does not.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cache/checkpointer.h"
+#include "cache/restorer.h"
+#include "cache/row_writer.h"
+#include "cache/sqlite_store.h"
+#include "cache/store_health.h"
+#include "cache/used_keys.h"
+#include "cache/write_queue.h"
+
+namespace holdfast::cache {
+
+class StoreWriter {
+ public:
+  // What the writer shares with the store; all of it outlives the writer.
+  struct Shared {
+    const StoreSettings& settings;
+    const base::Clock& clock;
+    observe::Log& log;
+    WriteQueue& queue;
+    UsedKeys& used;
+    StoreHealth& health;
+  };
+
+  explicit StoreWriter(Shared shared);
+  ~StoreWriter();  // writes what is queued, unless the disk refuses
+  StoreWriter(const StoreWriter&) = delete;
+  StoreWriter& operator=(const StoreWriter&) = delete;
+
+  // Opens the file, setting aside a damaged one. For others before start() only;
+  // without it, the thread begins by trying.
+  base::Result<void> open();
+  void start();
+
+  // Any thread. Returns when all that was queued before is committed, or when an
+  // attempt to do so has failed.
+  void flush();
+  // Any thread. Something read from the file contradicts itself.
+  void report_corruption();
+  // Changes whenever the path leads to another file: readers reopen. Any thread.
+  std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  Restorer& restorer() { return restorer_; }
+
+ private:
+  using Steady = std::chrono::steady_clock;
+  struct FileId {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    bool operator==(const FileId&) const = default;
+  };
+
+  void run();
+  bool flush_wanted();
+  void finish_flushes(bool failed);
+
+  // Each of these returns false after trouble, which it has dealt with.
+  bool work();
+  bool write_batch();
+  bool write_restored();
+  bool write_touches(std::size_t most);
+  bool make_room();
+  bool mind_wal();
+  bool tend();
+  bool sweep();
+  bool release();
+  bool note_size();
+  bool transact(const std::function<base::Result<void>()>& work);
+  base::Result<void> apply(const Write& write, std::int64_t now_hour);
+
+  void trouble(const base::Error& error);
+  void try_again();
+  void recovered();
+  bool may_heal() const;
+  base::Result<void> move_aside(const std::string& reason);
+  void salvage_next();
+  void salvage_no_more();
+  // Runs on the restorer's thread.
+  void bring_back(const std::string& aside, const Restorer::Push& push);
+  FileId file_id(const std::string& path) const;
+  std::int64_t hour() const { return hour_of(shared_.clock.wall()); }
+
+  Shared shared_;
+  const std::int64_t wal_limit_bytes_;
+  const std::int64_t high_bytes_;  // of pages in use: evict above
+  const std::int64_t low_bytes_;   // and until below
+
+  // The writing thread's own.
+  std::optional<RowWriter> rows_;
+  FileId opened_;
+  std::vector<std::int64_t> touches_;
+  std::set<std::string> salvaging_;  // files whose salvage was started
+  Steady::time_point next_tick_{};
+  Steady::time_point next_touches_{};
+  Steady::time_point retry_at_{};
+  std::chrono::milliseconds retry_delay_;
+  Steady::time_point last_heal_{};
+  std::int64_t used_bytes_ = 0;
+  std::int64_t file_bytes_ = 0;
+  int idle_ticks_ = 0;
+  bool paused_ = false;           // open, but busy: no work until retry_at_
+  bool file_was_closed_ = false;  // since the store was last well
+  bool more_to_do_ = false;       // so do not sleep
+  bool sweeping_ = true;          // there may be rows that erase_all() has hidden
+  bool wal_used_ = true;          // since it was last cut to nothing
+  bool wal_grew_ = true;          // since mind_wal() last looked
+  std::uint64_t dropped_when_well_ = 0;
+
+  std::atomic<std::uint64_t> generation_{1};
+  std::atomic<bool> corruption_reported_{false};
+  std::atomic<bool> stopping_{false};
+  std::mutex flush_mutex_;
+  std::condition_variable flushed_;
+  // Guarded by flush_mutex_.
+  std::uint64_t flush_wanted_ = 0;  // a write's sequence
+  std::uint64_t flush_reached_ = 0;
+  std::uint64_t flush_failures_ = 0;
+
+  Checkpointer checkpointer_;
+  Restorer restorer_;
+  std::thread thread_;
+};
+
+}  // namespace holdfast::cache

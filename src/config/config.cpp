@@ -1,0 +1,348 @@
+// Each layer is applied over the one below, from the defaults up, and every value
+// of every layer is checked: a mistake in the file does not wait for the day that
+// the flag which hides it is dropped.
+#include "config/config.h"
+
+#include <unistd.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "config/contradictions.h"
+#include "config/setting_table.h"
+#include "config/settings_file.h"
+#include "config/suggest.h"
+
+namespace holdfast::config {
+namespace {
+
+using base::invalid_input;
+using Status = base::Result<void>;
+
+constexpr std::size_t kLargestFile = 1 << 20;
+constexpr std::size_t kLargestTokenFile = 64 << 10;
+constexpr std::size_t kLongestShown = 80;
+constexpr const char* kFileVariable = "HOLDFAST_CONFIG";
+
+// A value as it may stand in an error: one short line, and never a credential.
+std::string shown(const Setting& setting, std::string_view text) {
+  // What has an @ may be a URL with a password in it.
+  if (setting.secret || text.find('@') != std::string_view::npos) return "(not shown)";
+  if (text.size() <= kLongestShown) return toml_string(text);
+  return toml_string(std::string(text.substr(0, kLongestShown)) + "...");
+}
+
+std::string place(const Setting& setting, const Settings& settings, Source source) {
+  switch (source.kind) {
+    case Source::Kind::Default:
+      return std::string(setting.key);
+    case Source::Kind::File:
+      return settings.config_file + ":" + std::to_string(source.line) + ": " +
+             std::string(setting.key);
+    case Source::Kind::Environment:
+      return setting.environment_variable();
+    case Source::Kind::Flag:
+      return setting.flag();
+  }
+  return std::string(setting.key);
+}
+
+Status apply(Settings& settings, const Setting& setting, std::string_view text, Source source) {
+  text = trimmed(text);
+  if (text.empty()) {
+    return invalid_input(place(setting, settings, source) +
+                         ": is blank; give it a value or leave it out");
+  }
+  if (auto set = setting.value.set(settings, text); !set) {
+    return invalid_input(place(setting, settings, source) + "=" + shown(setting, text) + ": " +
+                         set.error().message);
+  }
+  settings.sources[std::string(setting.key)] = source;
+  return {};
+}
+
+// --cache-ttl-override, which may stand without a value.
+bool is_switch(const std::string& argument) {
+  const auto& table = setting_table();
+  return std::any_of(table.begin(), table.end(), [&](const Setting& setting) {
+    return setting.value.is_switch && setting.flag() == argument;
+  });
+}
+
+std::string did_you_mean(const std::string& name) {
+  return name.empty() ? std::string() : "; did you mean " + name + "?";
+}
+
+// The command line, as CLI11 sees it. Everything is taken as text here, since all
+// layers are parsed by the same code.
+class CommandLine {
+ public:
+  explicit CommandLine(const Program& program) : app_(program.summary, program.name) {
+    app_.set_help_flag();
+    app_.allow_extras();
+    app_.get_formatter()->column_width(34);
+    app_.footer(
+        "Every setting is also an environment variable (CACHE_TTL) and a key of the settings\n"
+        "file (cache_ttl). A flag wins over the environment, which wins over the file.\n"
+        "Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB.");
+
+    add_action("-h,--help", "Print this help.");
+    add_action("-V,--version", "Print the version.");
+    config_ =
+        app_.add_option("--config", ignore_, "Settings file. [" + std::string(kFileVariable) + "]");
+    config_->type_name("FILE")->take_last()->group("Actions");
+    add_action("--check-config", "Check the settings and exit.");
+    add_action("--print-config", "Print the settings in force and where each came from.");
+    add_action("--print-example-config", "Print a settings file with every key, commented out.");
+    add_action("--settings-table", "Print the settings as a Markdown table.");
+    for (const TextFlag& flag : program.text_flags) add_action(flag.flag, flag.help);
+
+    for (const Setting& setting : setting_table()) {
+      const std::string initial(setting.initial.text.empty() ? setting.initial.note
+                                                             : setting.initial.text);
+      CLI::Option* option = app_.add_option(setting.flag(), ignore_,
+                                            std::string(setting.help) + " [" + initial + "]");
+      option->type_name(std::string(setting.value.type))->group(std::string(setting.group));
+      // Of a list every mention counts, of anything else the last.
+      setting.value.list ? option->take_all() : option->take_last();
+      settings_.push_back(option);
+    }
+  }
+
+  Status parse(int argc, const char* const* argv) {
+    // In reverse, as CLI11 wants them, and without the program's name.
+    std::vector<std::string> arguments;
+    for (int i = argc - 1; i > 0; --i) {
+      const bool alone = arguments.empty() || arguments.back().rfind("--", 0) == 0;
+      arguments.emplace_back(argv[i]);
+      if (alone && is_switch(arguments.back())) arguments.back() += "=on";
+    }
+    try {
+      app_.parse(std::move(arguments));
+    } catch (const CLI::Error& error) {
+      std::string message = error.what();
+      return invalid_input(message.substr(0, message.find('\n')));
+    }
+    const std::vector<std::string> unknown = app_.remaining();
+    if (unknown.empty()) return {};
+    // What follows "=" may be a secret.
+    const std::string word = unknown.front().substr(0, unknown.front().find('='));
+    if (word.size() < 2 || word.front() != '-') {
+      return invalid_input("unexpected argument; every setting has a flag, as --port 3000");
+    }
+    return invalid_input("unknown flag " + toml_string(word) +
+                         did_you_mean(nearest(word, names())));
+  }
+
+  bool has(const std::string& flag) const { return app_.get_option(flag)->count() > 0; }
+  std::string help() const { return app_.help(); }
+
+  std::optional<std::string> config_file() const {
+    if (config_->count() == 0) return std::nullopt;
+    return config_->results().back();
+  }
+
+  // In the table's order.
+  std::optional<std::string> text(std::size_t row) const {
+    const CLI::Option& option = *settings_[row];
+    if (option.count() == 0) return std::nullopt;
+    const std::vector<std::string>& results = option.results();
+    if (!setting_table()[row].value.list) return results.back();
+    std::string joined;
+    for (const std::string& result : results) joined += (joined.empty() ? "" : ",") + result;
+    return joined;
+  }
+
+ private:
+  void add_action(const std::string& flag, const std::string& help) {
+    app_.add_flag(flag, help)->group("Actions");
+  }
+
+  std::vector<std::string> names() const {
+    std::vector<std::string> all;
+    for (const CLI::Option* option : app_.get_options()) {
+      for (const std::string& name : option->get_lnames()) all.push_back("--" + name);
+    }
+    return all;
+  }
+
+  CLI::App app_;
+  std::string ignore_;  // results are read from the options
+  CLI::Option* config_ = nullptr;
+  std::vector<CLI::Option*> settings_;
+};
+
+// Systemd gives several directories as a:b; the first is ours.
+std::string in_directory(const Environment& environment, const char* variable, const char* name) {
+  const std::string directories = environment(variable).value_or("");
+  if (directories.empty()) return {};
+  return directories.substr(0, directories.find(':')) + "/" + name;
+}
+
+Status apply_defaults(Settings& settings, const Environment& environment) {
+  for (const Setting& setting : setting_table()) {
+    settings.sources[std::string(setting.key)] = {};
+    if (setting.initial.text.empty()) continue;
+    if (auto applied = apply(settings, setting, setting.initial.text, {}); !applied) return applied;
+  }
+  settings.workers = std::max(1U, std::thread::hardware_concurrency());
+  settings.store_path = in_directory(environment, "STATE_DIRECTORY", "holdfast.db");
+  if (settings.store_path.empty()) settings.store_path = "./holdfast.db";
+  settings.admin_socket = in_directory(environment, "RUNTIME_DIRECTORY", "admin.sock");
+  return {};
+}
+
+Status apply_file(Settings& settings) {
+  const auto failed = [&](const std::string& what) {
+    return invalid_input(settings.config_file + ":" + what);
+  };
+  auto text = read_file(settings.config_file, kLargestFile);
+  if (!text) return failed(" " + text.error().message);
+  auto entries = parse_settings_file(*text);
+  if (!entries) return failed(entries.error().message);
+
+  for (const FileEntry& entry : *entries) {
+    const std::string line = std::to_string(entry.line) + ": ";
+    const Setting* setting = find_setting(entry.key);
+    if (setting == nullptr) {
+      std::vector<std::string> keys;
+      for (const Setting& known : setting_table()) keys.emplace_back(known.key);
+      return failed(line + "unknown key " + toml_string(entry.key.substr(0, kLongestShown)) +
+                    did_you_mean(nearest(entry.key, keys)));
+    }
+    const Source& earlier = settings.sources[std::string(setting->key)];
+    if (earlier.kind == Source::Kind::File) {
+      return failed(line + std::string(setting->key) + " is already set in line " +
+                    std::to_string(earlier.line));
+    }
+    if (auto applied = apply(settings, *setting, entry.value, {Source::Kind::File, entry.line});
+        !applied) {
+      return applied;
+    }
+  }
+  return {};
+}
+
+// Decides between api_token and api_token_file, and reads the latter.
+Status resolve_token(Settings& settings, const Environment& environment) {
+  const Setting& token = *find_setting("api_token");
+  const Setting& file = *find_setting("api_token_file");
+  Source& token_source = settings.sources["api_token"];
+  Source& file_source = settings.sources["api_token_file"];
+  const bool is_set = token_source.kind != Source::Kind::Default;
+
+  if (is_set && token_source.kind == file_source.kind) {
+    return invalid_input(place(token, settings, token_source) + " and " +
+                         place(file, settings, file_source) + ": give one of them, not both");
+  }
+  if (is_set && token_source.kind > file_source.kind) {
+    settings.api_token_file.clear();
+    file_source = {};
+    return {};
+  }
+  if (settings.api_token_file.empty()) {
+    const std::string credential = in_directory(environment, "CREDENTIALS_DIRECTORY", "api_token");
+    if (credential.empty() || ::access(credential.c_str(), F_OK) != 0) return {};
+    settings.api_token_file = credential;
+  }
+  const auto failed = [&](const std::string& what) {
+    return invalid_input(place(file, settings, file_source) + "=" +
+                         shown(file, settings.api_token_file) + ": " + what);
+  };
+  auto text = read_file(settings.api_token_file, kLargestTokenFile);
+  if (!text) return failed(text.error().message);
+  auto value = parse_token(*text);
+  if (!value) return failed(value.error().message);
+  settings.api_token = *std::move(value);
+  token_source = file_source;
+  return {};
+}
+
+base::Result<Settings> read_settings(const CommandLine& command_line,
+                                     const Environment& environment) {
+  Settings settings;
+  if (auto applied = apply_defaults(settings, environment); !applied) {
+    return tl::unexpected(applied.error());
+  }
+  if (const auto file = command_line.config_file()) {
+    if (trimmed(*file).empty()) return invalid_input("--config: is blank");
+    settings.config_file = *file;
+  } else if (const auto variable = environment(kFileVariable)) {
+    if (trimmed(*variable).empty()) return invalid_input(std::string(kFileVariable) + ": is blank");
+    settings.config_file = *variable;
+  }
+  if (!settings.config_file.empty()) {
+    if (auto applied = apply_file(settings); !applied) return tl::unexpected(applied.error());
+  }
+  const auto& table = setting_table();
+  for (const Setting& setting : table) {
+    const auto text = environment(setting.environment_variable());
+    if (!text) continue;
+    if (auto applied = apply(settings, setting, *text, {Source::Kind::Environment}); !applied) {
+      return tl::unexpected(applied.error());
+    }
+  }
+  for (std::size_t row = 0; row < table.size(); ++row) {
+    const auto text = command_line.text(row);
+    if (!text) continue;
+    if (auto applied = apply(settings, table[row], *text, {Source::Kind::Flag}); !applied) {
+      return tl::unexpected(applied.error());
+    }
+  }
+  if (auto resolved = resolve_token(settings, environment); !resolved) {
+    return tl::unexpected(resolved.error());
+  }
+  settings.warnings = contradictions(settings);
+  return settings;
+}
+
+}  // namespace
+
+Environment process_environment() {
+  return [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return value;
+  };
+}
+
+base::Result<Outcome> load(int argc, const char* const* argv, const Environment& environment,
+                           const Program& program) {
+  CommandLine command_line(program);
+  if (auto parsed = command_line.parse(argc, argv); !parsed) return tl::unexpected(parsed.error());
+
+  // These answer whatever the settings are.
+  if (command_line.has("--help")) return Printout{command_line.help()};
+  if (command_line.has("--version")) return Printout{program.name + " " + program.version + "\n"};
+  if (command_line.has("--print-example-config")) return Printout{example_config()};
+  if (command_line.has("--settings-table")) return Printout{settings_markdown()};
+  for (const TextFlag& flag : program.text_flags) {
+    if (command_line.has(flag.flag)) return Printout{flag.text()};
+  }
+
+  auto settings = read_settings(command_line, environment);
+  if (!settings) return tl::unexpected(settings.error());
+  if (command_line.has("--print-config")) return Printout{print_config(*settings)};
+  if (command_line.has("--check-config")) {
+    std::string text;
+    for (const std::string& warning : settings->warnings) text += "warning: " + warning + '\n';
+    return Printout{text + "the settings are valid\n"};
+  }
+  return *std::move(settings);
+}
+
+Changes changes(const Settings& before, const Settings& after) {
+  Changes all;
+  for (const Setting& setting : setting_table()) {
+    if (setting.value.text(before) == setting.value.text(after)) continue;
+    auto& keys = setting.reload == Reload::Now ? all.now : all.needs_restart;
+    keys.emplace_back(setting.key);
+  }
+  return all;
+}
+
+}  // namespace holdfast::config

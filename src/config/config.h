@@ -1,0 +1,63 @@
+// Reads the settings: flag over environment over file over default. For main,
+// at start and again on SIGHUP. May block on reading files. One thread.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "config/settings.h"
+
+namespace holdfast::config {
+
+// A variable's value; none if it is not set.
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+Environment process_environment();
+
+// A flag that prints something only main knows, such as --metrics-table.
+struct TextFlag {
+  std::string flag;  // with the dashes
+  std::string help;
+  std::function<std::string()> text;
+};
+
+struct Program {
+  std::string name;
+  std::string version;
+  std::string summary;
+  std::vector<TextFlag> text_flags;
+};
+
+// What to print on standard output before exiting with 0: --help, --version,
+// --check-config, --print-config and the like.
+struct Printout {
+  std::string text;
+};
+using Outcome = std::variant<Settings, Printout>;
+
+// An error is one line that names the setting, where it was set, its value unless
+// that may be a secret, and what was expected: print it and exit with 2.
+base::Result<Outcome> load(int argc, const char* const* argv, const Environment& environment,
+                           const Program& program);
+
+// Keys of the settings whose values differ, in the table's order.
+struct Changes {
+  std::vector<std::string> now;            // take effect with a reload
+  std::vector<std::string> needs_restart;  // stay as they were until then
+  bool none() const { return now.empty() && needs_restart.empty(); }
+};
+Changes changes(const Settings& before, const Settings& after);
+
+// The settings in force as a settings file, each with where it came from;
+// secrets are masked and commented out.
+std::string print_config(const Settings& settings);
+// A settings file with every key and its default, commented out.
+std::string example_config();
+// The table of settings as Markdown, for the README.
+std::string settings_markdown();
+
+}  // namespace holdfast::config

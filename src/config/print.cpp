@@ -1,0 +1,128 @@
+// The tables and files that people read, all made from the one table.
+#include <algorithm>
+
+#include "config/config.h"
+#include "config/setting_table.h"
+#include "config/settings_file.h"
+
+namespace holdfast::config {
+namespace {
+
+constexpr std::size_t kSourceColumn = 48;
+
+// `text`, as the setting's value is written in the file.
+std::string file_value(const Setting& setting, std::string_view text) {
+  if (setting.value.plain && !text.empty()) {
+    if (text == "on" || text == "off") return text == "on" ? "true" : "false";
+    return std::string(text);
+  }
+  if (!setting.value.list) return toml_string(text);
+  std::string out = "[";
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    if (out.size() > 1) out += ", ";
+    out += toml_string(text.substr(0, comma));
+    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+  }
+  return out + "]";
+}
+
+std::string source_text(const Setting& setting, const Settings& settings) {
+  const auto found = settings.sources.find(setting.key);
+  if (found == settings.sources.end()) return "default";
+  switch (found->second.kind) {
+    case Source::Kind::Default:
+      return "default";
+    case Source::Kind::File:
+      return settings.config_file + ":" + std::to_string(found->second.line);
+    case Source::Kind::Environment:
+      return "environment " + setting.environment_variable();
+    case Source::Kind::Flag:
+      return "flag " + setting.flag();
+  }
+  return "default";
+}
+
+void append_heading(std::string& out, std::string_view& group, const Setting& setting) {
+  if (setting.group == group) return;
+  if (!out.empty()) out += '\n';
+  group = setting.group;
+  out += "# ";
+  out += group;
+  out += '\n';
+}
+
+// A control character in a file's name must not end the comment it stands in.
+std::string printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, '?');
+  return text;
+}
+
+}  // namespace
+
+std::string print_config(const Settings& settings) {
+  std::string out;
+  std::string_view group;
+  for (const Setting& setting : setting_table()) {
+    append_heading(out, group, setting);
+    const std::string value = setting.value.text(settings);
+    std::string line = std::string(setting.key) + " = ";
+    if (value.empty()) {
+      line = "# " + line + "none";
+    } else if (setting.secret) {
+      line = "# " + line + "(secret)";
+    } else {
+      line += file_value(setting, value);
+    }
+    line.resize(std::max(line.size() + 2, kSourceColumn), ' ');
+    out += line + "# " + printable(source_text(setting, settings)) + '\n';
+  }
+  for (const std::string& warning : settings.warnings) {
+    out += "\n# warning: " + printable(warning);
+  }
+  if (!settings.warnings.empty()) out += '\n';
+  return out;
+}
+
+std::string example_config() {
+  std::string out =
+      "# Settings of Holdfast: TOML, flat. Every value here is the default or an example.\n"
+      "# A flag wins over the environment, which wins over this file.\n"
+      "# Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB.\n";
+  std::string_view group;
+  for (const Setting& setting : setting_table()) {
+    append_heading(out, group, setting);
+    out += "\n# ";
+    out += setting.help;
+    if (setting.initial.text.empty()) {
+      out += "\n# Default: ";
+      out += setting.initial.note;
+    }
+    out += "\n#";
+    out += setting.key;
+    out += " = ";
+    const std::string_view value =
+        setting.initial.text.empty() ? setting.initial.example : setting.initial.text;
+    out += file_value(setting, value);
+    out += '\n';
+  }
+  return out;
+}
+
+std::string settings_markdown() {
+  std::string out =
+      "| variable | flag | default | after a reload | meaning |\n"
+      "| --- | --- | --- | --- | --- |\n";
+  for (const Setting& setting : setting_table()) {
+    const std::string initial = setting.initial.text.empty()
+                                    ? std::string(setting.initial.note)
+                                    : "`" + std::string(setting.initial.text) + "`";
+    out += "| `" + setting.environment_variable() + "` | `" + setting.flag() + "` | " + initial +
+           " | " + (setting.reload == Reload::Now ? "at once" : "restart") + " | " +
+           std::string(setting.help) + " |\n";
+  }
+  return out;
+}
+
+}  // namespace holdfast::config

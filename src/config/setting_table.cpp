@@ -1,0 +1,390 @@
+#include "config/setting_table.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <utility>
+
+#include "config/values.h"
+
+namespace holdfast::config {
+namespace {
+
+using base::invalid_input;
+using namespace std::chrono_literals;
+
+constexpr base::Duration kLongest = std::chrono::days(3650);
+constexpr std::uint64_t kMiB = 1 << 20;
+
+base::Result<void> expected(std::string what) {
+  return invalid_input(std::move(what));
+}
+
+// Stores a parsed value, or passes on why there is none.
+template <typename Parsed, typename Member>
+base::Result<void> assign(Settings& settings, Member Settings::*member,
+                          base::Result<Parsed>&& parsed) {
+  if (!parsed) return tl::unexpected(std::move(parsed.error()));
+  settings.*member = static_cast<Member>(*std::move(parsed));
+  return {};
+}
+
+Value duration(base::Duration Settings::*member, base::Duration least,
+               base::Duration most = kLongest) {
+  return {"DURATION",
+          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+            auto parsed = parse_duration(text);
+            if (parsed && *parsed < least)
+              return expected("expected at least " + format_duration(least));
+            if (parsed && *parsed > most)
+              return expected("expected at most " + format_duration(most));
+            return assign(settings, member, std::move(parsed));
+          },
+          [=](const Settings& settings) { return format_duration(settings.*member); }};
+}
+
+Value signed_duration(base::Duration Settings::*member) {
+  return {"DURATION",
+          [=](Settings& settings, std::string_view text) {
+            return assign(settings, member, parse_signed_duration(text));
+          },
+          [=](const Settings& settings) { return format_duration(settings.*member); }};
+}
+
+Value size(std::uint64_t Settings::*member, std::uint64_t least) {
+  return {"SIZE",
+          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+            auto parsed = parse_size(text);
+            if (parsed && *parsed < least)
+              return expected("expected at least " + format_size(least));
+            return assign(settings, member, std::move(parsed));
+          },
+          [=](const Settings& settings) { return format_size(settings.*member); }};
+}
+
+template <typename Integer>
+Value count(Integer Settings::*member, std::uint64_t least, std::uint64_t most) {
+  return {"NUMBER",
+          [=](Settings& settings, std::string_view text) {
+            return assign(settings, member, parse_count(text, least, most));
+          },
+          [=](const Settings& settings) { return std::to_string(settings.*member); }, false, true};
+}
+
+Value on_off(bool Settings::*member) {
+  return {
+      "on|off",
+      [=](Settings& settings, std::string_view text) {
+        return assign(settings, member, parse_switch(text));
+      },
+      [=](const Settings& settings) { return std::string(settings.*member ? "true" : "false"); },
+      false,
+      true,
+      true};
+}
+
+// A file's name; "off" for none, where the setting can be switched off.
+Value path(std::string Settings::*member, bool can_be_off, std::size_t longest) {
+  return {"PATH",
+          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+            if (text.find('\0') != std::string_view::npos)
+              return expected("expected a path without NUL");
+            if (text.size() > longest) {
+              return expected("expected a path of at most " + std::to_string(longest) + " bytes");
+            }
+            settings.*member = can_be_off && text == "off" ? std::string() : std::string(text);
+            return {};
+          },
+          [=](const Settings& settings) {
+            const std::string& value = settings.*member;
+            return can_be_off && value.empty() ? std::string("off") : value;
+          }};
+}
+
+// A list whose parts `parse` puts into canonical form; none twice.
+Value list(std::string_view type, std::vector<std::string> Settings::*member,
+           base::Result<std::string> (*parse)(std::string_view)) {
+  return {type,
+          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+            auto parts = split_list(text);
+            if (!parts) return tl::unexpected(std::move(parts.error()));
+            std::vector<std::string> values;
+            for (const std::string& part : *parts) {
+              auto value = parse(part);
+              if (!value) return tl::unexpected(std::move(value.error()));
+              if (std::find(values.begin(), values.end(), *value) != values.end()) {
+                return expected("expected each once; " + *value + " is there twice");
+              }
+              values.push_back(*std::move(value));
+            }
+            settings.*member = std::move(values);
+            return {};
+          },
+          [=](const Settings& settings) {
+            std::string out;
+            for (const std::string& value : settings.*member) {
+              if (!out.empty()) out += ",";
+              out += value;
+            }
+            return out;
+          },
+          true};
+}
+
+// One of a few words.
+template <typename Enum, std::size_t N>
+Value word(std::string_view type, Enum Settings::*member,
+           std::array<std::pair<std::string_view, Enum>, N> words) {
+  return {type,
+          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+            std::string all;
+            for (const auto& [name, value] : words) {
+              if (name == text) {
+                settings.*member = value;
+                return {};
+              }
+              all += all.empty() ? "" : ", ";
+              all += name;
+            }
+            return expected("expected one of " + all);
+          },
+          [=](const Settings& settings) {
+            for (const auto& [name, value] : words) {
+              if (value == settings.*member) return std::string(name);
+            }
+            return std::string();
+          }};
+}
+
+Value hedge(Hedge Settings::*member) {
+  return {"DELAY",
+          [=](Settings& settings, std::string_view text) {
+            return assign(settings, member, parse_hedge(text));
+          },
+          [=](const Settings& settings) { return format_hedge(settings.*member); }};
+}
+
+Value token(std::string Settings::*member) {
+  return {"TOKEN",
+          [=](Settings& settings, std::string_view text) {
+            return assign(settings, member, parse_token(text));
+          },
+          [=](const Settings& settings) { return settings.*member; }};
+}
+
+constexpr std::array kLevels = {std::pair{std::string_view("debug"), LogLevel::Debug},
+                                std::pair{std::string_view("info"), LogLevel::Info},
+                                std::pair{std::string_view("warn"), LogLevel::Warn},
+                                std::pair{std::string_view("error"), LogLevel::Error}};
+constexpr std::array kFormats = {std::pair{std::string_view("json"), LogFormat::Json},
+                                 std::pair{std::string_view("text"), LogFormat::Text}};
+
+constexpr std::size_t kLongestPath = 4095;
+// sockaddr_un has room for 108 bytes, one of them the end.
+constexpr std::size_t kLongestSocketPath = 107;
+
+constexpr Initial worked_out(std::string_view note, std::string_view example) {
+  return {{}, note, example};
+}
+
+std::vector<Setting> make_table() {
+  using S = Settings;
+  constexpr bool kSecret = true;
+  constexpr bool kOpen = false;
+  return {
+      {"api_url",
+       "Upstream",
+       {"http://localhost:8000"},
+       Reload::Restart,
+       kOpen,
+       "Base URL of the upstream; several, separated by commas, stand in for each other.",
+       list("URL,...", &S::api_urls, parse_base_url)},
+      {"api_token", "Upstream", worked_out("none", "secret"), Reload::Now, kSecret,
+       "Bearer token for the upstream. Better in a file: others can see a flag.",
+       token(&S::api_token)},
+      {"api_token_file", "Upstream",
+       worked_out("$CREDENTIALS_DIRECTORY/api_token if that exists", "/etc/holdfast/api_token"),
+       Reload::Now, kOpen, "File that holds the bearer token; read again on reload.",
+       path(&S::api_token_file, false, kLongestPath)},
+
+      {"port",
+       "Serving",
+       {"3000"},
+       Reload::Restart,
+       kOpen,
+       "Port where clients connect; 0 lets the kernel pick one.",
+       count(&S::port, 0, 65535)},
+      {"bind",
+       "Serving",
+       {"127.0.0.1,::1"},
+       Reload::Restart,
+       kOpen,
+       "Addresses where clients connect; 0.0.0.0 and :: are all of them.",
+       list("IP,...", &S::bind, parse_address)},
+      {"workers", "Serving", worked_out("one per core", "4"), Reload::Restart, kOpen,
+       "Serving loops, each a thread.", count(&S::workers, 1, 1024)},
+      {"request_deadline",
+       "Serving",
+       {"10s"},
+       Reload::Restart,
+       kOpen,
+       "Longest a client waits for an answer.",
+       duration(&S::request_deadline, 10ms, 1h)},
+
+      {"cache_ttl",
+       "Freshness",
+       {"24h"},
+       Reload::Restart,
+       kOpen,
+       "Freshness lifetime where the upstream states none.",
+       duration(&S::cache_ttl, 0s)},
+      {"cache_ttl_override",
+       "Freshness",
+       {"off"},
+       Reload::Restart,
+       kOpen,
+       "Use CACHE_TTL whatever the upstream states.",
+       on_off(&S::cache_ttl_override)},
+      {"negative_ttl",
+       "Freshness",
+       {"5m"},
+       Reload::Restart,
+       kOpen,
+       "Freshness lifetime of an upstream's 404 or 410.",
+       duration(&S::negative_ttl, 0s)},
+      {"stale_while_revalidate",
+       "Freshness",
+       {"7d"},
+       Reload::Restart,
+       kOpen,
+       "How long past its freshness lifetime a stored response is served at once, "
+       "while it is refreshed behind.",
+       duration(&S::stale_while_revalidate, 0s)},
+      {"stale_if_error",
+       "Freshness",
+       {"30d"},
+       Reload::Restart,
+       kOpen,
+       "How long past its freshness lifetime a stored response is served when the upstream fails.",
+       duration(&S::stale_if_error, 0s)},
+
+      {"attempt_timeout",
+       "Attempts",
+       {"2s"},
+       Reload::Restart,
+       kOpen,
+       "Longest one attempt at the upstream lasts.",
+       duration(&S::attempt_timeout, 1ms, 1h)},
+      {"retry_base",
+       "Attempts",
+       {"25ms"},
+       Reload::Restart,
+       kOpen,
+       "First backoff before a retry; it doubles from there, with full jitter.",
+       duration(&S::retry_base, 1ms, 1h)},
+      {"retry_cap",
+       "Attempts",
+       {"1s"},
+       Reload::Restart,
+       kOpen,
+       "Longest backoff before a retry.",
+       duration(&S::retry_cap, 1ms, 1h)},
+      {"hedge",
+       "Attempts",
+       {"p95"},
+       Reload::Restart,
+       kOpen,
+       "Start a second attempt after this long: off, a duration, or a percentile of recent "
+       "attempts.",
+       hedge(&S::hedge)},
+      {"upstream_concurrency",
+       "Attempts",
+       {"64"},
+       Reload::Restart,
+       kOpen,
+       "Most attempts in flight.",
+       count(&S::upstream_concurrency, 1, 10000)},
+
+      {"memory_limit",
+       "Storage",
+       {"64MiB"},
+       Reload::Restart,
+       kOpen,
+       "Memory for stored responses.",
+       size(&S::memory_limit_bytes, kMiB)},
+      {"store_path", "Storage",
+       worked_out("$STATE_DIRECTORY/holdfast.db, else ./holdfast.db",
+                  "/var/lib/holdfast/holdfast.db"),
+       Reload::Restart, kOpen, "SQLite file that keeps stored responses; off for memory alone.",
+       path(&S::store_path, true, kLongestPath)},
+      {"store_limit",
+       "Storage",
+       {"2GiB"},
+       Reload::Restart,
+       kOpen,
+       "Size of the store at which the least recently used responses go.",
+       size(&S::store_limit_bytes, kMiB)},
+
+      {"log_level",
+       "Operation",
+       {"info"},
+       Reload::Now,
+       kOpen,
+       "Least severe events to log: debug, info, warn or error.",
+       word("LEVEL", &S::log_level, kLevels)},
+      {"log_format",
+       "Operation",
+       {"json"},
+       Reload::Restart,
+       kOpen,
+       "json, an object a line, or text for people.",
+       word("FORMAT", &S::log_format, kFormats)},
+      {"admin_socket", "Operation",
+       worked_out("$RUNTIME_DIRECTORY/admin.sock if that is set, else off",
+                  "/run/holdfast/admin.sock"),
+       Reload::Restart, kOpen, "Unix socket for `holdfast admin`, mode 0600; off for none.",
+       path(&S::admin_socket, true, kLongestSocketPath)},
+      {"clock_offset",
+       "Operation",
+       {"0s"},
+       Reload::Restart,
+       kOpen,
+       "Shifts the wall clock, to rehearse what would be answered later: 25h.",
+       signed_duration(&S::clock_offset)},
+  };
+}
+
+std::string replaced(std::string_view text, char from, char to) {
+  std::string out(text);
+  std::replace(out.begin(), out.end(), from, to);
+  return out;
+}
+
+}  // namespace
+
+std::string Setting::flag() const {
+  return "--" + replaced(key, '_', '-');
+}
+
+std::string Setting::environment_variable() const {
+  std::string out(key);
+  for (char& c : out) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return out;
+}
+
+const std::vector<Setting>& setting_table() {
+  static const std::vector<Setting> table = make_table();
+  return table;
+}
+
+const Setting* find_setting(std::string_view key) {
+  const std::string wanted = replaced(key, '-', '_');
+  const auto& table = setting_table();
+  const auto found = std::find_if(table.begin(), table.end(),
+                                  [&](const Setting& setting) { return setting.key == wanted; });
+  return found == table.end() ? nullptr : &*found;
+}
+
+}  // namespace holdfast::config

@@ -1,0 +1,77 @@
+// Settings is everything an operator can set, as typed values. Only main sees
+// it: it hands each part its own settings struct. Names, defaults, ranges and
+// help are in setting_table.cpp.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "config/values.h"
+
+namespace holdfast::config {
+
+enum class LogLevel { Debug, Info, Warn, Error };
+enum class LogFormat { Json, Text };
+
+// Where the value in force came from, later ones winning over earlier ones.
+struct Source {
+  enum class Kind { Default, File, Environment, Flag };
+  Kind kind = Kind::Default;
+  int line = 0;  // Kind::File
+};
+
+struct Settings {
+  // Upstream
+  std::vector<std::string> api_urls;  // at least one; no slash at the end
+  std::string api_token;              // empty: requests carry no token
+  std::string api_token_file;         // where api_token was read from, if from a file
+
+  // Serving
+  std::uint16_t port = 0;         // 0: the kernel picks one
+  std::vector<std::string> bind;  // numeric addresses, at least one
+  unsigned workers = 1;
+  base::Duration request_deadline{};
+
+  // Freshness
+  base::Duration cache_ttl{};
+  bool cache_ttl_override = false;
+  base::Duration negative_ttl{};
+  base::Duration stale_while_revalidate{};
+  base::Duration stale_if_error{};
+
+  // Attempts
+  base::Duration attempt_timeout{};
+  base::Duration retry_base{};
+  base::Duration retry_cap{};
+  Hedge hedge;
+  unsigned upstream_concurrency = 0;
+
+  // Storage
+  std::uint64_t memory_limit_bytes = 0;
+  std::string store_path;  // empty: no store
+  std::uint64_t store_limit_bytes = 0;
+
+  // Operation
+  LogLevel log_level = LogLevel::Info;
+  LogFormat log_format = LogFormat::Json;
+  std::string admin_socket;  // empty: none
+  base::Duration clock_offset{};
+
+  // About the above.
+  std::string config_file;  // empty: none was read
+  // One entry per setting, by its key ("cache_ttl").
+  std::map<std::string, Source, std::less<>> sources;
+  // Settings that are valid but contradict each other; a line each, for the log.
+  std::vector<std::string> warnings;
+
+  bool is_default(std::string_view key) const {
+    const auto found = sources.find(key);
+    return found == sources.end() || found->second.kind == Source::Kind::Default;
+  }
+};
+
+}  // namespace holdfast::config

@@ -1,0 +1,115 @@
+#include "http/cache_control.h"
+
+#include <algorithm>
+
+#include "http/field_syntax.h"
+
+namespace holdfast::http {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr seconds kMaxDelta{std::int64_t{1} << 31};  // RFC 9111, 1.2.2
+
+// delta-seconds; malformed counts as 0, too large as 2^31.
+seconds parse_delta(std::string_view text) {
+  if (text.empty()) return seconds(0);
+  seconds value{0};
+  for (const char c : text) {
+    if (!is_digit(c)) return seconds(0);
+    value = std::min(kMaxDelta, value * 10 + seconds(c - '0'));
+  }
+  return value;
+}
+
+void keep_strictest(std::optional<seconds>& slot, std::string_view value) {
+  const seconds delta = parse_delta(value);
+  slot = slot ? std::min(*slot, delta) : delta;
+}
+
+void apply(std::string_view name, std::string_view value, CacheControl& into) {
+  if (equals_ignoring_case(name, "max-age")) {
+    keep_strictest(into.max_age, value);
+  } else if (equals_ignoring_case(name, "s-maxage")) {
+    keep_strictest(into.s_maxage, value);
+  } else if (equals_ignoring_case(name, "stale-while-revalidate")) {
+    keep_strictest(into.stale_while_revalidate, value);
+  } else if (equals_ignoring_case(name, "stale-if-error")) {
+    keep_strictest(into.stale_if_error, value);
+  } else if (equals_ignoring_case(name, "no-store")) {
+    into.no_store = true;
+  } else if (equals_ignoring_case(name, "no-cache")) {
+    // With field names as its argument it restricts only those fields; taking it
+    // for the whole response is stricter, and allowed (RFC 9111, 5.2.2.4).
+    into.no_cache = true;
+  } else if (equals_ignoring_case(name, "private")) {
+    into.is_private = true;
+  } else if (equals_ignoring_case(name, "must-revalidate")) {
+    into.must_revalidate = true;
+  } else if (equals_ignoring_case(name, "proxy-revalidate")) {
+    into.proxy_revalidate = true;
+  }
+}
+
+// The end of the quoted-string that starts at text[at]: the index after its
+// closing quote, or the end of the text if it is never closed.
+std::size_t quoted_end(std::string_view text, std::size_t at) {
+  for (std::size_t i = at + 1; i < text.size(); ++i) {
+    if (text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      return i + 1;
+    }
+  }
+  return text.size();
+}
+
+// An entity-tag without its weakness: `"x"` of `W/"x"`.
+std::string_view opaque_tag(std::string_view tag) {
+  if (tag.size() >= 2 && tag[0] == 'W' && tag[1] == '/') tag.remove_prefix(2);
+  return tag;
+}
+
+}  // namespace
+
+void parse_cache_control(std::string_view value, CacheControl& into) {
+  std::size_t at = 0;
+  while (at < value.size()) {
+    // One element: up to the next comma outside a quoted-string.
+    std::size_t end = at;
+    while (end < value.size() && value[end] != ',') {
+      end = value[end] == '"' ? quoted_end(value, end) : end + 1;
+    }
+    const auto element = trim(value.substr(at, end - at));
+    at = end + 1;
+
+    const auto equals = element.find('=');
+    const auto name = trim(element.substr(0, equals));
+    if (!is_token(name)) continue;
+    std::string_view argument;
+    if (equals != std::string_view::npos) argument = trim(element.substr(equals + 1));
+    // Both forms are to be accepted for every directive (RFC 9111, 5.2).
+    if (argument.size() >= 2 && argument.front() == '"' && argument.back() == '"') {
+      argument = argument.substr(1, argument.size() - 2);
+    }
+    apply(name, argument, into);
+  }
+}
+
+bool etag_matches(std::string_view if_none_match, std::string_view etag) {
+  const auto list = trim(if_none_match);
+  if (list == "*") return true;
+  const auto wanted = opaque_tag(etag);
+  // Walked tag by tag, as an opaque tag may hold commas. An entity-tag knows no
+  // escapes: it ends at the next quote (RFC 9110, 8.8.3).
+  std::size_t at = 0;
+  while ((at = list.find('"', at)) != std::string_view::npos) {
+    const auto close = list.find('"', at + 1);
+    if (close == std::string_view::npos) return false;
+    if (list.substr(at, close + 1 - at) == wanted) return true;
+    at = close + 1;
+  }
+  return false;
+}
+
+}  // namespace holdfast::http

@@ -1,0 +1,451 @@
+// A connection's life. process() alone moves it from request to request, and
+// every way in ends in settle(), which alone decides what to wait for next and
+// alone destroys the connection.
+//
+//   idle        nothing of the next request yet                     Wait::Idle
+//   head        part of a head is in the inbox                      Wait::Head
+//   content     the head is complete, its content is coming in      Wait::Body
+//   in flight   the handler has the request (exchange_ != 0)        Wait::None
+//   writing     pending_ holds what the socket did not take         Wait::Write
+//   lingering   answered for the last time, reading to the end      Wait::Linger
+//
+// In flight and writing can be both at once: the answers before a request may
+// still be on their way. While either lasts no request is parsed. In flight we
+// read on into the inbox, up to the size of one read buffer, as that is how the
+// client's end is noticed; a client that has sent its end still gets its answer.
+//
+// Lingering: closing a socket with unread bytes in it sends a reset, which can
+// overtake the answer (RFC 9112, 9.6). So where the client may still be sending,
+// only our side is closed first.
+#include "http/connection.h"
+
+#include <sys/socket.h>
+
+#include <cassert>
+#include <cerrno>
+#include <string>
+
+#include "http/chunked_decoder.h"
+#include "http/problem.h"
+
+namespace holdfast::http {
+namespace {
+
+// What a client may still send once it has had its last answer.
+constexpr std::size_t kMaxDiscardedBytes = 1U << 20;
+// The shared buffer of answers keeps its memory up to this size.
+constexpr std::size_t kMaxIdleBatchBytes = 1U << 20;
+
+}  // namespace
+
+// The content of one request, and its head until the content is complete.
+struct Connection::Content {
+  Content(std::string_view head_bytes, const RequestHead& parsed, std::size_t limit, bool keep_it)
+      : head(head_bytes),
+        chunked(parsed.framing == Framing::Chunked),
+        keep(keep_it),
+        left(parsed.content_length),
+        decoder(limit, keep_it) {}
+
+  std::string_view collected() const { return chunked ? decoder.content() : bytes.view(); }
+
+  std::string head;
+  bool chunked;
+  bool keep;
+  std::uint64_t left;      // of a content with a length
+  ByteBuffer bytes;        // likewise
+  ChunkedDecoder decoder;  // of a chunked one
+};
+
+Connection::Connection(ServerCore& core, base::UniqueFd fd, const ClientAddress& address,
+                       std::uint32_t slot)
+    : core_(core),
+      fd_(std::move(fd)),
+      watch_(core.loop, fd_.get(), &Connection::on_events, this),
+      slot_(slot),
+      address_(address) {}
+
+Connection::~Connection() {
+  if (in_flight_counted_) core_.count_in_flight(-1);
+}
+
+void Connection::start() {
+  now_ = core_.loop.now();
+  on_readable();
+}
+
+void Connection::on_events(void* self, unsigned events) {
+  auto& connection = *static_cast<Connection*>(self);
+  connection.now_ = connection.core_.loop.now();
+  if (!connection.pending_.empty()) {
+    connection.on_writable();
+  } else if ((events & base::kFdReadable) != 0) {
+    connection.on_readable();
+  }
+}
+
+// Reading
+
+Connection::Read Connection::read_into(char* at, std::size_t room, std::size_t& got) {
+  const ssize_t count = ::recv(fd_.get(), at, room, 0);
+  if (count > 0) {
+    got = static_cast<std::size_t>(count);
+    return Read::Some;
+  }
+  if (count == 0) {
+    ended_ = true;
+    return Read::Ended;
+  }
+  if (errno != EAGAIN && errno != EINTR) fail(CloseReason::Error);
+  return Read::Nothing;
+}
+
+void Connection::on_readable() {
+  if (lingering_) return discard();
+  if (exchange_ != 0) return read_ahead();
+  char* const buffer = core_.read_buffer.get();
+  const std::size_t held = inbox_.size();
+  std::size_t got = 0;
+  if (read_into(buffer + held, core_.read_buffer_bytes - held, got) != Read::Some) {
+    return settle();
+  }
+  if (held > 0) std::memcpy(buffer, inbox_.data(), held);
+  process({buffer, held + got});
+}
+
+void Connection::read_ahead() {
+  std::size_t got = 0;
+  const std::size_t room = core_.read_buffer_bytes - inbox_.size();
+  if (room > 0 && read_into(core_.read_buffer.get(), room, got) == Read::Some) {
+    inbox_.append({core_.read_buffer.get(), got});
+  }
+  settle();
+}
+
+void Connection::discard() {
+  std::size_t got = 0;
+  if (read_into(core_.read_buffer.get(), core_.read_buffer_bytes, got) == Read::Some) {
+    discarded_ += got;
+    if (discarded_ > kMaxDiscardedBytes) fail(close_reason_);
+  }
+  settle();
+}
+
+void Connection::resume() {
+  resume_queued = false;
+  now_ = core_.loop.now();
+  if (!may_go_on() || inbox_.empty()) return settle();
+  const std::size_t held = inbox_.size();
+  std::memcpy(core_.read_buffer.get(), inbox_.data(), held);
+  process({core_.read_buffer.get(), held});
+}
+
+void Connection::read_last_and_drain() {
+  now_ = core_.loop.now();
+  // All others come to their end by themselves.
+  if (may_go_on() && !resume_queued) on_readable();
+}
+
+// Requests
+
+bool Connection::may_go_on() const {
+  return exchange_ == 0 && pending_.empty() && !closing_ && !has_failed_ && !lingering_;
+}
+
+// Serves what `input` holds: the inbox's bytes and those just read.
+void Connection::process(std::string_view input) {
+  assert(may_go_on() && core_.batch.empty());
+  core_.set_current(this);
+  core_.writer.update_date(now_);
+  while (!input.empty() && may_go_on()) {
+    const std::size_t used = content_ ? take_content(input) : next_request(input);
+    if (used == 0) break;
+    input.remove_prefix(used);
+    if (core_.batch.size() >= core_.settings.max_pending_write_bytes) flush(core_.batch);
+  }
+  core_.set_current(nullptr);
+  if (closing_) {
+    more_may_come_ = more_may_come_ || !input.empty();
+    input = {};
+  }
+  if (input.empty()) {
+    inbox_.release();
+  } else {
+    inbox_.clear();
+    inbox_.append(input);
+  }
+  flush(core_.batch);
+  if (core_.batch.capacity() > kMaxIdleBatchBytes) core_.batch.release();
+  settle();
+}
+
+// Takes one head, and with it the request if that has no content. Returns the
+// bytes used; 0 if the head is not complete.
+std::size_t Connection::next_request(std::string_view input) {
+  // Empty lines before a request are to be ignored (RFC 9112, 2.2).
+  std::size_t skipped = 0;
+  while (input.substr(skipped, 2) == "\r\n") skipped += 2;
+  if (skipped > 0) return skipped;
+
+  RequestHead head;
+  switch (core_.parser.parse(input, checked_, head)) {
+    case RequestParser::Outcome::Incomplete:
+      return 0;
+    case RequestParser::Outcome::Refused: {
+      const Refusal refusal = core_.parser.refusal();
+      to_head_ = head.request.method == Method::Head;
+      refuse(refusal.status, refusal.reason, refusal.detail);
+      return 0;
+    }
+    case RequestParser::Outcome::Complete:
+      break;
+  }
+  restart_wait_ = true;
+  if (head.framing == Framing::None) {
+    hand_over(head, {});
+  } else {
+    start_content(head, input.substr(0, head.bytes), input.size() > head.bytes);
+  }
+  return head.bytes;
+}
+
+void Connection::start_content(const RequestHead& head, std::string_view head_bytes,
+                               bool more_is_here) {
+  const std::size_t wanted = core_.handler.body_limit(head.request.method, head.request.path);
+  const std::size_t limit = wanted > 0 ? wanted : core_.settings.max_discarded_body_bytes;
+  to_head_ = head.request.method == Method::Head;
+  if (head.content_length > limit) {
+    return refuse(413, RejectReason::BodyTooLarge, "the content is too large");
+  }
+  content_ = std::make_unique<Content>(head_bytes, head, limit, wanted > 0);
+  if (head.expects_continue && !more_is_here) core_.batch.append("HTTP/1.1 100 Continue\r\n\r\n");
+}
+
+std::size_t Connection::take_content(std::string_view input) {
+  Content& content = *content_;
+  std::size_t used = 0;
+  if (content.chunked) {
+    const auto result = content.decoder.feed(input);
+    used = result.used;
+    switch (result.outcome) {
+      case ChunkedDecoder::Outcome::Incomplete:
+        return used;
+      case ChunkedDecoder::Outcome::Malformed:
+        refuse(400, RejectReason::Malformed, "malformed chunked content");
+        return used;
+      case ChunkedDecoder::Outcome::TooLarge:
+        refuse(413, RejectReason::BodyTooLarge, "the content is too large");
+        return used;
+      case ChunkedDecoder::Outcome::Complete:
+        break;
+    }
+  } else {
+    used = static_cast<std::size_t>(std::min<std::uint64_t>(content.left, input.size()));
+    if (content.keep) content.bytes.append(input.substr(0, used));
+    content.left -= used;
+    if (content.left > 0) return used;
+  }
+
+  // The head was good when it came. Its views are needed only now, so it is read
+  // again rather than kept in pieces.
+  const auto complete = std::move(content_);
+  RequestHead head;
+  std::size_t checked = 0;
+  [[maybe_unused]] const auto outcome = core_.parser.parse(complete->head, checked, head);
+  assert(outcome == RequestParser::Outcome::Complete);
+  restart_wait_ = true;
+  hand_over(head, complete->collected());
+  return used;
+}
+
+void Connection::hand_over(RequestHead& head, std::string_view content) {
+  ++requests_;
+  to_head_ = head.request.method == Method::Head;
+  to_http10_ = head.http10;
+  keep_alive_ = head.keep_alive;
+  head.request.body = content;
+  head.request.client = address_.text();
+  head.request.received = now_;
+  exchange_ = core_.new_exchange(slot_);
+  core_.handler.handle(core_.server, exchange_, head.request);
+  if (exchange_ != 0) {
+    in_flight_counted_ = true;
+    core_.count_in_flight(+1);
+  }
+}
+
+// Answers
+
+void Connection::answer_now(const Response& response) {
+  write_answer(core_.batch, response);
+}
+
+void Connection::answer_late(const Response& response) {
+  now_ = core_.loop.now();
+  in_flight_counted_ = false;
+  core_.count_in_flight(-1);
+  core_.writer.update_date(now_);
+  write_answer(core_.late, response);
+  if (closing_) {
+    more_may_come_ = more_may_come_ || !inbox_.empty();
+    inbox_.release();
+  }
+  flush(core_.late);
+  if (may_go_on() && !inbox_.empty()) {
+    // Not from in here: the caller is the handler, in the middle of something.
+    wait(Wait::None);
+    return core_.resume_soon(*this);
+  }
+  settle();
+}
+
+void Connection::write_answer(ByteBuffer& out, const Response& response) {
+  const auto most = core_.settings.max_requests_per_connection;
+  const bool used_up = most > 0 && requests_ >= most;
+  const bool keep = keep_alive_ && !used_up && !response.close && !core_.draining();
+  core_.writer.write(out, response, {to_head_, to_http10_, keep});
+  exchange_ = 0;
+  if (keep) return;
+  if (!keep_alive_) {
+    end_after_answer(CloseReason::Client, false);
+  } else if (core_.draining()) {
+    end_after_answer(CloseReason::Drain, true);
+  } else {
+    end_after_answer(used_up ? CloseReason::Limit : CloseReason::Server, true);
+  }
+}
+
+void Connection::end_after_answer(CloseReason reason, bool more_may_come) {
+  closing_ = true;
+  close_reason_ = reason;
+  more_may_come_ = more_may_come;
+}
+
+// Answers an error in the request's stead. For process() and time_out().
+void Connection::refuse(int status, RejectReason reason, std::string_view detail) {
+  core_.reject(reason, status, detail, address_.text());
+  const std::string body = problem_json(status, detail);
+  core_.writer.write(core_.batch,
+                     {.status = status, .fields = kProblemFields, .body = body, .close = true},
+                     {.to_head = to_head_, .to_http10 = false, .keep_alive = false});
+  content_.reset();
+  end_after_answer(CloseReason::Rejected, true);
+}
+
+// Sends what it can, behind what waits already; the rest waits too.
+void Connection::flush(ByteBuffer& out) {
+  if (out.empty()) return;
+  std::size_t sent = 0;
+  if (pending_.empty() && !has_failed_) {
+    const ssize_t count = ::send(fd_.get(), out.data(), out.size(), MSG_NOSIGNAL);
+    if (count >= 0) {
+      sent = static_cast<std::size_t>(count);
+    } else if (errno != EAGAIN && errno != EINTR) {
+      fail(CloseReason::Error);
+    }
+  }
+  if (sent < out.size() && !has_failed_) {
+    out.consume(sent);
+    pending_.append(out.view());
+  }
+  out.clear();
+}
+
+void Connection::on_writable() {
+  const ssize_t count = ::send(fd_.get(), pending_.data(), pending_.size(), MSG_NOSIGNAL);
+  if (count > 0) {
+    pending_.consume(static_cast<std::size_t>(count));
+    progressed_ = true;
+  } else if (count < 0 && errno != EAGAIN && errno != EINTR) {
+    fail(CloseReason::Error);
+  }
+  if (pending_.empty()) {
+    pending_.release();
+    restart_wait_ = true;
+    if (may_go_on() && !inbox_.empty()) return resume();
+  }
+  settle();
+}
+
+// What next
+
+void Connection::wait(Wait what) {
+  core_.wait(*this, what, now_);
+}
+
+void Connection::settle() {
+  if (has_failed_) return core_.close(*this, failed_);
+  if (!pending_.empty()) {
+    watch_.want(base::kFdWritable);
+    if (waiting_for_ != Wait::Write || progressed_) wait(Wait::Write);
+    progressed_ = false;
+    return;
+  }
+  if (closing_) {
+    if (ended_ || !more_may_come_) return core_.close(*this, close_reason_);
+    if (!lingering_) begin_lingering();
+    return;
+  }
+  if (exchange_ != 0) {
+    wait(Wait::None);
+    const bool reads = !ended_ && inbox_.size() < core_.read_buffer_bytes;
+    return watch_.want(reads ? base::kFdReadable : base::kFdNone);
+  }
+  // Nothing that is still incomplete can become complete.
+  if (ended_) return core_.close(*this, CloseReason::Client);
+  if (core_.draining() && inbox_.empty() && !content_) {
+    return core_.close(*this, CloseReason::Drain);
+  }
+  const Wait next = content_ ? Wait::Body : inbox_.empty() ? Wait::Idle : Wait::Head;
+  if (waiting_for_ != next || restart_wait_) wait(next);
+  restart_wait_ = false;
+  watch_.want(base::kFdReadable);
+}
+
+void Connection::begin_lingering() {
+  lingering_ = true;
+  ::shutdown(fd_.get(), SHUT_WR);
+  wait(Wait::Linger);
+  watch_.want(base::kFdReadable);
+}
+
+void Connection::time_out() {
+  now_ = core_.loop.now();
+  switch (waiting_for_) {
+    case Wait::None:
+      return;
+    case Wait::Idle:
+      fail(CloseReason::Idle);
+      break;
+    case Wait::Head:
+    case Wait::Body: {
+      const bool head = waiting_for_ == Wait::Head;
+      core_.writer.update_date(now_);
+      refuse(408, head ? RejectReason::HeadTimeout : RejectReason::BodyTimeout,
+             head ? "the request head did not come in time"
+                  : "the request content did not come in time");
+      close_reason_ = head ? CloseReason::HeadTimeout : CloseReason::BodyTimeout;
+      inbox_.release();
+      flush(core_.batch);
+      break;
+    }
+    case Wait::Write: {
+      // Reset: the kernel need not keep what this client does not read.
+      const linger reset{1, 0};
+      ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+      fail(CloseReason::WriteTimeout);
+      break;
+    }
+    case Wait::Linger:
+      fail(close_reason_);
+      break;
+  }
+  settle();
+}
+
+bool Connection::has_unread() const {
+  char byte;
+  return ::recv(fd_.get(), &byte, 1, MSG_PEEK) > 0;
+}
+
+}  // namespace holdfast::http

@@ -1,0 +1,98 @@
+// Connection is one client: it reads requests, has them handled one after the
+// other, and writes the answers in the same order. Internal to this folder; the
+// life cycle is in connection.cpp. Loop's thread.
+#pragma once
+
+#include <memory>
+
+#include "base/event_loop.h"
+#include "base/unique_fd.h"
+#include "http/server_core.h"
+
+namespace holdfast::http {
+
+class Connection : public TimeoutHook {
+ public:
+  Connection(ServerCore& core, base::UniqueFd fd, const ClientAddress& address, std::uint32_t slot);
+  ~Connection();
+
+  // Each of these may end with the connection destroyed.
+  void start();                                // reads at once: the request is often there already
+  void resume();                               // goes on with buffered requests
+  void time_out();                             // what it waits for has not come in time
+  void read_last_and_drain();                  // serves what has arrived, then closes if idle
+  void answer_late(const Response& response);  // outside handle()
+
+  // Inside handle(), for this connection's exchange.
+  void answer_now(const Response& response);
+
+  // Whether the client has sent something that was not read yet.
+  bool has_unread() const;
+
+  ExchangeId exchange() const { return exchange_; }
+  std::uint32_t slot() const { return slot_; }
+  const ClientAddress& address() const { return address_; }
+  Wait waiting_for() const { return waiting_for_; }
+  void set_waiting_for(Wait wait) { waiting_for_ = wait; }
+  bool resume_queued = false;  // ServerCore's
+
+ private:
+  struct Content;  // of a request that has any, while it comes in
+
+  static void on_events(void* self, unsigned events);
+  void on_readable();
+  void on_writable();
+  enum class Read { Some, Nothing, Ended };
+  Read read_into(char* at, std::size_t room, std::size_t& got);
+  void read_ahead();
+  void discard();
+
+  void process(std::string_view input);
+  std::size_t next_request(std::string_view input);
+  std::size_t take_content(std::string_view input);
+  void start_content(const RequestHead& head, std::string_view head_bytes, bool more_is_here);
+  void hand_over(RequestHead& head, std::string_view content);
+  void refuse(int status, RejectReason reason, std::string_view detail);
+  void write_answer(ByteBuffer& out, const Response& response);
+  void end_after_answer(CloseReason reason, bool more_may_come);
+  bool may_go_on() const;
+
+  void flush(ByteBuffer& out);
+  void fail(CloseReason reason) {
+    failed_ = reason;
+    has_failed_ = true;
+  }
+  void settle();
+  void begin_lingering();
+  void wait(Wait what);
+
+  ServerCore& core_;
+  base::UniqueFd fd_;
+  base::FdWatch watch_;  // after fd_: destroyed before it is closed
+  ByteBuffer inbox_;     // bytes of requests not yet complete, or not yet their turn
+  ByteBuffer pending_;   // answers that the socket has not taken yet
+  std::unique_ptr<Content> content_;
+  ExchangeId exchange_ = 0;  // handed over and not yet answered
+  std::uint64_t requests_ = 0;
+  std::size_t checked_ = 0;    // of the incomplete head; see RequestParser::parse()
+  std::size_t discarded_ = 0;  // while lingering
+  base::SteadyTime now_{};     // of this wake-up
+  std::uint32_t slot_;
+  Wait waiting_for_ = Wait::None;
+  CloseReason failed_ = CloseReason::Error;
+  CloseReason close_reason_ = CloseReason::Client;
+  bool in_flight_counted_ = false;
+  bool restart_wait_ = false;  // a request was finished since the timeout began
+  bool progressed_ = false;    // the socket took something since the timeout began
+  bool to_head_ = false;       // of the current exchange, as the next two
+  bool to_http10_ = false;
+  bool keep_alive_ = true;
+  bool ended_ = false;          // the client has sent its last byte
+  bool closing_ = false;        // no further requests; ends once the answers are out
+  bool more_may_come_ = false;  // and the client may still be sending
+  bool lingering_ = false;
+  bool has_failed_ = false;
+  ClientAddress address_;
+};
+
+}  // namespace holdfast::http

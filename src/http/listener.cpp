@@ -1,0 +1,174 @@
+#include "http/listener.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "http/server.h"
+
+namespace holdfast::http {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr base::Duration kPause = 100ms;
+// A wake-up takes a few and lets the connections have their turn, and other
+// workers that wait on the same socket their share.
+constexpr int kAcceptBurst = 16;
+// The kernel caps it at net.core.somaxconn, 4096 by default.
+constexpr int kBacklog = 4096;
+constexpr int kMostQueued = 2 * kBacklog;
+
+base::UniqueFd open_reserve() {
+  return base::UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
+
+socklen_t make_address(const ListenAddress& address, sockaddr_storage& out) {
+  auto& v4 = reinterpret_cast<sockaddr_in&>(out);
+  auto& v6 = reinterpret_cast<sockaddr_in6&>(out);
+  if (inet_pton(AF_INET, address.host.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(address.port);
+    return sizeof v4;
+  }
+  if (inet_pton(AF_INET6, address.host.c_str(), &v6.sin6_addr) == 1) {
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(address.port);
+    return sizeof v6;
+  }
+  return 0;
+}
+
+}  // namespace
+
+base::Result<base::UniqueFd> listen_at(const ListenAddress& address) {
+  const auto failed = [&address](int error) {
+    return base::internal_error(base::ErrorKind::Io, "cannot listen at " + address.host + " port " +
+                                                         std::to_string(address.port) + ": " +
+                                                         std::strerror(error));
+  };
+  sockaddr_storage where{};
+  const socklen_t size = make_address(address, where);
+  if (size == 0) {
+    return base::invalid_input("not a numeric address to listen at: " + address.host);
+  }
+  base::UniqueFd fd(::socket(where.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return failed(errno);
+  const int on = 1;
+  // REUSEADDR: a restart must not wait for the old connections' TIME_WAIT.
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
+      (where.ss_family == AF_INET6 &&
+       ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
+      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&where), size) != 0 ||
+      ::listen(fd.get(), kBacklog) != 0) {
+    return failed(errno);
+  }
+  return fd;
+}
+
+std::uint16_t local_port(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  if (address.ss_family == AF_INET) {
+    return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+  }
+  if (address.ss_family == AF_INET6) {
+    return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
+  }
+  return 0;
+}
+
+Listener::Listener(base::EventLoop& loop, base::UniqueFd socket, OnAccepted on_accepted,
+                   OnRefused on_refused)
+    : loop_(loop),
+      socket_(std::move(socket)),
+      on_accepted_(std::move(on_accepted)),
+      on_refused_(std::move(on_refused)),
+      reserve_(open_reserve()),
+      watch_(loop, socket_.get(), &Listener::on_readable, this) {
+  // A socket from outside may be blocking. Accepted ones inherit TCP_NODELAY on
+  // Linux, which saves a call per connection; a Unix socket has none.
+  ::fcntl(socket_.get(), F_SETFL, ::fcntl(socket_.get(), F_GETFL) | O_NONBLOCK);
+  const int on = 1;
+  ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  watch_.want(base::kFdReadable);
+}
+
+void Listener::on_readable(void* self, unsigned) {
+  static_cast<Listener*>(self)->accept_some(kAcceptBurst);
+}
+
+void Listener::accept_rest() {
+  pause_timer_.cancel();
+  watch_.want(base::kFdNone);
+  for (int i = 0; i < kMostQueued; ++i) {
+    const Step step = accept_one();
+    if (step == Step::Empty || step == Step::Exhausted) return;
+  }
+}
+
+void Listener::accept_some(int most) {
+  for (int i = 0; i < most; ++i) {
+    const Step step = accept_one();
+    if (step == Step::Exhausted) pause();
+    if (step == Step::Empty || step == Step::Exhausted) return;
+  }
+}
+
+Listener::Step Listener::accept_one() {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  base::UniqueFd fd(::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size,
+                              SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (fd) {
+    on_accepted_(std::move(fd), ClientAddress(address, size));
+    return Step::Accepted;
+  }
+  switch (errno) {
+    case EAGAIN:
+      return Step::Empty;
+    // The client left while it was queued, or the network told of an error of
+    // the new connection (accept(2)): nothing is wrong with the next one.
+    case ECONNABORTED:
+    case EINTR:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+      return Step::Skipped;
+    case EMFILE:
+    case ENFILE:
+      turn_one_away();
+      return Step::Exhausted;
+    default:  // ENOBUFS, ENOMEM, or unheard of: at least do not spin
+      return Step::Exhausted;
+  }
+}
+
+void Listener::turn_one_away() {
+  if (!reserve_) {
+    reserve_ = open_reserve();
+    return;
+  }
+  reserve_.reset();
+  base::UniqueFd unlucky(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  if (unlucky) on_refused_();
+  unlucky.reset();
+  reserve_ = open_reserve();
+}
+
+void Listener::pause() {
+  watch_.want(base::kFdNone);
+  pause_timer_.set_after(loop_, kPause, [this] { watch_.want(base::kFdReadable); });
+}
+
+}  // namespace holdfast::http

@@ -1,0 +1,304 @@
+// Server and ServerCore: the table of connections and what they share. An
+// ExchangeId is the connection's slot in its low bits and a sequence number of
+// that slot above, which goes on when the slot is used again: so an id is never
+// given out twice, and an answer that comes too late finds nobody.
+#include "http/server.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/random.h"
+#include "http/connection.h"
+#include "http/listener.h"
+#include "http/problem.h"
+#include "http/server_core.h"
+
+namespace holdfast::http {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A million connections; 44 bits of sequence last for years at any rate.
+constexpr unsigned kSlotBits = 20;
+constexpr std::size_t kMaxSlots = std::size_t{1} << kSlotBits;
+// Read beyond the largest head, so that a read is worth its system call.
+constexpr std::size_t kReadBytes = 16U << 10;
+constexpr base::Duration kLingerTimeout = 2s;
+// How many idle connections are looked at to find one without unread bytes.
+constexpr int kMostVictims = 8;
+
+}  // namespace
+
+ServerCore::ServerCore(Server& the_server, base::EventLoop& the_loop,
+                       const Server::Settings& the_settings, Handler& the_handler,
+                       observe::Metrics& metrics, observe::Shard& shard)
+    : server(the_server),
+      loop(the_loop),
+      settings(the_settings),
+      handler(the_handler),
+      parser({.head_bytes = settings.max_head_bytes,
+              .target_bytes = settings.max_target_bytes,
+              .fields = settings.max_fields}),
+      writer(the_loop.clock()),
+      read_buffer_bytes(settings.max_head_bytes + kReadBytes),
+      read_buffer(std::make_unique_for_overwrite<char[]>(read_buffer_bytes)),
+      shard_(shard),
+      accepted_(metrics.counter(observe::Family::ConnectionsAccepted)),
+      idle_(settings.idle_timeout),
+      head_(settings.head_timeout),
+      body_(settings.body_timeout),
+      write_(settings.write_timeout),
+      linger_(kLingerTimeout),
+      per_client_(0, ClientKeyHash{base::Random::entropy()}) {
+  const auto register_all = [&metrics](auto& counters, observe::Family family, const auto& names) {
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      counters[i] = metrics.counter(family, {{"reason", std::string(names[i])}});
+    }
+  };
+  register_all(refused_, observe::Family::ConnectionsRefused, kRefuseNames);
+  register_all(closed_, observe::Family::ConnectionsClosed, kCloseNames);
+  register_all(rejected_, observe::Family::RequestsRejected, kRejectNames);
+}
+
+ServerCore::~ServerCore() {
+  listeners_.clear();
+  for (auto& slot : slots_) {
+    const ExchangeId exchange = slot.connection ? slot.connection->exchange() : 0;
+    slot.connection.reset();
+    if (exchange != 0) handler.abandoned(exchange);
+  }
+}
+
+// Addresses are the clients' choice, so their hash is not theirs to foresee.
+std::size_t ServerCore::ClientKeyHash::operator()(const ClientKey& key) const {
+  std::uint64_t value;
+  std::memcpy(&value, key.data(), sizeof value);
+  // The finaliser of splitmix64, a bijection, around a secret.
+  value ^= seed;
+  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9U;
+  value = (value ^ (value >> 27)) * 0x94d049bb133111ebU;
+  return static_cast<std::size_t>(value ^ (value >> 31));
+}
+
+Server::Stats ServerCore::stats() const {
+  return {connections_.load(std::memory_order_relaxed), in_flight_.load(std::memory_order_relaxed)};
+}
+
+// Accepting
+
+void ServerCore::listen(base::UniqueFd socket) {
+  listeners_.push_back(std::make_unique<Listener>(
+      loop, std::move(socket),
+      [this](base::UniqueFd fd, const ClientAddress& address) { accept(std::move(fd), address); },
+      [this] { shard_.add(refused_[static_cast<std::size_t>(RefuseReason::Descriptors)]); }));
+}
+
+void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
+  shard_.add(accepted_);
+  const std::size_t open = connections_.load(std::memory_order_relaxed);
+  if (settings.max_connections_per_client > 0) {
+    const auto held = per_client_.find(address.key());
+    if (held != per_client_.end() && held->second >= settings.max_connections_per_client) {
+      return refuse(fd.get(), RefuseReason::ClientConnections, 429,
+                    "too many connections from this address", address);
+    }
+  }
+  if (open >= std::min(settings.max_connections, kMaxSlots) && !make_room()) {
+    return refuse(fd.get(), RefuseReason::Connections, 503, "too many connections", address);
+  }
+  if (settings.max_connections_per_client > 0) ++per_client_[address.key()];
+
+  std::uint32_t index;
+  if (free_slots_.empty()) {
+    index = static_cast<std::uint32_t>(slots_.size());
+    slots_.emplace_back();
+    free_slots_.reserve(slots_.capacity());  // so that close() cannot fail
+  } else {
+    index = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  slots_[index].connection = std::make_unique<Connection>(*this, std::move(fd), address, index);
+  connections_.store(connections_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (!sweep_timer_.pending()) arm_sweep();
+  slots_[index].connection->start();
+}
+
+// A new client matters more than one that has said nothing for longest.
+bool ServerCore::make_room() {
+  TimeoutHook* hook = idle_.front();
+  for (int i = 0; i < kMostVictims && hook != nullptr; ++i, hook = idle_.after(*hook)) {
+    auto& victim = static_cast<Connection&>(*hook);
+    if (victim.has_unread()) continue;  // it has just spoken
+    close(victim, CloseReason::Limit);
+    return true;
+  }
+  return false;
+}
+
+// Tells a client that there is no place for it: as well as can be done without
+// giving it one.
+void ServerCore::refuse(int fd, RefuseReason reason, int status, std::string_view detail,
+                        const ClientAddress& address) {
+  const auto index = static_cast<std::size_t>(reason);
+  shard_.add(refused_[index]);
+  handler.rejected({status, kRefuseNames[index], detail, address.text()});
+  writer.update_date(loop.now());
+  const std::string body = problem_json(status, detail);
+  writer.write(late,
+               {.status = status,
+                .fields = kProblemFields,
+                .more_fields = "Retry-After: 1\r\n",
+                .body = body,
+                .close = true},
+               {.to_head = false, .to_http10 = false, .keep_alive = false});
+  (void)!::send(fd, late.data(), late.size(), MSG_NOSIGNAL);
+  late.clear();
+  ::shutdown(fd, SHUT_WR);
+  // What has arrived must be read, or closing resets the connection.
+  (void)!::recv(fd, read_buffer.get(), read_buffer_bytes, 0);
+}
+
+// Exchanges
+
+ExchangeId ServerCore::new_exchange(std::uint32_t slot) {
+  return (++slots_[slot].sequence << kSlotBits) | slot;
+}
+
+void ServerCore::respond(ExchangeId id, const Response& response) {
+  if (id == 0) return;  // what a connection without an exchange has
+  const std::size_t slot = id & (kMaxSlots - 1);
+  Connection* connection = slot < slots_.size() ? slots_[slot].connection.get() : nullptr;
+  if (connection == nullptr || connection->exchange() != id) return;
+  if (connection == current_) {
+    connection->answer_now(response);
+  } else {
+    connection->answer_late(response);
+  }
+}
+
+void ServerCore::resume_soon(Connection& connection) {
+  if (connection.resume_queued) return;
+  connection.resume_queued = true;
+  to_resume_.push_back(connection.slot());
+  if (!resume_timer_.pending()) resume_timer_.set_at(loop, loop.now(), [this] { resume_all(); });
+}
+
+void ServerCore::resume_all() {
+  std::vector<std::uint32_t> slots;
+  slots.swap(to_resume_);
+  for (const std::uint32_t slot : slots) {
+    Connection* connection = slots_[slot].connection.get();
+    if (connection != nullptr && connection->resume_queued) connection->resume();
+  }
+}
+
+void ServerCore::reject(RejectReason reason, int status, std::string_view detail,
+                        std::string_view client) {
+  const auto index = static_cast<std::size_t>(reason);
+  shard_.add(rejected_[index]);
+  handler.rejected({status, kRejectNames[index], detail, client});
+}
+
+void ServerCore::close(Connection& connection, CloseReason reason) {
+  shard_.add(closed_[static_cast<std::size_t>(reason)]);
+  const ExchangeId exchange = connection.exchange();
+  if (settings.max_connections_per_client > 0) {
+    const auto held = per_client_.find(connection.address().key());
+    if (--held->second == 0) per_client_.erase(held);
+  }
+  const std::uint32_t slot = connection.slot();
+  slots_[slot].connection.reset();
+  free_slots_.push_back(slot);
+  connections_.store(connections_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  finish_drain_if_empty();
+  if (exchange != 0) handler.abandoned(exchange);
+}
+
+// Timeouts
+
+void ServerCore::wait(Connection& connection, Wait wait, base::SteadyTime now) {
+  connection.set_waiting_for(wait);
+  switch (wait) {
+    case Wait::None:
+      return connection.unlink();
+    case Wait::Idle:
+      return idle_.add(connection, now);
+    case Wait::Head:
+      return head_.add(connection, now);
+    case Wait::Body:
+      return body_.add(connection, now);
+    case Wait::Write:
+      return write_.add(connection, now);
+    case Wait::Linger:
+      return linger_.add(connection, now);
+  }
+}
+
+void ServerCore::arm_sweep() {
+  sweep_timer_.set_after(loop, settings.sweep_interval, [this] { sweep(); });
+}
+
+void ServerCore::sweep() {
+  const auto now = loop.now();
+  for (TimeoutList* list : {&idle_, &head_, &body_, &write_, &linger_}) {
+    // Each either ends here or moves to another list, or to this one's end.
+    while (TimeoutHook* hook = list->due(now)) static_cast<Connection*>(hook)->time_out();
+  }
+  if (connections_.load(std::memory_order_relaxed) > 0) arm_sweep();
+}
+
+// Draining
+
+void ServerCore::drain(std::function<void()> done) {
+  drained_ = std::move(done);
+  // Not at once: the caller may be inside the handler, and so inside a connection.
+  drain_timer_.set_at(loop, loop.now(), [this] { start_drain(); });
+}
+
+void ServerCore::start_drain() {
+  draining_ = true;
+  for (const auto& listener : listeners_) listener->accept_rest();
+  listeners_.clear();
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].connection) slots_[i].connection->read_last_and_drain();
+  }
+  finish_drain_if_empty();
+}
+
+void ServerCore::finish_drain_if_empty() {
+  if (!draining_ || !drained_ || connections_.load(std::memory_order_relaxed) > 0) return;
+  // Not at once either: `done` may destroy the server.
+  drain_timer_.set_at(loop, loop.now(), std::exchange(drained_, nullptr));
+}
+
+// Server
+
+struct Server::State {
+  ServerCore core;
+};
+
+Server::Server(base::EventLoop& loop, Settings settings, Handler& handler,
+               observe::Metrics& metrics, observe::Shard& shard)
+    : state_(new State{{*this, loop, settings, handler, metrics, shard}}) {}
+
+Server::~Server() = default;
+
+void Server::listen(base::UniqueFd socket) {
+  state_->core.listen(std::move(socket));
+}
+
+void Server::respond(ExchangeId id, const Response& response) {
+  state_->core.respond(id, response);
+}
+
+void Server::drain(std::function<void()> done) {
+  state_->core.drain(std::move(done));
+}
+
+Server::Stats Server::stats() const {
+  return state_->core.stats();
+}
+
+}  // namespace holdfast::http

@@ -1,0 +1,115 @@
+// ServerCore is what the connections of one Server share: settings, the handler,
+// buffers, timeouts, counters and the table of exchanges. Internal to this
+// folder. Loop's thread, but for the two relaxed counters.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "base/scheduler.h"
+#include "http/byte_buffer.h"
+#include "http/client_address.h"
+#include "http/rejection.h"
+#include "http/request_parser.h"
+#include "http/response_writer.h"
+#include "http/server.h"
+#include "http/timeout_list.h"
+
+namespace holdfast::http {
+
+class Connection;
+class Listener;
+
+// What a connection waits for, each with its own timeout.
+enum class Wait : std::uint8_t { None, Idle, Head, Body, Write, Linger };
+
+class ServerCore {
+ public:
+  ServerCore(Server& server, base::EventLoop& loop, const Server::Settings& settings,
+             Handler& handler, observe::Metrics& metrics, observe::Shard& shard);
+  ~ServerCore();
+  ServerCore(const ServerCore&) = delete;
+  ServerCore& operator=(const ServerCore&) = delete;
+
+  // For Server.
+  void listen(base::UniqueFd socket);
+  void respond(ExchangeId id, const Response& response);
+  void drain(std::function<void()> done);
+  Server::Stats stats() const;
+
+  // For Connection: what is shared.
+  Server& server;
+  base::EventLoop& loop;
+  const Server::Settings settings;
+  Handler& handler;
+  RequestParser parser;
+  ResponseWriter writer;
+  // Each read goes here, and requests are parsed here, whichever connection they
+  // are of. What is left over moves to the connection.
+  const std::size_t read_buffer_bytes;
+  const std::unique_ptr<char[]> read_buffer;
+  ByteBuffer batch;  // the answers of the connection that is being served
+  ByteBuffer late;   // an answer on its way to any other; empty between calls
+
+  bool draining() const { return draining_; }
+  // The connection whose requests are being handled; at most one.
+  void set_current(Connection* connection) { current_ = connection; }
+  // A new exchange of the connection in `slot`.
+  ExchangeId new_exchange(std::uint32_t slot);
+  void count_in_flight(int change) {
+    in_flight_.store(in_flight_.load(std::memory_order_relaxed) + static_cast<std::size_t>(change),
+                     std::memory_order_relaxed);
+  }
+  // Puts the connection on the list of `wait`, with its full timeout from `now`.
+  void wait(Connection& connection, Wait wait, base::SteadyTime now);
+  // Lets the connection go on with what it has buffered, soon but not now: the
+  // caller may be inside the handler.
+  void resume_soon(Connection& connection);
+  void reject(RejectReason reason, int status, std::string_view detail, std::string_view client);
+  // Destroys the connection.
+  void close(Connection& connection, CloseReason reason);
+
+ private:
+  struct Slot {
+    std::unique_ptr<Connection> connection;
+    ExchangeId sequence = 0;  // of the last exchange; goes on over connections
+  };
+  struct ClientKeyHash {
+    std::size_t operator()(const ClientKey& key) const;
+    std::uint64_t seed;
+  };
+
+  void accept(base::UniqueFd fd, const ClientAddress& address);
+  bool make_room();
+  void refuse(int fd, RefuseReason reason, int status, std::string_view detail,
+              const ClientAddress& address);
+  void start_drain();
+  void finish_drain_if_empty();
+  void arm_sweep();
+  void sweep();
+  void resume_all();
+
+  observe::Shard& shard_;
+  observe::Counter accepted_;
+  std::array<observe::Counter, kRefuseNames.size()> refused_;
+  std::array<observe::Counter, kCloseNames.size()> closed_;
+  std::array<observe::Counter, kRejectNames.size()> rejected_;
+  std::atomic<std::size_t> connections_{0};
+  std::atomic<std::size_t> in_flight_{0};
+
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  TimeoutList idle_, head_, body_, write_, linger_;
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  std::unordered_map<ClientKey, std::size_t, ClientKeyHash> per_client_;  // if limited
+  Connection* current_ = nullptr;
+  std::vector<std::uint32_t> to_resume_;
+
+  bool draining_ = false;
+  std::function<void()> drained_;
+  base::Timer sweep_timer_, resume_timer_, drain_timer_;
+};
+
+}  // namespace holdfast::http

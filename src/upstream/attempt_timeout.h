@@ -1,0 +1,50 @@
+// AttemptTimeout says how long an attempt may last, from how long successful ones
+// took lately: one that has run twice as long as 95 % of them did is probably
+// lost, and the time is better spent on another. One origin; one thread.
+//
+// Only successes teach it, so a cut that is too short must heal by itself: each
+// timeout in a row doubles it, for the fetch that suffers and, when everybody
+// does, for all.
+#pragma once
+
+#include "base/clock.h"
+#include "upstream/latency_window.h"
+
+namespace holdfast::upstream {
+
+class AttemptTimeout {
+ public:
+  struct Settings {
+    // Never below: a garbage collection, a lost packet (the smallest TCP
+    // retransmission timeout is 200 ms on Linux).
+    base::Duration floor = std::chrono::milliseconds(200);
+    base::Duration ceiling = std::chrono::seconds(2);  // ATTEMPT_TIMEOUT
+    // Not the 99th: an upstream with a long tail would put it close to the
+    // ceiling, and every hang would cost that. A good attempt cut off by twice the
+    // 95th costs one retry.
+    double quantile = 0.95;
+    double headroom = 2.0;
+    std::size_t min_samples = 8;   // before that, the ceiling
+    int timeouts_that_double = 8;  // in a row, over all fetches
+  };
+
+  explicit AttemptTimeout(Settings settings) : settings_(settings) {}
+
+  void succeeded(base::Duration took);
+  void timed_out() { ++in_a_row_; }
+
+  // `timeouts`: how many attempts of this fetch timed out in a row just now.
+  base::Duration next(int timeouts) const;
+
+  // The median of recent successes, zero if there is no history: an attempt with
+  // less time than this is not worth starting.
+  base::Duration usual() const { return window_.percentile(0.5).value_or(base::Duration::zero()); }
+  const LatencyWindow& window() const { return window_; }
+
+ private:
+  Settings settings_;
+  LatencyWindow window_;
+  int in_a_row_ = 0;
+};
+
+}  // namespace holdfast::upstream

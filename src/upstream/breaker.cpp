@@ -1,0 +1,119 @@
+#include "upstream/breaker.h"
+
+#include <algorithm>
+
+namespace holdfast::upstream {
+namespace {
+
+constexpr std::size_t kSlices = 20;
+
+}  // namespace
+
+Breaker::Breaker(Settings settings, base::Random& random)
+    : settings_(settings),
+      random_(random),
+      good_(base::Duration(settings.window) / static_cast<int>(kSlices), kSlices),
+      bad_(base::Duration(settings.window) / static_cast<int>(kSlices), kSlices),
+      probe_cap_(settings.probe_cap),
+      interval_(settings.probe_base) {}
+
+// What comes in while it is not closed belongs to attempts sent before it
+// opened: only a probe may close it, so their word does not count.
+void Breaker::succeeded(base::SteadyTime now) {
+  connect_failures_ = 0;
+  if (state_ != State::Closed) return;
+  good_.add(now);
+  if (++successes_ == settings_.successes_that_settle) {
+    interval_ = settings_.probe_base;
+    probe_cap_ = settings_.probe_cap;
+  }
+}
+
+void Breaker::failed(base::SteadyTime now, bool connect_failure) {
+  if (state_ != State::Closed) return;
+  bad_.add(now);
+  connect_failures_ = connect_failure ? connect_failures_ + 1 : 0;
+  const bool nobody_there = connect_failures_ >= settings_.connect_failures_in_a_row;
+  const bool hopeless =
+      volume(now) >= settings_.min_volume && error_rate(now) >= settings_.error_rate;
+  if (nobody_there || hopeless) open(now);
+}
+
+void Breaker::trip(base::SteadyTime now, base::Duration probe_cap) {
+  if (state_ != State::Closed) return;
+  probe_cap_ = std::max(probe_cap, settings_.probe_cap);
+  open(now);
+}
+
+bool Breaker::probe_due(base::SteadyTime now) const {
+  return forced_ == Forced::No && state_ == State::Open && now >= probe_at_;
+}
+
+void Breaker::probe_started(base::SteadyTime now) {
+  state_ = State::HalfOpen;
+  since_ = now;
+  probe_started_ = now;
+}
+
+void Breaker::probe_ended(base::SteadyTime now, bool success) {
+  if (state_ != State::HalfOpen) return;
+  if (success) return close(now);
+  state_ = State::Open;
+  since_ = now;
+  interval_ = std::min(
+      probe_cap_, std::chrono::duration_cast<base::Duration>(interval_ * settings_.probe_growth));
+  schedule_probe(probe_started_, now);
+}
+
+void Breaker::probe_abandoned(base::SteadyTime now) {
+  if (state_ != State::HalfOpen) return;
+  state_ = State::Open;
+  since_ = now;
+  probe_at_ = now;
+}
+
+void Breaker::force(base::SteadyTime now, Forced forced) {
+  if (forced_ == forced) return;
+  forced_ = forced;
+  since_ = now;
+  if (forced == Forced::Closed && state_ != State::Closed) close(now);
+}
+
+Breaker::State Breaker::state() const {
+  if (forced_ == Forced::Open) return State::Open;
+  if (forced_ == Forced::Closed) return State::Closed;
+  return state_;
+}
+
+double Breaker::error_rate(base::SteadyTime now) {
+  const auto bad = static_cast<double>(bad_.sum(now));
+  const auto all = static_cast<double>(volume(now));
+  return all == 0 ? 0 : bad / all;
+}
+
+std::uint64_t Breaker::volume(base::SteadyTime now) {
+  return good_.sum(now) + bad_.sum(now);
+}
+
+void Breaker::open(base::SteadyTime now) {
+  state_ = State::Open;
+  since_ = now;
+  ++openings_;
+  schedule_probe(now, now);
+}
+
+void Breaker::close(base::SteadyTime now) {
+  state_ = State::Closed;
+  since_ = now;
+  connect_failures_ = 0;
+  successes_ = 0;
+  good_.clear();
+  bad_.clear();
+}
+
+void Breaker::schedule_probe(base::SteadyTime from, base::SteadyTime now) {
+  const double jitter = 1.0 + settings_.probe_jitter * (2.0 * random_.uniform() - 1.0);
+  probe_at_ = std::max(now, from + std::chrono::duration_cast<base::Duration>(interval_ * jitter));
+}
+
+}  // namespace holdfast::upstream

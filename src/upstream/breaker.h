@@ -1,0 +1,103 @@
+// Breaker stops the asking of an origin that does not answer, and finds out when
+// it does again. One origin; one thread; time and chance are arguments.
+//
+//   closed --nearly everything fails, or nobody is there--> open
+//   open --probe_at()--> half-open --the probe succeeds--> closed
+//                                  --it fails--> open, for longer
+//
+// It opens late on purpose. An upstream that answers three attempts of ten gives
+// every client its 200 after a few retries; a breaker that opens at half the
+// attempts failing would take those 200s away. So: (nearly) no success among
+// many attempts, or several connections refused in a row, which is unmistakable
+// and cheap to be sure of.
+//
+// The pattern: Nygard, "Release It!"; probes on a timer rather than on clients'
+// requests, since behind a cache there may be few of those.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/random.h"
+#include "upstream/rolling_count.h"
+
+namespace holdfast::upstream {
+
+class Breaker {
+ public:
+  enum class State { Closed = 0, HalfOpen = 1, Open = 2 };  // as the metric has it
+  enum class Forced { No, Open, Closed };
+
+  struct Settings {
+    std::chrono::seconds window{10};
+    // Of an upstream with 30 % good answers, forty in a row are bad once in
+    // 1.5 million times (0.7^40).
+    std::uint64_t min_volume = 40;
+    double error_rate = 0.98;
+    // Refused, unreachable, no name, no TLS.
+    int connect_failures_in_a_row = 5;
+    // Between the starts of probes. The cap is also how long after its recovery
+    // an upstream may still go unnoticed.
+    base::Duration probe_base = std::chrono::milliseconds(250);
+    base::Duration probe_cap = std::chrono::seconds(2);
+    double probe_growth = 1.6;
+    double probe_jitter = 0.2;  // +- this share
+    // After so many good answers the next outage is a new one: short probes again.
+    int successes_that_settle = 10;
+  };
+
+  Breaker(Settings settings, base::Random& random);
+
+  // An ordinary attempt ended. Attempts that ended without saying anything about
+  // the origin's health (cancelled, 401, 429) are not reported.
+  void succeeded(base::SteadyTime now);
+  void failed(base::SteadyTime now, bool connect_failure);
+
+  // Opens it at once: its owner knows better (a better origin is at hand, say).
+  // Probes then grow up to `probe_cap`.
+  void trip(base::SteadyTime now, base::Duration probe_cap);
+
+  // Ordinary attempts may be sent.
+  bool allows() const { return state() == State::Closed; }
+  // A probe may be sent: open, due, and none under way.
+  bool probe_due(base::SteadyTime now) const;
+  // When the next is due; for Retry-After too. Meaningless while closed.
+  base::SteadyTime probe_at() const { return probe_at_; }
+  base::Duration probe_interval() const { return interval_; }
+  void probe_started(base::SteadyTime now);
+  void probe_ended(base::SteadyTime now, bool success);
+  // The probe ended without a finding: cancelled with its fetch, say. The next may follow at once.
+  void probe_abandoned(base::SteadyTime now);
+
+  // By an operator's hand, until taken back. A breaker forced open sends no probes.
+  void force(base::SteadyTime now, Forced forced);
+  Forced forced() const { return forced_; }
+
+  State state() const;
+  base::SteadyTime since() const { return since_; }  // when it entered this state
+  double error_rate(base::SteadyTime now);           // 0 without attempts
+  std::uint64_t volume(base::SteadyTime now);
+  std::uint64_t openings() const { return openings_; }
+
+ private:
+  void open(base::SteadyTime now);
+  void close(base::SteadyTime now);
+  void schedule_probe(base::SteadyTime from, base::SteadyTime now);
+
+  Settings settings_;
+  base::Random& random_;
+  State state_ = State::Closed;
+  Forced forced_ = Forced::No;
+  base::SteadyTime since_{};
+  RollingCount good_;
+  RollingCount bad_;
+  int connect_failures_ = 0;
+  int successes_ = 0;  // since it closed
+  base::Duration probe_cap_;
+  base::Duration interval_;
+  base::SteadyTime probe_at_{};
+  base::SteadyTime probe_started_{};
+  std::uint64_t openings_ = 0;
+};
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,71 @@
+#include "upstream/fetch_metrics.h"
+
+namespace holdfast::upstream {
+namespace {
+
+using observe::Family;
+
+// Indexed by Breaker::State.
+constexpr std::array<const char*, 3> kStates = {"closed", "half_open", "open"};
+
+}  // namespace
+
+FetchMetrics::FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
+                           const std::vector<std::string>& origins)
+    : metrics_(metrics), shard_(shard) {
+  for (const std::string& name : origins) {
+    auto& origin = *origins_.emplace_back(std::make_unique<PerOrigin>());
+    for (int i = 0; i < kOutcomes; ++i) {
+      origin.attempts[static_cast<std::size_t>(i)] = metrics.counter(
+          Family::UpstreamAttempts,
+          {{"origin", name}, {"outcome", std::string(to_string(static_cast<Outcome>(i)))}});
+    }
+    origin.duration = metrics.histogram(Family::UpstreamAttemptDuration, {{"origin", name}});
+    for (std::size_t i = 0; i < kStates.size(); ++i) {
+      origin.transitions[i] =
+          metrics.counter(Family::BreakerTransitions, {{"origin", name}, {"to", kStates[i]}});
+    }
+    expose(Family::BreakerState, {{"origin", name}}, origin.state);
+    expose(Family::UpstreamLastSuccess, {{"origin", name}}, origin.last_success);
+  }
+  retries_ = metrics.counter(Family::UpstreamRetries);
+  hedges_won_ = metrics.counter(Family::UpstreamHedges, {{"result", "won"}});
+  hedges_lost_ = metrics.counter(Family::UpstreamHedges, {{"result", "lost"}});
+  budget_exhausted_ = metrics.counter(Family::RetryBudgetExhausted);
+  expose(Family::UpstreamAttemptsInFlight, {}, gauges.in_flight);
+  expose(Family::UpstreamQueued, {}, gauges.queued);
+  expose(Family::UpstreamParked, {}, gauges.parked);
+  expose(Family::RetryBudget, {}, gauges.retry_budget);
+  expose(Family::UpstreamPaceLimit, {}, gauges.pace);
+  expose(Family::UpstreamConcurrencyLimit, {}, gauges.concurrency_limit);
+  expose(Family::TokenState, {}, gauges.token_accepted);
+}
+
+FetchMetrics::~FetchMetrics() {
+  for (const auto id : callbacks_) metrics_.remove_callback(id);
+}
+
+void FetchMetrics::attempt(std::size_t origin, Outcome outcome, base::Duration took) {
+  PerOrigin& counts = *origins_[origin];
+  shard_.add(counts.attempts[static_cast<std::size_t>(outcome)]);
+  shard_.observe(counts.duration, std::chrono::duration<double>(took).count());
+}
+
+void FetchMetrics::transition(std::size_t origin, Breaker::State to) {
+  PerOrigin& counts = *origins_[origin];
+  shard_.add(counts.transitions[static_cast<std::size_t>(to)]);
+  counts.state.store(static_cast<double>(to), std::memory_order_relaxed);
+}
+
+void FetchMetrics::succeeded(std::size_t origin, base::WallTime at) {
+  origins_[origin]->last_success.store(static_cast<double>(at.time_since_epoch().count()) / 1000.0,
+                                       std::memory_order_relaxed);
+}
+
+void FetchMetrics::expose(observe::Family family, observe::Labels labels,
+                          const std::atomic<double>& value) {
+  callbacks_.push_back(metrics_.callback(
+      family, std::move(labels), [&value] { return value.load(std::memory_order_relaxed); }));
+}
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,66 @@
+// FetchMetrics is what the fetcher counts, with every handle resolved at the
+// start. Counting is for the fetcher's thread; the gauges are atomics, read by
+// whoever scrapes.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "observe/metrics.h"
+#include "upstream/breaker.h"
+#include "upstream/message.h"
+
+namespace holdfast::upstream {
+
+class FetchMetrics {
+ public:
+  // `metrics` and `shard` must live as long as this.
+  FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
+               const std::vector<std::string>& origins);
+  ~FetchMetrics();
+  FetchMetrics(const FetchMetrics&) = delete;
+  FetchMetrics& operator=(const FetchMetrics&) = delete;
+
+  void attempt(std::size_t origin, Outcome outcome, base::Duration took);
+  void retry() { shard_.add(retries_); }
+  void hedge(bool won) { shard_.add(won ? hedges_won_ : hedges_lost_); }
+  void budget_exhausted() { shard_.add(budget_exhausted_); }
+  void transition(std::size_t origin, Breaker::State to);
+  void succeeded(std::size_t origin, base::WallTime at);
+
+  struct Gauges {
+    std::atomic<double> in_flight{0};
+    std::atomic<double> queued{0};
+    std::atomic<double> parked{0};
+    std::atomic<double> retry_budget{0};
+    std::atomic<double> pace{0};
+    std::atomic<double> concurrency_limit{0};
+    std::atomic<double> token_accepted{1};
+  };
+  Gauges gauges;
+
+ private:
+  struct PerOrigin {
+    std::array<observe::Counter, kOutcomes> attempts;
+    observe::Histogram duration;
+    std::array<observe::Counter, 3> transitions;
+    std::atomic<double> state{0};
+    std::atomic<double> last_success{0};
+  };
+
+  void expose(observe::Family family, observe::Labels labels, const std::atomic<double>& value);
+
+  observe::Metrics& metrics_;
+  observe::Shard& shard_;
+  std::vector<std::unique_ptr<PerOrigin>> origins_;
+  observe::Counter retries_;
+  observe::Counter hedges_won_;
+  observe::Counter hedges_lost_;
+  observe::Counter budget_exhausted_;
+  std::vector<observe::Metrics::CallbackId> callbacks_;
+};
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,25 @@
+// What a reply means: for the fetch (is it an answer, may we ask again?), and for
+// what we know of the origin.
+#pragma once
+
+#include "upstream/fetcher.h"
+
+namespace holdfast::upstream {
+
+// `validate` is asked about a whole 2xx only; 204, 205 and 206 carry no complete
+// representation and 304 answers conditional requests alone.
+Verdict judge(const Request& request, const Reply& reply,
+              const std::function<Verdict(const Reply&)>& validate);
+
+// An answer for the client, final: a valid 2xx, a 304, or a 4xx about the request.
+bool is_answer(Outcome outcome);
+
+// Nobody was there to talk to.
+bool is_connect_failure(Outcome outcome);
+
+// What an outcome says about the origin's health. The client's bad input is a
+// good sign; a refused token or a rate limit is neither.
+enum class Sign { Good, Bad, None };
+Sign sign_of(Outcome outcome);
+
+}  // namespace holdfast::upstream

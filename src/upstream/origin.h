@@ -1,0 +1,52 @@
+// Origin is one upstream base URL with everything we have learned of it. It
+// passes each attempt's start and end on to the policies. One thread.
+#pragma once
+
+#include <string>
+
+#include "base/scheduler.h"
+#include "upstream/judge.h"
+#include "upstream/settings.h"
+#include "upstream/status.h"
+
+namespace holdfast::upstream {
+
+class Origin {
+ public:
+  Origin(std::size_t index, const Settings& settings, base::Random& random, base::SteadyTime now);
+
+  const std::size_t index;
+  const std::string name;
+  Breaker breaker;
+  Pacer pacer;
+  ConcurrencyLimit concurrency;
+  AttemptTimeout timeout;
+  DependencyProbe probe;
+  int in_flight = 0;
+  Breaker::State announced = Breaker::State::Closed;  // last state told to logs and metrics
+  base::Timer breaker_timer;
+  base::Timer idle_timer;
+  bool bare_probe_in_flight = false;
+
+  void attempt_sent(base::SteadyTime now);
+  // An attempt ended. A probe's word goes to the breaker as a probe's.
+  void attempt_ended(const base::Clock& clock, base::SteadyTime sent_at, const Verdict& verdict,
+                     const Reply& reply, bool probe);
+  // ... by our doing: it says nothing, but its slot is free.
+  void attempt_cancelled(base::SteadyTime now, bool probe);
+
+  // Timeout for a probe: long enough for an upstream that wakes up slowly.
+  base::Duration probe_timeout() const;
+
+  OriginStatus status(const base::Clock& clock);
+  std::optional<base::WallTime> last_success() const { return last_success_; }
+
+ private:
+  const Settings& settings_;
+  const base::SteadyTime made_;
+  std::optional<base::WallTime> last_success_;
+  std::optional<base::WallTime> last_error_at_;
+  std::string last_error_;
+};
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,148 @@
+#include "upstream/pacer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace holdfast::upstream {
+namespace {
+
+constexpr std::size_t kSeenWhileFree = 20;
+constexpr std::size_t kLeastWhileLimited = 20;
+constexpr std::size_t kLeastRefusals = 2;
+constexpr std::chrono::seconds kSeenFor{10};
+constexpr std::chrono::seconds kReclaimAfter{10};
+// What was let through in a second is a measure of the limit only if it is more
+// than a handful.
+constexpr double kMeasurable = 10.0;
+// However hard random refusals push, the rate stays within reach of what worked
+// in the last half minute.
+constexpr double kPeakShare = 0.25;
+
+}  // namespace
+
+Pacer::Pacer(Settings settings) : settings_(settings) {}
+
+bool Pacer::allows(base::SteadyTime now) {
+  if (mode_ == Mode::Free) return true;
+  grow(now);
+  return mode_ == Mode::Free || bucket_.has(now);
+}
+
+base::SteadyTime Pacer::next(base::SteadyTime now) {
+  return allows(now) ? now : bucket_.next(now);
+}
+
+void Pacer::sent(base::SteadyTime now) {
+  if (mode_ != Mode::Free) bucket_.take(now);
+}
+
+void Pacer::let_through(base::SteadyTime now) {
+  note(now, false);
+  let_through_.add(now);
+  seconds_.add(now);
+}
+
+void Pacer::refused(base::SteadyTime sent_at, base::SteadyTime now,
+                    std::optional<std::chrono::seconds> retry_after) {
+  if (!settings_.enabled) return;
+  last_refusal_ = now;
+  // What was sent before the cut answers for the rate before the cut.
+  if (limited() && sent_at <= cut_) return;
+  note(now, true);
+  if (!limit_met(now)) return;
+
+  const auto through = static_cast<double>(let_through_.sum(now));
+  const bool measured = through >= kMeasurable;
+  const double cut =
+      std::max({through * settings_.decrease, static_cast<double>(seconds_.peak(now)) * kPeakShare,
+                settings_.min_rate});
+  if (mode_ == Mode::Free || cut < rate_) set_rate(now, cut);
+  mode_ = measured ? Mode::Keeping : Mode::Climbing;
+  met_at_ = through;
+  cut_ = now;
+  grown_ = now;
+  seen_count_ = 0;
+  const auto pause =
+      std::min(retry_after.value_or(std::chrono::seconds(0)), settings_.longest_pause);
+  not_before_ = std::max(not_before_, now + pause);
+}
+
+void Pacer::ramp(base::SteadyTime now) {
+  if (!settings_.enabled) return;
+  const double start =
+      std::max(settings_.ramp_rate, static_cast<double>(seconds_.peak(now)) * kPeakShare);
+  if (mode_ == Mode::Keeping && rate_ <= start) return;
+  mode_ = Mode::Climbing;
+  set_rate(now, start);
+  grown_ = now;
+  cut_ = now;
+  not_before_ = now;
+  seen_count_ = 0;
+}
+
+double Pacer::rate(base::SteadyTime now) {
+  if (mode_ != Mode::Free) grow(now);
+  return mode_ == Mode::Free ? std::numeric_limits<double>::infinity() : rate_;
+}
+
+bool Pacer::limit_met(base::SteadyTime now) const {
+  const std::size_t most = limited() ? kSeen : kSeenWhileFree;
+  const std::size_t count = std::min(seen_count_, most);
+  std::size_t seen = 0;
+  std::size_t refusals = 0;
+  for (std::size_t i = 1; i <= count; ++i) {
+    const Seen& reply = seen_[(seen_count_ - i) % kSeen];
+    if (now - reply.at > kSeenFor) break;
+    ++seen;
+    if (reply.refused) ++refusals;
+  }
+  if (limited() && seen < kLeastWhileLimited) return false;
+  const double share = limited() ? settings_.limited_share : settings_.suspect_share;
+  if (refusals < kLeastRefusals) return false;
+  return static_cast<double>(refusals) >= share * static_cast<double>(seen);
+}
+
+void Pacer::note(base::SteadyTime now, bool refused) {
+  seen_[seen_count_ % kSeen] = {now, refused};
+  ++seen_count_;
+}
+
+void Pacer::grow(base::SteadyTime now) {
+  const std::chrono::duration<double> passed = now - std::max(grown_, not_before_);
+  if (passed.count() <= 0) return;
+  grown_ = now;
+  if (now - std::max(last_refusal_, cut_) > settings_.forget_after) {
+    mode_ = Mode::Free;
+    return;
+  }
+  // Unused, a rate says nothing about the limit.
+  const bool used = static_cast<double>(let_through_.sum(now)) >= rate_ / 2 ||
+                    now - std::max(cut_, not_before_) < std::chrono::seconds(1);
+  if (!used) {
+    // Nor does it bind anybody, so after a while it may go.
+    if (now - std::max(cut_, not_before_) > kReclaimAfter) mode_ = Mode::Free;
+    return;
+  }
+  double rate = rate_;
+  if (mode_ == Mode::Climbing) {
+    rate *= std::exp2(passed.count());
+  } else if (rate < met_at_ * settings_.decrease || now - cut_ > kReclaimAfter) {
+    rate *= std::pow(1.0 + settings_.reclaim_increase, passed.count());
+  } else {
+    rate +=
+        passed.count() * (settings_.additive_increase + rate * settings_.multiplicative_increase);
+  }
+  if (rate >= settings_.free_rate) {
+    mode_ = Mode::Free;
+  } else {
+    set_rate(now, rate);
+  }
+}
+
+void Pacer::set_rate(base::SteadyTime now, double rate) {
+  rate_ = rate;
+  // A burst of 50 ms' worth: enough that a late timer loses nothing.
+  bucket_.set(now, rate, std::max(1.0, rate / 20));
+}
+
+}  // namespace holdfast::upstream

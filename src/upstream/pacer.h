@@ -1,0 +1,102 @@
+// Pacer finds and keeps the rate of requests an origin puts up with, which nobody
+// told us: it listens for 429, and for 503 with Retry-After. One origin; one
+// thread; time is an argument.
+//
+//   free     no limit known
+//   climbing a limit exists, its height is unknown: the rate doubles every second
+//   keeping  a limit was met: a little below it, rising slowly to see whether it moved
+//
+// A single refusal proves nothing: an upstream that throws 429 at random answers
+// the next request, and slowing down would only cost answers. Refusals count as a
+// limit once they are a large enough share of recent replies. Then comes a pause
+// of what Retry-After says, and the rate is cut to a share of what was let
+// through in the last second: that is the limit, measured. Multiplicative
+// decrease and additive increase as in TCP (Chiu and Jain 1989); growing only
+// while the rate is used, as in RFC 7661.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <limits>
+#include <optional>
+
+#include "base/clock.h"
+#include "upstream/rolling_count.h"
+#include "upstream/token_bucket.h"
+
+namespace holdfast::upstream {
+
+class Pacer {
+ public:
+  struct Settings {
+    bool enabled = true;
+    double min_rate = 2.0;  // requests/s
+    double decrease = 0.85;
+    // Share of recent replies that are refusals: of the last 20 while free, of
+    // the last 40 (20 at least) while limited, none older than 10 s.
+    double suspect_share = 0.30;
+    double limited_share = 0.20;
+    // Retry-After is obeyed as a pause up to this. What says "come back in an
+    // hour" is an outage, and the breaker's business.
+    std::chrono::seconds longest_pause{5};
+    double additive_increase = 0.5;         // requests/s, every second
+    double multiplicative_increase = 0.02;  // share of the rate, every second
+    double reclaim_increase = 0.25;         // below what was let through before, or long after
+    std::chrono::seconds forget_after{60};  // without a refusal
+    double free_rate = 1000.0;              // past this it is no limit worth keeping
+    double ramp_rate = 20.0;                // least to start with after an outage
+  };
+
+  explicit Pacer(Settings settings);
+
+  // May a request be sent, by the rate alone? If not: when to ask again.
+  bool allows(base::SteadyTime now);
+  base::SteadyTime next(base::SteadyTime now);
+  void sent(base::SteadyTime now);
+
+  // Nothing should be sent before this, if it can wait that long: who cannot may
+  // send within the rate.
+  base::SteadyTime not_before() const { return not_before_; }
+
+  // A request sent at `sent_at` was let through, or refused with that Retry-After.
+  void let_through(base::SteadyTime now);
+  void refused(base::SteadyTime sent_at, base::SteadyTime now,
+               std::optional<std::chrono::seconds> retry_after);
+
+  // The origin is back after an outage: start low and climb, so that those who
+  // waited do not knock it over again.
+  void ramp(base::SteadyTime now);
+
+  bool limited() const { return mode_ != Mode::Free; }
+  // Infinite while free.
+  double rate(base::SteadyTime now);
+
+ private:
+  enum class Mode { Free, Climbing, Keeping };
+  struct Seen {
+    base::SteadyTime at;
+    bool refused = false;
+  };
+  static constexpr std::size_t kSeen = 40;
+
+  bool limit_met(base::SteadyTime now) const;
+  void note(base::SteadyTime now, bool refused);
+  void grow(base::SteadyTime now);
+  void set_rate(base::SteadyTime now, double rate);
+
+  Settings settings_;
+  Mode mode_ = Mode::Free;
+  double rate_ = std::numeric_limits<double>::infinity();
+  double met_at_ = 0;  // what was let through per second when the limit was last met
+  TokenBucket bucket_{0, 1};
+  RollingCount let_through_{std::chrono::milliseconds(50), 20};  // the last second
+  RollingCount seconds_{std::chrono::seconds(1), 30};            // for the peak
+  std::array<Seen, kSeen> seen_{};
+  std::size_t seen_count_ = 0;  // ever, since the last cut
+  base::SteadyTime grown_{};
+  base::SteadyTime cut_{};
+  base::SteadyTime last_refusal_{};
+  base::SteadyTime not_before_{};
+};
+
+}  // namespace holdfast::upstream

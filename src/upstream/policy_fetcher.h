@@ -1,0 +1,125 @@
+// PolicyFetcher is the Fetcher that puts the policies together: retries with
+// backoff inside a deadline, retry budget, breaker and parking, pacing, adaptive
+// concurrency, hedging, failover, and manners for refreshes. Loop's own thread
+// only; it never blocks. README.md in this folder tells the order of decisions.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+#include <vector>
+
+#include "observe/log.h"
+#include "upstream/fetch_metrics.h"
+#include "upstream/fetcher.h"
+#include "upstream/origin.h"
+#include "upstream/settings.h"
+#include "upstream/status.h"
+#include "upstream/token_bucket.h"
+
+namespace holdfast::upstream {
+
+class PolicyFetcher final : public Fetcher {
+ public:
+  // Everything referred to must outlive this. `transport` has an origin for each
+  // name in settings.origins. `shard` belongs to the scheduler's thread.
+  PolicyFetcher(base::Scheduler& scheduler, base::Random& random, Transport& transport,
+                Settings settings, observe::Metrics& metrics, observe::Shard& shard,
+                observe::Log& log);
+  // Cancels all attempts. Callbacks that have not run do not run: shutdown() first.
+  ~PolicyFetcher() override;
+
+  FetchId start(FetchRequest request, Callback callback) override;
+  void extend(FetchId id, base::SteadyTime deadline, Priority priority) override;
+  void cancel(FetchId id) override;
+
+  // Ends every fetch with Shutdown, and those that start from now on.
+  void shutdown();
+
+  // The transport has another token now: a refusal of the last one is forgotten.
+  void token_changed();
+  // For an operator. No: back to the breaker's own judgement.
+  void force_breaker(std::size_t origin, Breaker::Forced forced);
+
+  Status status();
+
+ private:
+  struct Attempt;
+  struct Fetch;
+  enum class Place { New, Ready, Backoff, Running, Parked, Finished };
+  // Misses first, then by deadline: the order of everything that waits.
+  using QueueKey = std::tuple<Priority, base::SteadyTime, FetchId>;
+  using Queue = std::set<QueueKey>;
+  enum class Sent { Yes, NotThis, Nobody };
+  // Where the next attempt may go, or why nowhere and until when.
+  struct Choice {
+    Origin* origin = nullptr;
+    bool all_open = true;
+    bool paused = false;  // by a Retry-After, which binds each fetch differently
+    base::SteadyTime until = base::SteadyTime::max();
+  };
+
+  // The life of a fetch.
+  void move(Fetch& fetch, Place place);
+  void make_ready(Fetch& fetch);
+  void park(Fetch& fetch);
+  void fail_or_retry(Fetch& fetch, const Attempt& ended, const Verdict& verdict);
+  void on_deadline(Fetch& fetch);
+  void finish(Fetch& fetch, FetchEnd end);
+  void deliver(FetchId id);
+  std::chrono::seconds retry_after(const Fetch& fetch, FetchEnd end);
+
+  // Sending.
+  void pump();
+  Sent try_send(Fetch& fetch, base::SteadyTime& wake);
+  Choice choose(const Fetch& fetch, base::SteadyTime now);
+  void send(Fetch& fetch, Origin& origin, bool hedge, bool probe);
+  void arm_hedge(Fetch& fetch, base::Duration delay);
+  void try_hedge(Fetch& fetch);
+  void on_reply(FetchId id, std::uint64_t number, Reply reply);
+  void stop_attempts(Fetch& fetch);
+  void record(Fetch& fetch, const Attempt& attempt, const Verdict& verdict, int status);
+
+  // Origins.
+  void ended(Origin& origin, base::SteadyTime sent_at, const Verdict& verdict, const Reply& reply,
+             bool probe);
+  void eject_if_outlier(Origin& origin);
+  void announce(Origin& origin);
+  void probe_if_due(Origin& origin);
+  void send_bare_probe(Origin& origin);
+  void arm_idle_probe(Origin& origin);
+  void update_gauges();
+
+  base::SteadyTime now() const { return scheduler_.now(); }
+
+  base::Scheduler& scheduler_;
+  base::Random& random_;
+  Transport& transport_;
+  const Settings settings_;
+  observe::Log& log_;
+  FetchMetrics metrics_;
+
+  std::vector<std::unique_ptr<Origin>> origins_;
+  RetryBudget budget_;
+  HedgePolicy hedge_;
+  TokenState token_;
+  TokenBucket refresh_rate_;
+  int in_flight_ = 0;
+  int refreshes_in_flight_ = 0;
+  std::size_t waiting_refreshes_ = 0;
+  std::size_t in_backoff_ = 0;
+
+  std::unordered_map<FetchId, std::unique_ptr<Fetch>> fetches_;
+  Queue ready_;
+  Queue parked_;
+  FetchId last_id_ = 0;
+  std::uint64_t last_attempt_ = 0;
+  bool shut_down_ = false;
+  base::Timer pump_timer_;
+  // Posted work and bare probes outlive us on the loop; they ask this first.
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,58 @@
+// Everything about the asking of the upstream that can be set, with its default.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "upstream/attempt_timeout.h"
+#include "upstream/backoff.h"
+#include "upstream/breaker.h"
+#include "upstream/concurrency_limit.h"
+#include "upstream/dependency_probe.h"
+#include "upstream/hedge_policy.h"
+#include "upstream/pacer.h"
+#include "upstream/retry_budget.h"
+#include "upstream/token_state.h"
+
+namespace holdfast::upstream {
+
+// Refreshes have somebody else's answer to fall back on, so they keep back.
+struct RefreshSettings {
+  double per_second = 50.0;
+  double burst = 10.0;
+  double share_of_slots = 0.25;  // of the attempts in flight; at least one
+  int max_attempts = 3;
+  std::size_t max_waiting = 1024;
+};
+
+// With another origin at hand, one that fails often is set aside long before its
+// breaker would open (outlier ejection, as Envoy has it).
+struct EjectionSettings {
+  std::uint64_t min_volume = 10;
+  double error_rate = 0.5;
+  double better_by = 0.5;  // the other's error rate is at most this share of ours
+  base::Duration probe_cap = std::chrono::seconds(30);
+};
+
+struct Settings {
+  // Names for metrics and logs, in order of preference; the transport has the URLs.
+  std::vector<std::string> origins{"upstream"};
+  int concurrency = 64;            // UPSTREAM_CONCURRENCY: attempts in flight, over all origins
+  std::size_t max_waiting = 4096;  // fetches that wait for a slot, the pace or a backoff
+  std::size_t max_parked = 1024;   // fetches that wait for an open breaker
+
+  BackoffSettings backoff;
+  AttemptTimeout::Settings attempt_timeout;
+  RetryBudget::Settings retry_budget;
+  HedgePolicy::Settings hedge;
+  Breaker::Settings breaker;
+  EjectionSettings ejection;
+  Pacer::Settings pace;
+  ConcurrencyLimit::Settings concurrency_limit;  // its max: `concurrency` if that is lower
+  TokenState::Settings token;
+  RefreshSettings refresh;
+  DependencyProbe::Settings probe;
+};
+
+}  // namespace holdfast::upstream

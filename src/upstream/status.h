@@ -1,0 +1,43 @@
+// A snapshot of what we know of the upstream, for /healthz, `explain` and the
+// status page.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "upstream/breaker.h"
+#include "upstream/token_state.h"
+
+namespace holdfast::upstream {
+
+struct OriginStatus {
+  std::string name;
+  Breaker::State breaker = Breaker::State::Closed;
+  bool forced = false;  // by an operator
+  base::WallTime breaker_since;
+  std::optional<base::Duration> next_probe;  // while open
+  std::optional<base::WallTime> last_success;
+  std::optional<base::WallTime> last_error_at;
+  std::string last_error;    // outcome and detail; never holds a secret
+  double error_rate = 0;     // over the breaker's window
+  std::uint64_t volume = 0;  // attempts in that window
+  int in_flight = 0;
+  int concurrency_limit = 0;
+  double pace = 0;  // requests/s; infinite when not limited
+  base::Duration attempt_timeout{};
+  base::Duration median{};  // of recent successes; zero: none yet
+};
+
+struct Status {
+  std::vector<OriginStatus> origins;
+  int in_flight = 0;
+  std::size_t fetches = 0;
+  std::size_t queued = 0;  // wait for a slot, the pace or a backoff
+  std::size_t parked = 0;
+  double retry_budget = 0;
+  TokenState::State token = TokenState::State::Unknown;
+};
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,105 @@
+// What a client may not ask is told so, in JSON, and never reaches the upstream.
+#include <doctest/doctest.h>
+
+#include "stage.h"
+
+using namespace holdfast::scenario;
+
+TEST_CASE("every invalid path is an error in JSON and never reaches the upstream") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  for (const std::string& path :
+       {std::string("/lookup/999.1.1.1"), std::string("/lookup/abc"), std::string("/lookup/"),
+        std::string("/lookup"), std::string("/"), std::string("/lookup/1.2.3.4%0d%0aX:1"),
+        std::string("/lookup/::1%25eth0"), std::string("/lookup/%00"),
+        std::string("/lookup/8.8.8.8%00"), std::string("/lookup/01.2.3.4"),
+        std::string("/lookup/8.8.8.8/"), std::string("/lookup/../livez"),
+        std::string("/lookup/./8.8.8.8"), std::string("/../../etc/passwd"),
+        std::string("/lookup/%2e%2e/x"), std::string("/lookup//8.8.8.8"),
+        "/lookup/" + std::string(10'000, '1')}) {
+    CAPTURE(path.substr(0, 60));
+    const Response response = get(daemon.url(path));
+    CHECK((response.status == 400 || response.status == 404 || response.status == 414));
+    CHECK(response.field("Content-Type") == "application/problem+json");
+    CHECK(response.body.find("\"status\":" + std::to_string(response.status)) != std::string::npos);
+    CHECK(response.field("X-Evil") == "");
+  }
+  CHECK(upstream.count("requests") == 0);
+}
+
+TEST_CASE("all spellings of an address share one stored response") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  for (const char* ip : {"2001:DB8:0:0::1", "2001:db8::1", "2001%3Adb8::0001"}) {
+    const Response response = get(daemon.lookup_url(ip));
+    CHECK(response.status == 200);
+    CHECK(response.body == expected_body("2001:db8::1"));
+  }
+  for (const char* ip : {"::ffff:8.8.8.8", "8.8.8.8", "::FFFF:808:808"}) {
+    CHECK(get(daemon.lookup_url(ip)).body == expected_body("8.8.8.8"));
+  }
+  CHECK(upstream.count("requests") == 2);
+}
+
+TEST_CASE("other methods are refused with what is allowed") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  for (const char* method : {"PUT", "DELETE", "PATCH"}) {
+    const Response response = ask({daemon.lookup_url("8.8.8.8"), method});
+    CHECK(response.status == 405);
+    CHECK(response.field("Allow") == "GET, HEAD, OPTIONS");
+  }
+  CHECK(ask({daemon.lookup_url("8.8.8.8"), "OPTIONS"}).status == 204);
+  CHECK(upstream.count("requests") == 0);
+  const Response head = ask({daemon.lookup_url("8.8.8.8"), "HEAD"});
+  CHECK(head.status == 200);
+  CHECK(head.body.empty());
+  CHECK(head.field("Content-Length") == std::to_string(expected_body("8.8.8.8").size()));
+}
+
+TEST_CASE("an answer carries the fields of the contract, and If-None-Match gets 304") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  const Response miss = get(daemon.lookup_url("8.8.8.8"));
+  CHECK(miss.field("Content-Type") == "application/json");
+  CHECK(miss.field("Content-Length") == std::to_string(miss.body.size()));
+  CHECK(miss.field("Age") == "0");
+  CHECK(miss.field("Date") != "");
+  CHECK(miss.field("Cache-Control").find("max-age=") == 0);
+  CHECK(miss.field("Cache-Status").find("holdfast; fwd=uri-miss; fwd-status=200; stored; ttl=") ==
+        0);
+  CHECK(miss.field("X-Request-ID").size() == 16);
+
+  const Response hit = ask({daemon.lookup_url("8.8.8.8"), "GET", {"X-Request-ID: mine-1"}});
+  CHECK(hit.field("Cache-Status").find("holdfast; hit; ttl=") == 0);
+  CHECK(hit.field("X-Request-ID") == "mine-1");
+  CHECK(hit.field("ETag") == miss.field("ETag"));
+  const std::string etag = hit.field("ETag");
+  REQUIRE(etag.size() > 2);
+  CHECK(etag.front() == '"');
+  for (const std::string& condition : {etag, "W/" + etag, "\"other\", " + etag, std::string("*")}) {
+    const Response unchanged =
+        ask({daemon.lookup_url("8.8.8.8"), "GET", {"If-None-Match: " + condition}});
+    CHECK(unchanged.status == 304);
+    CHECK(unchanged.body.empty());
+    CHECK(unchanged.field("ETag") == etag);
+  }
+  CHECK(ask({daemon.lookup_url("8.8.8.8"), "GET", {"If-None-Match: \"other\""}}).status == 200);
+}
+
+TEST_CASE("an upstream 404 is answered as 404 and kept") {
+  const Folder folder;
+  Upstream upstream;
+  // Nothing is there: every path of this upstream is unknown.
+  Daemon daemon(folder, upstream.url() + "/nowhere");
+  for (int i = 0; i < 3; ++i) {
+    const Response response = get(daemon.lookup_url("8.8.8.8"));
+    CHECK(response.status == 404);
+    CHECK(response.field("Content-Type") == "application/problem+json");
+  }
+  CHECK(upstream.count("requests") == 1);
+}

@@ -1,0 +1,41 @@
+// What a scenario asks with: HTTP requests through libcurl, many at a time, and
+// what came back.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast::scenario {
+
+struct Response {
+  int status = 0;  // 0: no whole answer came
+  std::string error;
+  std::string head;  // field lines
+  std::string body;
+  std::chrono::duration<double> duration{};
+
+  // The value of the first field of that name, or "".
+  std::string field(std::string_view name) const;
+};
+
+struct Query {
+  std::string url;
+  std::string method = "GET";
+  std::vector<std::string> fields = {};
+  std::string body = {};
+};
+
+// Asks and waits for the answer, a minute at most.
+Response ask(const Query& query);
+inline Response get(const std::string& url) {
+  return ask(Query{url});
+}
+
+// Asks all, `concurrency` at a time, over kept-alive connections. The answers
+// are in the order of the queries.
+std::vector<Response> ask_all(const std::vector<Query>& queries, std::size_t concurrency);
+
+}  // namespace holdfast::scenario

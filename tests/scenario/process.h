@@ -1,0 +1,60 @@
+// Process is a program a scenario started: its output line by line, its signals,
+// its end. Destroying it kills it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace holdfast::scenario {
+
+// How long any one thing may take before a scenario fails: far more than a busy
+// machine or a sanitizer needs, so that no test depends on speed.
+inline constexpr std::chrono::seconds kPatience{60};
+
+class Process {
+ public:
+  using Environment = std::vector<std::pair<std::string, std::string>>;
+
+  // Throws std::runtime_error if it cannot be started. The environment is what is
+  // given and PATH, nothing else.
+  Process(std::vector<std::string> command, Environment environment);
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  pid_t pid() const { return pid_; }
+  void signal(int number) const;
+
+  // The first line of standard output or error, seen already or to come, that
+  // contains `text`. Throws std::runtime_error when the program ends first, or
+  // after kPatience.
+  std::string wait_for_line(const std::string& text);
+
+  // The exit code, or 128 + the signal that ended it. Waits for it.
+  int wait();
+
+  std::vector<std::string> lines() const;
+  std::string output() const;
+
+ private:
+  void read_output();
+
+  pid_t pid_ = -1;
+  int output_fd_ = -1;
+  std::optional<int> exit_code_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> lines_;
+  bool ended_ = false;
+  std::thread reader_;
+};
+
+}  // namespace holdfast::scenario

@@ -1,0 +1,105 @@
+// Health, metrics and log say what is going on, and never the token.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include "stage.h"
+
+using namespace holdfast::scenario;
+
+TEST_CASE("the health pages answer while the upstream is gone") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  CHECK(get(daemon.url("/livez")).status == 200);
+  CHECK(get(daemon.url("/readyz")).status == 200);
+  const Response health = get(daemon.url("/healthz"));
+  CHECK(health.status == 200);
+  CHECK(health.field("Content-Type") == "application/json");
+  CHECK(health.field("Cache-Control") == "no-store");
+  CHECK(health.body.find("\"name\":\"store\"") != std::string::npos);
+  CHECK(health.body.find("\"name\":\"upstream") != std::string::npos);
+  upstream.kill();
+  CHECK(get(daemon.url("/livez")).status == 200);
+  CHECK(get(daemon.url("/readyz")).status == 200);
+  CHECK(get(daemon.url("/healthz")).body.find("\"name\":\"upstream") != std::string::npos);
+}
+
+TEST_CASE("the metrics count what happened") {
+  const Folder folder;
+  Upstream upstream;
+  upstream.tell("script?ip=8.8.8.8", "500");
+  Daemon daemon(folder, upstream.url());
+  const std::string hits = "holdfast_requests_total{route=\"lookup\",code=\"200\",cache=\"hit\"}";
+  const std::string misses =
+      "holdfast_requests_total{route=\"lookup\",code=\"200\",cache=\"miss\"}";
+  CHECK(get(daemon.url("/metrics")).body.find(hits + " 0") != std::string::npos);
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(daemon.metric(hits) == 1);
+  CHECK(daemon.metric(misses) == 1);
+  CHECK(daemon.metric("holdfast_upstream_retries_total") == 1);
+  const Response page = get(daemon.url("/metrics"));
+  CHECK(page.field("Content-Type").find("text/plain; version=0.0.4") == 0);
+}
+
+TEST_CASE("the token is in nothing the daemon says, whatever goes wrong") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"LOG_LEVEL", "debug"}, {"REQUEST_DEADLINE", "1s"}});
+  std::string said;
+  const auto ask_around = [&] {
+    for (const char* path : {"/lookup/8.8.8.8", "/lookup/8.8.4.4", "/lookup/nowhere", "/healthz",
+                             "/metrics", "/livez"}) {
+      const Response response = get(daemon.url(path));
+      said += response.head + response.body;
+    }
+  };
+  ask_around();
+  for (const char* faults : {"500=1", "reset=1", "html=1", "truncate=1", "wrong=1", "hang=1"}) {
+    CAPTURE(faults);
+    try {
+      upstream.tell("faults", faults);
+    } catch (const std::exception& error) {
+      FAIL(error.what());
+    }
+    ask_around();
+  }
+  upstream.kill();
+  ask_around();
+  CHECK(daemon.stop() == 0);
+  said += daemon.process().output();
+  CHECK(said.find("\"event\":\"request\"") != std::string::npos);
+  CHECK(said.find(Upstream::kToken) == std::string::npos);
+  CHECK(said.find("Bearer") == std::string::npos);
+}
+
+TEST_CASE("a wrong token is a configuration fault: 502, a word in health, no storm of retries") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"API_TOKEN", "another-one"}});
+  const Response response = get(daemon.lookup_url("8.8.8.8"));
+  CHECK(response.status == 502);
+  CHECK(upstream.count("requests") == 1);
+}
+
+TEST_CASE("SIGTERM finishes what is in flight, then exit 0") {
+  const Folder folder;
+  Upstream upstream;
+  upstream.tell("hold", "");
+  Daemon daemon(folder, upstream.url());
+  std::thread client([&] {
+    const Response response = get(daemon.lookup_url("8.8.8.8"));
+    CHECK(response.status == 200);
+    CHECK(response.body == expected_body("8.8.8.8"));
+  });
+  upstream.wait_until("held=1");
+  daemon.process().signal(SIGTERM);
+  daemon.process().wait_for_line("\"event\":\"draining\"");
+  CHECK(get(daemon.url("/livez")).status == 0);  // no new connections
+  upstream.tell("release", "");
+  client.join();
+  CHECK(daemon.process().wait() == 0);
+  // What was answered during the drain is in the store.
+  Daemon again(folder, upstream.url());
+  CHECK(get(again.lookup_url("8.8.8.8")).field("Cache-Status").find("hit") != std::string::npos);
+}

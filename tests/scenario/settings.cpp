@@ -1,0 +1,77 @@
+// Bad settings stop the start with one line that names the culprit.
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "stage.h"
+
+using namespace holdfast::scenario;
+
+namespace {
+
+void refuses(const Process::Environment& environment, const std::string& name,
+             const std::vector<std::string>& arguments = {}) {
+  const Refusal refusal = start_refused(environment, arguments);
+  CAPTURE(name);
+  INFO(refusal.output);
+  CHECK(refusal.exit_code == 2);
+  CHECK(refusal.output.find(name) != std::string::npos);
+  CHECK(std::count(refusal.output.begin(), refusal.output.end(), '\n') == 1);
+}
+
+}  // namespace
+
+TEST_CASE("a bad setting stops the start with exit code 2 and one line that names it") {
+  const Folder folder;
+  const std::string store = (folder.path / "holdfast.db").string();
+  refuses({{"PORT", "abc"}}, "PORT");
+  refuses({{"PORT", "70000"}}, "PORT");
+  refuses({{"CACHE_TTL", "-1"}}, "CACHE_TTL");
+  refuses({{"CACHE_TTL", "1 fortnight"}}, "CACHE_TTL");
+  refuses({{"API_URL", "ftp://x"}}, "API_URL");
+  refuses({{"API_URL", ""}}, "API_URL");
+  refuses({{"BIND", "localhost.invalid"}}, "BIND");
+  refuses({{"LOG_LEVEL", "chatty"}}, "LOG_LEVEL");
+  refuses({{"API_TOKEN_FILE", (folder.path / "absent").string()}}, "API_TOKEN_FILE");
+  refuses({}, "--no-such-flag", {"--no-such-flag"});
+
+  std::ofstream(folder.path / "holdfast.toml") << "cache_tll = \"24h\"\n";
+  refuses({}, "cache_tll", {"--config", (folder.path / "holdfast.toml").string()});
+  refuses({}, "absent.toml", {"--config", (folder.path / "absent.toml").string()});
+}
+
+TEST_CASE("a port in use stops the start with exit code 2 and a line that names it") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon first(folder, upstream.url());
+  const std::string port = std::to_string(first.port());
+  const Refusal refusal = start_refused(
+      {{"PORT", port}, {"BIND", "127.0.0.1"}, {"STORE_PATH", (folder.path / "other.db").string()}});
+  INFO(refusal.output);
+  CHECK(refusal.exit_code == 2);
+  CHECK(refusal.output.find(port) != std::string::npos);
+  CHECK(get(first.url("/livez")).status == 200);
+}
+
+TEST_CASE("a store that cannot be opened costs the store, loudly, not the service") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(),
+                {{"STORE_PATH", (folder.path / "absent" / "holdfast.db").string()}});
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(get(daemon.lookup_url("8.8.8.8")).field("Cache-Status").find("hit") != std::string::npos);
+  CHECK(get(daemon.url("/readyz")).status == 200);
+  const Response health = get(daemon.url("/healthz"));
+  CHECK(health.status == 200);
+  CHECK(health.body.find("degraded") != std::string::npos);
+  daemon.process().wait_for_line("\"level\":\"error\"");
+  CHECK(daemon.stop() == 0);
+}
+
+TEST_CASE("--check-config says yes or no without starting") {
+  const Refusal good = start_refused({{"CACHE_TTL", "1h"}}, {"--check-config"});
+  CHECK(good.exit_code == 0);
+  refuses({{"CACHE_TTL", "soon"}}, "CACHE_TTL", {"--check-config"});
+}

@@ -1,0 +1,168 @@
+#include "stage.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <simdjson.h>
+#include <cstdlib>
+#include <fstream>
+#include <stdexcept>
+
+#include "geo_answer.h"
+
+namespace holdfast::scenario {
+namespace {
+
+// Told by meson: where the programs and the list of addresses are.
+std::string path_from(const char* variable) {
+  const char* const path = std::getenv(variable);
+  if (!path) throw std::runtime_error(std::string(variable) + " is not set; run by meson test");
+  return path;
+}
+
+std::uint64_t number_in(const std::string& json, const std::string& member) {
+  simdjson::dom::parser parser;
+  simdjson::dom::element document = parser.parse(json);
+  std::uint64_t number = 0;
+  if (document[member].get(number) != simdjson::SUCCESS) {
+    throw std::runtime_error("no number " + member + " in " + json);
+  }
+  return number;
+}
+
+}  // namespace
+
+Folder::Folder() {
+  std::string name = (std::filesystem::temp_directory_path() / "holdfast-scenario-XXXXXX").string();
+  if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp failed");
+  path = name;
+}
+
+Folder::~Folder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path, ignored);
+}
+
+Upstream::Upstream(std::vector<std::string> options) {
+  std::vector<std::string> command{
+      path_from("FLAKY_UPSTREAM"), "--port", "0", "--control-port", "0", "--token", kToken};
+  command.insert(command.end(), options.begin(), options.end());
+  process_ = std::make_unique<Process>(std::move(command), Process::Environment{});
+  const std::string ready = process_->wait_for_line("\"port\"");
+  port_ = static_cast<std::uint16_t>(number_in(ready, "port"));
+  control_port_ = static_cast<std::uint16_t>(number_in(ready, "control_port"));
+}
+
+std::string Upstream::url() const {
+  return "http://127.0.0.1:" + std::to_string(port_);
+}
+
+void Upstream::tell(const std::string& knob, const std::string& content) {
+  const Response response =
+      ask({"http://127.0.0.1:" + std::to_string(control_port_) + "/" + knob, "PUT", {}, content});
+  if (response.status != 200)
+    throw std::runtime_error(knob + ": " + response.body + response.error);
+}
+
+std::string Upstream::stats(const std::string& ip) {
+  const std::string url = "http://127.0.0.1:" + std::to_string(control_port_) + "/stats";
+  return get(ip.empty() ? url : url + "?ip=" + ip).body;
+}
+
+std::uint64_t Upstream::count(const std::string& member, const std::string& ip) {
+  return number_in(stats(ip), member);
+}
+
+void Upstream::wait_until(const std::string& condition) {
+  const Response response =
+      get("http://127.0.0.1:" + std::to_string(control_port_) + "/wait?timeout=50s&" + condition);
+  if (response.status != 200) throw std::runtime_error(condition + ": " + response.body);
+}
+
+void Upstream::kill() {
+  process_->signal(SIGKILL);
+  process_->wait();
+}
+
+Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings) {
+  Process::Environment environment{{"API_URL", api_url},
+                                   {"API_TOKEN", Upstream::kToken},
+                                   {"BIND", "127.0.0.1"},
+                                   {"PORT", "0"},
+                                   {"STORE_PATH", (folder.path / "holdfast.db").string()}};
+  for (auto& [name, value] : settings) {
+    std::erase_if(environment, [&](const auto& entry) { return entry.first == name; });
+    environment.emplace_back(name, value);
+  }
+  process_ = std::make_unique<Process>(std::vector<std::string>{path_from("HOLDFAST")},
+                                       std::move(environment));
+  port_ = static_cast<std::uint16_t>(
+      number_in(process_->wait_for_line("\"event\":\"listening\""), "port"));
+}
+
+std::string Daemon::url(const std::string& path) const {
+  return "http://127.0.0.1:" + std::to_string(port_) + path;
+}
+
+int Daemon::stop() {
+  process_->signal(SIGTERM);
+  return process_->wait();
+}
+
+void Daemon::kill() {
+  process_->signal(SIGKILL);
+  process_->wait();
+}
+
+double Daemon::metric(const std::string& series) const {
+  const std::string page = "\n" + get(url("/metrics")).body;
+  const std::size_t at = page.find("\n" + series + " ");
+  return at == std::string::npos ? 0 : std::strtod(page.c_str() + at + series.size() + 2, nullptr);
+}
+
+Refusal start_refused(const Process::Environment& environment,
+                      const std::vector<std::string>& arguments) {
+  std::vector<std::string> command{path_from("HOLDFAST")};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  Process process(std::move(command), environment);
+  Refusal refusal;
+  refusal.exit_code = process.wait();
+  refusal.output = process.output();
+  return refusal;
+}
+
+std::vector<std::string> test_ips(std::size_t most) {
+  std::ifstream file(path_from("TEST_IPS"));
+  std::vector<std::string> ips;
+  for (std::string line; ips.size() < most && std::getline(file, line);) {
+    if (!line.empty()) ips.push_back(line);
+  }
+  if (ips.empty()) throw std::runtime_error("no addresses in " + path_from("TEST_IPS"));
+  return ips;
+}
+
+std::string expected_body(const std::string& ip) {
+  const auto address = flaky::parse_address(ip);
+  if (!address) throw std::runtime_error(ip + " is not an address");
+  return flaky::geo_answer(*address);
+}
+
+Tally look_up_all(const Daemon& daemon, const std::vector<std::string>& ips,
+                  std::size_t concurrency) {
+  std::vector<Query> queries;
+  for (const std::string& ip : ips) queries.push_back(Query{daemon.lookup_url(ip)});
+  Tally tally;
+  tally.responses = ask_all(queries, concurrency);
+  for (std::size_t i = 0; i < ips.size(); ++i) {
+    const Response& response = tally.responses[i];
+    const bool right = response.body == expected_body(ips[i]);
+    ++(response.status != 200 ? tally.other : right ? tally.ok : tally.wrong);
+    if (tally.first_problem.empty() && (response.status != 200 || !right)) {
+      tally.first_problem = ips[i] + ": " + std::to_string(response.status) + " " + response.error +
+                            "\n" + response.head + response.body;
+    }
+  }
+  return tally;
+}
+
+}  // namespace holdfast::scenario

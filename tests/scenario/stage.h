@@ -1,0 +1,99 @@
+// The stage of a scenario: a flaky upstream and the real daemon in front of it,
+// each a process of its own on ports the kernel picked, in a folder of its own.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client.h"
+#include "process.h"
+
+namespace holdfast::scenario {
+
+// A folder that goes away with everything in it.
+class Folder {
+ public:
+  Folder();
+  ~Folder();
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  std::filesystem::path path;
+};
+
+class Upstream {
+ public:
+  explicit Upstream(std::vector<std::string> options = {});
+
+  std::string url() const;
+  // Sends `content` to a knob of the control port: tell("faults", "500=0.3").
+  void tell(const std::string& knob, const std::string& content);
+  // A number of the control port's statistics, by its JSON member name.
+  std::uint64_t count(const std::string& member, const std::string& ip = "");
+  std::string stats(const std::string& ip = "");
+  // Returns when the condition holds: wait_until("in_flight=5").
+  void wait_until(const std::string& condition);
+  // As after a crash: connections are refused from now on.
+  void kill();
+
+  static constexpr const char* kToken = "s3cr3t-t0ken-for-scenarios";
+
+ private:
+  std::unique_ptr<Process> process_;
+  std::uint16_t port_ = 0;
+  std::uint16_t control_port_ = 0;
+};
+
+class Daemon {
+ public:
+  // `settings` come on top of: API_URL, API_TOKEN, BIND=127.0.0.1, PORT=0 and a
+  // STORE_PATH in `folder`. Waits until it listens.
+  Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings = {});
+
+  std::string url(const std::string& path) const;
+  std::string lookup_url(const std::string& ip) const { return url("/lookup/" + ip); }
+  std::uint16_t port() const { return port_; }
+  Process& process() { return *process_; }
+
+  // SIGTERM; returns the exit code.
+  int stop();
+  // SIGKILL.
+  void kill();
+
+  // The value of one line of /metrics, name and labels as written there; 0 if absent.
+  double metric(const std::string& series) const;
+
+ private:
+  std::unique_ptr<Process> process_;
+  std::uint16_t port_ = 0;
+};
+
+// Starts the daemon, which is expected to refuse: its exit code and output.
+struct Refusal {
+  int exit_code = 0;
+  std::string output;
+};
+Refusal start_refused(const Process::Environment& environment,
+                      const std::vector<std::string>& arguments = {});
+
+// The addresses of test_ips.txt, at most `most` of them.
+std::vector<std::string> test_ips(std::size_t most = SIZE_MAX);
+
+// What the flaky upstream says of an address, byte for byte.
+std::string expected_body(const std::string& ip);
+
+// Asks the daemon for every address, `concurrency` at a time.
+struct Tally {
+  std::size_t ok = 0;     // 200 with the right body
+  std::size_t wrong = 0;  // 200 with any other body
+  std::size_t other = 0;  // no 200
+  std::vector<Response> responses;
+  std::string first_problem;  // of the first that is not ok
+};
+Tally look_up_all(const Daemon& daemon, const std::vector<std::string>& ips,
+                  std::size_t concurrency);
+
+}  // namespace holdfast::scenario

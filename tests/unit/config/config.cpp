@@ -1,0 +1,562 @@
+#include "config/config.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "config/setting_table.h"
+
+using namespace holdfast::config;
+using namespace std::chrono_literals;
+using holdfast::base::Result;
+
+namespace {
+
+const char* const kToken = "s3cr3t-t0k3n";
+
+// A command line, an environment and files of its own, removed at the end.
+struct Start {
+  std::vector<std::string> arguments;
+  std::map<std::string, std::string> variables;
+  std::filesystem::path folder;
+
+  Start() {
+    std::string name = (std::filesystem::temp_directory_path() / "config-XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    folder = name;
+  }
+  ~Start() { std::filesystem::remove_all(folder); }
+  Start(const Start&) = delete;
+  Start& operator=(const Start&) = delete;
+
+  std::string file(const std::string& name, const std::string& text) const {
+    const std::string path = (folder / name).string();
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  Result<Outcome> load() const {
+    std::vector<const char*> argv{"holdfast"};
+    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+    const Environment environment = [this](const std::string& name) {
+      const auto found = variables.find(name);
+      return found == variables.end() ? std::nullopt : std::optional(found->second);
+    };
+    const Program program{"holdfast",
+                          "1.2.3",
+                          "A caching reverse proxy.",
+                          {{"--metrics-table", "Print the metrics.", [] { return "metrics"; }}}};
+    return holdfast::config::load(static_cast<int>(argv.size()), argv.data(), environment, program);
+  }
+  Settings settings() const {
+    auto outcome = load();
+    REQUIRE_MESSAGE(outcome, (outcome ? "" : outcome.error().message));
+    REQUIRE(std::holds_alternative<Settings>(*outcome));
+    return std::get<Settings>(*outcome);
+  }
+  std::string printout() const {
+    auto outcome = load();
+    REQUIRE_MESSAGE(outcome, (outcome ? "" : outcome.error().message));
+    REQUIRE(std::holds_alternative<Printout>(*outcome));
+    return std::get<Printout>(*outcome).text;
+  }
+  // The one line that main prints.
+  std::string error() const {
+    const auto outcome = load();
+    REQUIRE(!outcome);
+    const std::string& message = outcome.error().message;
+    CHECK(message.find('\n') == std::string::npos);
+    CHECK(message.find(kToken) == std::string::npos);
+    return message;
+  }
+};
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+bool warns(const Settings& settings, const std::string& part) {
+  for (const std::string& warning : settings.warnings) {
+    if (contains(warning, part)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("defaults are those of the contract, without warnings") {
+  const Settings s = Start().settings();
+  CHECK(s.api_urls == std::vector<std::string>{"http://localhost:8000"});
+  CHECK(s.api_token.empty());
+  CHECK(s.port == 3000);
+  CHECK(s.bind == std::vector<std::string>{"127.0.0.1", "::1"});
+  CHECK(s.workers >= 1);
+  CHECK(s.cache_ttl == 24h);
+  CHECK(!s.cache_ttl_override);
+  CHECK(s.negative_ttl == 5min);
+  CHECK(s.stale_while_revalidate == 7 * 24h);
+  CHECK(s.stale_if_error == 30 * 24h);
+  CHECK(s.request_deadline == 10s);
+  CHECK(s.attempt_timeout == 2s);
+  CHECK(s.retry_base == 25ms);
+  CHECK(s.retry_cap == 1s);
+  CHECK(s.hedge == Hedge{Hedge::Kind::Percentile, {}, 95});
+  CHECK(s.upstream_concurrency == 64);
+  CHECK(s.memory_limit_bytes == 64u << 20);
+  CHECK(s.store_path == "./holdfast.db");
+  CHECK(s.store_limit_bytes == 2ULL << 30);
+  CHECK(s.log_level == LogLevel::Info);
+  CHECK(s.log_format == LogFormat::Json);
+  CHECK(s.admin_socket.empty());
+  CHECK(s.clock_offset == 0s);
+  CHECK(s.warnings.empty());
+  CHECK(s.is_default("bind"));
+}
+
+TEST_CASE("a flag wins over the environment, which wins over the file, over the default") {
+  Start start;
+  start.arguments = {"--config",
+                     start.file("h.toml", "port = 1\nworkers = 2\ncache-ttl = \"3h\"\n")};
+  start.variables = {{"PORT", "11"}, {"WORKERS", "12"}};
+  start.arguments.insert(start.arguments.end(), {"--port", "111"});
+  const Settings s = start.settings();
+  CHECK(s.port == 111);
+  CHECK(s.workers == 12);
+  CHECK(s.cache_ttl == 3h);
+  CHECK(s.sources.at("port").kind == Source::Kind::Flag);
+  CHECK(s.sources.at("workers").kind == Source::Kind::Environment);
+  CHECK(s.sources.at("cache_ttl").kind == Source::Kind::File);
+  CHECK(s.sources.at("cache_ttl").line == 3);
+  CHECK(s.is_default("hedge"));
+}
+
+TEST_CASE("the file's name comes from HOLDFAST_CONFIG too, and --config wins") {
+  Start start;
+  start.variables = {{"HOLDFAST_CONFIG", start.file("a.toml", "port = 1\n")}};
+  CHECK(start.settings().port == 1);
+  start.arguments = {"--config", start.file("b.toml", "port = 2\n")};
+  CHECK(start.settings().port == 2);
+}
+
+TEST_CASE("every setting can be given as flag, variable and key, with the same result") {
+  const std::map<std::string, std::string> samples = {
+      {"api_url", "https://a.example,https://b.example/v1"},
+      {"api_token", "abc"},
+      {"port", "8080"},
+      {"bind", "0.0.0.0,::"},
+      {"workers", "3"},
+      {"request_deadline", "5s"},
+      {"cache_ttl", "2h"},
+      {"cache_ttl_override", "true"},
+      {"negative_ttl", "1m"},
+      {"stale_while_revalidate", "2d"},
+      {"stale_if_error", "3d"},
+      {"attempt_timeout", "900ms"},
+      {"retry_base", "30ms"},
+      {"retry_cap", "2s"},
+      {"hedge", "70ms"},
+      {"upstream_concurrency", "5"},
+      {"memory_limit", "1MiB"},
+      {"store_path", "/x/y.db"},
+      {"store_limit", "3GiB"},
+      {"log_level", "debug"},
+      {"log_format", "text"},
+      {"admin_socket", "/x/a.sock"},
+      {"clock_offset", "-25h"},
+  };
+  for (const Setting& setting : setting_table()) {
+    const std::string key(setting.key);
+    CAPTURE(key);
+    Start start;
+    const std::string sample =
+        key == "api_token_file" ? start.file("token", "abc\n") : samples.at(key);
+    const Settings defaults = start.settings();
+
+    start.arguments = {setting.flag() + "=" + sample};
+    const Settings by_flag = start.settings();
+    start.arguments = {setting.flag(), sample};
+    CHECK(setting.value.text(start.settings()) == setting.value.text(by_flag));
+    start.arguments.clear();
+    start.variables = {{setting.environment_variable(), sample}};
+    const Settings by_variable = start.settings();
+    start.variables.clear();
+    const std::string quote = setting.value.plain ? "" : "\"";
+    start.arguments = {"--config",
+                       start.file("h.toml", key + " = " + quote + sample + quote + "\n")};
+    const Settings by_file = start.settings();
+
+    CHECK(setting.value.text(by_flag) == sample);
+    CHECK(setting.value.text(by_variable) == sample);
+    CHECK(setting.value.text(by_file) == sample);
+    CHECK(setting.value.text(defaults) != sample);
+    CHECK(!by_flag.is_default(key));
+  }
+}
+
+TEST_CASE("a bad value stops the start with the setting, the value and what is expected") {
+  struct Bad {
+    const char* variable;
+    const char* value;
+    const char* expected;
+  };
+  for (const Bad& bad : {
+           Bad{"PORT", "abc", "from 0 to 65535"},
+           Bad{"PORT", "70000", "from 0 to 65535"},
+           Bad{"CACHE_TTL", "-1", "such as 250ms"},
+           Bad{"CACHE_TTL", "99999999999999999999d", "expected"},
+           Bad{"API_URL", "ftp://x", "expected a URL"},
+           Bad{"API_URL", "http://a,http://a", "twice"},
+           Bad{"BIND", "localhost", "IP address"},
+           Bad{"WORKERS", "0", "from 1 to 1024"},
+           Bad{"ATTEMPT_TIMEOUT", "0s", "at least 1ms"},
+           Bad{"REQUEST_DEADLINE", "2d", "at most 60m"},
+           Bad{"HEDGE", "p0", "percentile"},
+           Bad{"MEMORY_LIMIT", "1KiB", "at least 1MiB"},
+           Bad{"STORE_LIMIT", "2GB", "size such as"},
+           Bad{"LOG_LEVEL", "verbose", "debug, info, warn, error"},
+           Bad{"CACHE_TTL_OVERRIDE", "maybe", "on or off"},
+       }) {
+    CAPTURE(bad.variable);
+    Start start;
+    start.variables = {{bad.variable, bad.value}};
+    const std::string error = start.error();
+    CHECK(error.rfind(std::string(bad.variable) + "=\"" + bad.value + "\": ", 0) == 0);
+    CHECK(contains(error, bad.expected));
+  }
+}
+
+TEST_CASE("an error says whether flag, environment or line of the file is to blame") {
+  Start start;
+  start.arguments = {"--port=abc"};
+  CHECK(start.error().rfind("--port=\"abc\": ", 0) == 0);
+  const std::string path = start.file("h.toml", "# one\nport = \"abc\"\n");
+  start.arguments = {"--config", path};
+  CHECK(start.error().rfind(path + ":2: port=\"abc\": ", 0) == 0);
+}
+
+TEST_CASE("a blank value is an error in every layer") {
+  for (const Setting& setting : setting_table()) {
+    CAPTURE(setting.key);
+    Start start;
+    start.variables = {{setting.environment_variable(), " "}};
+    CHECK(contains(start.error(), setting.environment_variable() + ": is blank"));
+    start.variables.clear();
+    start.arguments = {setting.flag(), ""};
+    CHECK(contains(start.error(), setting.flag() + ": is blank"));
+  }
+}
+
+TEST_CASE("a bad value in a layer that is hidden by another is still an error") {
+  Start start;
+  start.arguments = {"--config", start.file("h.toml", "port = 70000\n"), "--port", "1"};
+  CHECK(contains(start.error(), "h.toml:1: port"));
+}
+
+TEST_CASE("a long or hostile value makes a short, clean error") {
+  Start start;
+  start.variables = {{"PORT", std::string(100000, '\n') + "x" + std::string(100000, '\x1b')}};
+  const std::string error = start.error();
+  CHECK(error.size() < 1000);
+  CHECK(!contains(error, "\x1b"));
+}
+
+TEST_CASE("unknown names are errors with a suggestion; unknown variables are not ours") {
+  Start start;
+  start.arguments = {"--cahce-ttl", "5m"};
+  CHECK(start.error() == "unknown flag \"--cahce-ttl\"; did you mean --cache-ttl?");
+  start.arguments = {"--cahce-ttl=5m"};
+  CHECK(start.error() == "unknown flag \"--cahce-ttl\"; did you mean --cache-ttl?");
+  start.arguments = {"--xyzzy"};
+  CHECK(start.error() == "unknown flag \"--xyzzy\"");
+  start.arguments = {"-x"};
+  CHECK(contains(start.error(), "unknown flag"));
+  start.arguments = {"serve"};
+  CHECK(contains(start.error(), "unexpected argument"));
+  start.arguments = {"--port", "1", "2"};
+  CHECK(contains(start.error(), "unexpected argument"));
+  const std::string path = start.file("h.toml", "\nstale_on_error = \"5m\"\n");
+  start.arguments = {"--config", path};
+  CHECK(start.error() == path + ":2: unknown key \"stale_on_error\"; did you mean stale_if_error?");
+  start.arguments = {};
+  start.variables = {{"CACHE_TLT", "5m"}};
+  CHECK(start.settings().cache_ttl == 24h);
+}
+
+TEST_CASE("a flag without its value is an error that names it") {
+  Start start;
+  start.arguments = {"--port"};
+  CHECK(contains(start.error(), "--port"));
+}
+
+TEST_CASE("a key given twice in the file is an error, a flag given twice counts last") {
+  Start start;
+  start.arguments = {"--config", start.file("h.toml", "cache_ttl = \"1h\"\ncache-ttl = \"2h\"\n")};
+  CHECK(contains(start.error(), ":2: cache_ttl is already set in line 1"));
+  start.arguments = {"--port", "1", "--port", "2"};
+  CHECK(start.settings().port == 2);
+}
+
+TEST_CASE("lists: commas, arrays and repeated flags are the same") {
+  Start start;
+  const std::vector<std::string> both = {"::1", "127.0.0.1"};
+  start.arguments = {"--bind", "[::1], 127.0.0.1"};
+  CHECK(start.settings().bind == both);
+  start.arguments = {"--bind", "[::1]", "--bind", "127.0.0.1"};
+  CHECK(start.settings().bind == both);
+  start.arguments = {"--config", start.file("h.toml", "bind = [\"::1\", \"127.0.0.1\"]\n")};
+  CHECK(start.settings().bind == both);
+}
+
+TEST_CASE("a switch may stand alone") {
+  Start start;
+  start.arguments = {"--cache-ttl-override"};
+  CHECK(start.settings().cache_ttl_override);
+  start.arguments = {"--cache-ttl-override", "--port", "1"};
+  CHECK(start.settings().cache_ttl_override);
+  start.arguments = {"--cache-ttl-override=off"};
+  CHECK(!start.settings().cache_ttl_override);
+  start.arguments = {"--cache-ttl-override", "off"};
+  CHECK(!start.settings().cache_ttl_override);
+}
+
+TEST_CASE("a negative value is a value, not a flag") {
+  Start start;
+  start.arguments = {"--clock-offset", "-25h"};
+  CHECK(start.settings().clock_offset == -25h);
+  start.arguments = {"--cache-ttl", "-1"};
+  CHECK(contains(start.error(), "--cache-ttl=\"-1\": expected a duration"));
+}
+
+TEST_CASE("systemd's directories decide where the store and the socket are") {
+  Start start;
+  start.variables = {{"STATE_DIRECTORY", "/var/lib/holdfast:/var/lib/other"},
+                     {"RUNTIME_DIRECTORY", "/run/holdfast"}};
+  CHECK(start.settings().store_path == "/var/lib/holdfast/holdfast.db");
+  CHECK(start.settings().admin_socket == "/run/holdfast/admin.sock");
+  start.arguments = {"--store-path", "off", "--admin-socket", "off"};
+  CHECK(start.settings().store_path.empty());
+  CHECK(start.settings().admin_socket.empty());
+  start.arguments = {"--admin-socket", "/" + std::string(107, 'x')};
+  CHECK(contains(start.error(), "at most 107 bytes"));
+}
+
+TEST_CASE("the token comes from a file, trimmed, and is read again by the next load") {
+  Start start;
+  const std::string path = start.file("token", std::string("  ") + kToken + "\r\n");
+  start.variables = {{"API_TOKEN_FILE", path}};
+  const Settings before = start.settings();
+  CHECK(before.api_token == kToken);
+  CHECK(before.api_token_file == path);
+
+  start.file("token", "rotated");
+  const Settings after = start.settings();
+  CHECK(after.api_token == "rotated");
+  CHECK(changes(before, after).now == std::vector<std::string>{"api_token"});
+}
+
+TEST_CASE("systemd's credential is used if it exists and nothing else is said") {
+  Start start;
+  start.variables = {{"CREDENTIALS_DIRECTORY", start.folder.string()}};
+  CHECK(start.settings().api_token.empty());
+  const std::string path = start.file("api_token", "from-systemd\n");
+  CHECK(start.settings().api_token == "from-systemd");
+  CHECK(start.settings().api_token_file == path);
+  start.variables["API_TOKEN"] = "from-environment";
+  CHECK(start.settings().api_token == "from-environment");
+  CHECK(start.settings().api_token_file.empty());
+}
+
+TEST_CASE("an empty, unreadable or spoilt token file is an error that names the setting") {
+  Start start;
+  const auto error_with = [&](const std::string& path) {
+    start.variables = {{"API_TOKEN_FILE", path}};
+    return start.error();
+  };
+  CHECK(contains(error_with(start.file("empty", "\n")), "API_TOKEN_FILE"));
+  CHECK(contains(error_with(start.folder / "absent"), "No such file"));
+  CHECK(contains(error_with(start.folder), "API_TOKEN_FILE"));
+  CHECK(contains(error_with(start.file("two", std::string(kToken) + "\nX: 1\n")), "visible ASCII"));
+  CHECK(contains(error_with(start.file("huge", std::string(100000, 'x'))), "larger than"));
+}
+
+TEST_CASE("token and token file together: the higher layer wins, on one layer it is an error") {
+  Start start;
+  const std::string path = start.file("token", "of-file");
+  start.variables = {{"API_TOKEN_FILE", path}, {"API_TOKEN", kToken}};
+  CHECK(contains(start.error(), "give one of them"));
+  start.variables = {{"API_TOKEN_FILE", path}};
+  start.arguments = {"--api-token", "of-flag"};
+  CHECK(start.settings().api_token == "of-flag");
+  start.variables = {{"API_TOKEN", "of-variable"}};
+  start.arguments = {"--api-token-file", path};
+  CHECK(start.settings().api_token == "of-file");
+}
+
+TEST_CASE("no error and no printout shows the token or a password") {
+  Start start;
+  start.variables = {{"API_TOKEN", std::string(kToken) + "\x01"}};
+  CHECK(contains(start.error(), "API_TOKEN=(not shown)"));
+  start.variables = {{"API_URL", std::string("http://user:") + kToken + "@host"}};
+  CHECK(contains(start.error(), "without credentials"));
+  start.variables.clear();
+  start.arguments = {std::string("--api-tokn=") + kToken};
+  CHECK(contains(start.error(), "did you mean --api-token?"));
+  start.arguments = {"--api-tokn", kToken};
+  start.error();
+  start.arguments = {kToken};
+  start.error();
+  start.arguments = {"--config", start.file("h.toml", std::string("api_token = ") + kToken)};
+  start.error();
+  start.arguments = {"--config", start.file("h.toml", std::string("api_token = \"") + kToken)};
+  start.error();
+  start.arguments = {"--print-config"};
+  start.variables = {{"API_TOKEN", kToken}};
+  CHECK(!contains(start.printout(), kToken));
+  CHECK(contains(start.printout(), "# api_token = (secret)"));
+}
+
+TEST_CASE("a settings file that is absent or a folder is an error that names it") {
+  Start start;
+  start.arguments = {"--config", (start.folder / "absent.toml").string()};
+  CHECK(contains(start.error(), "absent.toml: No such file"));
+  start.arguments = {"--config", start.folder.string()};
+  CHECK(contains(start.error(), "Is a directory"));
+}
+
+TEST_CASE("settings that contradict each other are warned of by name") {
+  Start start;
+  start.arguments = {"--request-deadline",
+                     "1s",
+                     "--retry-base",
+                     "2s",
+                     "--hedge",
+                     "5s",
+                     "--stale-if-error",
+                     "1d",
+                     "--clock-offset",
+                     "25h",
+                     "--negative-ttl",
+                     "2d",
+                     "--memory-limit",
+                     "4GiB",
+                     "--api-token",
+                     kToken,
+                     "--api-url",
+                     "http://api.example.com"};
+  const Settings s = start.settings();
+  for (const char* part :
+       {"request_deadline (1s) is shorter than attempt_timeout (2s)", "retry_base (2s)",
+        "hedge (5s)", "stale_if_error (24h)", "negative_ttl (2d)", "store_limit (2GiB)",
+        "clock_offset (25h)", "unencrypted", "api_token on the command line"}) {
+    CAPTURE(part);
+    CHECK(warns(s, part));
+  }
+  for (const std::string& warning : s.warnings) CHECK(!contains(warning, kToken));
+  start.arguments.push_back("--check-config");
+  CHECK(contains(start.printout(), "warning: request_deadline"));
+
+  Start local;
+  local.variables = {{"API_TOKEN", kToken}, {"API_URL", "http://127.0.0.1:80,http://localhost"}};
+  CHECK(local.settings().warnings.empty());
+}
+
+TEST_CASE("print-config shows every setting with its source, and reads back as a file") {
+  Start start;
+  start.arguments = {"--config", start.file("h.toml", "cache_ttl = \"2h\"\n"), "--port", "8080"};
+  start.variables = {{"HEDGE", "off"}};
+  const Settings before = start.settings();
+  start.arguments.push_back("--print-config");
+  const std::string text = start.printout();
+  CHECK(contains(text, "port = 8080"));
+  CHECK(contains(text, "# flag --port\n"));
+  CHECK(contains(text, "# environment HEDGE\n"));
+  CHECK(contains(text, "h.toml:1\n"));
+  CHECK(contains(text, "bind = [\"127.0.0.1\", \"::1\"]"));
+  for (const Setting& setting : setting_table()) {
+    CAPTURE(setting.key);
+    CHECK(contains(text, std::string(setting.key) + " = "));
+  }
+
+  Start again;
+  again.arguments = {"--config", again.file("printed.toml", text)};
+  CHECK(changes(before, again.settings()).none());
+}
+
+TEST_CASE("the example file has every key, changes nothing as it is and is valid uncommented") {
+  Start start;
+  start.arguments = {"--print-example-config"};
+  const std::string example = start.printout();
+  start.arguments = {"--config", start.file("h.toml", example)};
+  CHECK(changes(Start().settings(), start.settings()).none());
+
+  std::string uncommented;
+  std::string previous;
+  for (std::size_t at = 0; at < example.size();) {
+    const auto end = example.find('\n', at);
+    std::string line = example.substr(at, end - at);
+    at = end + 1;
+    const bool setting = line.size() > 1 && line[0] == '#' && line[1] != ' ';
+    if (setting && line.rfind("#api_token_file", 0) != 0) uncommented += line.substr(1) + "\n";
+  }
+  start.arguments = {"--config", start.file("all.toml", uncommented)};
+  const Settings all = start.settings();
+  for (const Setting& setting : setting_table()) {
+    CAPTURE(setting.key);
+    if (setting.key != "api_token_file") CHECK(!all.is_default(setting.key));
+    CHECK(contains(example, "\n#" + std::string(setting.key) + " = "));
+    if (!setting.initial.text.empty()) {
+      CHECK(setting.value.text(all) == setting.value.text(Start().settings()));
+    }
+  }
+}
+
+TEST_CASE("help, version and tables need no valid settings") {
+  Start start;
+  start.variables = {{"PORT", "abc"}};
+  start.arguments = {"--help"};
+  const std::string help = start.printout();
+  for (const Setting& setting : setting_table()) {
+    CAPTURE(setting.key);
+    CHECK(contains(help, setting.flag() + " "));
+  }
+  CHECK(contains(help, "--metrics-table"));
+  start.arguments = {"--version"};
+  CHECK(start.printout() == "holdfast 1.2.3\n");
+  start.arguments = {"--metrics-table"};
+  CHECK(start.printout() == "metrics");
+  start.arguments = {"--settings-table"};
+  const std::string table = start.printout();
+  CHECK(contains(table, "| `CACHE_TTL` | `--cache-ttl` | `24h` |"));
+  CHECK(static_cast<std::size_t>(std::count(table.begin(), table.end(), '\n')) ==
+        setting_table().size() + 2);
+  start.arguments = {"--check-config"};
+  CHECK(contains(start.error(), "PORT"));
+  start.variables.clear();
+  CHECK(start.printout() == "the settings are valid\n");
+}
+
+TEST_CASE("changes: what a reload applies and what waits for a restart") {
+  Start start;
+  const Settings before = start.settings();
+  CHECK(changes(before, start.settings()).none());
+  start.arguments = {"--log-level", "debug", "--port", "1", "--bind", "::1"};
+  const Changes found = changes(before, start.settings());
+  CHECK(found.now == std::vector<std::string>{"log_level"});
+  CHECK(found.needs_restart == std::vector<std::string>{"port", "bind"});
+}
+
+TEST_CASE("every row is complete, and no two share a name") {
+  std::map<std::string, int> seen;
+  for (const Setting& setting : setting_table()) {
+    CAPTURE(setting.key);
+    CHECK(++seen[std::string(setting.key)] == 1);
+    CHECK(setting.initial.text.empty() != setting.initial.note.empty());
+    CHECK(setting.initial.text.empty() != setting.initial.example.empty());
+    CHECK(!setting.help.empty());
+    CHECK(find_setting(setting.key) == &setting);
+    CHECK(find_setting(setting.flag().substr(2)) == &setting);
+  }
+}

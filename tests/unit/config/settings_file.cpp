@@ -1,0 +1,125 @@
+#include "config/settings_file.h"
+
+#include <doctest/doctest.h>
+
+#include "base/random.h"
+
+using namespace holdfast::config;
+
+namespace {
+
+std::string value_of(std::string_view text) {
+  const auto entries = parse_settings_file(text);
+  REQUIRE_MESSAGE(entries, text << ": " << (entries ? "" : entries.error().message));
+  REQUIRE(entries->size() == 1);
+  return entries->front().value;
+}
+
+std::string error_of(std::string_view text) {
+  const auto entries = parse_settings_file(text);
+  REQUIRE_MESSAGE(!entries, text);
+  return entries.error().message;
+}
+
+}  // namespace
+
+TEST_CASE("keys, values of every kind, comments and line ends") {
+  const auto entries = parse_settings_file(
+      "\xEF\xBB\xBF# a comment\r\n"
+      "\n"
+      "port = 3000 # why\r\n"
+      "cache-ttl=\"24h\"\n"
+      "  cache_ttl_override\t=\ttrue\n"
+      "bind = [ \"::1\",  # one\n"
+      "  '127.0.0.1',\n"
+      "]\n"
+      "'log_level' = 'info'");
+  REQUIRE(entries);
+  REQUIRE(entries->size() == 5);
+  CHECK(entries->at(0).key == "port");
+  CHECK(entries->at(0).value == "3000");
+  CHECK(entries->at(0).line == 3);
+  CHECK(entries->at(1).key == "cache-ttl");
+  CHECK(entries->at(1).value == "24h");
+  CHECK(entries->at(2).value == "true");
+  CHECK(entries->at(3).value == "::1,127.0.0.1");
+  CHECK(entries->at(3).line == 6);
+  CHECK(entries->at(4).key == "log_level");
+  CHECK(entries->at(4).line == 9);
+  CHECK(parse_settings_file("")->empty());
+}
+
+TEST_CASE("strings: escapes in double quotes, none in single ones, # is text in both") {
+  CHECK(value_of(R"(a = "x#y\t\"\\\u00fc\U0001F30D")") == "x#y\t\"\\\xC3\xBC\xF0\x9F\x8C\x8D");
+  CHECK(value_of(R"(a = 'C:\x#y')") == R"(C:\x#y)");
+  CHECK(value_of("a = \"\"") == "");
+  CHECK(value_of("a = -1") == "-1");
+}
+
+TEST_CASE("what is not this part of TOML is an error with its line and without the value") {
+  CHECK(error_of("\n\n[section]").rfind("3: tables", 0) == 0);
+  CHECK(error_of("cache_ttl = 24h").rfind("1: expected a value", 0) == 0);
+  CHECK(error_of("a = 1\nb = hunter2\n").find("hunter2") == std::string::npos);
+  for (const char* bad : {"a",
+                          "a =",
+                          "a = \n",
+                          "= 1",
+                          "a b = 1",
+                          "a = 1 2",
+                          "a = \"x",
+                          "a = 'x\n'",
+                          "a = \"x\" y",
+                          "a = \"\\q\"",
+                          "a = \"\\u12\"",
+                          "a = \"\\ud800\"",
+                          "a = \"\\U00110000\"",
+                          "a = \"\\",
+                          "a = [\"x\"",
+                          "a = [\"x\" \"y\"]",
+                          "a = [1]",
+                          "a = [,]",
+                          "a = [\"x,y\"]",
+                          "a = [\"x\"] 1",
+                          "a = 1.5",
+                          "a = 1_000",
+                          "a = 0x10",
+                          "a = +",
+                          "a = 2026-01-01",
+                          "a = {b = 1}",
+                          "a.b = 1",
+                          "a = \"\"\"x\"\"\"",
+                          "a = \"x\x01y\"",
+                          "# \x01",
+                          "a = 1 # \x7f",
+                          "a = 1\rb = 2",
+                          "a = True"}) {
+    CAPTURE(bad);
+    CHECK(error_of(bad).rfind("1: ", 0) == 0);
+  }
+  CHECK(!parse_settings_file(std::string_view("a = 1\0", 6)));
+}
+
+TEST_CASE("any string survives being written and read") {
+  const std::uint64_t seed = holdfast::base::Random::entropy();
+  CAPTURE(seed);
+  holdfast::base::Random random(seed);
+  for (int round = 0; round < 2000; ++round) {
+    std::string text(random.below(24), '\0');
+    for (char& c : text) c = static_cast<char>(random.below(256));
+    const std::string line = "a = " + toml_string(text) + "\n";
+    CHECK(value_of(line) == text);
+  }
+}
+
+TEST_CASE("random text never does more than fail") {
+  const std::uint64_t seed = holdfast::base::Random::entropy();
+  CAPTURE(seed);
+  holdfast::base::Random random(seed);
+  const std::string_view alphabet = "a_=\"'[],#\\u0 \t\r\n1-tre";
+  for (int round = 0; round < 20000; ++round) {
+    std::string text(random.below(40), '\0');
+    for (char& c : text) c = alphabet[random.below(alphabet.size())];
+    const auto entries = parse_settings_file(text);
+    if (!entries) CHECK(entries.error().message.find(": ") != std::string::npos);
+  }
+}

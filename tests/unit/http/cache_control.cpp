@@ -1,0 +1,104 @@
+#include "http/cache_control.h"
+
+#include <doctest/doctest.h>
+
+using namespace holdfast;
+using namespace holdfast::http;
+using namespace std::chrono_literals;
+
+namespace {
+
+CacheControl parsed(std::string_view value) {
+  CacheControl out;
+  parse_cache_control(value, out);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("directives are read without regard to case, spaces and unknown ones") {
+  const auto c = parsed(
+      " Max-Age=60 ,, S-MAXAGE = 30,foo, bar=\"x, max-age=1\", stale-while-revalidate=5,"
+      "stale-if-error=7, no-store, no-cache, private, must-revalidate, proxy-revalidate");
+  CHECK(c.max_age == 60s);
+  CHECK(c.s_maxage == 30s);
+  CHECK(c.stale_while_revalidate == 5s);
+  CHECK(c.stale_if_error == 7s);
+  CHECK(c.no_store);
+  CHECK(c.no_cache);
+  CHECK(c.is_private);
+  CHECK(c.must_revalidate);
+  CHECK(c.proxy_revalidate);
+}
+
+TEST_CASE("what is not said stays unsaid") {
+  const auto c = parsed("public, immutable");
+  CHECK(!c.max_age);
+  CHECK(!c.s_maxage);
+  CHECK(!c.stale_if_error);
+  CHECK(!c.no_store);
+  CHECK(!c.no_cache);
+  CHECK(!c.is_private);
+}
+
+TEST_CASE("a malformed lifetime counts as 0, so the response is stale") {
+  for (const char* value : {"max-age", "max-age=", "max-age=-1", "max-age=1.5", "max-age=x",
+                            "max-age=1 2", "max-age=\"", "max-age=\"1", "max-age='5'"}) {
+    CAPTURE(value);
+    CHECK(parsed(value).max_age == 0s);
+  }
+}
+
+TEST_CASE("a lifetime too large counts as 2^31") {
+  CHECK(parsed("max-age=2147483647").max_age == 2147483647s);
+  CHECK(parsed("max-age=2147483648").max_age == 2147483648s);
+  CHECK(parsed("max-age=2147483649").max_age == 2147483648s);
+  CHECK(parsed("max-age=99999999999999999999999999999999").max_age == 2147483648s);
+}
+
+TEST_CASE("a lifetime in quotes is accepted") {
+  CHECK(parsed("max-age=\"60\"").max_age == 60s);
+}
+
+TEST_CASE("of repeated directives the strictest counts, also over several lines") {
+  CHECK(parsed("max-age=60, max-age=10, max-age=30").max_age == 10s);
+  CacheControl c;
+  parse_cache_control("max-age=60, stale-if-error=9", c);
+  parse_cache_control("max-age=90, stale-if-error=3", c);
+  CHECK(c.max_age == 60s);
+  CHECK(c.stale_if_error == 3s);
+}
+
+TEST_CASE("no-cache and private with field names hold for the whole response") {
+  const auto c = parsed("no-cache=\"set-cookie, x\", private=\"y\", max-age=3");
+  CHECK(c.no_cache);
+  CHECK(c.is_private);
+  CHECK(c.max_age == 3s);
+}
+
+TEST_CASE("a directive inside a quoted string is not one") {
+  CHECK(!parsed("ext=\"a, no-store\"").no_store);
+  CHECK(!parsed("ext=\"a\\\", no-store\"").no_store);
+  CHECK(parsed("ext=\"a\\\\\", no-store").no_store);
+  CHECK(!parsed("ext=\"never closed, no-store").no_store);
+}
+
+TEST_CASE("an entity tag matches weakly, in a list and by *") {
+  CHECK(etag_matches("\"a\"", "\"a\""));
+  CHECK(etag_matches("W/\"a\"", "\"a\""));
+  CHECK(etag_matches("\"a\"", "W/\"a\""));
+  CHECK(etag_matches("\"x\", W/\"y\" ,\"a\"", "\"a\""));
+  CHECK(etag_matches(" * ", "\"a\""));
+  CHECK(etag_matches("\"a,b\"", "\"a,b\""));
+}
+
+TEST_CASE("an entity tag does not match what merely looks like it") {
+  CHECK(!etag_matches("", "\"a\""));
+  CHECK(!etag_matches("a", "\"a\""));
+  CHECK(!etag_matches("\"A\"", "\"a\""));
+  CHECK(!etag_matches("\"a", "\"a\""));
+  CHECK(!etag_matches("\"ab\"", "\"a\""));
+  CHECK(!etag_matches("\"x\", \"y", "\"y\""));
+  // The text between two tags is not a tag.
+  CHECK(!etag_matches("\"x\", \"y\"", "\", \""));
+}

@@ -1,0 +1,112 @@
+#include "http/listener.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include "test_server.h"
+
+using namespace holdfast;
+using namespace holdfast::http;
+using namespace holdfast::http::test;
+
+TEST_CASE("listening fails with the address and the reason") {
+  const auto first = listen_at({"127.0.0.1", 0});
+  REQUIRE(first.has_value());
+  const auto port = local_port(first->get());
+  CHECK(port != 0);
+  // Another socket without SO_REUSEPORT holds this one.
+  base::UniqueFd holder(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(::bind(holder.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(holder.get(), 1) == 0);
+  const auto taken = listen_at({"127.0.0.1", local_port(holder.get())});
+  REQUIRE(!taken.has_value());
+  CHECK(taken.error().message.find("127.0.0.1 port " + std::to_string(local_port(holder.get()))) !=
+        std::string::npos);
+  CHECK(taken.error().message.find("Address already in use") != std::string::npos);
+
+  CHECK(!listen_at({"localhost", 0}).has_value());
+  CHECK(!listen_at({"", 0}).has_value());
+  CHECK(!listen_at({"192.0.2.1", 0}).has_value());
+}
+
+TEST_CASE("several sockets can listen at one port, and IPv6 is no IPv4") {
+  const auto first = listen_at({"127.0.0.1", 0});
+  REQUIRE(first.has_value());
+  CHECK(listen_at({"127.0.0.1", local_port(first->get())}).has_value());
+  const auto v6 = listen_at({"::1", 0});
+  if (v6.has_value()) {  // where the machine has IPv6
+    CHECK(listen_at({"::", local_port(v6->get())}).has_value());
+  }
+}
+
+TEST_CASE("without descriptors a client is turned away, and accepting recovers") {
+  TestServer server;
+  Client before(server.port());
+  CHECK(before.ask(get("/")).status == 200);
+
+  // Leaves room for one client socket of ours and none for the server.
+  rlimit usual{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &usual) == 0);
+  const int lowest_free = ::dup(0);
+  ::close(lowest_free);
+  std::vector<base::UniqueFd> fillers;
+  const rlimit tight{static_cast<rlim_t>(lowest_free) + 20, usual.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &tight) == 0);
+  for (int fd = ::dup(0); fd >= 0; fd = ::dup(0)) fillers.emplace_back(fd);
+  fillers.pop_back();
+  {
+    Client unlucky(server.port());
+    CHECK(unlucky.connected());
+    CHECK(unlucky.read().status == 0);  // closed rather than left waiting
+    CHECK(server.counted(observe::Family::ConnectionsRefused, "descriptors") >= 1);
+    CHECK(before.ask(get("/still")).body == "GET /still");
+  }
+  fillers.clear();
+  ::setrlimit(RLIMIT_NOFILE, &usual);
+
+  Client after(server.port());
+  after.send(get("/after"));
+  server.clock.advance(1s);  // the pause is over
+  CHECK(after.read().body == "GET /after");
+}
+
+TEST_CASE("a client that left while it was queued does no harm") {
+  TestServer server;
+  std::promise<void> go;
+  server.loop().post([&go] { go.get_future().wait(); });  // the loop is busy
+  for (int i = 0; i < 5; ++i) Client(server.port()).reset();
+  Client stays(server.port());
+  go.set_value();
+  CHECK(stays.ask(get("/")).status == 200);
+  CHECK(server.await([&] { return server.connections() == 1; }));
+}
+
+TEST_CASE("addresses of clients are grouped as one customer has them") {
+  const auto of = [](const char* text) {
+    sockaddr_storage storage{};
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(storage);
+    auto& v4 = reinterpret_cast<sockaddr_in&>(storage);
+    if (inet_pton(AF_INET, text, &v4.sin_addr) == 1) {
+      v4.sin_family = AF_INET;
+    } else {
+      REQUIRE(inet_pton(AF_INET6, text, &v6.sin6_addr) == 1);
+      v6.sin6_family = AF_INET6;
+    }
+    return ClientAddress(storage, sizeof storage);
+  };
+  CHECK(of("192.0.2.1").text() == "192.0.2.1");
+  CHECK(of("::ffff:192.0.2.1").text() == "192.0.2.1");
+  CHECK(of("::ffff:192.0.2.1").key() == of("192.0.2.1").key());
+  CHECK(of("192.0.2.1").key() != of("192.0.2.2").key());
+  CHECK(of("2001:db8:1:2::3").text() == "2001:db8:1:2::3");
+  CHECK(of("2001:db8:1:2::3").key() == of("2001:db8:1:2:ffff::").key());
+  CHECK(of("2001:db8:1:2::3").key() != of("2001:db8:1:3::3").key());
+  CHECK(of("::").key() != of("0.0.0.0").key());
+  sockaddr_storage local{};
+  local.ss_family = AF_UNIX;
+  CHECK(ClientAddress(local, sizeof(sa_family_t)).text() == "local");
+}

@@ -1,0 +1,323 @@
+// What slow, silent and greedy clients get.
+#include <doctest/doctest.h>
+
+#include "test_server.h"
+
+using namespace holdfast;
+using namespace holdfast::http;
+using namespace holdfast::http::test;
+using observe::Family;
+
+TEST_CASE("a connection without a request is closed after the idle timeout, not before") {
+  TestServer server({.idle_timeout = 75s});
+  Client silent(server.port());
+  Client talking(server.port());
+  CHECK(talking.ask(get("/")).status == 200);
+  server.await([&] { return server.connections() == 2; });
+  server.clock.advance(74s);
+  CHECK(talking.ask(get("/")).status == 200);
+  CHECK(server.connections() == 2);
+  server.clock.advance(2s);
+  CHECK(silent.at_end());
+  CHECK(talking.ask(get("/")).status == 200);
+  server.clock.advance(76s);
+  CHECK(talking.at_end());
+  CHECK(server.counted(Family::ConnectionsClosed, "idle", 2) == 2);
+}
+
+TEST_CASE("empty lines do not keep an idle connection") {
+  TestServer server({.idle_timeout = 75s});
+  Client client(server.port());
+  client.send("\r\n");
+  server.await([&] { return server.connections() == 1; });
+  server.clock.advance(50s);
+  client.send("\r\n\r\n");
+  server.barrier();
+  server.clock.advance(26s);
+  CHECK(client.at_end());
+}
+
+TEST_CASE("a head that trickles in is 408 after the head timeout, counted from its first byte") {
+  TestServer server({.head_timeout = 10s});
+  Client client(server.port());
+  CHECK(client.ask(get("/")).status == 200);
+  server.clock.advance(60s);
+  for (const char* piece : {"GET", " / ", "HTTP/1.1\r\n"}) {
+    client.send(piece);
+    server.barrier();
+    server.clock.advance(3s);
+    server.barrier();
+    CHECK(!client.readable_now());
+  }
+  server.clock.advance(1s);
+  const auto answer = client.read();
+  CHECK(answer.status == 408);
+  CHECK(answer.field("Connection") == "close");
+  client.half_close();
+  CHECK(client.at_end());
+  CHECK(server.counted(Family::ConnectionsClosed, "head_timeout") == 1);
+  CHECK(server.handler.rejections(1) == std::vector<std::string>{"head_timeout"});
+}
+
+TEST_CASE("each head of a connection has the whole head timeout") {
+  TestServer server({.head_timeout = 10s});
+  Client client(server.port());
+  client.send("GET /1 HTTP/1.1\r\n");
+  server.barrier();
+  server.clock.advance(9s);
+  client.send("Host: a\r\n\r\nGET /2 HTTP/1.1\r\n");
+  CHECK(client.read().body == "GET /1");
+  server.clock.advance(9s);
+  CHECK(client.ask("Host: a\r\n\r\n").body == "GET /2");
+}
+
+TEST_CASE("content that does not come in time is 408") {
+  TestServer server({.body_timeout = 10s});
+  Client client(server.port());
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+  server.barrier();
+  for (int i = 0; i < 3; ++i) {
+    server.clock.advance(3s);
+    client.send("x");
+    server.barrier();
+    CHECK(!client.readable_now());
+  }
+  server.clock.advance(2s);
+  CHECK(client.read().status == 408);
+  client.half_close();
+  CHECK(client.at_end());
+  CHECK(server.counted(Family::ConnectionsClosed, "body_timeout") == 1);
+  CHECK(server.handler.requests() == 0);
+}
+
+TEST_CASE("a request in flight has no timeout of the connection's") {
+  TestServer server;
+  Client client(server.port());
+  client.send(get("/later"));
+  const auto id = server.handler.request(0).id;
+  server.clock.advance(1h);
+  server.barrier();
+  server.respond(id, {.body = "at last"});
+  CHECK(client.read().body == "at last");
+}
+
+namespace {
+
+// A client that asks for much and reads nothing.
+struct SlowReader {
+  SlowReader(TestServer& server, int requests) : client(server.port(), 4096) {
+    server.handler.set([this](Server& http, ExchangeId id, const Request&) {
+      ++handled;
+      http.respond(id, {.body = large});
+    });
+    for (int i = 0; i < requests; ++i) stream += get("/");
+    client.send(stream);
+    server.await([this] { return handled > 0; });
+    for (int i = 0; i < 20; ++i) server.barrier();
+  }
+  std::string large = std::string(500'000, 'x');
+  std::string stream;
+  std::atomic<int> handled{0};
+  Client client;
+};
+
+}  // namespace
+
+TEST_CASE("a slow reader's requests wait, so that its answers do not pile up") {
+  TestServer server;
+  SlowReader slow(server, 100);
+  // What the kernel's buffers take, and one answer waiting; not all 50 MB.
+  const int before = slow.handled;
+  CHECK(before < 40);
+  Client other(server.port());
+  CHECK(other.ask(get("/")).status == 200);
+  for (int i = 0; i < 100; ++i) {
+    if (slow.client.read().body.size() != slow.large.size()) FAIL_CHECK("answer " << i);
+  }
+  CHECK(slow.handled == 101);
+}
+
+TEST_CASE("a reader that takes nothing for the write timeout is cut off") {
+  TestServer server({.write_timeout = 20s});
+  SlowReader slow(server, 100);
+  server.clock.advance(19s);
+  server.barrier();
+  CHECK(server.connections() == 1);
+  server.clock.advance(2s);
+  CHECK(server.await([&] { return server.connections() == 0; }));
+  CHECK(server.counted(Family::ConnectionsClosed, "write_timeout") == 1);
+}
+
+TEST_CASE("a reader that takes something within each write timeout is not cut off") {
+  TestServer server({.write_timeout = 20s});
+  SlowReader slow(server, 50);
+  std::size_t read = 0;
+  for (int i = 0; i < 10; ++i) {
+    const std::size_t until = read + 2'000'000;
+    while (read < until) read += slow.client.read_some(65'536);
+    server.barrier();
+    server.clock.advance(15s);
+    server.barrier();
+  }
+  CHECK(server.connections() == 1);
+}
+
+TEST_CASE("a client is told when there are too many connections") {
+  TestServer server({.max_connections = 2});
+  Client one(server.port());
+  Client two(server.port());
+  one.send(get("/later"));
+  two.send(get("/later"));
+  server.handler.request(1);
+  Client three(server.port());
+  const auto answer = three.ask(get("/"));
+  CHECK(answer.status == 503);
+  CHECK(answer.field("Retry-After") == "1");
+  CHECK(answer.field("Connection") == "close");
+  CHECK(server.counted(Family::ConnectionsRefused, "connections") == 1);
+  CHECK(server.connections() == 2);
+}
+
+TEST_CASE("an idle connection makes room for a new one") {
+  TestServer server({.max_connections = 2});
+  Client busy(server.port());
+  busy.send(get("/later"));
+  server.handler.request(0);
+  Client idle(server.port());
+  CHECK(idle.ask(get("/")).status == 200);
+  Client third(server.port());
+  CHECK(third.ask(get("/x")).body == "GET /x");
+  CHECK(idle.at_end());
+  CHECK(server.counted(Family::ConnectionsClosed, "limit") == 1);
+  CHECK(server.connections() == 2);
+}
+
+TEST_CASE("one address has no more connections than its limit, and gets them back") {
+  TestServer server({.max_connections_per_client = 2});
+  Client one(server.port());
+  CHECK(one.ask(get("/")).status == 200);
+  {
+    Client two(server.port());
+    CHECK(two.ask(get("/")).status == 200);
+    Client three(server.port());
+    CHECK(three.ask(get("/")).status == 429);
+  }
+  CHECK(server.await([&] { return server.connections() == 1; }));
+  Client four(server.port());
+  CHECK(four.ask(get("/")).status == 200);
+  CHECK(server.counted(Family::ConnectionsRefused, "client_connections") == 1);
+}
+
+TEST_CASE("a connection closes after its last allowed request") {
+  TestServer server({.max_requests_per_connection = 3});
+  Client client(server.port());
+  client.send(get("/1") + get("/2") + get("/3") + get("/4"));
+  CHECK(client.read().field("Connection") == "(none)");
+  CHECK(client.read().field("Connection") == "(none)");
+  CHECK(client.read().field("Connection") == "close");
+  client.half_close();
+  CHECK(client.at_end());
+  CHECK(server.handler.requests() == 3);
+  CHECK(server.counted(Family::ConnectionsClosed, "limit") == 1);
+}
+
+TEST_CASE("a client that never ends after a refused request is cut off") {
+  TestServer server;
+  Client client(server.port());
+  CHECK(client.ask("nonsense\r\n").status == 400);
+  server.barrier();
+  CHECK(server.connections() == 1);
+  server.clock.advance(3s);
+  CHECK(server.await([&] { return server.connections() == 0; }));
+
+  Client flood(server.port());
+  CHECK(flood.ask("nonsense\r\n").status == 400);
+  const std::string junk(64 * 1024, 'x');
+  int sent = 0;
+  while (sent < 1000 && flood.send(junk)) ++sent;
+  CHECK(sent < 1000);
+  CHECK(server.await([&] { return server.connections() == 0; }));
+}
+
+TEST_CASE("requests pipelined behind one in flight are buffered up to a bound") {
+  TestServer server;
+  Client client(server.port());
+  client.send(get("/later"));
+  const auto id = server.handler.request(0).id;
+  // More than the socket buffers and ours can hold together.
+  std::string stream;
+  while (stream.size() < 20'000'000)
+    stream += get("/next", "A: " + std::string(8000, 'a') + "\r\n");
+  std::thread sender([&] { client.send(stream); });
+  for (int i = 0; i < 50; ++i) server.barrier();
+  CHECK(server.handler.requests() == 1);
+  server.respond(id, {.body = "first"});
+  CHECK(client.read().body == "first");
+  const std::size_t expected =
+      stream.size() / get("/next", "A: " + std::string(8000, 'a') + "\r\n").size();
+  for (std::size_t i = 0; i < expected; ++i) {
+    if (client.read().body != "GET /next") {
+      FAIL_CHECK("answer " << i);
+      break;
+    }
+  }
+  sender.join();
+}
+
+TEST_CASE("draining closes idle connections and finishes the others") {
+  TestServer server;
+  Client idle(server.port());
+  CHECK(idle.ask(get("/")).status == 200);
+  Client waiting(server.port());
+  waiting.send(get("/later"));
+  const auto id = server.handler.request(1).id;
+  Client partial(server.port());
+  partial.send("GET /slow HTTP/1.1\r\n");
+  CHECK(server.await([&] { return server.connections() == 3; }));
+  for (int i = 0; i < 10; ++i) server.barrier();
+
+  std::promise<void> drained;
+  auto done = drained.get_future();
+  server.on_loop([&] { server.server().drain([&] { drained.set_value(); }); });
+  CHECK(idle.at_end());
+  CHECK(!Client(server.port()).connected());
+
+  auto answer = partial.ask("Host: a\r\n\r\n");
+  CHECK(answer.body == "GET /slow");
+  CHECK(answer.field("Connection") == "close");
+  CHECK(partial.at_end());
+  partial.close();
+  CHECK(done.wait_for(0s) == std::future_status::timeout);
+  server.respond(id, {.body = "late"});
+  answer = waiting.read();
+  CHECK(answer.body == "late");
+  CHECK(answer.field("Connection") == "close");
+  waiting.close();
+  CHECK(done.wait_for(20s) == std::future_status::ready);
+  CHECK(server.connections() == 0);
+  CHECK(server.counted(Family::ConnectionsClosed, "drain", 3) == 3);
+}
+
+TEST_CASE("draining without connections is done at once, and answers what is in the queue") {
+  TestServer server;
+  std::promise<void> drained;
+  Client client(server.port());
+  client.send(get("/"));
+  server.on_loop([&] { server.server().drain([&] { drained.set_value(); }); });
+  const auto answer = client.read();
+  CHECK(answer.status == 200);
+  client.close();
+  CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
+}
+
+TEST_CASE("the server may be destroyed when it is drained") {
+  TestServer server;
+  std::promise<void> destroyed;
+  server.on_loop([&] {
+    server.server().drain([&] {
+      server.destroy_here();
+      destroyed.set_value();
+    });
+  });
+  CHECK(destroyed.get_future().wait_for(20s) == std::future_status::ready);
+}

@@ -1,0 +1,26 @@
+#include "upstream/message.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+namespace holdfast::upstream {
+
+TEST_CASE("a field is found whatever the case of its name, and the first one wins") {
+  const Fields fields{{"ETag", "\"a\""}, {"retry-after", "1"}, {"Retry-After", "2"}};
+  REQUIRE(find_field(fields, "Retry-After") != nullptr);
+  CHECK(*find_field(fields, "Retry-After") == "1");
+  CHECK(*find_field(fields, "etag") == "\"a\"");
+  CHECK(find_field(fields, "etags") == nullptr);
+  CHECK(find_field(fields, "eta") == nullptr);
+  CHECK(find_field({}, "etag") == nullptr);
+}
+
+TEST_CASE("every outcome has a name of its own") {
+  std::set<std::string_view> names;
+  for (int i = 0; i < kOutcomes; ++i) names.insert(to_string(static_cast<Outcome>(i)));
+  CHECK(names.size() == kOutcomes);
+  CHECK(names.count("unknown") == 0);
+}
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,306 @@
+// SimulatedUpstream is a Transport on the virtual clock: an upstream with every
+// fault that the real stand-in plays, a rate limiter, and switches for outages.
+// World puts a PolicyFetcher in front of it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/random.h"
+#include "base/virtual_scheduler.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "upstream/policy_fetcher.h"
+
+namespace holdfast::upstream::test {
+
+using namespace std::chrono_literals;
+
+enum class Fault {
+  None,
+  Error500,
+  Error502,
+  Error503,
+  TooMany,  // 429 with Retry-After: 1, whatever the rate
+  Reset,
+  Truncated,
+  Malformed,
+  Html,
+  Wrong,  // another key's answer
+  Empty,
+  Hang,
+  Drip,
+  Tail,  // a good answer, up to seconds late
+  Refused,
+  NotFound,
+  Unauthorized,
+  Slow5s,
+  kCount
+};
+
+// All that can go wrong by chance, evenly, `share` in all.
+inline std::map<Fault, double> mixed_faults(double share) {
+  const std::vector<Fault> kinds = {
+      Fault::Error500,  Fault::Error502,  Fault::Error503, Fault::TooMany, Fault::Reset,
+      Fault::Truncated, Fault::Malformed, Fault::Html,     Fault::Wrong,   Fault::Empty,
+      Fault::Hang,      Fault::Drip,      Fault::Tail};
+  std::map<Fault, double> faults;
+  for (const Fault kind : kinds) faults[kind] = share / static_cast<double>(kinds.size());
+  return faults;
+}
+
+class SimulatedUpstream final : public Transport {
+ public:
+  SimulatedUpstream(base::VirtualScheduler& scheduler, std::uint64_t seed)
+      : scheduler_(scheduler), random_(seed) {}
+
+  // What to play; may be changed at any time. Per origin where it is a vector.
+  std::map<Fault, double> faults;
+  std::map<std::size_t, Fault> always;  // an origin that has but one thing to say
+  base::Duration median = 20ms;
+  double sigma = 0.3;               // of the lognormal latency
+  double rate_limit = 0;            // requests/s; 0: none
+  double rate_burst = 50;           // the limiter's bucket
+  base::Duration congestion = 0ms;  // added to the latency for each attempt in flight
+
+  // What was seen.
+  int attempts = 0;
+  int refused = 0;  // with 429 by the limiter
+  int cancelled = 0;
+  int in_flight = 0;
+  int most_in_flight = 0;
+  std::map<std::size_t, int> by_origin;
+  std::map<std::string, int> by_target;
+  std::vector<base::SteadyTime> sent_at;
+
+  AttemptId start(std::size_t origin, const Request& request, base::Duration timeout,
+                  Callback callback) override {
+    ++attempts;
+    ++by_origin[origin];
+    ++by_target[request.target];
+    sent_at.push_back(scheduler_.now());
+    most_in_flight = std::max(most_in_flight, ++in_flight);
+    Reply reply;
+    base::Duration latency = draw_latency() + congestion * in_flight;
+    play(pick(origin), request.target, reply, latency);
+    if (latency >= timeout) {
+      reply = Reply{.transport = Outcome::Timeout, .detail = "too slow"};
+      latency = timeout;
+    }
+    reply.duration = latency;
+    const AttemptId id = ++last_id_;
+    timers_[id] = scheduler_.call_at(scheduler_.now() + latency,
+                                     [this, id, reply, callback = std::move(callback)] {
+                                       timers_.erase(id);
+                                       --in_flight;
+                                       callback(reply);
+                                     });
+    return id;
+  }
+
+  void cancel(AttemptId id) override {
+    const auto found = timers_.find(id);
+    if (found == timers_.end()) return;
+    scheduler_.cancel(found->second);
+    timers_.erase(found);
+    --in_flight;
+    ++cancelled;
+  }
+
+  static std::string answer(const std::string& target) { return "answer to " + target; }
+
+ private:
+  base::Duration draw_latency() {
+    // Box-Muller; 1 - u keeps the logarithm off zero.
+    const double normal = std::sqrt(-2 * std::log(1 - random_.uniform())) *
+                          std::cos(2 * 3.14159265358979 * random_.uniform());
+    return std::chrono::duration_cast<base::Duration>(median * std::exp(sigma * normal));
+  }
+
+  Fault pick(std::size_t origin) {
+    if (const auto found = always.find(origin); found != always.end()) return found->second;
+    double left = random_.uniform();
+    for (const auto& [fault, share] : faults) {
+      if ((left -= share) < 0) return fault;
+    }
+    return limited() ? Fault::TooMany : Fault::None;
+  }
+
+  bool limited() {
+    if (rate_limit <= 0) return false;
+    const std::chrono::duration<double> passed = scheduler_.now() - filled_;
+    filled_ = scheduler_.now();
+    tokens_ =
+        tokens_ < 0 ? rate_burst : std::min(rate_burst, tokens_ + passed.count() * rate_limit);
+    if (tokens_ < 1) {
+      ++refused;
+      return true;
+    }
+    tokens_ -= 1;
+    return false;
+  }
+
+  void play(Fault fault, const std::string& target, Reply& reply, base::Duration& latency) {
+    reply.status = 200;
+    reply.body = answer(target);
+    switch (fault) {
+      case Fault::None:
+      case Fault::kCount:
+        return;
+      case Fault::Error500:
+        reply.status = 500;
+        return;
+      case Fault::Error502:
+        reply.status = 502;
+        return;
+      case Fault::Error503:
+        reply.status = 503;
+        return;
+      case Fault::TooMany:
+        reply.status = 429;
+        reply.retry_after = 1s;
+        return;
+      case Fault::Reset:
+        reply = Reply{.transport = Outcome::Reset};
+        return;
+      case Fault::Truncated:
+        reply = Reply{.transport = Outcome::Truncated, .status = 200};
+        return;
+      case Fault::Malformed:
+        reply.body = "{";
+        return;
+      case Fault::Html:
+        reply.body = "<html>";
+        return;
+      case Fault::Wrong:
+        reply.body = answer("/another");
+        return;
+      case Fault::Empty:
+        reply.body.clear();
+        return;
+      case Fault::Hang:
+      case Fault::Drip:
+        latency = 24h;
+        return;
+      case Fault::Tail:
+        latency +=
+            std::chrono::duration_cast<base::Duration>(50ms * std::exp(3 * random_.uniform()));
+        return;
+      case Fault::Refused:
+        reply = Reply{.transport = Outcome::Connect};
+        latency = 100us;
+        return;
+      case Fault::NotFound:
+        reply.status = 404;
+        return;
+      case Fault::Unauthorized:
+        reply.status = 401;
+        return;
+      case Fault::Slow5s:
+        latency = 5s;
+        return;
+    }
+  }
+
+  base::VirtualScheduler& scheduler_;
+  base::Random random_;
+  AttemptId last_id_ = 0;
+  std::unordered_map<AttemptId, base::Scheduler::TimerId> timers_;
+  base::SteadyTime filled_{};
+  double tokens_ = -1;  // not yet filled
+};
+
+struct World {
+  base::VirtualScheduler scheduler;
+  base::Random random;
+  SimulatedUpstream upstream;
+  observe::Metrics metrics;
+  observe::Shard& shard = metrics.shard();
+  observe::Log log;
+  PolicyFetcher fetcher;
+
+  struct Outcomes {
+    std::map<FetchEnd, int> ends;
+    std::vector<base::Duration> latencies;  // of the answered
+    int late = 0;
+    int wrong = 0;
+    base::Duration percentile(double q) {
+      std::sort(latencies.begin(), latencies.end());
+      return latencies.empty() ? base::Duration::max()
+                               : latencies[static_cast<std::size_t>(
+                                     q * static_cast<double>(latencies.size() - 1))];
+    }
+  } outcomes;
+  std::vector<FetchResult> results;
+  int started = 0;
+  int pending = 0;
+
+  explicit World(std::uint64_t seed = 1, Settings settings = {})
+      : random(seed),
+        upstream(scheduler, seed + 1000),
+        fetcher(scheduler, random, upstream, std::move(settings), metrics, shard, log) {}
+
+  base::SteadyTime now() const { return scheduler.now(); }
+
+  Fetcher::FetchId fetch(const std::string& target, base::Duration deadline = 10s,
+                         Priority priority = Priority::Miss, std::function<void()> then = {}) {
+    ++started;
+    ++pending;
+    FetchRequest request;
+    request.request.target = target;
+    request.validate = [target](const Reply& reply) -> Verdict {
+      if (reply.body == SimulatedUpstream::answer(target)) return {};
+      if (reply.body.starts_with("answer")) return {Outcome::WrongContent, "another key's"};
+      return {Outcome::InvalidBody, "not an answer"};
+    };
+    request.deadline = now() + deadline;
+    request.priority = priority;
+    return fetcher.start(std::move(request), [this, target, begun = now(), deadline,
+                                              then = std::move(then)](FetchResult result) {
+      --pending;
+      ++outcomes.ends[result.end];
+      if (now() > begun + deadline) ++outcomes.late;
+      if (result.end == FetchEnd::Answered) {
+        outcomes.latencies.push_back(now() - begun);
+        if (result.reply.status == 200 && result.reply.body != SimulatedUpstream::answer(target)) {
+          ++outcomes.wrong;
+        }
+      }
+      results.push_back(std::move(result));
+      if (then) then();
+    });
+  }
+
+  // `count` different keys, `concurrency` at a time.
+  void fetch_all(int count, int concurrency, base::Duration deadline = 10s) {
+    int next = 0;
+    std::function<void()> one = [&] {
+      if (next < count) {
+        const int number = next++;
+        fetch("/" + std::to_string(number), deadline, Priority::Miss, one);
+      }
+    };
+    for (int i = 0; i < concurrency; ++i) one();
+    settle();
+  }
+
+  // Runs until every fetch has called back.
+  void settle() {
+    while (pending > 0) {
+      const auto next = scheduler.next();
+      if (!next) break;
+      scheduler.advance(std::max(base::Duration::zero(), *next - now()));
+    }
+  }
+
+  int answered() { return outcomes.ends[FetchEnd::Answered]; }
+};
+
+}  // namespace holdfast::upstream::test

@@ -1,0 +1,86 @@
+-- wrk script for hits.sh: which keys are asked for, and one line of results.
+--
+--   wrk ... -s keys.lua URL -- hot
+--   wrk ... -s keys.lua URL -- uniform|zipf KEYS SEED
+--   wrk ... -s keys.lua URL -- fill KEYS DONE_FILE
+--
+-- Key i is the i-th address from 20.0.0.0 on. Requests are prepared before the
+-- clock starts, so that drawing keys costs the load generator next to nothing.
+local ffi = require("ffi")
+
+local DRAWS = 2 ^ 20
+
+local function address(i)
+  return string.format("20.%d.%d.%d", math.floor(i / 65536) % 256, math.floor(i / 256) % 256, i % 256)
+end
+
+local function prepare(keys)
+  local before, after = wrk.format("GET", "/lookup/@"):match("^(.-)@(.*)$")
+  local requests = {}
+  for i = 0, keys - 1 do requests[i] = before .. address(i) .. after end
+  return requests
+end
+
+-- Exponent 1.0: key k has weight 1/(k+1); a draw is a binary search in the sums.
+local function zipf(keys)
+  local sums, total = ffi.new("double[?]", keys), 0
+  for k = 0, keys - 1 do
+    total = total + 1 / (k + 1)
+    sums[k] = total
+  end
+  return function()
+    local x, low, high = math.random() * total, 0, keys - 1
+    while low < high do
+      local middle = math.floor((low + high) / 2)
+      if sums[middle] < x then low = middle + 1 else high = middle end
+    end
+    return low
+  end
+end
+
+-- Each key in turn, again and again, until a whole turn brought nothing but 200.
+local function fill(keys, done_file)
+  local requests = prepare(keys)
+  local sent, answered, failed = 0, 0, 0
+  request = function()
+    local i = sent % keys
+    sent = sent + 1
+    return requests[i]
+  end
+  response = function(status)
+    answered = answered + 1
+    if status ~= 200 then failed = failed + 1 end
+    if answered % keys == 0 then
+      -- Requests still under way belong to the next turn; hits.sh checks samples.
+      if failed == 0 then
+        io.open(done_file, "w"):close()
+      end
+      failed = 0
+    end
+  end
+end
+
+function init(args)
+  local mode, keys = args[1], tonumber(args[2])
+  if mode == "hot" then return end
+  if mode == "fill" then return fill(keys, args[3]) end
+  math.randomseed(tonumber(args[3]))
+  local requests = prepare(keys)
+  local draw = mode == "zipf" and zipf(keys) or function() return math.random(0, keys - 1) end
+  local draws = ffi.new("int32_t[?]", DRAWS)
+  for n = 0, DRAWS - 1 do draws[n] = draw() end
+  local next_draw = 0
+  request = function()
+    local i = draws[next_draw]
+    next_draw = (next_draw + 1) % DRAWS
+    return requests[i]
+  end
+end
+
+-- requests, microseconds, p50 and p99 in microseconds, answers that were no 2xx,
+-- socket errors and timeouts
+function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format("RESULT %d %d %d %d %d %d\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), e.status, e.connect + e.read + e.write + e.timeout))
+end

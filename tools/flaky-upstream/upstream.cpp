@@ -1,0 +1,285 @@
+#include "upstream.h"
+
+#include <algorithm>
+
+#include "text.h"
+
+namespace holdfast::flaky {
+namespace {
+
+std::string etag_of(std::string_view content) {
+  char text[24];
+  std::snprintf(text, sizeof text, "\"%016llx\"", static_cast<unsigned long long>(fnv1a(content)));
+  return text;
+}
+
+const std::string* find_field(const Fields& fields, std::string_view name) {
+  for (const auto& [key, value] : fields) {
+    if (equals_ignoring_case(key, name)) return &value;
+  }
+  return nullptr;
+}
+
+// RFC 9110, 13.1.2: weak comparison. Our own tags hold no comma.
+bool none_match_lists(std::string_view field, std::string_view etag) {
+  for (auto tag : split(field, ',')) {
+    if (tag == "*") return true;
+    if (tag.starts_with("W/")) tag.remove_prefix(2);
+    if (tag == etag) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Upstream::Upstream(base::EventLoop& loop, const std::string& bind_address, std::uint16_t port,
+                   UpstreamSettings settings, std::unique_ptr<AnswerSource> database)
+    : loop_(loop),
+      settings_(std::move(settings)),
+      generated_(settings_.edition),
+      database_(std::move(database)),
+      server_(loop, bind_address, port, *this),
+      availability_(loop, server_) {
+  rate_limit_.set(settings_.requests_per_second);
+}
+
+Upstream::~Upstream() = default;
+
+void Upstream::set_requests_per_second(std::uint64_t limit) {
+  settings_.requests_per_second = limit;
+  rate_limit_.set(limit);
+}
+
+void Upstream::set_fields(Fields fields, bool etag) {
+  settings_.fields = std::move(fields);
+  settings_.etag = etag;
+}
+
+void Upstream::set_edition(std::uint64_t edition) {
+  settings_.edition = edition;
+  generated_.set_edition(edition);
+}
+
+std::optional<std::string> Upstream::content(const Address& address) const {
+  return database_ ? database_->content(address) : generated_.content(address);
+}
+
+void Upstream::on_request(ConnectionId id, Request request) {
+  ++stats_.requests;
+  ++stats_.in_flight;
+  stats_.max_in_flight = std::max(stats_.max_in_flight, stats_.in_flight);
+  stats_.window.add(loop_.now());
+
+  auto decision = decide(request);
+  auto& flight = *in_flight_.emplace(id, std::make_unique<InFlight>()).first->second;
+  flight.plan = std::move(decision.plan);
+  flight.ip = std::move(decision.ip);
+  if (decision.delay > base::Duration::zero()) {
+    flight.delay.set_after(loop_, decision.delay, [this, id] { ready(id); });
+    changed();
+  } else {
+    ready(id);
+  }
+}
+
+void Upstream::ready(ConnectionId id) {
+  if (!holding_) return transmit(id);
+  in_flight_.at(id)->held_as = ++last_held_;
+  held_.emplace(last_held_, id);
+  changed();
+}
+
+void Upstream::transmit(ConnectionId id) {
+  const auto found = in_flight_.find(id);
+  if (found == in_flight_.end()) return;
+  // Moved out first: the answer may end, and the flight with it, inside send().
+  auto& flight = *found->second;
+  held_.erase(std::exchange(flight.held_as, 0));
+  auto plan = std::move(flight.plan);
+  server_.send(id, std::move(plan));
+  changed();
+}
+
+std::size_t Upstream::release(std::optional<std::size_t> most) {
+  if (!most) holding_ = false;
+  // Collected first: sending changes held_.
+  std::vector<ConnectionId> ids;
+  for (const auto& [number, id] : held_) {
+    if (most && ids.size() >= *most) break;
+    ids.push_back(id);
+  }
+  for (const auto id : ids) transmit(id);
+  return ids.size();
+}
+
+void Upstream::on_answer_end(ConnectionId id, bool complete) {
+  const auto found = in_flight_.find(id);
+  if (found == in_flight_.end()) return;
+  held_.erase(found->second->held_as);
+  const auto counts = stats_.ips.find(found->second->ip);
+  if (counts != stats_.ips.end()) --counts->second.in_flight;
+  in_flight_.erase(found);
+  --stats_.in_flight;
+  ++(complete ? stats_.completed : stats_.aborted);
+  changed();
+}
+
+void Upstream::changed() const {
+  if (on_change_) on_change_();
+}
+
+void Upstream::reset_counters() {
+  const auto in_flight = stats_.in_flight;
+  std::map<std::string, IpCounts, std::less<>> ips;
+  for (const auto& [ip, counts] : stats_.ips) {
+    if (counts.in_flight == 0) continue;
+    ips[ip].in_flight = ips[ip].max_in_flight = counts.in_flight;
+  }
+  stats_ = {};
+  stats_.in_flight = stats_.max_in_flight = in_flight;
+  stats_.ips = std::move(ips);
+  rate_limit_.forget();
+  script_.clear();
+  server_.reset_counts();
+}
+
+Upstream::Decision Upstream::refuse(const Request& request, Outcome outcome, Message message) {
+  ++stats_.outcomes[static_cast<std::size_t>(outcome)];
+  return {plan_of(message, request.keep_alive)};
+}
+
+// The order is that of a real service: routing, then who asks, then what for.
+// Chance touches only requests that would have been answered.
+Upstream::Decision Upstream::decide(const Request& request) {
+  if (availability_.blackholed()) {
+    ++stats_.outcomes[static_cast<std::size_t>(Outcome::Blackholed)];
+    return {{{}, WirePlan::End::Hang}};
+  }
+  const auto path = request.path();
+  const auto prefix =
+      std::find_if(settings_.paths.begin(), settings_.paths.end(),
+                   [path](const std::string& candidate) { return path.starts_with(candidate); });
+  if (prefix == settings_.paths.end()) {
+    return refuse(request, Outcome::NotFound, json_error(404, "no such path"));
+  }
+  if (request.method != "GET") {
+    Message message = json_error(405, "only GET is allowed");
+    message.fields.emplace_back("Allow", "GET");
+    return refuse(request, Outcome::BadMethod, std::move(message));
+  }
+  if (!authorized(request)) {
+    Message message = json_error(401, "missing or wrong bearer token");
+    message.fields.emplace_back("WWW-Authenticate", "Bearer");
+    return refuse(request, Outcome::Unauthorized, std::move(message));
+  }
+  std::string text;
+  const bool decoded = percent_decode(path.substr(prefix->size()), text);
+  const auto address = decoded ? parse_address(text) : std::nullopt;
+  if (!address) return refuse(request, Outcome::InvalidIp, json_error(400, "not an IP address"));
+  return answer(request, *address);
+}
+
+Upstream::Decision Upstream::answer(const Request& request, const Address& address) {
+  auto& counts = stats_.ips[address.text];
+  const auto turn = counts.requests++;
+  counts.max_in_flight = std::max(counts.max_in_flight, ++counts.in_flight);
+
+  Chance chance(settings_.seed, fnv1a(address.text), turn);
+  Decision decision;
+  decision.ip = address.text;
+  decision.delay = draw(settings_.latency, chance);
+  if (!rate_limit_.allow(loop_.now())) {
+    auto limited =
+        refuse(request, Outcome::RateLimited, too_many_requests(std::chrono::seconds(1)));
+    limited.ip = address.text;
+    return limited;
+  }
+
+  Fault fault = Fault::None;
+  if (!script_.next(address.text, fault)) fault = settings_.faults.draw(chance);
+  if (fault == Fault::Slow) decision.delay += settings_.fault_settings.slow_delay;
+
+  Outcome outcome = Outcome::Ok;
+  // A broken upstream does not get as far as looking at conditions.
+  const bool may_be_304 = fault == Fault::None || fault == Fault::Slow;
+  const Request unconditional;
+  const Request& healthy_request = may_be_304 ? request : unconditional;
+  Exchange exchange{address, healthy_answer(healthy_request, address, outcome), {},
+                    request.keep_alive};
+  if (fault == Fault::OtherIp) {
+    const auto other = neighbour(address);
+    exchange.other_content = content(other).value_or(geo_answer(other));
+  }
+  decision.plan = plan_with_fault(fault, exchange, settings_.fault_settings, chance);
+  ++counts.faults[static_cast<std::size_t>(fault)];
+  if (fault == Fault::None) {
+    ++stats_.outcomes[static_cast<std::size_t>(outcome)];
+  } else {
+    ++stats_.faults[static_cast<std::size_t>(fault)];
+  }
+  return decision;
+}
+
+Message Upstream::healthy_answer(const Request& request, const Address& address,
+                                 Outcome& outcome) const {
+  auto body = content(address);
+  if (!body) {
+    outcome = Outcome::NotFound;
+    return json_error(404, "no data for this address");
+  }
+  Message message;
+  message.fields = settings_.fields;
+  if (settings_.etag) message.fields.emplace_back("ETag", etag_of(*body));
+  const auto* none_match = request.field("If-None-Match");
+  const auto* modified_since = request.field("If-Modified-Since");
+  const auto* last_modified = find_field(message.fields, "Last-Modified");
+  // RFC 9110, 13.2.2: If-None-Match, where present, alone decides. Dates are
+  // compared as text: whoever validates sends back what it was given.
+  const bool unchanged =
+      none_match != nullptr
+          ? settings_.etag && none_match_lists(*none_match, message.fields.back().second)
+          : modified_since != nullptr && last_modified != nullptr &&
+                *modified_since == *last_modified;
+  if (unchanged) {
+    outcome = Outcome::NotModified;
+    message.status = 304;
+    message.content_type.clear();
+  } else {
+    message.content = std::move(*body);
+  }
+  return message;
+}
+
+bool Upstream::authorized(const Request& request) const {
+  if (settings_.token.empty()) return true;
+  const auto* field = request.field("Authorization");
+  if (field == nullptr) return false;
+  // The scheme's case does not matter (RFC 9110, 11.1).
+  const std::string_view value = *field;
+  return value.size() > 7 && equals_ignoring_case(value.substr(0, 7), "Bearer ") &&
+         trim(value.substr(7)) == settings_.token;
+}
+
+std::string Upstream::stats_json() {
+  const auto& connections = server_.connections();
+  std::string text = "{" + stats_members(stats_, loop_.now());
+  text += ",\"held\":" + std::to_string(held_.size());
+  text += ",\"holding\":" + std::string(holding_ ? "true" : "false");
+  text += ",\"script_steps_left\":" + std::to_string(script_.steps_left());
+  text += ",\"connections\":{\"accepted\":" + std::to_string(connections.accepted) +
+          ",\"open\":" + std::to_string(connections.open) +
+          ",\"max_open\":" + std::to_string(connections.most_open) + "}";
+  text += ",\"listening\":" + std::string(server_.listening() ? "true" : "false");
+  text += ",\"settings\":{\"mode\":";
+  append_json_string(text, to_text(availability_.mode()));
+  text += ",\"faults\":";
+  append_json_string(text, settings_.faults.to_text());
+  text += ",\"latency\":";
+  append_json_string(text, to_text(settings_.latency));
+  text += ",\"requests_per_second\":" + std::to_string(settings_.requests_per_second);
+  text += ",\"edition\":" + std::to_string(settings_.edition);
+  text += ",\"seed\":" + std::to_string(settings_.seed) + "}}";
+  return text;
+}
+
+}  // namespace holdfast::flaky
