@@ -136,6 +136,7 @@ watch_run() {
 row() {
   local label=$1 must=$2 status=0 mark=
   shift 2
+  : >"$work/run" # watch_run reads it at once
   ./test-ips.sh --concurrency "$concurrency" "$@" >"$work/run" 2>&1 &
   local run=$!
   own "$run"

@@ -165,16 +165,20 @@ step_dependencies() {
 
 # FLAGS: can a program so instrumented run here? Sets `wrapper`. ThreadSanitizer
 # of GCC 12 and kernels that randomise 32 bits of a mapping's address do not go
-# together; setarch -R turns that off for one program.
+# together; setarch -R turns that off for one program. Looking for leaks needs
+# ptrace and /proc, which a bare chroot or a container may not have.
 can_sanitize() {
-  local message="programs with -fsanitize=$1 do not run on this machine"
+  local tries=('' "setarch $(uname -m) -R" 'env ASAN_OPTIONS=detect_leaks=0') try
   echo 'int main() {}' >"$work/probe.cpp"
   g++ "-fsanitize=$1" "$work/probe.cpp" -o "$work/probe" || return 1
-  wrapper=()
-  if "$work/probe" 2>"$work/probe.log"; then return 0; fi
-  wrapper=(setarch "$(uname -m)" -R)
-  if "${wrapper[@]}" "$work/probe" 2>/dev/null; then return 0; fi
-  say "$message: $(head -n 3 "$work/probe.log")"
+  for try in "${tries[@]}"; do
+    read -ra wrapper <<<"$try"
+    if "${wrapper[@]}" "$work/probe" 2>"$work/probe.log"; then
+      if [ -n "$try" ]; then say "programs with -fsanitize=$1 run here only as: $try"; fi
+      return 0
+    fi
+  done
+  say "programs with -fsanitize=$1 do not run here: $(head -n 3 "$work/probe.log")"
   if [ ! -r /proc/self/maps ]; then say 'they need /proc: mount -t proc proc /proc'; fi
   return 1
 }
@@ -191,8 +195,7 @@ sanitized() {
 }
 
 step_asan() {
-  ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-    sanitized asan address,undefined
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan address,undefined
 }
 
 step_tsan() { TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sanitized tsan thread; }

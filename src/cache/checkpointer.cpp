@@ -26,6 +26,11 @@ void Checkpointer::request(std::uint64_t generation) {
   changed_.notify_all();
 }
 
+void Checkpointer::wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !requested_ && !running_; });
+}
+
 void Checkpointer::run() {
   std::optional<sqlite::Connection> connection;
   std::uint64_t opened = 0;
@@ -34,6 +39,7 @@ void Checkpointer::run() {
     changed_.wait(lock, [this] { return requested_ || stopping_; });
     if (stopping_) return;
     requested_ = false;
+    running_ = true;
     const std::uint64_t wanted = generation_;
     lock.unlock();
     if (opened != wanted) connection.reset();
@@ -57,6 +63,8 @@ void Checkpointer::run() {
       if (trouble != sqlite::Trouble::None && trouble != sqlite::Trouble::Busy) connection.reset();
     }
     lock.lock();
+    running_ = false;
+    changed_.notify_all();
   }
 }
 

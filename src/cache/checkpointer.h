@@ -21,6 +21,8 @@ class Checkpointer {
 
   // Any thread. `generation` changes whenever the file is another one.
   void request(std::uint64_t generation);
+  // Returns when no checkpoint is under way or asked for. Any other thread.
+  void wait();
 
  private:
   void run();
@@ -29,8 +31,9 @@ class Checkpointer {
   const std::string vfs_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::uint64_t generation_ = 0;  // guarded by mutex_, as are the next two
+  std::uint64_t generation_ = 0;  // guarded by mutex_, as is the rest
   bool requested_ = false;
+  bool running_ = false;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -212,8 +212,8 @@ base::Result<sqlite::Connection> open_for_writing(const std::string& path, const
     // checkpoint. A crash of the process loses nothing, of the machine the last
     // commits; neither corrupts the file. secure_delete: what was deleted must
     // not come back when a damaged file is salvaged.
-    for (const char* sql : {"PRAGMA synchronous=NORMAL", "PRAGMA wal_autocheckpoint=0",
-                            "PRAGMA cache_size=-8192", "PRAGMA secure_delete=FAST", keep.c_str()}) {
+    for (const char* sql : {"PRAGMA synchronous=NORMAL", "PRAGMA cache_size=-8192",
+                            "PRAGMA secure_delete=FAST", keep.c_str()}) {
       if (auto done = run(*connection, sql); !done) return done;
     }
     return {};

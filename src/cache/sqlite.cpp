@@ -117,6 +117,7 @@ base::Result<Connection> Connection::open(const std::string& path, Mode mode,
   if (code != SQLITE_OK) return tl::unexpected(connection.error(code, "cannot open " + path));
   sqlite3_db_config(connection.handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   connection.wal_frames_ = std::make_unique<int>(0);
+  // This also turns automatic checkpoints off: they are such a hook themselves.
   sqlite3_wal_hook(
       connection.handle_,
       [](void* frames, sqlite3*, const char*, int length) {

@@ -1,5 +1,6 @@
 #include "cache/sqlite_store.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -26,13 +27,21 @@ constexpr int kRecentRows = 256;
 // Before the first successful open.
 constexpr std::uint64_t kNeverOpened = 1;
 
+// As many writes as a transaction may have. Each may touch a page or two, and the
+// WAL's share of a small limit must hold them.
+std::size_t batch_entries(std::uint64_t limit_bytes) {
+  return static_cast<std::size_t>(std::clamp<std::uint64_t>(limit_bytes >> 16, 32, 512));
+}
+
 class SqliteStore final : public Store {
  public:
   SqliteStore(StoreSettings settings, const base::Clock& clock, observe::Log& log)
       : settings_(std::move(settings)),
         clock_(clock),
         health_(clock, log, settings_.path),
-        queue_({.entries = settings_.queue_entries, .bytes = settings_.queue_bytes}),
+        queue_({.entries = settings_.queue_entries,
+                .bytes = settings_.queue_bytes,
+                .batch_entries = batch_entries(settings_.limit_bytes)}),
         writer_({settings_, clock, log, queue_, used_, health_}) {}
 
   ~SqliteStore() override {

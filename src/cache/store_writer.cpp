@@ -20,7 +20,6 @@ namespace {
 using namespace std::chrono_literals;
 
 // Small enough that what waits behind them waits a few milliseconds.
-constexpr int kEvictRows = 200;
 constexpr int kSweepRows = 200;
 constexpr int kReleasePages = 128;
 constexpr std::size_t kRestoreRows = 256;
@@ -31,7 +30,7 @@ constexpr std::int64_t kFrameBytes = kPageBytes + 24;
 
 std::int64_t wal_limit(std::uint64_t limit_bytes) {
   // 64 MiB is the promise; one transaction may overshoot.
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(limit_bytes / 8), 1 << 20, 56 << 20);
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(limit_bytes / 8), 512 << 10, 56 << 20);
 }
 
 std::size_t batch_bytes(std::uint64_t limit_bytes) {
@@ -43,11 +42,13 @@ std::size_t batch_bytes(std::uint64_t limit_bytes) {
 StoreWriter::StoreWriter(Shared shared)
     : shared_(shared),
       wal_limit_bytes_(wal_limit(shared.settings.limit_bytes)),
-      // The WAL takes its share of the limit; half of it, on average.
+      // The WAL has its share of the limit, most of it used at times.
       high_bytes_(std::max<std::int64_t>(
-          static_cast<std::int64_t>(shared.settings.limit_bytes) - wal_limit_bytes_ / 2,
+          static_cast<std::int64_t>(shared.settings.limit_bytes) - wal_limit_bytes_ / 4 * 3,
           16 * kPageBytes)),
       low_bytes_(high_bytes_ - high_bytes_ / 128),
+      evict_rows_(
+          static_cast<int>(std::clamp<std::uint64_t>(shared.settings.limit_bytes >> 17, 16, 200))),
       retry_delay_(shared.settings.retry_first),
       checkpointer_(shared.settings.path, shared.settings.vfs),
       restorer_([this] { shared_.queue.wake(); }) {}
@@ -237,10 +238,12 @@ bool StoreWriter::note_size() {
   }
   used_bytes_ = (size->pages - size->free_pages) * kPageBytes;
   file_bytes_ = size->pages * kPageBytes;
-  struct stat wal {};
-  const bool has_wal = ::stat((shared_.settings.path + "-wal").c_str(), &wal) == 0;
-  shared_.health.size_bytes =
-      static_cast<std::uint64_t>(file_bytes_ + (has_wal ? std::int64_t{wal.st_size} : 0));
+  std::int64_t on_disk = 0;
+  for (const char* suffix : {"", "-wal"}) {
+    struct stat info {};
+    if (::stat((shared_.settings.path + suffix).c_str(), &info) == 0) on_disk += info.st_size;
+  }
+  shared_.health.size_bytes = static_cast<std::uint64_t>(on_disk);
   return true;
 }
 
@@ -259,7 +262,7 @@ bool StoreWriter::make_room() {
     }
     RowWriter::Evicted evicted;
     const bool done = transact([&]() -> base::Result<void> {
-      auto result = rows_->evict(kEvictRows, hour());
+      auto result = rows_->evict(evict_rows_, hour());
       if (!result) return tl::unexpected(std::move(result.error()));
       evicted = *result;
       return {};
@@ -282,6 +285,7 @@ bool StoreWriter::mind_wal() {
   if (bytes <= wal_limit_bytes_ / 2) return true;
   // Writes come faster than they are copied, so they wait for the copying. Later
   // on, for readers too, since the WAL starts anew only when nobody reads it.
+  checkpointer_.wait();
   const bool late = bytes > wal_limit_bytes_ / 4 * 3;
   const auto complete = rows_->checkpoint(late ? Checkpoint::Restart : Checkpoint::Passive);
   if (!complete) {

@@ -98,6 +98,7 @@ class StoreWriter {
   const std::int64_t wal_limit_bytes_;
   const std::int64_t high_bytes_;  // of pages in use: evict above
   const std::int64_t low_bytes_;   // and until below
+  const int evict_rows_;           // at once
 
   // The writing thread's own.
   std::optional<RowWriter> rows_;

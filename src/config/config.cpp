@@ -159,7 +159,7 @@ class CommandLine {
 
  private:
   void add_action(const std::string& flag, const std::string& help) {
-    app_.add_flag(flag, help)->group("Actions");
+    app_.add_flag(flag, help)->disable_flag_override()->group("Actions");
   }
 
   std::vector<std::string> names() const {

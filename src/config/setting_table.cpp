@@ -31,8 +31,8 @@ base::Result<void> assign(Settings& settings, Member Settings::*member,
 
 Value duration(base::Duration Settings::*member, base::Duration least,
                base::Duration most = kLongest) {
-  return {"DURATION",
-          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+  return {.type = "DURATION",
+          .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             auto parsed = parse_duration(text);
             if (parsed && *parsed < least)
               return expected("expected at least " + format_duration(least));
@@ -40,53 +40,57 @@ Value duration(base::Duration Settings::*member, base::Duration least,
               return expected("expected at most " + format_duration(most));
             return assign(settings, member, std::move(parsed));
           },
-          [=](const Settings& settings) { return format_duration(settings.*member); }};
+          .text = [=](const Settings& settings) { return format_duration(settings.*member); }};
 }
 
 Value signed_duration(base::Duration Settings::*member) {
-  return {"DURATION",
-          [=](Settings& settings, std::string_view text) {
-            return assign(settings, member, parse_signed_duration(text));
-          },
-          [=](const Settings& settings) { return format_duration(settings.*member); }};
+  return {.type = "DURATION",
+          .set =
+              [=](Settings& settings, std::string_view text) {
+                return assign(settings, member, parse_signed_duration(text));
+              },
+          .text = [=](const Settings& settings) { return format_duration(settings.*member); }};
 }
 
 Value size(std::uint64_t Settings::*member, std::uint64_t least) {
-  return {"SIZE",
-          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+  return {.type = "SIZE",
+          .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             auto parsed = parse_size(text);
             if (parsed && *parsed < least)
               return expected("expected at least " + format_size(least));
             return assign(settings, member, std::move(parsed));
           },
-          [=](const Settings& settings) { return format_size(settings.*member); }};
+          .text = [=](const Settings& settings) { return format_size(settings.*member); }};
 }
 
 template <typename Integer>
 Value count(Integer Settings::*member, std::uint64_t least, std::uint64_t most) {
-  return {"NUMBER",
-          [=](Settings& settings, std::string_view text) {
-            return assign(settings, member, parse_count(text, least, most));
-          },
-          [=](const Settings& settings) { return std::to_string(settings.*member); }, false, true};
+  return {.type = "NUMBER",
+          .set =
+              [=](Settings& settings, std::string_view text) {
+                return assign(settings, member, parse_count(text, least, most));
+              },
+          .text = [=](const Settings& settings) { return std::to_string(settings.*member); },
+          .plain = true};
 }
 
 Value on_off(bool Settings::*member) {
   return {
-      "on|off",
-      [=](Settings& settings, std::string_view text) {
-        return assign(settings, member, parse_switch(text));
-      },
-      [=](const Settings& settings) { return std::string(settings.*member ? "true" : "false"); },
-      false,
-      true,
-      true};
+      .type = "on|off",
+      .set = [=](Settings& settings,
+                 std::string_view text) { return assign(settings, member, parse_switch(text)); },
+      .text =
+          [=](const Settings& settings) {
+            return std::string(settings.*member ? "true" : "false");
+          },
+      .plain = true,
+      .is_switch = true};
 }
 
 // A file's name; "off" for none, where the setting can be switched off.
 Value path(std::string Settings::*member, bool can_be_off, std::size_t longest) {
-  return {"PATH",
-          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+  return {.type = "PATH",
+          .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             if (text.find('\0') != std::string_view::npos)
               return expected("expected a path without NUL");
             if (text.size() > longest) {
@@ -95,17 +99,18 @@ Value path(std::string Settings::*member, bool can_be_off, std::size_t longest) 
             settings.*member = can_be_off && text == "off" ? std::string() : std::string(text);
             return {};
           },
-          [=](const Settings& settings) {
-            const std::string& value = settings.*member;
-            return can_be_off && value.empty() ? std::string("off") : value;
-          }};
+          .text =
+              [=](const Settings& settings) {
+                const std::string& value = settings.*member;
+                return can_be_off && value.empty() ? std::string("off") : value;
+              }};
 }
 
 // A list whose parts `parse` puts into canonical form; none twice.
 Value list(std::string_view type, std::vector<std::string> Settings::*member,
            base::Result<std::string> (*parse)(std::string_view)) {
-  return {type,
-          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+  return {.type = type,
+          .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             auto parts = split_list(text);
             if (!parts) return tl::unexpected(std::move(parts.error()));
             std::vector<std::string> values;
@@ -120,23 +125,24 @@ Value list(std::string_view type, std::vector<std::string> Settings::*member,
             settings.*member = std::move(values);
             return {};
           },
-          [=](const Settings& settings) {
-            std::string out;
-            for (const std::string& value : settings.*member) {
-              if (!out.empty()) out += ",";
-              out += value;
-            }
-            return out;
-          },
-          true};
+          .text =
+              [=](const Settings& settings) {
+                std::string out;
+                for (const std::string& value : settings.*member) {
+                  if (!out.empty()) out += ",";
+                  out += value;
+                }
+                return out;
+              },
+          .list = true};
 }
 
 // One of a few words.
 template <typename Enum, std::size_t N>
 Value word(std::string_view type, Enum Settings::*member,
            std::array<std::pair<std::string_view, Enum>, N> words) {
-  return {type,
-          [=](Settings& settings, std::string_view text) -> base::Result<void> {
+  return {.type = type,
+          .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             std::string all;
             for (const auto& [name, value] : words) {
               if (name == text) {
@@ -148,28 +154,27 @@ Value word(std::string_view type, Enum Settings::*member,
             }
             return expected("expected one of " + all);
           },
-          [=](const Settings& settings) {
-            for (const auto& [name, value] : words) {
-              if (value == settings.*member) return std::string(name);
-            }
-            return std::string();
-          }};
+          .text =
+              [=](const Settings& settings) {
+                for (const auto& [name, value] : words) {
+                  if (value == settings.*member) return std::string(name);
+                }
+                return std::string();
+              }};
 }
 
 Value hedge(Hedge Settings::*member) {
-  return {"DELAY",
-          [=](Settings& settings, std::string_view text) {
-            return assign(settings, member, parse_hedge(text));
-          },
-          [=](const Settings& settings) { return format_hedge(settings.*member); }};
+  return {.type = "DELAY",
+          .set = [=](Settings& settings,
+                     std::string_view text) { return assign(settings, member, parse_hedge(text)); },
+          .text = [=](const Settings& settings) { return format_hedge(settings.*member); }};
 }
 
 Value token(std::string Settings::*member) {
-  return {"TOKEN",
-          [=](Settings& settings, std::string_view text) {
-            return assign(settings, member, parse_token(text));
-          },
-          [=](const Settings& settings) { return settings.*member; }};
+  return {.type = "TOKEN",
+          .set = [=](Settings& settings,
+                     std::string_view text) { return assign(settings, member, parse_token(text)); },
+          .text = [=](const Settings& settings) { return settings.*member; }};
 }
 
 constexpr std::array kLevels = {std::pair{std::string_view("debug"), LogLevel::Debug},

@@ -95,8 +95,8 @@ Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
   replaced_ = metrics.counter(Family::Refreshes, {{"result", "replaced"}});
   failed_ = metrics.counter(Family::Refreshes, {{"result", "failed"}});
   skipped_ = metrics.counter(Family::Refreshes, {{"result", "skipped"}});
-  metrics.callback(Family::Flights, {}, [this] { return flights_gauge_.load(); });
-  metrics.callback(Family::FlightWaiters, {}, [this] { return waiters_gauge_.load(); });
+  flights_gauge_ = metrics.gauge(Family::Flights);
+  waiters_gauge_ = metrics.gauge(Family::FlightWaiters);
 }
 
 Flights::~Flights() {
@@ -190,7 +190,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   Flight& flight = *owned;
   flight.stored = std::move(stored);
   flights_.emplace(flight.key, std::move(owned));
-  flights_gauge_ = static_cast<double>(flights_.size());
+  parts_.shard.add(flights_gauge_, 1);
 
   upstream::FetchRequest request;
   request.request = route.upstream_request(key);
@@ -224,7 +224,8 @@ void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collaps
   waiter.callback = std::move(callback);
   waiter.deadline = deadline;
   waiter.collapsed = collapsed;
-  waiters_gauge_ = static_cast<double>(++waiters_);
+  ++waiters_;
+  parts_.shard.add(waiters_gauge_, 1);
   const auto position = std::prev(flight.waiters.end());
   // Halfway between the fetch's own end and the deadline: late enough that the
   // fetch comes first, early enough that the answer is still in time.
@@ -240,7 +241,8 @@ void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
   answer.collapsed = waiter->collapsed;
   Callback callback = std::move(waiter->callback);
   flight.waiters.erase(waiter);
-  waiters_gauge_ = static_cast<double>(--waiters_);
+  --waiters_;
+  parts_.shard.add(waiters_gauge_, -1);
   callback(std::move(answer));
 }
 
@@ -255,7 +257,7 @@ void Flights::out_of_patience(Flight& flight) {
 
 void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = flights_.extract(std::string_view(flight.key));
-  flights_gauge_ = static_cast<double>(flights_.size());
+  parts_.shard.add(flights_gauge_, -1);
   Answer answer = is_answer(result) ? take_answer(flight, result) : fall_back(flight, result);
   if (flight.stored) count_refresh(result);
   if (result.end != FetchEnd::Shutdown) {
@@ -322,7 +324,7 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
 void Flights::answer_all(Flight& flight, const Answer& answer) {
   std::list<Waiter> waiters = std::exchange(flight.waiters, {});
   waiters_ -= waiters.size();
-  waiters_gauge_ = static_cast<double>(waiters_);
+  parts_.shard.add(waiters_gauge_, -static_cast<std::int64_t>(waiters.size()));
   for (Waiter& waiter : waiters) {
     Answer own = answer;
     own.collapsed = waiter.collapsed;

@@ -13,7 +13,6 @@
 //   4. A waiter whose deadline comes first leaves alone; the flight goes on.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -131,8 +130,8 @@ class Flights {
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
   std::size_t waiters_ = 0;
 
-  std::atomic<double> flights_gauge_{0};
-  std::atomic<double> waiters_gauge_{0};
+  observe::Gauge flights_gauge_;
+  observe::Gauge waiters_gauge_;
   observe::Counter freshened_;
   observe::Counter replaced_;
   observe::Counter failed_;

@@ -3,20 +3,27 @@
 #include <algorithm>
 
 namespace holdfast::upstream {
+namespace {
+
+constexpr int kMostDoublings = 10;
+
+}  // namespace
 
 void AttemptTimeout::succeeded(base::Duration took) {
   window_.add(took);
   in_a_row_ = 0;
 }
 
-base::Duration AttemptTimeout::next(int timeouts) const {
+base::Duration AttemptTimeout::next(int timeouts, base::Duration left) const {
   if (window_.count() < settings_.min_samples) return settings_.ceiling;
-  const auto typical = std::chrono::duration_cast<base::Duration>(
-      *window_.percentile(settings_.quantile) * settings_.headroom);
-  const base::Duration start = std::min(std::max(typical, settings_.floor), settings_.ceiling);
-  const int doublings = std::clamp(
-      std::max(timeouts, in_a_row_ / std::max(1, settings_.timeouts_that_double)), 0, 10);
-  return std::min(start * (1 << doublings), settings_.ceiling);
+  const base::Duration slow = *window_.percentile(settings_.quantile);
+  const auto stretched = std::chrono::duration_cast<base::Duration>(slow * settings_.headroom);
+  const base::Duration start = std::clamp(stretched, settings_.floor, settings_.ceiling);
+  const int doublings =
+      std::clamp(std::max(timeouts - 1, in_a_row_ / std::max(1, settings_.timeouts_that_double)), 0,
+                 kMostDoublings);
+  if (doublings > 0) return std::min(start * (1 << doublings), settings_.ceiling);
+  return std::min(start, std::max({left / settings_.share, slow, settings_.floor}));
 }
 
 }  // namespace holdfast::upstream

@@ -2,9 +2,10 @@
 // took lately: one that has run twice as long as 95 % of them did is probably
 // lost, and the time is better spent on another. One origin; one thread.
 //
-// Only successes teach it, so a cut that is too short must heal by itself: each
-// timeout in a row doubles it, for the fetch that suffers and, when everybody
-// does, for all.
+// Only successes teach it, so a cut that is too short must heal by itself: from
+// the second timeout in a row on, each doubles it, for the fetch that suffers and,
+// when everybody does, for all. Until then no attempt takes more than a share of
+// the time its fetch has left, so that a few hangs cannot use up all of it.
 #pragma once
 
 #include "base/clock.h"
@@ -25,6 +26,7 @@ class AttemptTimeout {
     double quantile = 0.95;
     double headroom = 2.0;
     std::size_t min_samples = 8;   // before that, the ceiling
+    int share = 6;                 // of the time left: at most 1/share
     int timeouts_that_double = 8;  // in a row, over all fetches
   };
 
@@ -34,7 +36,10 @@ class AttemptTimeout {
   void timed_out() { ++in_a_row_; }
 
   // `timeouts`: how many attempts of this fetch timed out in a row just now.
-  base::Duration next(int timeouts) const;
+  // `left`: until its deadline; the result may be longer.
+  base::Duration next(int timeouts, base::Duration left) const;
+  // For a fetch that has just begun.
+  base::Duration typical() const { return next(0, base::Duration::max()); }
 
   // The median of recent successes, zero if there is no history: an attempt with
   // less time than this is not worth starting.

@@ -21,6 +21,7 @@ Breaker::Breaker(Settings settings, base::Random& random)
 // opened: only a probe may close it, so their word does not count.
 void Breaker::succeeded(base::SteadyTime now) {
   connect_failures_ = 0;
+  failures_ = 0;
   if (state_ != State::Closed) return;
   good_.add(now);
   if (++successes_ == settings_.successes_that_settle) {
@@ -34,8 +35,10 @@ void Breaker::failed(base::SteadyTime now, bool connect_failure) {
   bad_.add(now);
   connect_failures_ = connect_failure ? connect_failures_ + 1 : 0;
   const bool nobody_there = connect_failures_ >= settings_.connect_failures_in_a_row;
+  // In a row: what succeeded before an outage must not hide it for a whole window.
   const bool hopeless =
-      volume(now) >= settings_.min_volume && error_rate(now) >= settings_.error_rate;
+      ++failures_ >= settings_.min_volume ||
+      (volume(now) >= settings_.min_volume && error_rate(now) >= settings_.error_rate);
   if (nobody_there || hopeless) open(now);
 }
 
@@ -69,7 +72,7 @@ void Breaker::probe_abandoned(base::SteadyTime now) {
   if (state_ != State::HalfOpen) return;
   state_ = State::Open;
   since_ = now;
-  probe_at_ = now;
+  schedule_probe(now, now);
 }
 
 void Breaker::force(base::SteadyTime now, Forced forced) {
@@ -106,6 +109,7 @@ void Breaker::close(base::SteadyTime now) {
   state_ = State::Closed;
   since_ = now;
   connect_failures_ = 0;
+  failures_ = 0;
   successes_ = 0;
   good_.clear();
   bad_.clear();

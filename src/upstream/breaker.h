@@ -8,8 +8,8 @@
 // It opens late on purpose. An upstream that answers three attempts of ten gives
 // every client its 200 after a few retries; a breaker that opens at half the
 // attempts failing would take those 200s away. So: (nearly) no success among
-// many attempts, or several connections refused in a row, which is unmistakable
-// and cheap to be sure of.
+// many attempts (in a row, or in the window), or several connections refused in a row, which is
+// unmistakable and cheap to be sure of.
 //
 // The pattern: Nygard, "Release It!"; probes on a timer rather than on clients'
 // requests, since behind a cache there may be few of those.
@@ -66,7 +66,7 @@ class Breaker {
   base::Duration probe_interval() const { return interval_; }
   void probe_started(base::SteadyTime now);
   void probe_ended(base::SteadyTime now, bool success);
-  // The probe ended without a finding: cancelled with its fetch, say. The next may follow at once.
+  // The probe ended without a finding: cancelled with its fetch, say.
   void probe_abandoned(base::SteadyTime now);
 
   // By an operator's hand, until taken back. A breaker forced open sends no probes.
@@ -92,7 +92,8 @@ class Breaker {
   RollingCount good_;
   RollingCount bad_;
   int connect_failures_ = 0;
-  int successes_ = 0;  // since it closed
+  std::uint64_t failures_ = 0;  // in a row
+  int successes_ = 0;           // since it closed
   base::Duration probe_cap_;
   base::Duration interval_;
   base::SteadyTime probe_at_{};

@@ -15,7 +15,7 @@ namespace holdfast::upstream {
 class ConcurrencyLimit {
  public:
   struct Settings {
-    int initial = 16;  // low: the first to notice a rate limit are all those in flight
+    int initial = 12;  // low: the first to notice a rate limit are all those in flight
     int max = 64;      // UPSTREAM_CONCURRENCY
     // The median may grow to this multiple of the long-term one unpunished.
     double tolerance = 2.0;

@@ -19,12 +19,12 @@ class HedgePolicy {
     base::Duration delay = std::chrono::milliseconds(100);  // Fixed, or while there is no history
     double quantile = 0.95;
     // A percentile of successes alone is passed by that many healthy attempts
-    // too. Twice the median keeps the share for those that are stuck.
-    double median_multiple = 2.0;
+    // too. A multiple of the median keeps the share for those that are stuck.
+    double median_multiple = 2.5;
     base::Duration shortest = std::chrono::milliseconds(2);
     std::size_t min_samples = 8;
     double share = 0.05;  // hedges per ordinary attempt
-    double burst = 5.0;   // hedges saved up at most, and at the start
+    double burst = 10.0;  // hedges saved up at most, and at the start
   };
 
   explicit HedgePolicy(Settings settings) : settings_(settings), tokens_(settings.burst) {}

@@ -44,7 +44,7 @@ void Origin::attempt_ended(const base::Clock& clock, base::SteadyTime sent_at,
   if (limited) {
     pacer.refused(sent_at, now, reply.retry_after);
   } else {
-    pacer.let_through(now);
+    pacer.let_through(sent_at, now);
   }
 
   Sign sign = sign_of(outcome);
@@ -80,14 +80,19 @@ void Origin::attempt_ended(const base::Clock& clock, base::SteadyTime sent_at,
   }
 }
 
-void Origin::attempt_cancelled(base::SteadyTime now, bool was_probe) {
+void Origin::attempt_cancelled(base::SteadyTime now, bool was_probe, bool overtaken) {
   --in_flight;
-  if (was_probe) breaker.probe_abandoned(now);
+  if (!was_probe) return;
+  if (overtaken) {
+    breaker.probe_ended(now, false);
+  } else {
+    breaker.probe_abandoned(now);
+  }
 }
 
 base::Duration Origin::probe_timeout() const {
   return std::min(settings_.attempt_timeout.ceiling,
-                  std::max(timeout.next(0), breaker.probe_interval() / 2));
+                  std::max(timeout.typical(), breaker.probe_interval() / 2));
 }
 
 OriginStatus Origin::status(const base::Clock& clock) {
@@ -110,7 +115,7 @@ OriginStatus Origin::status(const base::Clock& clock) {
   status.in_flight = in_flight;
   status.concurrency_limit = concurrency.limit();
   status.pace = pacer.rate(now);
-  status.attempt_timeout = timeout.next(0);
+  status.attempt_timeout = timeout.typical();
   status.median = timeout.usual();
   return status;
 }

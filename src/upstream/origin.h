@@ -33,7 +33,7 @@ class Origin {
   void attempt_ended(const base::Clock& clock, base::SteadyTime sent_at, const Verdict& verdict,
                      const Reply& reply, bool probe);
   // ... by our doing: it says nothing, but its slot is free.
-  void attempt_cancelled(base::SteadyTime now, bool probe);
+  void attempt_cancelled(base::SteadyTime now, bool probe, bool overtaken);
 
   // Timeout for a probe: long enough for an upstream that wakes up slowly.
   base::Duration probe_timeout() const;

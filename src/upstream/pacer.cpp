@@ -6,10 +6,11 @@
 namespace holdfast::upstream {
 namespace {
 
-constexpr std::size_t kSeenWhileFree = 20;
-constexpr std::size_t kLeastWhileLimited = 20;
-constexpr std::size_t kLeastRefusals = 2;
+constexpr std::size_t kEnoughReplies = 20;  // to speak of a share
 constexpr std::chrono::seconds kSeenFor{10};
+constexpr std::chrono::seconds kDisbelief{30};
+// A trial has failed if more than this share of the refusals goes on.
+constexpr double kTrialShare = 0.5;
 constexpr std::chrono::seconds kReclaimAfter{10};
 // What was let through in a second is a measure of the limit only if it is more
 // than a handful.
@@ -36,10 +37,12 @@ void Pacer::sent(base::SteadyTime now) {
   if (mode_ != Mode::Free) bucket_.take(now);
 }
 
-void Pacer::let_through(base::SteadyTime now) {
-  note(now, false);
+void Pacer::let_through(base::SteadyTime sent_at, base::SteadyTime now) {
+  streak_ = 0;
+  note(sent_at, now, false);
   let_through_.add(now);
   seconds_.add(now);
+  end_trial_if_due(now);
 }
 
 void Pacer::refused(base::SteadyTime sent_at, base::SteadyTime now,
@@ -48,23 +51,45 @@ void Pacer::refused(base::SteadyTime sent_at, base::SteadyTime now,
   last_refusal_ = now;
   // What was sent before the cut answers for the rate before the cut.
   if (limited() && sent_at <= cut_) return;
-  note(now, true);
-  if (!limit_met(now)) return;
+  ++streak_;
+  note(sent_at, now, true);
+  end_trial_if_due(now);
 
+  const Share share = recent(now);
+  const bool everything = share.refusals == share.replies && share.replies >= 2 && share.causal;
+  if (streak_ >= settings_.sure_streak || everything) {
+    cut(now);
+    const auto pause =
+        std::min(retry_after.value_or(std::chrono::seconds(0)), settings_.longest_pause);
+    not_before_ = std::max(not_before_, now + pause);
+  } else if (share.replies >= kEnoughReplies && now >= shares_believed_from_ &&
+             share.value() >= (limited() ? settings_.limited_share : settings_.free_share)) {
+    trial_share_ = share.value();
+    cut(now);
+  }
+}
+
+void Pacer::cut(base::SteadyTime now) {
   const auto through = static_cast<double>(let_through_.sum(now));
-  const bool measured = through >= kMeasurable;
-  const double cut =
+  const double rate =
       std::max({through * settings_.decrease, static_cast<double>(seconds_.peak(now)) * kPeakShare,
                 settings_.min_rate});
-  if (mode_ == Mode::Free || cut < rate_) set_rate(now, cut);
-  mode_ = measured ? Mode::Keeping : Mode::Climbing;
+  if (mode_ == Mode::Free || rate < rate_) set_rate(now, rate);
+  mode_ = through >= kMeasurable ? Mode::Keeping : Mode::Climbing;
   met_at_ = through;
   cut_ = now;
   grown_ = now;
   seen_count_ = 0;
-  const auto pause =
-      std::min(retry_after.value_or(std::chrono::seconds(0)), settings_.longest_pause);
-  not_before_ = std::max(not_before_, now + pause);
+  streak_ = 0;
+}
+
+void Pacer::end_trial_if_due(base::SteadyTime now) {
+  if (trial_share_ == 0 || seen_count_ < kEnoughReplies) return;
+  if (recent(now).value() > trial_share_ * kTrialShare) {
+    mode_ = Mode::Free;
+    shares_believed_from_ = now + kDisbelief;
+  }
+  trial_share_ = 0;
 }
 
 void Pacer::ramp(base::SteadyTime now) {
@@ -78,6 +103,8 @@ void Pacer::ramp(base::SteadyTime now) {
   cut_ = now;
   not_before_ = now;
   seen_count_ = 0;
+  streak_ = 0;
+  trial_share_ = 0;
 }
 
 double Pacer::rate(base::SteadyTime now) {
@@ -85,25 +112,21 @@ double Pacer::rate(base::SteadyTime now) {
   return mode_ == Mode::Free ? std::numeric_limits<double>::infinity() : rate_;
 }
 
-bool Pacer::limit_met(base::SteadyTime now) const {
-  const std::size_t most = limited() ? kSeen : kSeenWhileFree;
-  const std::size_t count = std::min(seen_count_, most);
-  std::size_t seen = 0;
-  std::size_t refusals = 0;
+Pacer::Share Pacer::recent(base::SteadyTime now) const {
+  Share share;
+  const std::size_t count = std::min(seen_count_, kSeen);
   for (std::size_t i = 1; i <= count; ++i) {
     const Seen& reply = seen_[(seen_count_ - i) % kSeen];
     if (now - reply.at > kSeenFor) break;
-    ++seen;
-    if (reply.refused) ++refusals;
+    ++share.replies;
+    if (reply.refused) ++share.refusals;
+    share.causal = reply.at < seen_[(seen_count_ - 1) % kSeen].sent_at;
   }
-  if (limited() && seen < kLeastWhileLimited) return false;
-  const double share = limited() ? settings_.limited_share : settings_.suspect_share;
-  if (refusals < kLeastRefusals) return false;
-  return static_cast<double>(refusals) >= share * static_cast<double>(seen);
+  return share;
 }
 
-void Pacer::note(base::SteadyTime now, bool refused) {
-  seen_[seen_count_ % kSeen] = {now, refused};
+void Pacer::note(base::SteadyTime sent_at, base::SteadyTime now, bool refused) {
+  seen_[seen_count_ % kSeen] = {sent_at, now, refused};
   ++seen_count_;
 }
 

@@ -6,13 +6,18 @@
 //   climbing a limit exists, its height is unknown: the rate doubles every second
 //   keeping  a limit was met: a little below it, rising slowly to see whether it moved
 //
-// A single refusal proves nothing: an upstream that throws 429 at random answers
-// the next request, and slowing down would only cost answers. Refusals count as a
-// limit once they are a large enough share of recent replies. Then comes a pause
-// of what Retry-After says, and the rate is cut to a share of what was let
-// through in the last second: that is the limit, measured. Multiplicative
-// decrease and additive increase as in TCP (Chiu and Jain 1989); growing only
-// while the rate is used, as in RFC 7661.
+// A refusal proves nothing: an upstream that throws 429 at random answers the
+// next request, and slowing down would only cost answers. Two things count:
+//   - refusals in a row, so many that it cannot be chance, or everything refused
+//     although we waited for the last refusal before we asked again. That is a
+//     limit: there comes a pause of what Retry-After says, and the rate is cut to
+//     a share of what was let through in the last second, the limit, measured;
+//   - a large share of recent replies. That may be a limit a little below our
+//     rate, or chance, so the cut is a trial: if the share does not fall with the
+//     rate, it was chance, and shares are not believed again for a while.
+//
+// Multiplicative decrease and additive increase as in TCP (Chiu and Jain 1989);
+// growing only while the rate is used, as in RFC 7661.
 #pragma once
 
 #include <array>
@@ -32,9 +37,9 @@ class Pacer {
     bool enabled = true;
     double min_rate = 2.0;  // requests/s
     double decrease = 0.85;
-    // Share of recent replies that are refusals: of the last 20 while free, of
-    // the last 40 (20 at least) while limited, none older than 10 s.
-    double suspect_share = 0.30;
+    int sure_streak = 6;  // refusals in a row
+    // Share of the last 20 to 40 replies, none older than 10 s, that are refusals.
+    double free_share = 0.30;
     double limited_share = 0.20;
     // Retry-After is obeyed as a pause up to this. What says "come back in an
     // hour" is an outage, and the breaker's business.
@@ -59,7 +64,7 @@ class Pacer {
   base::SteadyTime not_before() const { return not_before_; }
 
   // A request sent at `sent_at` was let through, or refused with that Retry-After.
-  void let_through(base::SteadyTime now);
+  void let_through(base::SteadyTime sent_at, base::SteadyTime now);
   void refused(base::SteadyTime sent_at, base::SteadyTime now,
                std::optional<std::chrono::seconds> retry_after);
 
@@ -74,13 +79,25 @@ class Pacer {
  private:
   enum class Mode { Free, Climbing, Keeping };
   struct Seen {
+    base::SteadyTime sent_at;
     base::SteadyTime at;
     bool refused = false;
   };
   static constexpr std::size_t kSeen = 40;
 
-  bool limit_met(base::SteadyTime now) const;
-  void note(base::SteadyTime now, bool refused);
+  struct Share {
+    std::size_t replies = 0;
+    std::size_t refusals = 0;
+    bool causal = false;  // the last was sent after the first of them had been refused
+    double value() const {
+      return replies == 0 ? 0 : static_cast<double>(refusals) / static_cast<double>(replies);
+    }
+  };
+
+  Share recent(base::SteadyTime now) const;
+  void note(base::SteadyTime sent_at, base::SteadyTime now, bool refused);
+  void cut(base::SteadyTime now);
+  void end_trial_if_due(base::SteadyTime now);
   void grow(base::SteadyTime now);
   void set_rate(base::SteadyTime now, double rate);
 
@@ -92,7 +109,10 @@ class Pacer {
   RollingCount let_through_{std::chrono::milliseconds(50), 20};  // the last second
   RollingCount seconds_{std::chrono::seconds(1), 30};            // for the peak
   std::array<Seen, kSeen> seen_{};
-  std::size_t seen_count_ = 0;  // ever, since the last cut
+  std::size_t seen_count_ = 0;  // since the last cut
+  int streak_ = 0;
+  double trial_share_ = 0;  // of refusals when a trial cut was made; 0: no trial
+  base::SteadyTime shares_believed_from_{};
   base::SteadyTime grown_{};
   base::SteadyTime cut_{};
   base::SteadyTime last_refusal_{};

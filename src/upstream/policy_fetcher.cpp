@@ -23,6 +23,7 @@ using observe::Level;
 constexpr std::size_t kKeptRecords = 32;
 constexpr std::size_t kMostAtOnce = 2;  // attempts of one fetch: the first and a hedge
 constexpr base::Duration kHedgeAgain = std::chrono::milliseconds(20);
+constexpr base::Duration kRefusedPause = std::chrono::milliseconds(100);
 constexpr std::chrono::seconds kLongestRetryAfter = std::chrono::hours(1);
 
 Settings checked(Settings settings) {
@@ -341,11 +342,23 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     }
     metrics_.retry();
   }
+  Origin* target = choice.origin;
+  bool probe = false;
+  if (fetch.result.attempts_sent == 0 && !fetch.refresh()) {
+    // An origin set aside is tried with a client's own request, since only that
+    // has a validator. If it fails, the fetch goes on where it would have begun.
+    for (auto& origin : origins_) {
+      if (!origin->breaker.probe_due(at) || left < origin->probe_timeout() * 2) continue;
+      target = origin.get();
+      probe = true;
+      break;
+    }
+  }
   // Takes the one check that a refused token is allowed now and then.
   (void)token_.admit(at);
   if (fetch.refresh()) refresh_rate_.take(at);
   hedge_.attempt_sent();
-  send(fetch, *choice.origin, false, false);
+  send(fetch, *target, false, probe);
   return Sent::Yes;
 }
 
@@ -390,8 +403,10 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, bool hedge, bool probe) {
   attempt.sent_at = at;
   attempt.hedge = hedge;
   attempt.probe = probe;
-  attempt.timeout = std::min(probe ? origin.probe_timeout() : origin.timeout.next(fetch.timeouts),
-                             std::max(base::Duration(1), fetch.request.deadline - at));
+  const base::Duration left = fetch.request.deadline - at;
+  attempt.timeout =
+      std::min(probe ? origin.probe_timeout() : origin.timeout.next(fetch.timeouts, left),
+               std::max(base::Duration(1), left));
   move(fetch, Place::Running);
   ++in_flight_;
   if (fetch.refresh()) ++refreshes_in_flight_;
@@ -407,7 +422,7 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, bool hedge, bool probe) {
                          on_reply(id, number, std::move(reply));
                        });
   fetch.attempts.push_back(attempt);
-  if (!hedge && !probe && !fetch.refresh() && hedge_.enabled()) {
+  if (!hedge && !fetch.refresh() && hedge_.enabled()) {
     arm_hedge(fetch, hedge_.delay(origin.timeout.window()));
   }
 }
@@ -498,6 +513,12 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
   if (verdict.outcome == Outcome::Timeout) {
     wait = std::max(base::Duration::zero(), wait - (now() - failed.sent_at));
   }
+  // Told to come back later, and nothing else to do: not at once, while the pacer
+  // makes up its mind whether this is a limit.
+  if (fetch.result.reply.retry_after) {
+    wait = std::max(wait, std::min<base::Duration>({*fetch.result.reply.retry_after, kRefusedPause,
+                                                    left / settings_.backoff.share}));
+  }
   if (!fetch.attempts.empty()) {
     // The other one is still out. It may be stuck, so hedge it in its turn.
     if (!fetch.refresh() && hedge_.enabled()) arm_hedge(fetch, std::max(wait, kHedgeAgain));
@@ -520,7 +541,9 @@ void PolicyFetcher::stop_attempts(Fetch& fetch) {
     transport_.cancel(attempt.transport_id);
     --in_flight_;
     if (fetch.refresh()) --refreshes_in_flight_;
-    attempt.origin->attempt_cancelled(now(), attempt.probe);
+    // A probe that a hedge elsewhere overtook has failed: too slow.
+    const bool overtaken = is_answer(fetch.result.outcome);
+    attempt.origin->attempt_cancelled(now(), attempt.probe, overtaken);
     record(fetch, attempt, {Outcome::Cancelled, {}}, 0);
     announce(*attempt.origin);
   }

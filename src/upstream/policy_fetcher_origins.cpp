@@ -83,7 +83,17 @@ void PolicyFetcher::announce(Origin& origin) {
 void PolicyFetcher::probe_if_due(Origin& origin) {
   const base::SteadyTime at = now();
   if (shut_down_ || !origin.breaker.probe_due(at)) return announce(origin);
-  if (parked_.empty()) return send_bare_probe(origin);
+  if (parked_.empty()) {
+    // While another origin serves, the next client's request is the probe. Only
+    // if none comes is one of our own worth its cost.
+    const bool others_serve = std::any_of(origins_.begin(), origins_.end(), [](const auto& other) {
+      return other->breaker.allows();
+    });
+    if (!others_serve || at >= origin.probe.next()) return send_bare_probe(origin);
+    origin.breaker_timer.set_after(scheduler_, settings_.probe.retry_interval,
+                                   [this, &origin] { probe_if_due(origin); });
+    return;
+  }
   // The earliest deadline that leaves the probe its full time; else the latest.
   auto chosen = parked_.lower_bound({Priority::Miss, at + origin.probe_timeout(), 0});
   if (chosen == parked_.end()) chosen = std::prev(parked_.end());

@@ -35,10 +35,14 @@ base::Result<Mode> parse_mode(std::string_view text) {
 
 std::string to_text(const Mode& mode) {
   switch (mode.kind) {
-    case Mode::Kind::Up: return "up";
-    case Mode::Kind::Down: return "down";
-    case Mode::Kind::Refuse: return "refuse";
-    case Mode::Kind::Blackhole: return "blackhole";
+    case Mode::Kind::Up:
+      return "up";
+    case Mode::Kind::Down:
+      return "down";
+    case Mode::Kind::Refuse:
+      return "refuse";
+    case Mode::Kind::Blackhole:
+      return "blackhole";
     case Mode::Kind::Flap:
       return "flap:" + milliseconds(mode.up) + "/" + milliseconds(mode.down);
   }
@@ -49,10 +53,13 @@ void Availability::set(const Mode& mode) {
   timer_.cancel();
   mode_ = mode;
   switch (mode.kind) {
-    case Mode::Kind::Flap: return flap(true);
+    case Mode::Kind::Flap:
+      return flap(true);
     case Mode::Kind::Up:
-    case Mode::Kind::Blackhole: return server_.set_listening(true);
-    case Mode::Kind::Refuse: return server_.set_listening(false);
+    case Mode::Kind::Blackhole:
+      return server_.set_listening(true);
+    case Mode::Kind::Refuse:
+      return server_.set_listening(false);
     case Mode::Kind::Down:
       server_.set_listening(false);
       return server_.reset_all();

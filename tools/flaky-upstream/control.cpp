@@ -104,8 +104,8 @@ Message Control::get(const Request& request) const {
 Message Control::put(const Request& request) {
   const auto path = request.path();
   static constexpr std::array<std::string_view, 10> kPaths{
-      "/faults", "/script", "/latency", "/rate-limit", "/mode",
-      "/fields", "/edition", "/hold",   "/release",    "/reset"};
+      "/faults", "/script",  "/latency", "/rate-limit", "/mode",
+      "/fields", "/edition", "/hold",    "/release",    "/reset"};
   if (std::find(kPaths.begin(), kPaths.end(), path) == kPaths.end()) {
     std::string known = "no such path; PUT or POST";
     for (const auto name : kPaths) known += " " + std::string(name);
@@ -201,8 +201,7 @@ void Control::wait(ConnectionId id, const Request& request) {
   };
   auto waiter = std::make_unique<Waiter>();
   waiter->keep_alive = request.keep_alive;
-  std::string problem =
-      "what for? in_flight, in_flight_at_most, held, requests or aborted";
+  std::string problem = "what for? in_flight, in_flight_at_most, held, requests or aborted";
   for (const auto& condition : kConditions) {
     const auto value = request.parameter(condition.name);
     if (!value) continue;
@@ -233,11 +232,16 @@ void Control::wait(ConnectionId id, const Request& request) {
 bool Control::holds(const Waiter& waiter) const {
   const auto& stats = upstream_.stats();
   switch (waiter.what) {
-    case Waiter::What::InFlightAtLeast: return stats.in_flight >= waiter.number;
-    case Waiter::What::InFlightAtMost: return stats.in_flight <= waiter.number;
-    case Waiter::What::Held: return upstream_.held() >= waiter.number;
-    case Waiter::What::Requests: return stats.requests >= waiter.number;
-    case Waiter::What::Aborted: return stats.aborted >= waiter.number;
+    case Waiter::What::InFlightAtLeast:
+      return stats.in_flight >= waiter.number;
+    case Waiter::What::InFlightAtMost:
+      return stats.in_flight <= waiter.number;
+    case Waiter::What::Held:
+      return upstream_.held() >= waiter.number;
+    case Waiter::What::Requests:
+      return stats.requests >= waiter.number;
+    case Waiter::What::Aborted:
+      return stats.aborted >= waiter.number;
   }
   return false;
 }

@@ -56,26 +56,41 @@ WirePlan plan_with_fault(Fault fault, const Exchange& exchange, const FaultSetti
   const std::string& content = exchange.answer.content;
   switch (fault) {
     case Fault::None:
-    case Fault::Slow: return plan_of(exchange.answer, keep_alive);
-    case Fault::Status500: return status(500, "internal error", keep_alive);
-    case Fault::Status502: return status(502, "bad gateway", keep_alive);
-    case Fault::Status503: return status(503, "overloaded", keep_alive);
-    case Fault::Status401: return status(401, "token revoked", keep_alive);
-    case Fault::Status403: return status(403, "account suspended", keep_alive);
-    case Fault::Status404: return status(404, "no data for this address", keep_alive);
-    case Fault::Status429: return plan_of(too_many_requests(settings.retry_after), keep_alive);
-    case Fault::Hang: return {{}, End::Hang};
-    case Fault::Reset: return {{}, End::Reset};
-    case Fault::Close: return {{}, End::Close};
-    case Fault::Garbage: return {"\x16\x03\x01 this is no HTTP\r\n\r\n", End::Close};
+    case Fault::Slow:
+      return plan_of(exchange.answer, keep_alive);
+    case Fault::Status500:
+      return status(500, "internal error", keep_alive);
+    case Fault::Status502:
+      return status(502, "bad gateway", keep_alive);
+    case Fault::Status503:
+      return status(503, "overloaded", keep_alive);
+    case Fault::Status401:
+      return status(401, "token revoked", keep_alive);
+    case Fault::Status403:
+      return status(403, "account suspended", keep_alive);
+    case Fault::Status404:
+      return status(404, "no data for this address", keep_alive);
+    case Fault::Status429:
+      return plan_of(too_many_requests(settings.retry_after), keep_alive);
+    case Fault::Hang:
+      return {{}, End::Hang};
+    case Fault::Reset:
+      return {{}, End::Reset};
+    case Fault::Close:
+      return {{}, End::Close};
+    case Fault::Garbage:
+      return {"\x16\x03\x01 this is no HTTP\r\n\r\n", End::Close};
     case Fault::Html: {
       Message page = with_content(exchange, std::string(kHtmlPage));
       page.content_type = "text/html; charset=utf-8";
       return plan_of(page, keep_alive);
     }
-    case Fault::OtherIp: return plan_of(with_content(exchange, exchange.other_content), keep_alive);
-    case Fault::Empty: return plan_of(with_content(exchange, ""), keep_alive);
-    case Fault::NotAnObject: return plan_of(with_content(exchange, "[]"), keep_alive);
+    case Fault::OtherIp:
+      return plan_of(with_content(exchange, exchange.other_content), keep_alive);
+    case Fault::Empty:
+      return plan_of(with_content(exchange, ""), keep_alive);
+    case Fault::NotAnObject:
+      return plan_of(with_content(exchange, "[]"), keep_alive);
     case Fault::MissingFields: {
       std::string object = "{\"ip\":";
       append_json_string(object, exchange.address.text);

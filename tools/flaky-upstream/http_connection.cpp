@@ -145,16 +145,15 @@ void HttpConnection::send(WirePlan plan) {
   plan_ = std::move(plan);
   sending_ = true;
   sent_ = 0;
-  may_send_ = plan_.drip_interval > base::Duration::zero() ? plan_.at_once_bytes
-                                                           : plan_.bytes.size();
+  may_send_ =
+      plan_.drip_interval > base::Duration::zero() ? plan_.at_once_bytes : plan_.bytes.size();
   write_some();
 }
 
 void HttpConnection::write_some() {
   if (!sending_) return;
   while (sent_ < may_send_) {
-    const auto put =
-        ::send(fd_.get(), plan_.bytes.data() + sent_, may_send_ - sent_, MSG_NOSIGNAL);
+    const auto put = ::send(fd_.get(), plan_.bytes.data() + sent_, may_send_ - sent_, MSG_NOSIGNAL);
     if (put < 0 && errno == EINTR) continue;
     if (put < 0 && errno == EAGAIN) return watch_as_needed();
     if (put < 0) return close(false);

@@ -83,8 +83,7 @@ HttpServer::~HttpServer() = default;
 base::UniqueFd HttpServer::bind_socket(std::uint16_t port) const {
   SocketAddress address;
   const auto length = fill(address, bind_address_, port);
-  base::UniqueFd fd(
-      ::socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  base::UniqueFd fd(::socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int on = 1;
   if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
       ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
@@ -108,7 +107,8 @@ bool HttpServer::open_listener() {
   auto fd = bind_socket(port_);
   if (!fd || ::listen(fd.get(), kBacklog) != 0) return false;
   listener_ = std::move(fd);
-  watch_ = std::make_unique<base::FdWatch>(loop_, listener_.get(), &HttpServer::on_acceptable, this);
+  watch_ =
+      std::make_unique<base::FdWatch>(loop_, listener_.get(), &HttpServer::on_acceptable, this);
   watch_->want(base::kFdReadable);
   return true;
 }
@@ -119,15 +119,14 @@ void HttpServer::on_acceptable(void* self, unsigned) {
 
 void HttpServer::accept_some() {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    base::UniqueFd fd(
-        ::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    base::UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         // The listener stays readable: without a rest the loop would spin.
         watch_->want(base::kFdNone);
         try_again_.set_after(loop_, kRestWithoutDescriptors,
-                                [this] { watch_->want(base::kFdReadable); });
+                             [this] { watch_->want(base::kFdReadable); });
       }
       return;
     }

@@ -40,8 +40,8 @@ struct ConnectionCounts {
 
 class HttpServer {
  public:
-  // Build and destroy it while the loop does not run. Listens at once, on `bind_address` (numeric) and `port` (0: the kernel picks
-  // one, kept until destruction even while nobody listens). Throws
+  // Build and destroy it while the loop does not run. Listens at once, on `bind_address` (numeric)
+  // and `port` (0: the kernel picks one, kept until destruction even while nobody listens). Throws
   // std::runtime_error. The handler must outlive the server's last event.
   HttpServer(base::EventLoop& loop, const std::string& bind_address, std::uint16_t port,
              RequestHandler& handler);

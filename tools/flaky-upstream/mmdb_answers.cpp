@@ -100,9 +100,11 @@ class MmdbAnswers final : public AnswerSource {
     fields.postal_code = text_at(entry, {{"postal", "code"}, {"postcode"}});
     const auto organization = text_at(
         entry, {{"autonomous_system_organization"}, {"traits", "autonomous_system_organization"}});
-    const auto number = number_at(
-        entry, {{"autonomous_system_number"}, {"traits", "autonomous_system_number"}});
-    fields.network_name = number.empty() ? organization : "AS" + number + " " + organization;
+    const auto number =
+        number_at(entry, {{"autonomous_system_number"}, {"traits", "autonomous_system_number"}});
+    fields.network_name = number.empty()         ? organization
+                          : organization.empty() ? "AS" + number
+                                                 : "AS" + number + " " + organization;
     fields.domain = text_at(entry, {{"traits", "domain"}, {"domain"}});
     fields.latitude = number_at(entry, {{"location", "latitude"}, {"latitude"}});
     fields.longitude = number_at(entry, {{"location", "longitude"}, {"longitude"}});

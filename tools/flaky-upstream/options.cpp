@@ -56,8 +56,7 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int& exi
   app.footer(fault_help());
   app.add_option("--bind", options.bind_address, "address to listen on")->capture_default_str();
   app.add_option("--port", options.port, "0: any free port")->capture_default_str();
-  app.add_option("--control-port", options.control_port, "0: any free port")
-      ->capture_default_str();
+  app.add_option("--control-port", options.control_port, "0: any free port")->capture_default_str();
   app.add_option("--path", paths, "what the address follows; may be given again [/geoip/]")
       ->allow_extra_args(false);
   app.add_option("--token", upstream.token, "bearer token to ask for; 401 without it");
@@ -81,16 +80,16 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int& exi
              [&](base::Duration value) { faults.retry_after = value; });
   add_parsed(app, "--drip-interval", "between the bytes of the fault drip [100ms]",
              at_least_a_millisecond, [&](base::Duration value) { faults.drip_interval = value; });
-  add_parsed(app, "--slow-delay", "of the fault slow, on top of the latency [5s]",
-             &parse_duration, [&](base::Duration value) { faults.slow_delay = value; });
+  add_parsed(app, "--slow-delay", "of the fault slow, on top of the latency [5s]", &parse_duration,
+             [&](base::Duration value) { faults.slow_delay = value; });
   app.add_option("--oversized-bytes", faults.oversized_bytes, "padding of the fault oversized")
       ->capture_default_str();
 
   auto& latency = upstream.latency;
-  add_parsed(app, "--latency", "median of the lognormal delay, such as 20ms [0]",
-             &parse_duration, [&](base::Duration value) { latency.median = value; });
-  add_parsed(app, "--latency-sigma", "its sigma; 0: every delay is the median [0.3]",
-             &parse_number, [&](double value) { latency.sigma = value; });
+  add_parsed(app, "--latency", "median of the lognormal delay, such as 20ms [0]", &parse_duration,
+             [&](base::Duration value) { latency.median = value; });
+  add_parsed(app, "--latency-sigma", "its sigma; 0: every delay is the median [0.3]", &parse_number,
+             [&](double value) { latency.sigma = value; });
   add_parsed(
       app, "--latency-tail", "FRACTION=DURATION: so many take that long instead",
       [](std::string_view text) { return with_tail({}, text); },

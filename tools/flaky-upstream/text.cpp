@@ -80,12 +80,12 @@ base::Result<base::Duration> parse_duration(std::string_view text) {
     std::string_view name;
     double nanoseconds;
   };
-  static constexpr std::array kUnits{
-      Unit{"us", 1e3}, Unit{"ms", 1e6}, Unit{"s", 1e9}, Unit{"m", 60e9}, Unit{"h", 3600e9}};
+  static constexpr std::array kUnits{Unit{"us", 1e3}, Unit{"ms", 1e6}, Unit{"s", 1e9},
+                                     Unit{"m", 60e9}, Unit{"h", 3600e9}};
   for (const auto& unit : kUnits) {
     if (!text.ends_with(unit.name)) continue;
     const auto number = parse_number(text.substr(0, text.size() - unit.name.size()));
-    if (!number) continue;                                // "20ms" also ends with "s"
+    if (!number) continue;                                 // "20ms" also ends with "s"
     if (*number * unit.nanoseconds > 30 * 86400e9) break;  // no fault lasts a month
     return base::Duration(static_cast<base::Duration::rep>(*number * unit.nanoseconds));
   }

@@ -204,8 +204,8 @@ Upstream::Decision Upstream::answer(const Request& request, const Address& addre
   const bool may_be_304 = fault == Fault::None || fault == Fault::Slow;
   const Request unconditional;
   const Request& healthy_request = may_be_304 ? request : unconditional;
-  Exchange exchange{address, healthy_answer(healthy_request, address, outcome), {},
-                    request.keep_alive};
+  Exchange exchange{
+      address, healthy_answer(healthy_request, address, outcome), {}, request.keep_alive};
   if (fault == Fault::OtherIp) {
     const auto other = neighbour(address);
     exchange.other_content = content(other).value_or(geo_answer(other));

@@ -32,8 +32,8 @@ struct UpstreamSettings {
   FaultMix faults;
   FaultSettings fault_settings;
   Latency latency;
-  bool etag = false;   // a strong one, from the content
-  Fields fields;       // added to every 200 and 304, such as Cache-Control
+  bool etag = false;  // a strong one, from the content
+  Fields fields;      // added to every 200 and 304, such as Cache-Control
   std::uint64_t edition = 0;
 };
 

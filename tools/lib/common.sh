@@ -17,16 +17,17 @@ own() { own_pids+=("$1"); }
 # For processes this shell started: it reaps them as they end.
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
-# end PID [SIGNAL]: ends a process of ours; SIGKILL after ten seconds.
+# end PID [SIGNAL]: ends a process of ours and reaps it; SIGKILL after ten seconds.
 end() {
   local tries=0 pid kept=()
-  disown "$1" 2>/dev/null || true # the shell is not to report how it ended
-  kill "-${2:-TERM}" "$1" 2>/dev/null || true
-  while ! is_gone "$1"; do
-    if [ $((tries += 1)) -eq 100 ]; then kill -KILL "$1" 2>/dev/null || true; fi
-    if [ "$tries" -ge 150 ]; then break; fi
-    sleep 0.1
-  done
+  { # the shell reports on standard error how a process ended
+    kill "-${2:-TERM}" "$1" || true
+    until is_gone "$1" || [ "$tries" -ge 150 ]; do
+      if [ $((tries += 1)) -eq 100 ]; then kill -KILL "$1" || true; fi
+      sleep 0.1
+    done
+    if is_gone "$1"; then wait "$1" || true; fi
+  } 2>/dev/null
   for pid in "${own_pids[@]}"; do
     if [ "$pid" != "$1" ]; then kept+=("$pid"); fi
   done

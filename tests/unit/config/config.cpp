@@ -289,6 +289,10 @@ TEST_CASE("a flag without its value is an error that names it") {
   Start start;
   start.arguments = {"--port"};
   CHECK(contains(start.error(), "--port"));
+  start.arguments = {"--port="};
+  CHECK(contains(start.error(), "--port"));
+  start.arguments = {"--check-config=no"};
+  CHECK(contains(start.error(), "--check-config"));
 }
 
 TEST_CASE("a key given twice in the file is an error, a flag given twice counts last") {

@@ -216,9 +216,8 @@ TEST_CASE("over the limit comes 429 with Retry-After") {
     ++limited;
     retry_after = reply.field("Retry-After");
   }
-  const auto seconds = std::chrono::ceil<std::chrono::seconds>(std::chrono::steady_clock::now() -
-                                                               start)
-                           .count();
+  const auto seconds =
+      std::chrono::ceil<std::chrono::seconds>(std::chrono::steady_clock::now() - start).count();
   CHECK(limited >= 10 - 2 * (seconds + 1));
   CHECK(limited <= 8);
   CHECK(static_cast<std::uint64_t>(limited) == instance.count("rate_limited"));

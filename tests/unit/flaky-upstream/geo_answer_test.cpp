@@ -28,10 +28,9 @@ TEST_CASE("the spelling of an address does not matter") {
 }
 
 TEST_CASE("what is no address is none") {
-  for (const char* text :
-       {"", "abc", "999.1.1.1", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4 ", " 1.2.3.4", "::1%eth0",
-        "1.2.3.4/24", ":::", "2001:db8::1::2", "12345::", "0x7f.0.0.1",
-        "1111:2222:3333:4444:5555:6666:7777:8888:9999:0000"}) {
+  for (const char* text : {"", "abc", "999.1.1.1", "1.2.3", "1.2.3.4.5", "01.2.3.4", "1.2.3.4 ",
+                           " 1.2.3.4", "::1%eth0", "1.2.3.4/24", ":::", "2001:db8::1::2", "12345::",
+                           "0x7f.0.0.1", "1111:2222:3333:4444:5555:6666:7777:8888:9999:0000"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_address(text).has_value());
   }
@@ -42,9 +41,9 @@ TEST_CASE("every body is a JSON object with the seven fields and the asked ip") 
   simdjson::dom::parser parser;
   std::set<std::string> bodies;
   for (int i = 0; i < 4096; ++i) {
-    const auto address = parse_address((i % 2 != 0 ? "10.9." : "2001:db8::") +
-                                       std::to_string(i / 256) + (i % 2 != 0 ? "." : ":") +
-                                       std::to_string(i % 256));
+    const auto address =
+        parse_address((i % 2 != 0 ? "10.9." : "2001:db8::") + std::to_string(i / 256) +
+                      (i % 2 != 0 ? "." : ":") + std::to_string(i % 256));
     REQUIRE(address.has_value());
     const auto body = geo_answer(*address);
     bodies.insert(body);

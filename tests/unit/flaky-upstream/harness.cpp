@@ -104,9 +104,9 @@ Reply ask(std::uint16_t port, std::string_view target, std::string_view more_fie
 
 Reply Instance::put(std::string_view target, std::string_view content) {
   Client client(control_port_);
-  client.write("PUT " + std::string(target) + " HTTP/1.1\r\nHost: test\r\nContent-Length: " +
-               std::to_string(content.size()) + "\r\nConnection: close\r\n\r\n" +
-               std::string(content));
+  client.write("PUT " + std::string(target) +
+               " HTTP/1.1\r\nHost: test\r\nContent-Length: " + std::to_string(content.size()) +
+               "\r\nConnection: close\r\n\r\n" + std::string(content));
   return client.read_all();
 }
 

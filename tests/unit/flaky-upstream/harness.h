@@ -53,7 +53,8 @@ Reply ask(std::uint16_t port, std::string_view target, std::string_view more_fie
 
 class Instance {
  public:
-  explicit Instance(UpstreamSettings settings = {}, std::unique_ptr<AnswerSource> database = nullptr)
+  explicit Instance(UpstreamSettings settings = {},
+                    std::unique_ptr<AnswerSource> database = nullptr)
       : upstream_(loop_, "127.0.0.1", 0, std::move(settings), std::move(database)),
         control_(loop_, "127.0.0.1", 0, upstream_),
         thread_([this] { loop_.run(); }) {}

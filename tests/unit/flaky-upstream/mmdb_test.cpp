@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <fstream>
@@ -14,17 +15,23 @@ using namespace holdfast::flaky;
 
 namespace {
 
-// Values of the data section. Sizes here stay below 29, so one byte holds them.
+// Values of the data section. Sizes from 29 on spill into a second byte.
 std::string text(std::string_view value) {
-  return static_cast<char>(0x40 | value.size()) + std::string(value);
+  std::string out(1, static_cast<char>(0x40 | std::min<std::size_t>(value.size(), 29)));
+  if (value.size() >= 29) out += static_cast<char>(value.size() - 29);
+  return out + std::string(value);
 }
 std::string unsigned_value(char control, std::uint64_t value, int bytes) {
   std::string out(1, control);
   for (int i = bytes - 1; i >= 0; --i) out += static_cast<char>(value >> (8 * i) & 0xff);
   return out;
 }
-std::string uint16(std::uint64_t value) { return unsigned_value('\xa2', value, 2); }
-std::string uint32(std::uint64_t value) { return unsigned_value('\xc4', value, 4); }
+std::string uint16(std::uint64_t value) {
+  return unsigned_value('\xa2', value, 2);
+}
+std::string uint32(std::uint64_t value) {
+  return unsigned_value('\xc4', value, 4);
+}
 std::string uint64(std::uint64_t value) {
   return std::string("\x08\x02", 2) + unsigned_value(0, value, 8).substr(1);
 }

@@ -51,8 +51,7 @@ TEST_CASE("without the bearer token the answer is a JSON 401") {
   CHECK(is_json(none.content));
   for (const char* wrong : {"Bearer s3cre", "Bearer s3crets", "Basic s3cret", "s3cret", ""}) {
     CAPTURE(wrong);
-    CHECK(ask(instance.port(), "/geoip/192.0.2.1",
-              "Authorization: " + std::string(wrong) + "\r\n")
+    CHECK(ask(instance.port(), "/geoip/192.0.2.1", "Authorization: " + std::string(wrong) + "\r\n")
               .status == 401);
   }
   const auto right = ask(instance.port(), "/geoip/192.0.2.1", "authorization: bearer s3cret\r\n");
@@ -133,8 +132,8 @@ TEST_CASE("five hundred connections are served at the same time") {
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 500; ++i) {
     clients.push_back(std::make_unique<Client>(instance.port()));
-    clients.back()->write(get("/geoip/10.0." + std::to_string(i / 250) + "." +
-                              std::to_string(i % 250)));
+    clients.back()->write(
+        get("/geoip/10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250)));
   }
   instance.wait("held=500");
   CHECK(instance.count("in_flight") == 500);

@@ -145,8 +145,8 @@ struct Fixture {
   observe::Metrics metrics;
   observe::Shard& shard = metrics.shard();
   std::unique_ptr<Route> route = make_geoip_route(nullptr);
+  std::vector<std::optional<Answer>> answers;  // outlives the flights, which answer at their end
   std::optional<Flights> flights;
-  std::vector<std::optional<Answer>> answers;
 };
 
 }  // namespace

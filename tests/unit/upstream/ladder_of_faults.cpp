@@ -2,8 +2,11 @@
 // clock. A failure prints its seed.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <limits>
+#include <ranges>
 
 #include "simulated_upstream.h"
 
@@ -33,7 +36,7 @@ void report(World& world, const char* what) {
 TEST_CASE("1000 cold keys are all answered at 50 % and 70 % mixed faults") {
   for (const double share : {0.3, 0.5, 0.7}) {
     for (const int concurrency : {1, 20, 50}) {
-      for (const std::uint64_t seed : {1, 2, 3}) {
+      for (const std::uint64_t seed : std::views::iota(1, 41)) {
         CAPTURE(share);
         CAPTURE(concurrency);
         CAPTURE(seed);
@@ -68,7 +71,7 @@ TEST_CASE("300 cold keys against a limit of 50 requests/s: all answered, few ref
 }
 
 TEST_CASE("with 5 % of attempts taking 5 s, p99 stays under 250 ms") {
-  for (const std::uint64_t seed : {1, 2, 3, 4, 5}) {
+  for (const std::uint64_t seed : std::views::iota(1, 41)) {
     CAPTURE(seed);
     World world(seed);
     world.upstream.faults = {{Fault::Slow5s, 0.05}};
@@ -77,6 +80,112 @@ TEST_CASE("with 5 % of attempts taking 5 s, p99 stays under 250 ms") {
     CHECK(world.outcomes.percentile(0.99) < 250ms);
     report(world, "slow 5 %");
   }
+}
+
+TEST_CASE("flapping 3 s up, 3 s down: cold keys at 10/s for 30 s are all answered") {
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    for (const Fault down : {Fault::Refused, Fault::Hang, Fault::Error503}) {
+      CAPTURE(seed);
+      CAPTURE(static_cast<int>(down));
+      World world(seed);
+      for (int i = 0; i < 300; ++i) {
+        const bool is_up = (i / 30) % 2 == 0;
+        world.upstream.always.clear();
+        if (!is_up) world.upstream.always[0] = down;
+        world.fetch("/" + std::to_string(i));
+        world.scheduler.advance(100ms);
+      }
+      world.upstream.always.clear();
+      world.settle();
+      report(world, "flapping");
+      CHECK(world.answered() == 300);
+    }
+  }
+}
+
+TEST_CASE("a 30 s outage at 200 cold keys/s: probes only, nobody late, back within one interval") {
+  for (const Fault down : {Fault::Refused, Fault::Hang, Fault::Error500}) {
+    CAPTURE(static_cast<int>(down));
+    World world(7);
+    // It worked before: the fetcher knows what attempts usually take.
+    world.fetch_all(100, 10);
+    world.upstream.always[0] = down;
+    world.upstream.sent_at.clear();
+    world.outcomes = {};
+    const base::SteadyTime begun = world.now();
+    const auto minute = [&](base::Duration length, int from) {
+      for (int i = 0; i < length / 5ms; ++i) {
+        world.fetch("/out/" + std::to_string(from + i));
+        world.scheduler.advance(5ms);
+      }
+    };
+    minute(30s, 0);
+    CHECK(world.outcomes.ends[FetchEnd::Answered] == 0);
+    CHECK(world.outcomes.late == 0);
+    // Once open: at most a probe per shortest interval, and far fewer later.
+    const auto& sent = world.upstream.sent_at;
+    const auto late = std::count_if(sent.begin(), sent.end(),
+                                    [&](base::SteadyTime at) { return at > begun + 5s; });
+    CHECK(late <= 20);
+    CHECK(world.fetcher.status().parked <= 1024);
+
+    world.upstream.always.clear();
+    const base::SteadyTime recovered = world.now();
+    while (world.outcomes.ends[FetchEnd::Answered] == 0) minute(10ms, 100000);
+    CHECK(world.now() - recovered <= 2500ms);
+    minute(10s, 200000);
+    world.settle();
+    CHECK(world.outcomes.late == 0);
+    CHECK(world.fetcher.status().parked == 0);
+    CHECK(world.upstream.in_flight == 0);
+    report(world, "outage");
+  }
+}
+
+TEST_CASE("of two origins, the one that fails is set aside, whatever way it fails") {
+  for (const Fault fault : {Fault::Error500, Fault::Wrong, Fault::Html, Fault::Refused, Fault::Hang,
+                            Fault::Truncated}) {
+    CAPTURE(static_cast<int>(fault));
+    Settings settings;
+    settings.origins = {"a", "b"};
+    World world(3, settings);
+    world.upstream.always[0] = fault;
+    world.fetch_all(500, 10);
+    CHECK(world.answered() == 500);
+    CHECK(world.outcomes.wrong == 0);
+    CHECK(world.upstream.by_origin[0] <= 40);
+    CHECK(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+    CHECK(world.fetcher.status().origins[1].breaker == Breaker::State::Closed);
+    // It comes back, and is preferred again.
+    world.upstream.always.clear();
+    world.scheduler.advance(60s);
+    world.upstream.by_origin.clear();
+    world.fetch_all(100, 5);
+    CHECK(world.upstream.by_origin[0] > 80);
+  }
+}
+
+TEST_CASE("attempts in flight never exceed the limit, and follow an origin that queues") {
+  Settings settings;
+  settings.concurrency = 12;
+  World world(5, settings);
+  world.fetch_all(300, 100);
+  CHECK(world.upstream.most_in_flight <= 12);
+  CHECK(world.answered() == 300);
+}
+
+TEST_CASE("a rate limit found at random refusals does not outlive them") {
+  World world(2);
+  world.upstream.faults = {{Fault::TooMany, 0.5}};
+  world.fetch_all(1000, 50);
+  report(world, "429 at random");
+  CHECK(world.answered() == 1000);
+  world.upstream.faults.clear();
+  for (int i = 0; i < 40; ++i) {
+    world.fetch("/later/" + std::to_string(i));
+    world.scheduler.advance(1s);
+  }
+  CHECK(world.fetcher.status().origins[0].pace == std::numeric_limits<double>::infinity());
 }
 
 }  // namespace holdfast::upstream

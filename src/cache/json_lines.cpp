@@ -1,0 +1,169 @@
+#include "cache/json_lines.h"
+
+#include <simdjson.h>
+#include <strings.h>
+
+#include <algorithm>
+#include <array>
+
+#include "cache/base64.h"
+#include "cache/row.h"
+#include "observe/log.h"
+
+namespace holdfast::cache {
+namespace {
+
+using simdjson::dom::element;
+
+// Those that whoever sends the answer computes: twice in one answer, they would
+// contradict each other.
+constexpr std::array<std::string_view, 8> kComputed{
+    "Age",  "Cache-Control", "Connection",        "Content-Length",
+    "Date", "ETag",          "Transfer-Encoding", "X-Request-ID"};
+
+void append_text(std::string& out, std::string_view name, std::string_view text) {
+  const bool utf8 = simdjson::validate_utf8(text.data(), text.size());
+  out.append(out.back() == '{' ? "\"" : ",\"").append(name);
+  out.append(utf8 ? "\":\"" : "_base64\":\"");
+  utf8 ? observe::append_json_escaped(out, text) : append_base64(out, text);
+  out += '"';
+}
+
+void append_number(std::string& out, std::string_view name, std::int64_t value) {
+  out.append(",\"").append(name).append("\":").append(std::to_string(value));
+}
+
+bool is_token(std::string_view text) {
+  constexpr std::string_view kOther = "!#$%&'*+-.^_`|~";
+  return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           kOther.find(c) != kOther.npos;
+  });
+}
+
+bool is_value(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && c != '\t') || byte == 0x7f;
+  });
+}
+
+// RFC 9110, 5: lines of "name: value" that end in CRLF, and nothing between them.
+bool are_field_lines(std::string_view fields) {
+  while (!fields.empty()) {
+    const std::size_t end = fields.find("\r\n");
+    const std::size_t colon = fields.find(':');
+    if (end == fields.npos || colon > end) return false;
+    const std::string_view name = fields.substr(0, colon);
+    if (!is_token(name) || !is_value(fields.substr(colon + 1, end - colon - 1))) return false;
+    for (const std::string_view computed : kComputed) {
+      if (name.size() == computed.size() &&
+          strncasecmp(name.data(), computed.data(), name.size()) == 0) {
+        return false;
+      }
+    }
+    fields.remove_prefix(end + 2);
+  }
+  return true;
+}
+
+// Absent counts as empty, unless `required`.
+bool get_text(const element& line, const char* name, const char* base64_name, std::string& text,
+              bool required) {
+  std::string_view value;
+  if (line[base64_name].get(value) == simdjson::SUCCESS) return decode_base64(value, text);
+  const auto error = line[name].get(value);
+  text = error == simdjson::SUCCESS ? value : std::string_view();
+  return error == simdjson::SUCCESS || (error == simdjson::NO_SUCH_FIELD && !required);
+}
+
+bool get_number(const element& line, const char* name, std::int64_t& value, bool required) {
+  value = 0;
+  const auto error = line[name].get(value);
+  if (error == simdjson::NO_SUCH_FIELD) return !required;
+  return error == simdjson::SUCCESS && value >= 0;
+}
+
+}  // namespace
+
+void append_json_line(std::string& out, std::string_view key, const StoredResponse& stored) {
+  out += '{';
+  append_text(out, "key", key);
+  append_number(out, "status", stored.status);
+  append_number(out, "response_time_ms", stored.response_time.time_since_epoch().count());
+  append_number(out, "initial_age", stored.initial_age.count());
+  append_number(out, "freshness_lifetime", stored.freshness_lifetime.count());
+  append_number(out, "stale_while_revalidate", stored.stale_while_revalidate.count());
+  append_number(out, "stale_if_error", stored.stale_if_error.count());
+  if (!stored.upstream_etag.empty()) append_text(out, "upstream_etag", stored.upstream_etag);
+  if (!stored.upstream_last_modified.empty()) {
+    append_text(out, "upstream_last_modified", stored.upstream_last_modified);
+  }
+  append_text(out, "fields", stored.fields);
+  append_text(out, "body", stored.body);
+  out += "}\n";
+}
+
+struct JsonLineReader::Parser {
+  simdjson::dom::parser parser;
+};
+
+JsonLineReader::JsonLineReader() : parser_(std::make_unique<Parser>()) {}
+JsonLineReader::~JsonLineReader() = default;
+
+base::Result<StoredPtr> JsonLineReader::read(std::string_view line, std::string& key) {
+  element root;
+  const auto error = parser_->parser.parse(line.data(), line.size()).get(root);
+  if (error != simdjson::SUCCESS) return base::invalid_input(simdjson::error_message(error));
+  if (!root.is_object()) return base::invalid_input("not an object");
+  std::string etag;
+  std::string modified;
+  std::string fields;
+  std::string body;
+  struct Text {
+    const char* name;
+    const char* base64_name;
+    std::string& to;
+    bool required;
+  };
+  for (const Text& text :
+       {Text{"key", "key_base64", key, true},
+        Text{"upstream_etag", "upstream_etag_base64", etag, false},
+        Text{"upstream_last_modified", "upstream_last_modified_base64", modified, false},
+        Text{"fields", "fields_base64", fields, false}, Text{"body", "body_base64", body, true}}) {
+    if (!get_text(root, text.name, text.base64_name, text.to, text.required)) {
+      return base::invalid_input(std::string(text.name) + " is missing or not text");
+    }
+  }
+  Row row;
+  struct Number {
+    const char* name;
+    std::int64_t& to;
+    bool required;
+  };
+  for (const Number& number :
+       {Number{"status", row.status, true}, Number{"response_time_ms", row.response_time, true},
+        Number{"initial_age", row.initial_age, false},
+        Number{"freshness_lifetime", row.freshness_lifetime, true},
+        Number{"stale_while_revalidate", row.stale_while_revalidate, false},
+        Number{"stale_if_error", row.stale_if_error, false}}) {
+    if (!get_number(root, number.name, number.to, number.required)) {
+      return base::invalid_input(std::string(number.name) + " is missing or not a number from 0");
+    }
+  }
+  if (!are_field_lines(fields)) return base::invalid_input("fields are not field lines to keep");
+  if (!is_value(etag) || !is_value(modified)) {
+    return base::invalid_input("a validator has a control character");
+  }
+  std::string packed;
+  row.key = key;
+  row.upstream_etag = etag;
+  row.upstream_last_modified = modified;
+  row.fields = pack_fields(fields, packed);
+  row.body = body;
+  StoredPtr stored = from_row(row);
+  if (!stored) return base::invalid_input("status or response_time_ms is out of range");
+  return stored;
+}
+
+}  // namespace holdfast::cache

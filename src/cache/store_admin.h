@@ -1,0 +1,43 @@
+// What `holdfast store ...` does with a store's file: each function is one
+// subcommand. All are safe beside a running daemon: reads are short
+// transactions, so that they never keep the WAL from being reset, and writes
+// share the lock in small batches. Blocking; the caller's thread.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace holdfast::cache {
+
+// Figures of the file, one "name: value" a line.
+base::Result<void> store_stats(const std::string& path, const base::Clock& clock, FILE* out);
+
+// The full check: SQLite's integrity_check and every row's checksum. Says what
+// is wrong and returns false if anything is.
+base::Result<bool> store_check(const std::string& path, FILE* out);
+
+// Every response as one line of JSON, in the order of storing; damaged rows are
+// left out. Text that is not UTF-8 goes into "body_base64" and "key_base64".
+// Returns how many lines were written.
+base::Result<std::uint64_t> store_export(const std::string& path, FILE* out);
+
+struct Imported {
+  std::uint64_t written = 0;
+  std::uint64_t older = 0;    // the store has them as recent already
+  std::uint64_t refused = 0;  // lines that are no response; each is named on `complaints`
+};
+// Reads what store_export() wrote, making the file if there is none. What is in
+// the store and more recent stays. STORE_LIMIT is not looked at: the daemon
+// evicts when it next writes.
+base::Result<Imported> store_import(const std::string& path, const base::Clock& clock, FILE* in,
+                                    FILE* complaints);
+
+// Gives all free pages back to the file system, a little at a time, and cuts the
+// WAL to nothing. Says how large the file was and is.
+base::Result<void> store_compact(const std::string& path, FILE* out);
+
+}  // namespace holdfast::cache

@@ -1,0 +1,82 @@
+// Daemon builds the parts, runs them and stops them in order:
+//
+//   make()   store, memory, origin loop, workers; listeners are bound, so that a
+//            port in use is known before anything runs
+//   run()    the threads start; this thread turns the control loop: signals,
+//            scrapes, reload
+//   SIGTERM  not ready; workers stop accepting and finish what is in flight;
+//            then workers, origin and store stop, in that order
+//
+// Main's thread only.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "base/signal_watch.h"
+#include "cache/memory_cache.h"
+#include "cache/store.h"
+#include "config/settings.h"
+#include "daemon/origin.h"
+#include "daemon/worker.h"
+#include "observe/health.h"
+#include "observe/liveness.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "proxy/pages.h"
+
+namespace holdfast::daemon {
+
+class Daemon {
+ public:
+  // Reads the settings again, for SIGHUP.
+  using Reread = std::function<base::Result<config::Settings>()>;
+
+  // Errors name the setting at fault.
+  static base::Result<std::unique_ptr<Daemon>> make(config::Settings settings, Reread reread);
+  ~Daemon();
+
+  // Returns when the daemon has stopped, with the process's exit code.
+  int run();
+
+ private:
+  Daemon(config::Settings settings, Reread reread);
+
+  base::Result<void> bind_listeners();
+  void open_store();
+  void load_memory();
+  void add_pages();
+  void add_metrics();
+  void start();
+  void on_signal(int signal);
+  void reload();
+  void drain();
+  void worker_drained();
+  void stop();
+  void watch_store();
+
+  config::Settings settings_;
+  Reread reread_;
+  base::SystemClock clock_;
+  base::EventLoop control_;
+  base::SignalWatch signals_;  // before any thread: they inherit the mask
+  observe::Log log_;
+  observe::Metrics metrics_;
+  observe::Shard& shard_;
+  observe::Health health_;
+  observe::Liveness liveness_;
+  cache::MemoryCache memory_;
+  std::unique_ptr<cache::Store> store_;
+  observe::Dependency* store_health_ = nullptr;
+  base::Timer store_timer_;
+  std::unique_ptr<Origin> origin_;
+  proxy::Pages pages_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::vector<base::UniqueFd>> listeners_;  // by worker, until they start
+  std::size_t draining_workers_ = 0;
+  base::Timer drain_timer_;
+};
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,100 @@
+#include "daemon/origin.h"
+
+#include "daemon/parts_settings.h"
+#include "proxy/geoip_route.h"
+
+namespace holdfast::daemon {
+namespace {
+
+// How far health may be behind what happens.
+constexpr base::Duration kHealthInterval = std::chrono::milliseconds(500);
+
+const char* name_of(upstream::Breaker::State state) {
+  switch (state) {
+    case upstream::Breaker::State::Closed:
+      return "closed";
+    case upstream::Breaker::State::HalfOpen:
+      return "half-open";
+    case upstream::Breaker::State::Open:
+      break;
+  }
+  return "open";
+}
+
+}  // namespace
+
+Origin::Origin(Parts parts, const config::Settings& settings)
+    : parts_(parts),
+      loop_("origin", parts.clock),
+      random_(base::Random::entropy()),
+      shard_(parts.metrics.shard()),
+      heartbeat_(parts.liveness.add("origin", parts.clock.now())),
+      route_(proxy::make_geoip_route(nullptr)),
+      transport_(loop_, transport_settings(settings), settings.api_token),
+      fetcher_(loop_, random_, transport_, upstream_settings(settings), parts.metrics, shard_,
+               parts.log),
+      flights_({loop_, fetcher_, parts.memory, parts.store, parts.log, parts.metrics, shard_},
+               flights_settings(settings), base::Random::entropy()) {
+  const bool alone = settings.api_urls.size() == 1;
+  for (const std::string& url : settings.api_urls) {
+    health_.push_back(&parts.health.add(alone ? "upstream" : "upstream " + origin_name(url),
+                                        observe::Dependency::Role::Origin));
+  }
+}
+
+Origin::~Origin() {
+  stop();
+}
+
+void Origin::start() {
+  loop_.post([this] {
+    heartbeat_.start(loop_);
+    report_health();
+  });
+  thread_ = std::thread([this] { loop_.run(); });
+}
+
+void Origin::abandon_all() {
+  loop_.post([this] { flights_.abandon_all(); });
+}
+
+void Origin::stop() {
+  if (!thread_.joinable()) return;
+  loop_.post([this] {
+    heartbeat_.stop();
+    health_timer_.cancel();
+    flights_.abandon_all();
+    loop_.stop();
+  });
+  thread_.join();
+}
+
+void Origin::set_token(std::string token) {
+  loop_.post([this, token = std::move(token)]() mutable {
+    if (transport_.set_token(std::move(token))) fetcher_.token_changed();
+  });
+}
+
+void Origin::report_health() {
+  health_timer_.set_after(loop_, kHealthInterval, [this] { report_health(); });
+  const upstream::Status status = fetcher_.status();
+  for (std::size_t i = 0; i < health_.size(); ++i) {
+    const upstream::OriginStatus& origin = status.origins[i];
+    observe::Dependency& dependency = *health_[i];
+    if (status.token == upstream::TokenState::State::Refused) {
+      dependency.set_state(observe::HealthState::Down, "the upstream refuses our token");
+    } else if (origin.breaker != upstream::Breaker::State::Closed) {
+      dependency.set_state(
+          observe::HealthState::Down,
+          std::string("breaker ") + name_of(origin.breaker) + ": " + origin.last_error);
+    } else if (origin.volume >= 10 && origin.error_rate >= 0.1) {
+      dependency.set_state(observe::HealthState::Degraded,
+                           std::to_string(static_cast<int>(origin.error_rate * 100)) +
+                               " % of recent attempts failed");
+    } else {
+      dependency.set_state(observe::HealthState::Ok);
+    }
+  }
+}
+
+}  // namespace holdfast::daemon

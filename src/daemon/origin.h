@@ -1,0 +1,72 @@
+// Origin is the one loop that owns everything slow: flights, policies, libcurl
+// and reads of the store. Made and destroyed by main's thread, while the loop
+// does not run; post() to `loop` for anything in between.
+#pragma once
+
+#include <memory>
+#include <thread>
+
+#include "base/event_loop.h"
+#include "cache/memory_cache.h"
+#include "cache/store.h"
+#include "config/settings.h"
+#include "observe/health.h"
+#include "observe/liveness.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
+#include "proxy/flights.h"
+#include "proxy/route.h"
+#include "upstream/curl_transport.h"
+#include "upstream/policy_fetcher.h"
+
+namespace holdfast::daemon {
+
+class Origin {
+ public:
+  // Everything given outlives it. Throws std::runtime_error if libcurl or the
+  // loop cannot be set up.
+  struct Parts {
+    const base::Clock& clock;
+    cache::MemoryCache& memory;
+    cache::Store& store;
+    observe::Log& log;
+    observe::Metrics& metrics;
+    observe::Health& health;
+    observe::Liveness& liveness;
+  };
+  Origin(Parts parts, const config::Settings& settings);
+  ~Origin();
+  Origin(const Origin&) = delete;
+  Origin& operator=(const Origin&) = delete;
+
+  base::EventLoop& loop() { return loop_; }
+  proxy::Flights& flights() { return flights_; }
+  proxy::Route& route() { return *route_; }
+
+  void start();
+  // Any thread. For a stop whose time is up: every waiter gets its answer now.
+  void abandon_all();
+  // Stops the loop and waits for its thread.
+  void stop();
+
+  // Any thread: what a reload changes.
+  void set_token(std::string token);
+
+ private:
+  void report_health();
+
+  Parts parts_;
+  base::EventLoop loop_;
+  base::Random random_;
+  observe::Shard& shard_;
+  observe::Heartbeat& heartbeat_;
+  std::unique_ptr<proxy::Route> route_;
+  upstream::CurlTransport transport_;
+  upstream::PolicyFetcher fetcher_;
+  proxy::Flights flights_;
+  std::vector<observe::Dependency*> health_;  // one per origin
+  base::Timer health_timer_;
+  std::thread thread_;
+};
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,55 @@
+#include "daemon/pages.h"
+
+namespace holdfast::daemon {
+namespace {
+
+// The loops turn. Rendered where it is asked, so that a stuck loop elsewhere
+// cannot keep it from saying so.
+proxy::Page livez(const PageParts& parts) {
+  const auto stuck = parts.liveness.stuck(parts.clock.now());
+  proxy::Page page;
+  if (stuck.empty()) {
+    page.body = "ok\n";
+    return page;
+  }
+  page.status = 503;
+  page.body = "stuck:";
+  for (const std::string_view name : stuck) page.body.append(" ").append(name);
+  page.body += "\n";
+  return page;
+}
+
+proxy::Page readyz(const PageParts& parts) {
+  proxy::Page page;
+  page.status = parts.health.ready() ? 200 : 503;
+  page.body = parts.health.ready() ? "ok\n" : parts.health.draining() ? "draining\n" : "starting\n";
+  return page;
+}
+
+proxy::Page healthz(const PageParts& parts) {
+  proxy::Page page;
+  page.status = parts.health.overall() == observe::HealthState::Down ? 503 : 200;
+  page.content_type = "application/json";
+  page.body = parts.health.json();
+  return page;
+}
+
+proxy::Page metrics(const PageParts& parts) {
+  proxy::Page page;
+  page.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  page.body = parts.metrics.scrape();
+  return page;
+}
+
+}  // namespace
+
+proxy::Pages make_pages(PageParts parts) {
+  return {
+      {"/livez", [parts] { return livez(parts); }, nullptr},
+      {"/readyz", [parts] { return readyz(parts); }, nullptr},
+      {"/healthz", [parts] { return healthz(parts); }, nullptr},
+      {"/metrics", [parts] { return metrics(parts); }, &parts.control},
+  };
+}
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,22 @@
+// The pages beside the routes: health for machines, metrics for Prometheus.
+#pragma once
+
+#include "base/scheduler.h"
+#include "observe/health.h"
+#include "observe/liveness.h"
+#include "observe/metrics.h"
+#include "proxy/pages.h"
+
+namespace holdfast::daemon {
+
+struct PageParts {
+  const base::Clock& clock;
+  const observe::Metrics& metrics;
+  const observe::Health& health;
+  const observe::Liveness& liveness;
+  base::Scheduler& control;  // renders what takes longer than a worker should stop for
+};
+
+proxy::Pages make_pages(PageParts parts);
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,113 @@
+#include "daemon/parts_settings.h"
+
+#include <algorithm>
+
+namespace holdfast::daemon {
+namespace {
+
+std::chrono::seconds whole_seconds(base::Duration duration) {
+  return std::chrono::duration_cast<std::chrono::seconds>(duration);
+}
+
+upstream::HedgePolicy::Settings hedge_settings(const config::Hedge& hedge) {
+  using Mode = upstream::HedgePolicy::Mode;
+  upstream::HedgePolicy::Settings settings;
+  switch (hedge.kind) {
+    case config::Hedge::Kind::Off:
+      settings.mode = Mode::Off;
+      break;
+    case config::Hedge::Kind::After:
+      settings.mode = Mode::Fixed;
+      settings.delay = hedge.after;
+      break;
+    case config::Hedge::Kind::Percentile:
+      settings.mode = Mode::Percentile;
+      settings.quantile = hedge.percentile / 100.0;
+      break;
+  }
+  return settings;
+}
+
+}  // namespace
+
+observe::Level log_level(config::LogLevel level) {
+  switch (level) {
+    case config::LogLevel::Debug:
+      return observe::Level::Debug;
+    case config::LogLevel::Info:
+      return observe::Level::Info;
+    case config::LogLevel::Warn:
+      return observe::Level::Warn;
+    case config::LogLevel::Error:
+      break;
+  }
+  return observe::Level::Error;
+}
+
+observe::Log::Settings log_settings(const config::Settings& settings) {
+  observe::Log::Settings log;
+  log.level = log_level(settings.log_level);
+  log.format = settings.log_format == config::LogFormat::Json ? observe::Log::Format::Json
+                                                              : observe::Log::Format::Text;
+  return log;
+}
+
+cache::MemoryCache::Settings memory_settings(const config::Settings& settings) {
+  cache::MemoryCache::Settings memory;
+  memory.limit_bytes = settings.memory_limit_bytes;
+  return memory;
+}
+
+cache::StoreSettings store_settings(const config::Settings& settings) {
+  cache::StoreSettings store;
+  store.path = settings.store_path;
+  store.limit_bytes = settings.store_limit_bytes;
+  return store;
+}
+
+upstream::CurlTransport::Settings transport_settings(const config::Settings& settings) {
+  upstream::CurlTransport::Settings transport;
+  transport.base_urls = settings.api_urls;
+  transport.kept_connections = settings.upstream_concurrency * settings.api_urls.size();
+  return transport;
+}
+
+upstream::Settings upstream_settings(const config::Settings& settings) {
+  upstream::Settings upstream;
+  upstream.origins.clear();
+  for (const std::string& url : settings.api_urls) upstream.origins.push_back(origin_name(url));
+  upstream.concurrency = static_cast<int>(settings.upstream_concurrency);
+  upstream.backoff.base = settings.retry_base;
+  upstream.backoff.cap = settings.retry_cap;
+  upstream.attempt_timeout.ceiling = settings.attempt_timeout;
+  upstream.attempt_timeout.floor =
+      std::min(upstream.attempt_timeout.floor, settings.attempt_timeout);
+  upstream.hedge = hedge_settings(settings.hedge);
+  return upstream;
+}
+
+proxy::Flights::Settings flights_settings(const config::Settings& settings) {
+  proxy::Flights::Settings flights;
+  flights.storing.ttl = whole_seconds(settings.cache_ttl);
+  flights.storing.ttl_override = settings.cache_ttl_override;
+  flights.storing.negative_ttl = whole_seconds(settings.negative_ttl);
+  flights.storing.stale_while_revalidate = whole_seconds(settings.stale_while_revalidate);
+  flights.storing.stale_if_error = whole_seconds(settings.stale_if_error);
+  flights.refresh_deadline = settings.request_deadline;
+  // A deadline of a second or less leaves a tenth of it for the answer's way back.
+  flights.answer_margin = std::min(flights.answer_margin, settings.request_deadline / 10);
+  return flights;
+}
+
+proxy::Service::Settings service_settings(const config::Settings& settings) {
+  proxy::Service::Settings service;
+  service.request_deadline = settings.request_deadline;
+  return service;
+}
+
+std::string origin_name(const std::string& base_url) {
+  const std::size_t scheme = base_url.find("://");
+  return scheme == std::string::npos ? base_url : base_url.substr(scheme + 3);
+}
+
+}  // namespace holdfast::daemon

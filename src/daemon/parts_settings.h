@@ -1,0 +1,27 @@
+// Hands each part its own settings struct, from the operator's.
+#pragma once
+
+#include "cache/memory_cache.h"
+#include "cache/sqlite_store.h"
+#include "config/settings.h"
+#include "observe/log.h"
+#include "proxy/flights.h"
+#include "proxy/service.h"
+#include "upstream/curl_transport.h"
+#include "upstream/settings.h"
+
+namespace holdfast::daemon {
+
+observe::Log::Settings log_settings(const config::Settings& settings);
+observe::Level log_level(config::LogLevel level);
+cache::MemoryCache::Settings memory_settings(const config::Settings& settings);
+cache::StoreSettings store_settings(const config::Settings& settings);
+upstream::CurlTransport::Settings transport_settings(const config::Settings& settings);
+upstream::Settings upstream_settings(const config::Settings& settings);
+proxy::Flights::Settings flights_settings(const config::Settings& settings);
+proxy::Service::Settings service_settings(const config::Settings& settings);
+
+// What metrics, logs and health call an origin: "host:port/path".
+std::string origin_name(const std::string& base_url);
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,52 @@
+#include "daemon/store_metrics.h"
+
+#include <chrono>
+
+namespace holdfast::daemon {
+
+using observe::Family;
+
+void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
+                   std::uint64_t limit_bytes) {
+  const auto number = [&](Family family, auto member) {
+    metrics.callback(family, {},
+                     [&memory, member] { return static_cast<double>(memory.stats().*member); });
+  };
+  using Stats = cache::MemoryCache::Stats;
+  number(Family::MemoryEntries, &Stats::entries);
+  number(Family::MemoryBytes, &Stats::bytes);
+  number(Family::MemoryEvictions, &Stats::evictions);
+  metrics.callback(Family::MemoryLimitBytes, {},
+                   [limit_bytes] { return static_cast<double>(limit_bytes); });
+}
+
+void export_store(observe::Metrics& metrics, const cache::Store& store, std::uint64_t limit_bytes) {
+  using Status = cache::StoreStatus;
+  const auto number = [&](Family family, observe::Labels labels, auto member) {
+    metrics.callback(family, std::move(labels),
+                     [&store, member] { return static_cast<double>(store.status().*member); });
+  };
+  metrics.callback(Family::StoreUp, {},
+                   [&store] { return store.status().state == Status::State::Ok ? 1.0 : 0.0; });
+  number(Family::StoreEntries, {}, &Status::entries);
+  number(Family::StoreSizeBytes, {}, &Status::size_bytes);
+  number(Family::StoreQueue, {}, &Status::queued);
+  number(Family::StorePuts, {{"result", "committed"}}, &Status::committed);
+  number(Family::StorePuts, {{"result", "dropped"}}, &Status::dropped);
+  number(Family::StoreErrors, {{"kind", "read"}}, &Status::read_errors);
+  number(Family::StoreErrors, {{"kind", "write"}}, &Status::write_errors);
+  number(Family::StoreErrors, {{"kind", "corrupt"}}, &Status::corrupt_rows);
+  number(Family::StoreEvictions, {}, &Status::evicted);
+  metrics.callback(Family::StoreLimitBytes, {},
+                   [limit_bytes] { return static_cast<double>(limit_bytes); });
+}
+
+std::function<void(base::Duration)> commit_timer(observe::Metrics& metrics) {
+  observe::Shard& shard = metrics.shard();  // the writer thread's own
+  const observe::Histogram duration = metrics.histogram(Family::StoreCommitDuration);
+  return [&shard, duration](base::Duration took) {
+    shard.observe(duration, std::chrono::duration<double>(took).count());
+  };
+}
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,53 @@
+#include "daemon/worker.h"
+
+#include <utility>
+
+#include "daemon/parts_settings.h"
+
+namespace holdfast::daemon {
+namespace {
+
+std::string name_of(unsigned number) {
+  return "worker-" + std::to_string(number);
+}
+
+}  // namespace
+
+Worker::Worker(unsigned number, const Origin::Parts& parts, Origin& origin,
+               const proxy::Pages& pages, const config::Settings& settings)
+    : loop_(name_of(number), parts.clock),
+      shard_(parts.metrics.shard()),
+      heartbeat_(parts.liveness.add(name_of(number), parts.clock.now())),
+      service_({loop_, origin.loop(), origin.flights(), parts.memory, parts.store, parts.log,
+                parts.metrics, shard_, origin.route(), pages},
+               service_settings(settings), base::Random::entropy()),
+      server_(loop_, {}, service_, parts.metrics, shard_) {}
+
+Worker::~Worker() {
+  stop();
+}
+
+void Worker::start(std::vector<base::UniqueFd> listeners) {
+  listeners_ = std::move(listeners);
+  loop_.post([this] {
+    heartbeat_.start(loop_);
+    for (base::UniqueFd& listener : listeners_) server_.listen(std::move(listener));
+    listeners_.clear();
+  });
+  thread_ = std::thread([this] { loop_.run(); });
+}
+
+void Worker::drain(std::function<void()> done) {
+  loop_.post([this, done = std::move(done)]() mutable { server_.drain(std::move(done)); });
+}
+
+void Worker::stop() {
+  if (!thread_.joinable()) return;
+  loop_.post([this] {
+    heartbeat_.stop();
+    loop_.stop();
+  });
+  thread_.join();
+}
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,48 @@
+// Worker is one serving loop with its listeners, connections and service. Made
+// and destroyed by main's thread, while the loop does not run.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "daemon/origin.h"
+#include "http/server.h"
+#include "proxy/pages.h"
+#include "proxy/service.h"
+
+namespace holdfast::daemon {
+
+class Worker {
+ public:
+  // `number` names its thread. Everything given outlives it.
+  Worker(unsigned number, const Origin::Parts& parts, Origin& origin, const proxy::Pages& pages,
+         const config::Settings& settings);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void start(std::vector<base::UniqueFd> listeners);
+
+  // Any thread. Stops accepting and finishes what is in flight; then calls
+  // `done`, on the worker's loop.
+  void drain(std::function<void()> done);
+  // Stops the loop and waits for its thread; connections still open are closed.
+  void stop();
+
+  // Any thread.
+  http::Server::Stats stats() const { return server_.stats(); }
+
+ private:
+  base::EventLoop loop_;
+  observe::Shard& shard_;
+  observe::Heartbeat& heartbeat_;
+  proxy::Service service_;
+  http::Server server_;
+  std::vector<base::UniqueFd> listeners_;
+  std::thread thread_;
+};
+
+}  // namespace holdfast::daemon

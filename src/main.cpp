@@ -1,0 +1,64 @@
+// holdfast: a caching reverse proxy that keeps answering when its upstream does
+// not. Settings in, parts together, run, drain.
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "config/config.h"
+#include "daemon/daemon.h"
+#include "daemon/version.h"
+#include "observe/metric_table.h"
+
+namespace {
+
+using namespace holdfast;
+
+// A setting or the machine keeps us from starting.
+constexpr int kCannotStart = 2;
+
+int refuse(const std::string& why) {
+  std::fprintf(stderr, "holdfast: %s\n", why.c_str());
+  return kCannotStart;
+}
+
+config::Program program() {
+  config::Program program;
+  program.name = "holdfast";
+  program.version = daemon::kVersion;
+  program.summary = "A caching reverse proxy that keeps answering when its upstream does not.";
+  program.text_flags = {{"--metrics-table", "Print the exported metrics as Markdown and exit.",
+                         observe::metrics_markdown}};
+  return program;
+}
+
+base::Result<config::Outcome> load(int argc, char** argv) {
+  return config::load(argc, argv, config::process_environment(), program());
+}
+
+int run(int argc, char** argv) {
+  auto loaded = load(argc, argv);
+  if (!loaded) return refuse(loaded.error().message);
+  if (const auto* printout = std::get_if<config::Printout>(&*loaded)) {
+    std::fputs(printout->text.c_str(), stdout);
+    return 0;
+  }
+
+  const auto reread = [=]() -> base::Result<config::Settings> {
+    auto again = load(argc, argv);
+    if (!again) return tl::unexpected(again.error());
+    return std::get<config::Settings>(*std::move(again));
+  };
+  auto daemon = daemon::Daemon::make(std::get<config::Settings>(*std::move(loaded)), reread);
+  if (!daemon) return refuse(daemon.error().message);
+  return (*daemon)->run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    return refuse(error.what());
+  }
+}

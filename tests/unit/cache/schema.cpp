@@ -1,0 +1,105 @@
+#include "cache/schema.h"
+
+#include <doctest/doctest.h>
+
+#include <array>
+
+#include "store_fixture.h"
+
+namespace holdfast::cache {
+namespace {
+
+sqlite::Connection opened(const TempFolder& folder) {
+  auto connection = open_for_writing(folder.file(), {}, 1 << 20);
+  REQUIRE_MESSAGE(connection, (connection ? "" : connection.error().message));
+  return std::move(*connection);
+}
+
+TEST_CASE("a new file says whose it is and which format it has") {
+  const TempFolder folder;
+  auto connection = opened(folder);
+  CHECK(connection.integer("PRAGMA application_id").value() == kApplicationId);
+  CHECK(connection.integer("PRAGMA user_version").value() == kSchemaVersion);
+  CHECK(connection.integer("PRAGMA page_size").value() == kPageBytes);
+  CHECK(connection.text("PRAGMA journal_mode").value() == "wal");
+  CHECK(connection.integer("PRAGMA auto_vacuum").value() == 2);
+  CHECK(connection.integer("PRAGMA synchronous").value() == 1);
+  CHECK(connection.integer("PRAGMA mmap_size").value() == 0);
+  CHECK(connection.text("PRAGMA integrity_check").value() == "ok");
+}
+
+TEST_CASE("a migration goes through all its steps in one transaction, or through none") {
+  const TempFolder folder;
+  auto connection = opened(folder);
+  const std::array steps{
+      Migration{1, "ALTER TABLE holdfast_state ADD COLUMN one_more INTEGER"},
+      Migration{2, "UPDATE holdfast_state SET one_more=7"},
+      Migration{3, "UPDATE no_such_table SET x=1"},
+  };
+  CHECK_FALSE(migrate(connection, 4, steps));
+  CHECK(connection.integer("PRAGMA user_version").value() == 1);
+  CHECK_FALSE(connection.integer("SELECT one_more FROM holdfast_state"));
+  CHECK_FALSE(connection.in_transaction());
+
+  REQUIRE(migrate(connection, 3, steps));
+  CHECK(connection.integer("PRAGMA user_version").value() == 3);
+  CHECK(connection.integer("SELECT one_more FROM holdfast_state").value() == 7);
+
+  CHECK_FALSE(migrate(connection, 9, steps));  // no way there
+  CHECK(connection.integer("PRAGMA user_version").value() == 3);
+}
+
+TEST_CASE("tables that are not quite ours are taken for damage") {
+  const TempFolder folder;
+  { CHECK(opened(folder).execute("DROP INDEX holdfast_by_use") == 0); }
+  const auto connection = open_for_writing(folder.file(), {}, 1 << 20);
+  REQUIRE_FALSE(connection);
+  CHECK(connection.error().kind == base::ErrorKind::Corrupt);
+}
+
+TEST_CASE("reading needs a file, and does not make one") {
+  const TempFolder folder;
+  const auto connection = open_for_reading(folder.file(), {});
+  REQUIRE_FALSE(connection);
+  CHECK_FALSE(std::filesystem::exists(folder.file()));
+}
+
+TEST_CASE("a file in which the tables were about to be made is taken up") {
+  const TempFolder folder;
+  {
+    auto connection = sqlite::Connection::open(folder.file(), sqlite::Connection::Mode::Create, {});
+    REQUIRE(connection);
+    REQUIRE(connection->execute("PRAGMA auto_vacuum=INCREMENTAL") == 0);
+    REQUIRE(connection->execute("PRAGMA journal_mode=WAL") == 0);
+  }
+  CHECK(opened(folder).integer("SELECT count(*) FROM holdfast_response").value() == 0);
+}
+
+TEST_CASE("the state a lookup, an eviction and a warm start need comes from an index") {
+  const TempFolder folder;
+  auto connection = opened(folder);
+  struct Plan {
+    const char* sql;
+    const char* index;
+  };
+  for (const Plan& plan :
+       {Plan{"SELECT id FROM holdfast_response WHERE key_hash=1 AND key='k'", "holdfast_by_hash"},
+        Plan{"UPDATE holdfast_response SET used=2 WHERE key_hash=1 AND used<2", "holdfast_by_hash"},
+        Plan{"SELECT id FROM holdfast_response WHERE expires<1 ORDER BY expires LIMIT 9",
+             "holdfast_by_expiry"},
+        Plan{"SELECT id FROM holdfast_response ORDER BY used,id LIMIT 9", "holdfast_by_use"},
+        Plan{"SELECT id FROM holdfast_response WHERE used=1 AND id<9 ORDER BY id DESC LIMIT 9",
+             "holdfast_by_use (used=? AND rowid<?)"},
+        Plan{"SELECT id FROM holdfast_response WHERE used<1 ORDER BY used DESC,id DESC LIMIT 9",
+             "holdfast_by_use"}}) {
+    CAPTURE(plan.sql);
+    auto statement = connection.prepare((std::string("EXPLAIN QUERY PLAN ") + plan.sql).c_str());
+    REQUIRE(statement);
+    REQUIRE(statement->step() == 1);
+    CHECK(statement->text(3).find(plan.index) != std::string_view::npos);
+    CHECK(statement->step() == 0);  // no sorting after it
+  }
+}
+
+}  // namespace
+}  // namespace holdfast::cache

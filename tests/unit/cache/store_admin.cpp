@@ -1,0 +1,250 @@
+#include "cache/store_admin.h"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+
+#include "cache/base64.h"
+#include "cache/json_lines.h"
+#include "store_fixture.h"
+
+namespace holdfast::cache {
+namespace {
+
+// A FILE* over memory.
+class Text {
+ public:
+  explicit Text(const std::string& content = {}) : file_(std::tmpfile()) {
+    REQUIRE(file_);
+    std::fwrite(content.data(), 1, content.size(), file_);
+    std::rewind(file_);
+  }
+  ~Text() { std::fclose(file_); }
+  FILE* file() { return file_; }
+  std::string content() {
+    std::rewind(file_);
+    std::string all;
+    char part[4096];
+    for (std::size_t got = 0; (got = std::fread(part, 1, sizeof part, file_)) > 0;) {
+      all.append(part, got);
+    }
+    return all;
+  }
+
+ private:
+  FILE* file_;
+};
+
+TEST_CASE("an export can be imported elsewhere, and nothing is lost on the way") {
+  StoreFixture f;
+  f.open();
+  std::vector<std::pair<std::string, StoredPtr>> all;
+  for (int i = 0; i < 1500; ++i) {
+    all.emplace_back("key-" + std::to_string(i), f.make("{\"n\":" + std::to_string(i) + "}"));
+  }
+  all.emplace_back(std::string("\xff\0 key", 6),
+                   make_stored({.status = 404,
+                                .fields = "X-A: b\r\n",
+                                .body = std::string("\0\xfe\"\\\n", 5),
+                                .upstream_etag = "W/\"e\"",
+                                .upstream_last_modified = "then",
+                                .response_time = f.clock.wall(),
+                                .initial_age = 1s,
+                                .freshness_lifetime = 2s,
+                                .stale_while_revalidate = 3s,
+                                .stale_if_error = 400h}));
+  for (const auto& [key, stored] : all) REQUIRE(f.store->put(key, stored));
+  f.store->flush();
+  Text exported;
+  const auto written = store_export(f.settings.path, exported.file());  // beside the daemon
+  REQUIRE(written);
+  CHECK(*written == all.size());
+
+  StoreFixture other;
+  Text in(exported.content());
+  Text complaints;
+  const auto imported =
+      store_import(other.settings.path, other.clock, in.file(), complaints.file());
+  REQUIRE(imported);
+  CHECK(imported->written == all.size());
+  CHECK(imported->refused == 0);
+  other.open();
+  for (const auto& [key, stored] : all) {
+    const auto found = other.store->find(key);
+    REQUIRE(found);
+    REQUIRE(*found);
+    REQUIRE(same(**found, *stored));
+  }
+  Text again;
+  other.store->flush();
+  REQUIRE(store_export(other.settings.path, again.file()));
+  CHECK(again.content() == exported.content());
+}
+
+TEST_CASE("an import beside a running daemon is seen by it and spares what is more recent") {
+  StoreFixture f;
+  f.open();
+  Text in;
+  std::string lines;
+  append_json_line(lines, "kept", *f.make("imported"));
+  append_json_line(lines, "new", *f.make("imported"));
+  f.clock.advance(1min);
+  REQUIRE(f.store->put("kept", f.make("fresher")));
+  f.store->flush();
+  Text source(lines);
+  Text complaints;
+  const auto imported = store_import(f.settings.path, f.clock, source.file(), complaints.file());
+  REQUIRE(imported);
+  CHECK(imported->written == 1);
+  CHECK(imported->older == 1);
+  CHECK(f.body("kept") == "fresher");
+  CHECK(f.body("new") == "imported");
+  REQUIRE(f.store->put("more", f.make("x")));
+  f.store->flush();
+  CHECK(f.store->status().entries == 3);
+}
+
+TEST_CASE("a line that would make a wrong answer is refused, and the line is named") {
+  const std::string good =
+      R"({"key":"k","status":200,"response_time_ms":1777593600000,"freshness_lifetime":1,)"
+      R"("fields":"A: b\r\n","body":"{}"})";
+  const auto with = [&](std::string_view from, std::string_view to) {
+    std::string line = good;
+    const auto at = line.find(from);
+    REQUIRE(at != line.npos);
+    return line.replace(at, from.size(), to);
+  };
+  const std::vector<std::string> bad{
+      "not JSON",
+      "[]",
+      good.substr(0, good.size() - 1),
+      with("\"key\"", "\"no_key\""),
+      with("200", "\"200\""),
+      with("200", "99"),
+      with("200", "600"),
+      with("200", "20000000000000000000000"),
+      with("1777593600000", "-1"),
+      with("1777593600000", "1e300"),
+      with("\"freshness_lifetime\":1", "\"freshness_lifetime\":-1"),
+      with("A: b\\r\\n", "A: b"),
+      with("A: b\\r\\n", "A: b\\nSet-Cookie: x\\r\\n"),
+      with("A: b\\r\\n", "A: b\\r\\n\\r\\n"),
+      with("A: b\\r\\n", "A b: c\\r\\n"),
+      with("A: b\\r\\n", ": c\\r\\n"),
+      with("A: b\\r\\n", "Content-Length: 1\\r\\n"),
+      with("A: b\\r\\n", "transfer-encoding: chunked\\r\\n"),
+      with("\"body\":\"{}\"", "\"body\":{}"),
+      with("\"body\":\"{}\"", "\"body_base64\":\"a\""),
+      with("\"body\":\"{}\"", "\"body_base64\":\"====\""),
+  };
+  JsonLineReader reader;
+  std::string key;
+  REQUIRE(reader.read(good, key));
+  CHECK(key == "k");
+  std::string lines;
+  for (const std::string& line : bad) {
+    CAPTURE(line);
+    CHECK_FALSE(reader.read(line, key));
+    lines += line + "\n";
+  }
+  lines += good + "\n";
+  StoreFixture f;
+  Text in(lines);
+  Text complaints;
+  const auto imported = store_import(f.settings.path, f.clock, in.file(), complaints.file());
+  REQUIRE(imported);
+  CHECK(imported->refused == bad.size());
+  CHECK(imported->written == 1);
+  CHECK(complaints.content().find("line 1: ") == 0);
+  CHECK(complaints.content().find("line " + std::to_string(bad.size()) + ": ") !=
+        std::string::npos);
+}
+
+TEST_CASE("base64 is the one of RFC 4648, both ways") {
+  for (const auto& [plain, encoded] :
+       std::vector<std::pair<std::string, std::string>>{{"", ""},
+                                                        {"f", "Zg=="},
+                                                        {"fo", "Zm8="},
+                                                        {"foo", "Zm9v"},
+                                                        {"foob", "Zm9vYg=="},
+                                                        {"fooba", "Zm9vYmE="},
+                                                        {"foobar", "Zm9vYmFy"},
+                                                        {"\xff\xfe\xfd", "//79"}}) {
+    std::string out;
+    append_base64(out, plain);
+    CHECK(out == encoded);
+    REQUIRE(decode_base64(encoded, out));
+    CHECK(out == plain);
+  }
+  std::string out;
+  for (const char* wrong : {"Zg=", "Z===", "Z", "Zm9v=", "Z*9v", "Zg==Zg==", "===="}) {
+    CAPTURE(wrong);
+    CHECK_FALSE(decode_base64(wrong, out));
+  }
+}
+
+TEST_CASE("the check finds a damaged row and damaged pages") {
+  StoreFixture f;
+  f.open();
+  for (int i = 0; i < 500; ++i) {
+    REQUIRE(f.store->put("key-" + std::to_string(i), f.make("body of " + std::to_string(i))));
+  }
+  f.store.reset();
+  Text out;
+  CHECK(store_check(f.settings.path, out.file()).value());
+  CHECK(out.content() == "pages: ok\nresponses: 500 sound, 0 damaged\n");
+
+  std::fstream file(f.settings.path, std::ios::in | std::ios::out | std::ios::binary);
+  std::string bytes(std::istreambuf_iterator<char>(file), {});
+  const auto at = bytes.find("body of 77");
+  REQUIRE(at != bytes.npos);
+  file.seekp(static_cast<std::streamoff>(at));
+  file << "B";
+  file.close();
+  Text after;
+  CHECK_FALSE(store_check(f.settings.path, after.file()).value());
+  CHECK(after.content() == "pages: ok\nresponses: 499 sound, 1 damaged\n");
+}
+
+TEST_CASE("the figures are the file's") {
+  StoreFixture f;
+  f.open();
+  REQUIRE(f.store->put("a", f.make("x")));
+  REQUIRE(f.store->put("b", answer("expired", f.clock.wall() - 500h, 1s)));
+  f.store->flush();
+  Text out;
+  REQUIRE(store_stats(f.settings.path, f.clock, out.file()));
+  CHECK(out.content().find("\nresponses: 2\n") != std::string::npos);
+  CHECK(out.content().find("\nusable: 1\n") != std::string::npos);
+  CHECK(out.content().find("\nformat: 1\n") != std::string::npos);
+}
+
+TEST_CASE("compacting gives free pages back, and needs a store of ours") {
+  StoreFixture f;
+  f.open();
+  for (int i = 0; i < 2000; ++i) {
+    while (!f.store->put(std::to_string(i), f.make(std::string(1000, 'x')))) f.store->flush();
+  }
+  f.store->flush();
+  REQUIRE(f.store->erase_all());
+  f.store.reset();
+  f.open();  // what is left of the erasure is swept
+  CHECK(eventually([&] {
+    Text stats;
+    REQUIRE(store_stats(f.settings.path, f.clock, stats.file()));
+    return stats.content().find("free_pages: 6") != std::string::npos ||
+           stats.content().find("free_pages: 7") != std::string::npos;
+  }));
+  f.store.reset();
+  const auto before = std::filesystem::file_size(f.settings.path);
+  Text out;
+  REQUIRE(store_compact(f.settings.path, out.file()));
+  CHECK(std::filesystem::file_size(f.settings.path) < before / 10);
+
+  const TempFolder empty;
+  CHECK_FALSE(store_compact(empty.file(), out.file()));
+  CHECK_FALSE(std::filesystem::exists(empty.file()));
+}
+
+}  // namespace
+}  // namespace holdfast::cache
