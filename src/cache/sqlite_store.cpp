@@ -146,10 +146,8 @@ base::Result<StoredPtr> SqliteStore::find(std::string_view key) {
   }
   auto found = reader_->find(key);
   if (!found) return failed(found.error());
-  if (!reads_well_) {
-    reads_well_ = true;
-    health_.ok(StoreHealth::Part::Reading);
-  }
+  if (!reads_well_) health_.ok(StoreHealth::Part::Reading);
+  reads_well_ = true;
   if (found->damaged_row != 0) {
     queue_.drop_damaged(found->damaged_row);
     return base::internal_error(base::ErrorKind::Corrupt,

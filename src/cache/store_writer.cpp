@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cache/row_reader.h"
 #include "cache/salvage.h"
 #include "cache/schema.h"
 
@@ -300,12 +301,22 @@ bool StoreWriter::mind_wal() {
   return true;
 }
 
+// Readers find out that they can read again when somebody asks for something;
+// that may take long, and the store must not be called degraded until then.
+void StoreWriter::try_reading() {
+  auto reader = RowReader::open(shared_.settings.path, shared_.settings.vfs);
+  if (!reader || !reader->find({})) return;
+  shared_.health.ok(StoreHealth::Part::Reading);
+  generation_.fetch_add(1, std::memory_order_acq_rel);
+}
+
 bool StoreWriter::tend() {
   if (file_id(shared_.settings.path) != opened_) {
     trouble(base::Error{base::ErrorKind::Io, base::Side::Internal, true,
                         shared_.settings.path + " was deleted or replaced"});
     return false;
   }
+  if (!shared_.health.is_ok(StoreHealth::Part::Reading)) try_reading();
   if (Steady::now() >= next_touches_) {
     next_touches_ = Steady::now() + kTouchEvery;
     shared_.used.drain(touches_);

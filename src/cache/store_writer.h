@@ -76,6 +76,7 @@ class StoreWriter {
   bool make_room();
   bool mind_wal();
   bool tend();
+  void try_reading();
   bool sweep();
   bool release();
   bool note_size();

@@ -116,12 +116,18 @@ WriteQueue::Batch WriteQueue::peek(std::size_t max_bytes) const {
     if (batch.taken == limits_.batch_entries || (batch.taken > 0 && bytes > max_bytes)) break;
     ++batch.taken;
     batch.last_sequence = write.sequence;
-    bool pointless = write.sequence < erase_all_sequence_;
-    if (write.kind == Write::Kind::Put || write.kind == Write::Kind::Erase) {
-      const auto latest = latest_.find(write.key);
-      pointless = latest == latest_.end() || latest->second != &write;
-    }
-    if (!pointless) batch.writes.push_back(&write);
+  }
+  // Only a write of the same batch makes an earlier one pointless: with one that
+  // is still to be committed, neither might survive a crash.
+  for (std::size_t i = 0; i < batch.taken; ++i) {
+    const Write& write = writes_[i];
+    const auto latest = latest_.find(write.key);
+    const bool keyed = write.kind == Write::Kind::Put || write.kind == Write::Kind::Erase;
+    const bool replaced = keyed && latest != latest_.end() && latest->second != &write &&
+                          latest->second->sequence <= batch.last_sequence;
+    const bool erased =
+        write.sequence < erase_all_sequence_ && erase_all_sequence_ <= batch.last_sequence;
+    if (!replaced && !erased) batch.writes.push_back(&write);
   }
   return batch;
 }

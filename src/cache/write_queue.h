@@ -62,7 +62,7 @@ class WriteQueue {
   void wake();
 
   // The next writes, oldest first. They stay queued, and stay valid, until done()
-  // is told about them. Left out are those that a later write makes pointless.
+  // is told about them. Left out are those that a later one of them makes pointless.
   struct Batch {
     std::vector<const Write*> writes;
     std::size_t taken = 0;  // how many done() shall take off

@@ -232,8 +232,8 @@ TEST_CASE("compacting gives free pages back, and needs a store of ours") {
   CHECK(eventually([&] {
     Text stats;
     REQUIRE(store_stats(f.settings.path, f.clock, stats.file()));
-    return stats.content().find("free_pages: 6") != std::string::npos ||
-           stats.content().find("free_pages: 7") != std::string::npos;
+    const std::string figures = stats.content();
+    return std::stoi(figures.substr(figures.find("free_pages: ") + 12)) > 600;
   }));
   f.store.reset();
   const auto before = std::filesystem::file_size(f.settings.path);
