@@ -14,14 +14,13 @@ void AttemptTimeout::succeeded(base::Duration took) {
   in_a_row_ = 0;
 }
 
-base::Duration AttemptTimeout::next(int timeouts, base::Duration left) const {
+base::Duration AttemptTimeout::next(base::Duration left) const {
   if (window_.count() < settings_.min_samples) return settings_.ceiling;
   const base::Duration slow = *window_.percentile(settings_.quantile);
   const auto stretched = std::chrono::duration_cast<base::Duration>(slow * settings_.headroom);
   const base::Duration start = std::clamp(stretched, settings_.floor, settings_.ceiling);
   const int doublings =
-      std::clamp(std::max(timeouts - 1, in_a_row_ / std::max(1, settings_.timeouts_that_double)), 0,
-                 kMostDoublings);
+      std::min(in_a_row_ / std::max(1, settings_.timeouts_that_double), kMostDoublings);
   if (doublings > 0) return std::min(start * (1 << doublings), settings_.ceiling);
   return std::min(start, std::max({left / settings_.share, slow, settings_.floor}));
 }

@@ -2,10 +2,10 @@
 // took lately: one that has run twice as long as 95 % of them did is probably
 // lost, and the time is better spent on another. One origin; one thread.
 //
-// Only successes teach it, so a cut that is too short must heal by itself: from
-// the second timeout in a row on, each doubles it, for the fetch that suffers and,
-// when everybody does, for all. Until then no attempt takes more than a share of
-// the time its fetch has left, so that a few hangs cannot use up all of it.
+// Only successes teach it, so a cut that is too short must heal by itself: when
+// nothing but timeouts comes back, every few of them double it. Until then no
+// attempt takes more than a share of the time its fetch has left, so that a few
+// hangs cannot use up all of it.
 #pragma once
 
 #include "base/clock.h"
@@ -26,20 +26,20 @@ class AttemptTimeout {
     double quantile = 0.95;
     double headroom = 2.0;
     std::size_t min_samples = 8;   // before that, the ceiling
-    int share = 6;                 // of the time left: at most 1/share
-    int timeouts_that_double = 8;  // in a row, over all fetches
+    int share = 6;                 // of the time left: at most 1/share, or what 95 % need
+    int timeouts_that_double = 4;  // in a row, over all fetches
   };
 
   explicit AttemptTimeout(Settings settings) : settings_(settings) {}
 
   void succeeded(base::Duration took);
   void timed_out() { ++in_a_row_; }
+  void failed_in_time() { in_a_row_ = 0; }  // it does answer
 
-  // `timeouts`: how many attempts of this fetch timed out in a row just now.
-  // `left`: until its deadline; the result may be longer.
-  base::Duration next(int timeouts, base::Duration left) const;
+  // For a fetch with so much time left; the result may be longer than that.
+  base::Duration next(base::Duration left) const;
   // For a fetch that has just begun.
-  base::Duration typical() const { return next(0, base::Duration::max()); }
+  base::Duration typical() const { return next(base::Duration::max()); }
 
   // The median of recent successes, zero if there is no history: an attempt with
   // less time than this is not worth starting.

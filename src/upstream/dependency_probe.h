@@ -29,11 +29,9 @@ class DependencyProbe {
   bool probes_when_idle() const { return !settings_.target.empty(); }
   base::SteadyTime next() const { return next_; }
 
-  // An ordinary attempt ended: as good as a probe.
-  void traffic(base::SteadyTime now) {
-    next_ = now + settings_.interval;
-    failures_ = 0;
-  }
+  // An attempt ended, whoever's it was: the next is due an interval from now.
+  void traffic(base::SteadyTime now) { next_ = now + settings_.interval; }
+  // One of ours did.
   // True: so many failed that the breaker should open.
   bool ended(base::SteadyTime now, bool success) {
     failures_ = success ? 0 : failures_ + 1;

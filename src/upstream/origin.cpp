@@ -59,6 +59,8 @@ void Origin::attempt_ended(const base::Clock& clock, base::SteadyTime sent_at,
   } else if (outcome == Outcome::Timeout) {
     timeout.timed_out();
     concurrency.timed_out();
+  } else if (!is_connect_failure(outcome)) {
+    timeout.failed_in_time();
   }
   if (sign != Sign::Good) {
     last_error_at_ = clock.wall();

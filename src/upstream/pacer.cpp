@@ -7,6 +7,10 @@ namespace holdfast::upstream {
 namespace {
 
 constexpr std::size_t kEnoughReplies = 20;  // to speak of a share
+// Two refusals in a row: hold back until those in flight have said whether there
+// are more. Otherwise every slot that a refusal frees sends the next one.
+constexpr int kSuspicious = 2;
+constexpr base::Duration kHold = std::chrono::milliseconds(50);
 constexpr std::chrono::seconds kSeenFor{10};
 constexpr std::chrono::seconds kDisbelief{30};
 // A trial has failed if more than this share of the refusals goes on.
@@ -62,6 +66,8 @@ void Pacer::refused(base::SteadyTime sent_at, base::SteadyTime now,
     const auto pause =
         std::min(retry_after.value_or(std::chrono::seconds(0)), settings_.longest_pause);
     not_before_ = std::max(not_before_, now + pause);
+  } else if (streak_ >= kSuspicious) {
+    not_before_ = std::max(not_before_, now + kHold);
   } else if (share.replies >= kEnoughReplies && now >= shares_believed_from_ &&
              share.value() >= (limited() ? settings_.limited_share : settings_.free_share)) {
     trial_share_ = share.value();

@@ -52,7 +52,6 @@ struct PolicyFetcher::Fetch {
   base::SteadyTime ready_since;
   std::vector<Attempt> attempts;  // in flight
   int failures = 0;
-  int timeouts = 0;  // in a row
   Origin* failed_at = nullptr;
   bool budget_short = false;  // the present wait for the budget is counted
   base::Timer deadline_timer;
@@ -404,9 +403,8 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, bool hedge, bool probe) {
   attempt.hedge = hedge;
   attempt.probe = probe;
   const base::Duration left = fetch.request.deadline - at;
-  attempt.timeout =
-      std::min(probe ? origin.probe_timeout() : origin.timeout.next(fetch.timeouts, left),
-               std::max(base::Duration(1), left));
+  attempt.timeout = std::min(probe ? origin.probe_timeout() : origin.timeout.next(left),
+                             std::max(base::Duration(1), left));
   move(fetch, Place::Running);
   ++in_flight_;
   if (fetch.refresh()) ++refreshes_in_flight_;
@@ -499,7 +497,6 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
 
 void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Verdict& verdict) {
   ++fetch.failures;
-  fetch.timeouts = verdict.outcome == Outcome::Timeout ? fetch.timeouts + 1 : 0;
   fetch.failed_at = failed.origin;
   log_.event(Level::Debug, "attempt_failed",
              {{"origin", failed.origin->name},

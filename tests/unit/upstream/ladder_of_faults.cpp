@@ -34,9 +34,9 @@ void report(World& world, const char* what) {
 }  // namespace
 
 TEST_CASE("1000 cold keys are all answered at 50 % and 70 % mixed faults") {
-  for (const double share : {0.3, 0.5, 0.7}) {
+  for (const double share : {0.5, 0.7}) {
     for (const int concurrency : {1, 20, 50}) {
-      for (const std::uint64_t seed : std::views::iota(1, 41)) {
+      for (const std::uint64_t seed : std::views::iota(1, 6)) {
         CAPTURE(share);
         CAPTURE(concurrency);
         CAPTURE(seed);
@@ -71,7 +71,7 @@ TEST_CASE("300 cold keys against a limit of 50 requests/s: all answered, few ref
 }
 
 TEST_CASE("with 5 % of attempts taking 5 s, p99 stays under 250 ms") {
-  for (const std::uint64_t seed : std::views::iota(1, 41)) {
+  for (const std::uint64_t seed : std::views::iota(1, 21)) {
     CAPTURE(seed);
     World world(seed);
     world.upstream.faults = {{Fault::Slow5s, 0.05}};

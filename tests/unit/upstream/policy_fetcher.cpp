@@ -1,0 +1,345 @@
+#include "upstream/policy_fetcher.h"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "simulated_upstream.h"
+
+namespace holdfast::upstream {
+
+using namespace std::chrono_literals;
+using test::Fault;
+using test::World;
+
+TEST_CASE("a callback runs once, with the answer, and never inside start()") {
+  World world;
+  bool inside = true;
+  world.fetch("/a", 10s, Priority::Miss, [&] { CHECK_FALSE(inside); });
+  inside = false;
+  world.settle();
+  REQUIRE(world.results.size() == 1);
+  const FetchResult& result = world.results[0];
+  CHECK(result.end == FetchEnd::Answered);
+  CHECK(result.reply.body == "answer to /a");
+  CHECK(result.attempts_sent == 1);
+  REQUIRE(result.attempts.size() == 1);
+  CHECK(result.attempts[0].outcome == Outcome::Ok);
+  CHECK(result.attempts[0].duration > 0ms);
+}
+
+TEST_CASE("a 404 is an answer and is not retried, and the breaker takes it well") {
+  World world;
+  world.upstream.always[0] = Fault::NotFound;
+  world.fetch_all(200, 5);
+  CHECK(world.answered() == 200);
+  CHECK(world.upstream.attempts == 200);
+  CHECK(world.fetcher.status().origins[0].error_rate == 0);
+}
+
+TEST_CASE("a failure ends at the deadline, with every attempt on record and in the metrics") {
+  World world;
+  world.upstream.always[0] = Fault::Error500;
+  const base::SteadyTime begun = world.now();
+  world.fetch("/a", 2s);
+  world.settle();
+  REQUIRE(world.results.size() == 1);
+  const FetchResult& result = world.results[0];
+  CHECK(result.end == FetchEnd::Deadline);
+  CHECK(world.now() - begun <= 2s);
+  CHECK(result.reply.status == 500);
+  CHECK(result.outcome == Outcome::ServerError);
+  CHECK(result.attempts_sent > 10);
+  CHECK(result.attempts.size() <= 32);
+  CHECK(result.retry_after >= 1s);
+  CHECK(world.metrics.value(observe::Family::UpstreamAttempts,
+                            {{"origin", "upstream"}, {"outcome", "5xx"}}) +
+            world.upstream.cancelled ==
+        world.upstream.attempts);
+}
+
+TEST_CASE("401 and 403 are not retried; many keys cost a handful of attempts; a new token heals") {
+  World world;
+  world.upstream.always[0] = Fault::Unauthorized;
+  world.fetch_all(1000, 3);
+  CHECK(world.outcomes.ends[FetchEnd::Refused] == 1000);
+  CHECK(world.upstream.attempts <= 6);
+  CHECK(world.fetcher.status().token == TokenState::State::Refused);
+  CHECK(world.metrics.value(observe::Family::TokenState) == 0);
+  CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
+  world.upstream.always.clear();
+  world.fetcher.token_changed();
+  world.fetch_all(10, 1);
+  CHECK(world.answered() == 10);
+  CHECK(world.metrics.value(observe::Family::TokenState) == 1);
+}
+
+TEST_CASE("a token that was accepted again is noticed without being told") {
+  World world;
+  world.upstream.always[0] = Fault::Unauthorized;
+  world.fetch_all(10, 1);
+  world.upstream.always.clear();
+  world.scheduler.advance(3s);
+  world.fetch_all(10, 1);
+  CHECK(world.answered() == 10);
+}
+
+TEST_CASE("a cancelled fetch never calls back, wherever it stands, and frees its slot") {
+  Settings settings;
+  settings.concurrency = 1;
+  World world(1, settings);
+  const auto running = world.fetch("/running");
+  const auto queued = world.fetch("/queued");
+  world.fetcher.cancel(queued);
+  world.fetcher.cancel(running);
+  world.fetcher.cancel(running);
+  world.fetcher.cancel(999);
+  CHECK(world.upstream.cancelled == 1);
+  world.fetch("/next");
+  world.scheduler.advance(1s);
+  CHECK(world.results.size() == 1);
+  CHECK(world.answered() == 1);
+  CHECK(world.fetcher.status().fetches == 0);
+  CHECK(world.fetcher.status().in_flight == 0);
+}
+
+TEST_CASE("misses go before refreshes, and the earliest deadline first") {
+  Settings settings;
+  settings.concurrency = 1;
+  settings.hedge.mode = HedgePolicy::Mode::Off;
+  World world(1, settings);
+  std::vector<std::string> order;
+  const auto fetch = [&](const char* target, base::Duration deadline, Priority priority) {
+    return world.fetch(target, deadline, priority, [&order, target] { order.push_back(target); });
+  };
+  fetch("/first", 10s, Priority::Miss);
+  fetch("/refresh", 5s, Priority::Refresh);
+  const auto raised = fetch("/raised", 20s, Priority::Refresh);
+  fetch("/late", 9s, Priority::Miss);
+  fetch("/soon", 8s, Priority::Miss);
+  world.fetcher.extend(raised, world.now() + 1s, Priority::Miss);  // never shortens
+  world.settle();
+  CHECK(order == std::vector<std::string>{"/first", "/soon", "/late", "/raised", "/refresh"});
+}
+
+TEST_CASE("an extended fetch goes on past its first deadline") {
+  World world;
+  world.upstream.always[0] = Fault::Error500;
+  const auto id = world.fetch("/a", 500ms);
+  world.fetcher.extend(id, world.now() + 3s, Priority::Miss);
+  world.scheduler.advance(1s);
+  CHECK(world.results.empty());
+  world.upstream.always.clear();
+  world.settle();
+  CHECK(world.answered() == 1);
+}
+
+TEST_CASE("a refresh gives up early and quietly, and asks nothing of an open breaker") {
+  World world;
+  world.upstream.always[0] = Fault::Error500;
+  world.fetch("/a", 10s, Priority::Refresh);
+  world.settle();
+  CHECK(world.outcomes.ends[FetchEnd::GaveUp] == 1);
+  CHECK(world.upstream.attempts == 3);
+  world.fetcher.force_breaker(0, Breaker::Forced::Open);
+  world.fetch("/b", 10s, Priority::Refresh);
+  world.settle();
+  CHECK(world.outcomes.ends[FetchEnd::GaveUp] == 2);
+  CHECK(world.upstream.attempts == 3);
+}
+
+TEST_CASE("refreshes keep to their rate and their share of the slots") {
+  World world;
+  for (int i = 0; i < 500; ++i) world.fetch("/" + std::to_string(i), 30s, Priority::Refresh);
+  world.scheduler.advance(2s);
+  CHECK(world.upstream.most_in_flight <= 3);
+  CHECK(world.upstream.attempts <= 10 + 50 * 2 + 1);
+  world.settle();
+  CHECK(world.answered() == 500);
+}
+
+TEST_CASE(
+    "while the breaker is open a miss parks for the probe; over the bound it is told at once") {
+  Settings settings;
+  settings.max_parked = 5;
+  World world(1, settings);
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch_all(1, 1, 1s);
+  REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  const int before = world.upstream.attempts;
+  for (int i = 0; i < 20; ++i) world.fetch("/p" + std::to_string(i), 10s);
+  world.scheduler.run_ready();
+  CHECK(world.fetcher.status().parked <= 5);
+  CHECK(world.outcomes.ends[FetchEnd::BreakerOpen] >= 14);
+  CHECK(world.results.back().retry_after >= 1s);
+  CHECK(world.results.back().retry_after <= 3s);
+  CHECK(world.upstream.attempts <= before + 1);
+  CHECK(world.metrics.value(observe::Family::BreakerState, {{"origin", "upstream"}}) >= 1);
+  world.upstream.always.clear();
+  world.settle();
+  CHECK(world.answered() >= 5);
+  CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
+}
+
+TEST_CASE("an open breaker finds out that its upstream is back without any traffic") {
+  World world;
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch_all(1, 1, 1s);
+  world.upstream.always.clear();
+  world.scheduler.advance(3s);
+  CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
+}
+
+TEST_CASE("an idle upstream is probed if a target is set, and an outage is known beforehand") {
+  Settings settings;
+  settings.probe.target = "/health";
+  World world(1, settings);
+  world.scheduler.advance(95s);
+  CHECK(world.upstream.by_target["/health"] == 3);
+  world.upstream.always[0] = Fault::Error500;
+  world.scheduler.advance(60s);
+  CHECK(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  world.upstream.always.clear();
+  world.scheduler.advance(5s);
+  CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
+  World quiet;
+  quiet.scheduler.advance(10min);
+  CHECK(quiet.upstream.attempts == 0);
+}
+
+TEST_CASE("a breaker forced open answers at once, and forced closed never refuses") {
+  World world;
+  world.fetcher.force_breaker(0, Breaker::Forced::Open);
+  world.fetch("/a");
+  world.scheduler.run_ready();
+  CHECK(world.outcomes.ends[FetchEnd::BreakerOpen] == 1);
+  CHECK(world.fetcher.status().origins[0].forced);
+  world.fetcher.force_breaker(0, Breaker::Forced::No);
+  world.fetch("/b");
+  world.settle();
+  CHECK(world.answered() == 1);
+}
+
+TEST_CASE("too many waiting fetches are turned away at once") {
+  Settings settings;
+  settings.concurrency = 1;
+  settings.max_waiting = 10;
+  World world(1, settings);
+  for (int i = 0; i < 50; ++i) world.fetch("/" + std::to_string(i));
+  world.scheduler.run_ready();
+  CHECK(world.outcomes.ends[FetchEnd::Overloaded] == 39);
+  world.settle();
+  CHECK(world.answered() == 11);
+}
+
+TEST_CASE("retries wait for the budget instead of failing, and are counted when sent") {
+  Settings settings;
+  settings.retry_budget = {.per_fetch = 0, .reserve_per_second = 1, .window = 10s};
+  World world(1, settings);
+  world.upstream.always[0] = Fault::Error500;
+  world.fetch("/a", 30s);
+  world.scheduler.advance(9s);
+  CHECK(world.upstream.attempts == 1 + 10);
+  CHECK(world.metrics.value(observe::Family::UpstreamRetries) == 10);
+  CHECK(world.metrics.value(observe::Family::RetryBudgetExhausted) >= 1);
+  world.upstream.always.clear();
+  world.settle();
+  CHECK(world.answered() == 1);
+}
+
+TEST_CASE("a slow attempt is hedged; the first answer wins, the other is cancelled") {
+  World world;
+  world.fetch_all(50, 1);
+  world.outcomes = {};
+  world.results.clear();
+  world.upstream.always[0] = Fault::Slow5s;
+  const base::SteadyTime begun = world.now();
+  world.fetch("/a");
+  world.scheduler.advance(10ms);
+  world.upstream.always.clear();
+  world.settle();
+  REQUIRE(world.answered() == 1);
+  CHECK(world.now() - begun < 200ms);
+  CHECK(world.upstream.cancelled == 1);
+  REQUIRE(world.results[0].attempts.size() == 2);
+  CHECK(world.results[0].attempts[0].hedge);
+  CHECK(world.results[0].attempts[1].outcome == Outcome::Cancelled);
+  CHECK(world.metrics.value(observe::Family::UpstreamHedges, {{"result", "won"}}) == 1);
+}
+
+TEST_CASE("hedges stay within 5 % of attempts, and retries within the budget") {
+  World world(3);
+  world.upstream.faults = {{Fault::Slow5s, 0.3}};
+  world.fetch_all(2000, 20);
+  CHECK(world.answered() == 2000);
+  const double hedges = world.metrics.value(observe::Family::UpstreamHedges, {{"result", "won"}}) +
+                        world.metrics.value(observe::Family::UpstreamHedges, {{"result", "lost"}});
+  CHECK(hedges > 50);
+  CHECK(hedges <= 10 + 0.05 * world.upstream.attempts);
+}
+
+TEST_CASE("a retry prefers another origin") {
+  Settings settings;
+  settings.origins = {"a", "b"};
+  World world(1, settings);
+  world.upstream.always[0] = Fault::Error500;
+  world.fetch("/a");
+  world.settle();
+  REQUIRE(world.answered() == 1);
+  const auto& attempts = world.results[0].attempts;
+  REQUIRE(attempts.size() == 2);
+  CHECK(attempts[0].origin == 0);
+  CHECK(attempts[1].origin == 1);
+}
+
+TEST_CASE("shutdown ends every fetch, in whatever state, and refuses new ones") {
+  Settings settings;
+  settings.concurrency = 2;
+  World world(1, settings);
+  for (int i = 0; i < 10; ++i) world.fetch("/" + std::to_string(i));
+  world.fetcher.shutdown();
+  world.fetch("/late");
+  world.scheduler.run_ready();
+  CHECK(world.outcomes.ends[FetchEnd::Shutdown] == 11);
+  CHECK(world.upstream.in_flight == 0);
+  world.scheduler.advance(1min);
+  CHECK(world.pending == 0);
+}
+
+TEST_CASE("a caller may start and cancel fetches from a callback") {
+  World world;
+  Fetcher::FetchId other = 0;
+  int told = 0;
+  world.fetch("/a", 10s, Priority::Miss, [&] {
+    world.fetcher.cancel(other);
+    world.fetch("/c", 10s, Priority::Miss, [&] { ++told; });
+  });
+  world.upstream.median = 1s;
+  other = world.fetch("/b", 10s, Priority::Miss, [&] { FAIL("cancelled"); });
+  world.upstream.median = 20ms;
+  world.scheduler.advance(5s);
+  CHECK(told == 1);
+}
+
+TEST_CASE("a fetcher that goes away drops what it posted and its attempts") {
+  base::VirtualScheduler scheduler;
+  base::Random random(1);
+  test::SimulatedUpstream upstream(scheduler, 1);
+  observe::Metrics metrics;
+  observe::Log log;
+  {
+    PolicyFetcher fetcher(scheduler, random, upstream, {}, metrics, metrics.shard(), log);
+    FetchRequest request;
+    request.request.target = "/a";
+    request.deadline = scheduler.now() + 10s;
+    fetcher.start(request, [](const FetchResult&) { FAIL("dropped"); });
+    request.deadline = scheduler.now();
+    fetcher.start(request, [](const FetchResult&) { FAIL("dropped"); });
+    fetcher.shutdown();
+  }
+  scheduler.advance(1min);
+  CHECK(upstream.in_flight == 0);
+  CHECK_FALSE(metrics.scrape().empty());  // its gauges are not read any more
+}
+
+}  // namespace holdfast::upstream
