@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "geo_answer.h"
@@ -35,7 +36,8 @@ class GeneratedAnswers final : public AnswerSource {
 
 // Understands the layout of MaxMind (country.names.en, location.latitude, ...)
 // and the flat one of the DB-IP packages (country_code, latitude, ...). What a
-// database does not hold is an empty string or null. Errors: Io, naming the file.
-base::Result<std::unique_ptr<AnswerSource>> open_mmdb(const std::string& path);
+// database does not hold is an empty string or null. Several files (DB-IP comes as
+// one for IPv4 and one for IPv6) are asked in turn. Errors: Io, naming the file.
+base::Result<std::unique_ptr<AnswerSource>> open_mmdb(const std::vector<std::string>& paths);
 
 }  // namespace holdfast::flaky

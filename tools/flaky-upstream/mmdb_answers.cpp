@@ -115,16 +115,35 @@ class MmdbAnswers final : public AnswerSource {
   MMDB_s database_;
 };
 
+class FirstThatKnows final : public AnswerSource {
+ public:
+  void add(std::unique_ptr<AnswerSource> source) { sources_.push_back(std::move(source)); }
+
+  std::optional<std::string> content(const Address& address) const override {
+    for (const auto& source : sources_) {
+      if (auto content = source->content(address)) return content;
+    }
+    return std::nullopt;
+  }
+
+ private:
+  std::vector<std::unique_ptr<AnswerSource>> sources_;
+};
+
 }  // namespace
 
-base::Result<std::unique_ptr<AnswerSource>> open_mmdb(const std::string& path) {
-  MMDB_s database;
-  const int error = MMDB_open(path.c_str(), MMDB_MODE_MMAP, &database);
-  if (error != MMDB_SUCCESS) {
-    return base::internal_error(base::ErrorKind::Io,
-                                "cannot open " + path + ": " + MMDB_strerror(error));
+base::Result<std::unique_ptr<AnswerSource>> open_mmdb(const std::vector<std::string>& paths) {
+  auto answers = std::make_unique<FirstThatKnows>();
+  for (const auto& path : paths) {
+    MMDB_s database;
+    const int error = MMDB_open(path.c_str(), MMDB_MODE_MMAP, &database);
+    if (error != MMDB_SUCCESS) {
+      return base::internal_error(base::ErrorKind::Io,
+                                  "cannot open " + path + ": " + MMDB_strerror(error));
+    }
+    answers->add(std::make_unique<MmdbAnswers>(database));
   }
-  return std::make_unique<MmdbAnswers>(database);
+  return answers;
 }
 
 }  // namespace holdfast::flaky

@@ -60,7 +60,9 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int& exi
   app.add_option("--path", paths, "what the address follows; may be given again [/geoip/]")
       ->allow_extra_args(false);
   app.add_option("--token", upstream.token, "bearer token to ask for; 401 without it");
-  app.add_option("--mmdb", options.mmdb, "answer from this MaxMind-format database");
+  app.add_option("--mmdb", options.mmdb,
+                 "answer from this MaxMind-format database; may be given again")
+      ->allow_extra_args(false);
   app.add_option("--edition", upstream.edition, "which release of the generated data");
   app.add_option("--print", options.print_ip, "print the answer for this address, and end");
   app.add_option("--seed", upstream.seed, "of all chance")->capture_default_str();

@@ -13,8 +13,8 @@ struct Options {
   std::string bind_address = "127.0.0.1";
   std::uint16_t port = 8000;
   std::uint16_t control_port = 8001;
-  std::string mmdb;      // empty: answers are generated
-  std::string print_ip;  // not empty: print its answer and end
+  std::vector<std::string> mmdb;  // empty: answers are generated
+  std::string print_ip;           // not empty: print its answer and end
   Mode mode;
   UpstreamSettings upstream;
 };

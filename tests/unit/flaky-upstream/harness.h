@@ -28,7 +28,8 @@ class Client {
  public:
   explicit Client(std::uint16_t port);
 
-  bool connected() const { return connected_; }  // false: refused
+  bool connected() const { return connected_; }
+  bool refused() const { return refused_; }  // ECONNREFUSED, and nothing else
   void write(std::string_view bytes);
   // Reads one message framed by Content-Length, or less if the connection ends.
   Reply read();
@@ -42,6 +43,7 @@ class Client {
 
   base::UniqueFd fd_;
   bool connected_ = false;
+  bool refused_ = false;
   Ended ended_ = Ended::Open;
   std::string buffer_;
 };

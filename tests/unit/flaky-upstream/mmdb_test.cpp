@@ -1,5 +1,5 @@
 // A database of one node, written here byte by byte as the MaxMind DB file format
-// 2.0 has it: the lower half of IPv4 leads to one record, the upper half to none.
+// 2.0 has it: one half of IPv4 leads to one record, the other half to none.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -46,13 +46,15 @@ std::string map(std::initializer_list<std::pair<const char*, std::string>> membe
 
 class Database {
  public:
-  explicit Database(const std::string& record) {
+  // `lower` says which half of IPv4 leads to the record.
+  explicit Database(const std::string& record, bool lower = true) {
     const int fd = ::mkstemp(path_.data());
     REQUIRE(fd >= 0);
     ::close(fd);
     std::ofstream file(path_, std::ios::binary);
-    // Left: data at offset 0 (node count + 16); right: the node count, nothing.
-    file << std::string("\0\0\x11\0\0\x01", 6) << std::string(16, '\0') << record
+    // 17 is data at offset 0 (node count + 16), 1 is the node count: nothing.
+    const std::string data("\0\0\x11", 3), nothing("\0\0\x01", 3);
+    file << (lower ? data + nothing : nothing + data) << std::string(16, '\0') << record
          << "\xab\xcd\xefMaxMind.com"
          << map({{"binary_format_major_version", uint16(2)},
                  {"binary_format_minor_version", uint16(0)},
@@ -64,10 +66,11 @@ class Database {
                  {"node_count", uint32(1)},
                  {"record_size", uint16(24)}});
   }
+  const std::string& path() const { return path_; }
   ~Database() { ::unlink(path_.c_str()); }
 
   std::unique_ptr<AnswerSource> open() const {
-    auto opened = open_mmdb(path_);
+    auto opened = open_mmdb({path_});
     if (!opened) FAIL(opened.error().message);
     return std::move(*opened);
   }
@@ -117,9 +120,20 @@ TEST_CASE("an address the database does not know is a 404") {
   CHECK(instance.count("not_found") == 2);
 }
 
+TEST_CASE("of several databases the first that knows the address answers") {
+  const Database lower(map({{"country_code", text("AT")}}));
+  const Database upper(map({{"country_code", text("NZ")}}), false);
+  const auto answers = open_mmdb({lower.path(), upper.path()});
+  REQUIRE(answers.has_value());
+  CHECK((*answers)->content(*parse_address("1.2.3.4"))->find("AT") != std::string::npos);
+  CHECK((*answers)->content(*parse_address("200.1.1.1"))->find("NZ") != std::string::npos);
+  CHECK_FALSE((*answers)->content(*parse_address("2001:db8::1")).has_value());
+  CHECK_FALSE(open_mmdb({lower.path(), "/nonexistent"}).has_value());
+}
+
 TEST_CASE("a file that is no database is refused with its name") {
-  const auto none = open_mmdb("/nonexistent/x.mmdb");
+  const auto none = open_mmdb({"/nonexistent/x.mmdb"});
   REQUIRE_FALSE(none.has_value());
   CHECK(none.error().message.find("/nonexistent/x.mmdb") != std::string::npos);
-  CHECK_FALSE(open_mmdb("/dev/null").has_value());
+  CHECK_FALSE(open_mmdb({"/dev/null"}).has_value());
 }
