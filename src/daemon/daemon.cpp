@@ -72,12 +72,13 @@ base::Result<void> Daemon::bind_listeners() {
   for (const std::string& host : settings_.bind) {
     // Port 0: what the kernel picks for the first worker is everybody's.
     std::uint16_t port = settings_.port;
+    const auto failed = [](const base::Error& error) {
+      return base::internal_error(error.kind, "PORT, BIND: " + error.message);
+    };
+    if (auto unused = http::check_unused({host, port}); !unused) return failed(unused.error());
     for (auto& listeners : listeners_) {
       auto listener = http::listen_at({host, port});
-      if (!listener) {
-        return base::internal_error(listener.error().kind,
-                                    "PORT, BIND: " + listener.error().message);
-      }
+      if (!listener) return failed(listener.error());
       port = http::local_port(listener->get());
       listeners.push_back(std::move(*listener));
     }

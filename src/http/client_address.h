@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace holdfast::http {
@@ -13,6 +14,20 @@ namespace holdfast::http {
 // What counts as one client: an IPv4 address, or an IPv6 /64, as that is what
 // one customer usually has all of. IPv4-mapped IPv6 addresses are IPv4 ones.
 using ClientKey = std::array<std::uint8_t, 8>;
+
+// Addresses are the clients' choice, so which of them share a place in a table
+// is made to depend on a secret. A bijection of the key: splitmix64's finaliser.
+struct ClientKeyHash {
+  std::size_t operator()(const ClientKey& key) const {
+    std::uint64_t value;
+    std::memcpy(&value, key.data(), sizeof value);
+    value ^= seed;
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9U;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebU;
+    return static_cast<std::size_t>(value ^ (value >> 31));
+  }
+  std::uint64_t seed;
+};
 
 class ClientAddress {
  public:

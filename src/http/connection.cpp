@@ -266,6 +266,9 @@ void Connection::hand_over(RequestHead& head, std::string_view content) {
   head.request.body = content;
   head.request.client = address_.text();
   head.request.received = now_;
+  if (const auto wait = core_.take_token(address_, now_); wait > base::Duration::zero()) {
+    return answer_limited(wait);
+  }
   exchange_ = core_.new_exchange(slot_);
   core_.handler.handle(core_.server, exchange_, head.request);
   if (exchange_ != 0) {
@@ -313,6 +316,16 @@ void Connection::write_answer(ByteBuffer& out, const Response& response) {
   } else {
     end_after_answer(used_up ? CloseReason::Limit : CloseReason::Server, true);
   }
+}
+
+// The connection stays: its requests are well formed, and a new one would cost
+// both sides more.
+void Connection::answer_limited(base::Duration wait) {
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+  const std::string fields = "Retry-After: " + std::to_string(seconds) + "\r\n";
+  const std::string body = problem_json(429, "too many requests from this address");
+  write_answer(core_.batch,
+               {.status = 429, .fields = kProblemFields, .more_fields = fields, .body = body});
 }
 
 void Connection::end_after_answer(CloseReason reason, bool more_may_come) {

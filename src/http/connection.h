@@ -54,6 +54,7 @@ class Connection : public TimeoutHook {
   void hand_over(RequestHead& head, std::string_view content);
   void refuse(int status, RejectReason reason, std::string_view detail);
   void write_answer(ByteBuffer& out, const Response& response);
+  void answer_limited(base::Duration wait);
   void end_after_answer(CloseReason reason, bool more_may_come);
   bool may_go_on() const;
 

@@ -43,9 +43,7 @@ socklen_t make_address(const ListenAddress& address, sockaddr_storage& out) {
   return 0;
 }
 
-}  // namespace
-
-base::Result<base::UniqueFd> listen_at(const ListenAddress& address) {
+base::Result<base::UniqueFd> bind_at(const ListenAddress& address, bool shared) {
   const auto failed = [&address](int error) {
     return base::internal_error(base::ErrorKind::Io, "cannot listen at " + address.host + " port " +
                                                          std::to_string(address.port) + ": " +
@@ -59,16 +57,29 @@ base::Result<base::UniqueFd> listen_at(const ListenAddress& address) {
   base::UniqueFd fd(::socket(where.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return failed(errno);
   const int on = 1;
+  const int share = shared ? 1 : 0;
   // REUSEADDR: a restart must not wait for the old connections' TIME_WAIT.
   if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-      ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
+      ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &share, sizeof share) != 0 ||
       (where.ss_family == AF_INET6 &&
        ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
-      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&where), size) != 0 ||
-      ::listen(fd.get(), kBacklog) != 0) {
+      ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&where), size) != 0) {
     return failed(errno);
   }
+  if (shared && ::listen(fd.get(), kBacklog) != 0) return failed(errno);
   return fd;
+}
+
+}  // namespace
+
+base::Result<base::UniqueFd> listen_at(const ListenAddress& address) {
+  return bind_at(address, true);
+}
+
+base::Result<void> check_unused(const ListenAddress& address) {
+  auto bound = bind_at(address, false);
+  if (!bound) return tl::unexpected(bound.error());
+  return {};
 }
 
 std::uint16_t local_port(int fd) {

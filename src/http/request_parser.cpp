@@ -29,15 +29,24 @@ constexpr std::size_t kBad = static_cast<std::size_t>(-2);
 // The longest method there is a use for, a version and two spaces.
 constexpr std::size_t kRequestLineExtra = 64;
 
-// Whether the text of a line holds a control byte other than HTAB. Written so
-// that the compiler can take many bytes at a time.
+// Whether the text of a line holds a control byte other than HTAB. Eight bytes
+// at a time, as every byte of every head passes here: of a byte below 0x20, or
+// equal to 0x7f, the subtraction alone sets the top bit.
 bool has_control(std::string_view text) {
-  bool bad = false;
-  for (const char byte : text) {
-    const auto c = static_cast<unsigned char>(byte);
-    bad |= ((c < 0x20) & (c != '\t')) | (c == 0x7f);
+  constexpr std::uint64_t kOnes = 0x0101010101010101U;
+  constexpr std::uint64_t kTops = 0x80 * kOnes;
+  while (text.size() >= sizeof(std::uint64_t)) {
+    std::uint64_t word;
+    std::memcpy(&word, text.data(), sizeof word);
+    const std::uint64_t low = (word - 0x20 * kOnes) & ~word;
+    const std::uint64_t del = word ^ (0x7f * kOnes);
+    if (((low | ((del - kOnes) & ~del)) & kTops) != 0) {
+      const auto eight = text.substr(0, sizeof word);
+      if (std::any_of(eight.begin(), eight.end(), is_forbidden_control)) return true;
+    }
+    text.remove_prefix(sizeof word);
   }
-  return bad;
+  return std::any_of(text.begin(), text.end(), is_forbidden_control);
 }
 
 // The token chars that `line` starts with.
@@ -55,10 +64,16 @@ Method method_of(std::string_view name) {
   return Method::Other;
 }
 
+// unreserved, sub-delims and "%" (RFC 3986, 3.2.2): tokens with some more, some less.
+constexpr auto kHostChars = [] {
+  auto table = kTokenChars;
+  for (const char c : {'(', ')', ',', ';', '='}) table[static_cast<unsigned char>(c)] = true;
+  for (const char c : {'#', '^', '`', '|'}) table[static_cast<unsigned char>(c)] = false;
+  return table;
+}();
+
 bool is_host_char(char c) {
-  // unreserved, sub-delims and "%" of RFC 3986, 3.2.2.
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         std::string_view("-._~!$&'()*+,;=%").find(c) != std::string_view::npos;
+  return kHostChars[static_cast<unsigned char>(c)];
 }
 
 bool is_hex(char c) {

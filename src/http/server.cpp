@@ -60,6 +60,12 @@ ServerCore::ServerCore(Server& the_server, base::EventLoop& the_loop,
   register_all(refused_, observe::Family::ConnectionsRefused, kRefuseNames);
   register_all(closed_, observe::Family::ConnectionsClosed, kCloseNames);
   register_all(rejected_, observe::Family::RequestsRejected, kRejectNames);
+  limited_ = metrics.counter(observe::Family::RequestsLimited, {{"reason", "client_rate"}});
+  if (settings.max_request_rate_per_client > 0) {
+    rate_limiter_ =
+        std::make_unique<RateLimiter>(settings.max_request_rate_per_client,
+                                      settings.request_burst_per_client, base::Random::entropy());
+  }
 }
 
 ServerCore::~ServerCore() {
@@ -69,17 +75,6 @@ ServerCore::~ServerCore() {
     slot.connection.reset();
     if (exchange != 0) handler.abandoned(exchange);
   }
-}
-
-// Addresses are the clients' choice, so their hash is not theirs to foresee.
-std::size_t ServerCore::ClientKeyHash::operator()(const ClientKey& key) const {
-  std::uint64_t value;
-  std::memcpy(&value, key.data(), sizeof value);
-  // The finaliser of splitmix64, a bijection, around a secret.
-  value ^= seed;
-  value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9U;
-  value = (value ^ (value >> 27)) * 0x94d049bb133111ebU;
-  return static_cast<std::size_t>(value ^ (value >> 31));
 }
 
 Server::Stats ServerCore::stats() const {
@@ -192,6 +187,16 @@ void ServerCore::resume_all() {
     Connection* connection = slots_[slot].connection.get();
     if (connection != nullptr && connection->resume_queued) connection->resume();
   }
+}
+
+base::Duration ServerCore::take_token(const ClientAddress& client, base::SteadyTime now) {
+  if (!rate_limiter_) return {};
+  const auto wait = rate_limiter_->take(client.key(), now);
+  if (wait > base::Duration::zero()) {
+    shard_.add(limited_);
+    handler.rejected({429, "client_rate", "too many requests from this address", client.text()});
+  }
+  return wait;
 }
 
 void ServerCore::reject(RejectReason reason, int status, std::string_view detail,

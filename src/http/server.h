@@ -73,6 +73,9 @@ struct ListenAddress {
 // Address already in use"). IPv6 sockets are IPv6 only.
 base::Result<base::UniqueFd> listen_at(const ListenAddress& address);
 std::uint16_t local_port(int fd);
+// Fails as listen_at() does if anybody listens there, sockets with SO_REUSEPORT
+// included: a second daemon must not quietly share the first one's clients.
+base::Result<void> check_unused(const ListenAddress& address);
 
 class Server {
  public:
@@ -82,8 +85,12 @@ class Server {
     unsigned max_fields = 100;
     std::size_t max_discarded_body_bytes = 64U << 10;
     std::size_t max_connections = 10'000;           // of this server
-    std::size_t max_connections_per_client = 0;     // 0: no limit
+    std::size_t max_connections_per_client = 0;     // 0: no limit; clients as below
     std::uint64_t max_requests_per_connection = 0;  // 0: no limit
+    // Requests per second of one client (an IPv4 address or IPv6 /64), by token
+    // bucket; above it 429 with Retry-After. 0: no limit. Counted by each server.
+    double max_request_rate_per_client = 0;
+    unsigned request_burst_per_client = 100;
     // Answers waiting for a slow reader; the connection is not read meanwhile.
     std::size_t max_pending_write_bytes = 256U << 10;
     base::Duration head_timeout = std::chrono::seconds(10);  // from the first byte

@@ -3,7 +3,9 @@
 // folder. Loop's thread, but for the two relaxed counters.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "base/scheduler.h"
 #include "http/byte_buffer.h"
 #include "http/client_address.h"
+#include "http/rate_limiter.h"
 #include "http/rejection.h"
 #include "http/request_parser.h"
 #include "http/response_writer.h"
@@ -67,6 +70,8 @@ class ServerCore {
   // Lets the connection go on with what it has buffered, soon but not now: the
   // caller may be inside the handler.
   void resume_soon(Connection& connection);
+  // Whether the client may have another request now: zero, or how long to wait.
+  base::Duration take_token(const ClientAddress& client, base::SteadyTime now);
   void reject(RejectReason reason, int status, std::string_view detail, std::string_view client);
   // Destroys the connection.
   void close(Connection& connection, CloseReason reason);
@@ -75,10 +80,6 @@ class ServerCore {
   struct Slot {
     std::unique_ptr<Connection> connection;
     ExchangeId sequence = 0;  // of the last exchange; goes on over connections
-  };
-  struct ClientKeyHash {
-    std::size_t operator()(const ClientKey& key) const;
-    std::uint64_t seed;
   };
 
   void accept(base::UniqueFd fd, const ClientAddress& address);
@@ -96,6 +97,7 @@ class ServerCore {
   std::array<observe::Counter, kRefuseNames.size()> refused_;
   std::array<observe::Counter, kCloseNames.size()> closed_;
   std::array<observe::Counter, kRejectNames.size()> rejected_;
+  observe::Counter limited_;
   std::atomic<std::size_t> connections_{0};
   std::atomic<std::size_t> in_flight_{0};
 
@@ -104,6 +106,7 @@ class ServerCore {
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::unordered_map<ClientKey, std::size_t, ClientKeyHash> per_client_;  // if limited
+  std::unique_ptr<RateLimiter> rate_limiter_;                             // likewise
   Connection* current_ = nullptr;
   std::vector<std::uint32_t> to_resume_;
 

@@ -101,7 +101,7 @@ TEST_CASE("a stale response is refreshed behind the answer, once") {
 TEST_CASE("cold and the upstream down: a problem within the deadline, none hangs") {
   const Folder folder;
   Upstream upstream;
-  for (const char* mode : {"down", "blackhole"}) {
+  for (const std::string mode : {"down", "blackhole"}) {
     CAPTURE(mode);
     upstream.tell("mode", mode);
     Daemon daemon(folder, upstream.url(), {{"REQUEST_DEADLINE", "2s"}});

@@ -33,6 +33,18 @@ TEST_CASE("listening fails with the address and the reason") {
   CHECK(!listen_at({"192.0.2.1", 0}).has_value());
 }
 
+TEST_CASE("a port that somebody shares is not unused") {
+  CHECK(check_unused({"127.0.0.1", 0}).has_value());
+  auto first = listen_at({"127.0.0.1", 0});
+  REQUIRE(first.has_value());
+  const auto port = local_port(first->get());
+  const auto taken = check_unused({"127.0.0.1", port});
+  REQUIRE(!taken.has_value());
+  CHECK(taken.error().message.find("Address already in use") != std::string::npos);
+  first->reset();
+  CHECK(check_unused({"127.0.0.1", port}).has_value());
+}
+
 TEST_CASE("several sockets can listen at one port, and IPv6 is no IPv4") {
   const auto first = listen_at({"127.0.0.1", 0});
   REQUIRE(first.has_value());

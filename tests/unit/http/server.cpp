@@ -36,8 +36,7 @@ Stream pipelined() {
 
 std::string answers_to(TestServer& server, std::string_view first, std::string_view second) {
   Client client(server.port());
-  client.send(first);
-  server.barrier();
+  deliver(server, client, first);
   client.send(second);
   return client.read_to_end().value_or("(no end)");
 }
@@ -90,8 +89,7 @@ TEST_CASE("pipelined requests are answered in order, however the bytes are split
   }
   Client client(server.port());
   for (const char byte : stream.bytes) {
-    client.send({&byte, 1});
-    server.barrier();
+    deliver(server, client, {&byte, 1});
   }
   CHECK(client.read_to_end() == expected);
 }

@@ -31,8 +31,7 @@ TEST_CASE("empty lines do not keep an idle connection") {
   client.send("\r\n");
   server.await([&] { return server.connections() == 1; });
   server.clock.advance(50s);
-  client.send("\r\n\r\n");
-  server.barrier();
+  deliver(server, client, "\r\n\r\n");
   server.clock.advance(26s);
   CHECK(client.at_end());
 }
@@ -43,8 +42,7 @@ TEST_CASE("a head that trickles in is 408 after the head timeout, counted from i
   CHECK(client.ask(get("/")).status == 200);
   server.clock.advance(60s);
   for (const char* piece : {"GET", " / ", "HTTP/1.1\r\n"}) {
-    client.send(piece);
-    server.barrier();
+    deliver(server, client, piece);
     server.clock.advance(3s);
     server.barrier();
     CHECK(!client.readable_now());
@@ -62,8 +60,7 @@ TEST_CASE("a head that trickles in is 408 after the head timeout, counted from i
 TEST_CASE("each head of a connection has the whole head timeout") {
   TestServer server({.head_timeout = 10s});
   Client client(server.port());
-  client.send("GET /1 HTTP/1.1\r\n");
-  server.barrier();
+  deliver(server, client, "GET /1 HTTP/1.1\r\n");
   server.clock.advance(9s);
   client.send("Host: a\r\n\r\nGET /2 HTTP/1.1\r\n");
   CHECK(client.read().body == "GET /1");
@@ -74,12 +71,10 @@ TEST_CASE("each head of a connection has the whole head timeout") {
 TEST_CASE("content that does not come in time is 408") {
   TestServer server({.body_timeout = 10s});
   Client client(server.port());
-  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
-  server.barrier();
+  deliver(server, client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
   for (int i = 0; i < 3; ++i) {
     server.clock.advance(3s);
-    client.send("x");
-    server.barrier();
+    deliver(server, client, "x");
     CHECK(!client.readable_now());
   }
   server.clock.advance(2s);

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <atomic>
@@ -273,6 +275,13 @@ class Client {
     }
     return true;
   }
+  // Waits until the other side's kernel has all that was sent.
+  void wait_until_received() {
+    int unacknowledged = 1;
+    while (::ioctl(fd_.get(), SIOCOUTQ, &unacknowledged) == 0 && unacknowledged > 0) {
+      std::this_thread::yield();
+    }
+  }
   void half_close() { ::shutdown(fd_.get(), SHUT_WR); }
   void reset() {
     const linger hard{1, 0};
@@ -341,6 +350,15 @@ class Client {
   bool clean_end_ = false;
   std::string buffer_;
 };
+
+// Sends, and returns when the server has read it: the clock may move on.
+inline void deliver(TestServer& server, Client& client, std::string_view text) {
+  client.send(text);
+  client.wait_until_received();
+  // Two turns: within one, the barrier may come before the connection.
+  server.barrier();
+  server.barrier();
+}
 
 inline std::string get(std::string_view path, std::string_view fields = {}) {
   return std::string("GET ").append(path).append(" HTTP/1.1\r\nHost: a\r\n").append(fields) +

@@ -117,8 +117,8 @@ TEST_CASE("jitter spreads our lifetimes both ways and only shortens stated ones"
   bool longer = false;
   for (int i = 0; i < 200; ++i) {
     const auto own = ttl(make_storable(ok(), policy, kNow, random));
-    CHECK(own >= 24h * 9 / 10);
-    CHECK(own <= 24h * 11 / 10);
+    CHECK(own >= 86400s * 9 / 10);
+    CHECK(own <= 86400s * 11 / 10);
     shorter = shorter || own < 23h;
     longer = longer || own > 25h;
     const auto stated =
