@@ -23,14 +23,28 @@ bool is_answer(const FetchResult& result) {
           found_nothing(result));
 }
 
+// The failures in their order: "timeout; 5xx (3 times)".
 std::string cause_of(const FetchResult& result) {
   std::string cause;
+  std::string last;
+  int times = 0;
+  const auto tell_last = [&] {
+    if (times == 0) return;
+    cause.append(cause.empty() ? "" : "; ").append(last);
+    if (times > 1) cause.append(" (").append(std::to_string(times)).append(" times)");
+  };
   for (const upstream::AttemptRecord& attempt : result.attempts) {
     if (attempt.outcome == Outcome::Ok || attempt.outcome == Outcome::Cancelled) continue;
-    if (!cause.empty()) cause += "; ";
-    cause += upstream::to_string(attempt.outcome);
-    if (!attempt.detail.empty()) cause.append(": ").append(attempt.detail);
+    std::string failure(upstream::to_string(attempt.outcome));
+    if (!attempt.detail.empty()) failure.append(": ").append(attempt.detail);
+    if (failure != last) {
+      tell_last();
+      last = std::move(failure);
+      times = 0;
+    }
+    ++times;
   }
+  tell_last();
   return cause;
 }
 

@@ -244,6 +244,19 @@ TEST_CASE_FIXTURE(Fixture, "a failed refresh keeps what is stored, and the key r
   CHECK(fetcher.fetches.size() == 1);
 }
 
+TEST_CASE_FIXTURE(Fixture, "the cause tells a failure that repeats once, with how often") {
+  const auto first = ask("8.8.8.8");
+  FetchResult result = failed(FetchEnd::Deadline, Outcome::ServerError, 503);
+  const upstream::AttemptRecord failure = result.attempts.front();
+  result.attempts.assign(3, failure);
+  result.attempts.insert(result.attempts.begin(), {.outcome = Outcome::Timeout});
+  result.attempts.push_back({.outcome = Outcome::Cancelled});
+  result.attempts.push_back(failure);
+  fetcher.end(fetcher.last, result);
+  REQUIRE(answers[first].has_value());
+  CHECK(answers[first]->cause == "timeout; 5xx: as scripted (4 times)");
+}
+
 TEST_CASE_FIXTURE(Fixture, "stale-if-error waits for the fetch, and answers when that fails") {
   have("8.8.8.8");
   pass(24h * 9);
