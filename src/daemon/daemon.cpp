@@ -1,6 +1,10 @@
 #include "daemon/daemon.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <thread>
 #include <utility>
 
@@ -21,6 +25,8 @@ using observe::Level;
 
 // What a drain may take beyond the requests' own deadline.
 constexpr base::Duration kDrainGrace = std::chrono::seconds(1);
+// And what the store may then need to write what it holds.
+constexpr base::Duration kStopGrace = std::chrono::seconds(10);
 constexpr base::Duration kStoreWatchInterval = std::chrono::milliseconds(500);
 
 std::chrono::milliseconds offset_of(const config::Settings& settings) {
@@ -59,7 +65,9 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       log_(log_settings(settings_)),
       shard_(metrics_.shard()),
       health_(clock_),
-      memory_(memory_settings(settings_)) {
+      memory_(memory_settings(settings_)),
+      service_manager_(ServiceManager::from_environment(log_),
+                       {control_, liveness_, log_, [this] { return status(); }}) {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
@@ -69,6 +77,9 @@ Daemon::~Daemon() {
 
 base::Result<void> Daemon::bind_listeners() {
   listeners_.resize(settings_.workers);
+  auto passed = passed_sockets();
+  if (!passed) return tl::unexpected(passed.error());
+  if (!passed->empty()) return share_listeners(*passed);
   for (const std::string& host : settings_.bind) {
     // Port 0: what the kernel picks for the first worker is everybody's.
     std::uint16_t port = settings_.port;
@@ -82,6 +93,26 @@ base::Result<void> Daemon::bind_listeners() {
       port = http::local_port(listener->get());
       listeners.push_back(std::move(*listener));
     }
+  }
+  return {};
+}
+
+// Systemd's sockets, in place of PORT and BIND: every worker accepts from each.
+base::Result<void> Daemon::share_listeners(const std::vector<base::UniqueFd>& passed) {
+  for (auto& listeners : listeners_) {
+    for (const base::UniqueFd& socket : passed) {
+      base::UniqueFd copy(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
+      if (!copy) {
+        return base::internal_error(base::ErrorKind::Io,
+                                    std::string("a passed socket: ") + std::strerror(errno));
+      }
+      listeners.push_back(std::move(copy));
+    }
+  }
+  for (const char* key : {"port", "bind"}) {
+    if (settings_.is_default(key)) continue;
+    settings_.warnings.push_back(std::string(key) +
+                                 " is not used: the service manager passes the sockets");
   }
   return {};
 }
@@ -143,17 +174,50 @@ int Daemon::run() {
 }
 
 void Daemon::start() {
-  for (std::size_t i = 0; i < settings_.bind.size(); ++i) {
+  for (const base::UniqueFd& listener : listeners_.front()) {
+    const std::string address = http::local_host(listener.get());
+    const std::uint16_t port = http::local_port(listener.get());
     log_.event(Level::Info, "listening",
-               {{"address", settings_.bind[i]},
-                {"port", http::local_port(listeners_.front()[i].get())},
-                {"version", kVersion}});
+               {{"address", address}, {"port", port}, {"version", kVersion}});
+    const std::string name = port == 0 ? address : std::to_string(port);
+    if (ports_ != name) ports_ += (ports_.empty() ? "" : ", ") + name;
   }
   load_memory();
   origin_->start();
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
   health_.set_listening(true);
   watch_store();
+  service_manager_.ready();
+}
+
+// What the service manager shows of us.
+std::string Daemon::status() {
+  using observe::Family;
+  // A 304 is the 200 that the client has already.
+  RecentAnswers::Count count;
+  for (const char* cache : {"hit", "stale", "miss", "collapsed", "offline", "error"}) {
+    const auto value = [&](Family family, const observe::Labels& labels) {
+      return static_cast<std::uint64_t>(metrics_.value(family, labels));
+    };
+    for (const char* code : {"200", "304"}) {
+      count.ok += value(Family::Requests, {{"route", "lookup"}, {"code", code}, {"cache", cache}});
+    }
+    count.all += value(Family::RequestDuration, {{"cache", cache}});
+  }
+  recent_answers_.note(clock_.now(), count);
+
+  const bool has_store = !settings_.store_path.empty();
+  StatusFacts facts;
+  facts.ports = ports_;
+  facts.upstream = health_.best(observe::Dependency::Role::Origin);
+  facts.store = store_health_->state();
+  facts.stored = has_store && facts.store != observe::HealthState::Down ? store_->status().entries
+                                                                        : memory_.stats().entries;
+  facts.recent = recent_answers_.last_minute();
+  facts.draining = health_.draining();
+  for (const auto& worker : workers_) facts.in_flight += worker->stats().in_flight;
+  facts.reload_error = reload_error_;
+  return status_line(facts);
 }
 
 // The most recently used part of the store, behind the first answers.
@@ -187,10 +251,23 @@ void Daemon::on_signal(int signal) {
 }
 
 void Daemon::reload() {
+  // Nothing that is read now would be used.
+  if (health_.draining()) return;
+  service_manager_.reloading();
+  take_settings();
+  service_manager_.ready();
+}
+
+void Daemon::take_settings() {
   auto reread = reread_();
   if (!reread) {
-    log_.event(Level::Error, "reload_failed", {{"error", reread.error().message}});
+    reload_error_ = reread.error().message;
+    log_.event(Level::Error, "reload_failed", {{"error", reload_error_}});
     return;
+  }
+  reload_error_.clear();
+  for (const std::string& warning : reread->warnings) {
+    log_.event(Level::Warn, "setting", {{"warning", warning}});
   }
   const config::Changes changes = config::changes(settings_, *reread);
   const auto joined = [](const std::vector<std::string>& keys) {
@@ -212,6 +289,7 @@ void Daemon::reload() {
 void Daemon::drain() {
   health_.set_draining();
   log_.event(Level::Info, "draining");
+  service_manager_.stopping(settings_.request_deadline + kDrainGrace + kStopGrace);
   draining_workers_ = workers_.size();
   for (const auto& worker : workers_) {
     worker->drain([this] { control_.post([this] { worker_drained(); }); });

@@ -20,6 +20,8 @@
 #include "cache/store.h"
 #include "config/settings.h"
 #include "daemon/origin.h"
+#include "daemon/service_manager.h"
+#include "daemon/status_line.h"
 #include "daemon/worker.h"
 #include "observe/health.h"
 #include "observe/liveness.h"
@@ -45,6 +47,7 @@ class Daemon {
   Daemon(config::Settings settings, Reread reread);
 
   base::Result<void> bind_listeners();
+  base::Result<void> share_listeners(const std::vector<base::UniqueFd>& passed);
   void open_store();
   void load_memory();
   void add_pages();
@@ -52,10 +55,12 @@ class Daemon {
   void start();
   void on_signal(int signal);
   void reload();
+  void take_settings();
   void drain();
   void worker_drained();
   void stop();
   void watch_store();
+  std::string status();
 
   config::Settings settings_;
   Reread reread_;
@@ -75,6 +80,10 @@ class Daemon {
   proxy::Pages pages_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::vector<base::UniqueFd>> listeners_;  // by worker, until they start
+  std::string ports_;                                   // of all listeners, for people
+  std::string reload_error_;                            // of the last reload, if it failed
+  RecentAnswers recent_answers_;
+  ServiceManager service_manager_;
   std::size_t draining_workers_ = 0;
   base::Timer drain_timer_;
 };

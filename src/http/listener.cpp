@@ -95,6 +95,13 @@ std::uint16_t local_port(int fd) {
   return 0;
 }
 
+std::string local_host(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  return std::string(ClientAddress(address, size).text());
+}
+
 Listener::Listener(base::EventLoop& loop, base::UniqueFd socket, OnAccepted on_accepted,
                    OnRefused on_refused)
     : loop_(loop),

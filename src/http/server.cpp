@@ -264,8 +264,13 @@ void ServerCore::drain(std::function<void()> done) {
 
 void ServerCore::start_drain() {
   draining_ = true;
+  grace_timer_.set_after(loop, settings.drain_grace, [this] { read_last_of_all(); });
   for (const auto& listener : listeners_) listener->accept_rest();
   listeners_.clear();
+  read_last_of_all();
+}
+
+void ServerCore::read_last_of_all() {
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i].connection) slots_[i].connection->read_last_and_drain();
   }

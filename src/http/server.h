@@ -73,6 +73,8 @@ struct ListenAddress {
 // Address already in use"). IPv6 sockets are IPv6 only.
 base::Result<base::UniqueFd> listen_at(const ListenAddress& address);
 std::uint16_t local_port(int fd);
+// The numeric address a socket is bound to; "local" for a Unix socket.
+std::string local_host(int fd);
 // Fails as listen_at() does if anybody listens there, sockets with SO_REUSEPORT
 // included: a second daemon must not quietly share the first one's clients.
 base::Result<void> check_unused(const ListenAddress& address);
@@ -97,6 +99,8 @@ class Server {
     base::Duration body_timeout = std::chrono::seconds(10);
     base::Duration idle_timeout = std::chrono::seconds(75);
     base::Duration write_timeout = std::chrono::seconds(20);  // without progress
+    // For the first request of a connection that was just accepted, when draining.
+    base::Duration drain_grace = std::chrono::milliseconds(500);
     base::Duration sweep_interval = std::chrono::seconds(1);  // how exact the timeouts are
   };
   struct Stats {
@@ -116,8 +120,9 @@ class Server {
 
   void respond(ExchangeId id, const Response& response);
 
-  // Stops accepting, closes idle connections, lets the others finish with
-  // "Connection: close". `done` runs on the loop when the last one is gone.
+  // Stops accepting, closes idle connections (those that have not asked anything
+  // yet after `drain_grace`) and lets the others finish with "Connection: close".
+  // `done` runs on the loop when the last one is gone.
   void drain(std::function<void()> done);
 
   // Any thread: relaxed counters.

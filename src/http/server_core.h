@@ -57,6 +57,7 @@ class ServerCore {
   ByteBuffer late;   // an answer on its way to any other; empty between calls
 
   bool draining() const { return draining_; }
+  bool drain_grace_over() const { return !grace_timer_.pending(); }
   // The connection whose requests are being handled; at most one.
   void set_current(Connection* connection) { current_ = connection; }
   // A new exchange of the connection in `slot`.
@@ -87,6 +88,7 @@ class ServerCore {
   void refuse(int fd, RefuseReason reason, int status, std::string_view detail,
               const ClientAddress& address);
   void start_drain();
+  void read_last_of_all();
   void finish_drain_if_empty();
   void arm_sweep();
   void sweep();
@@ -112,7 +114,7 @@ class ServerCore {
 
   bool draining_ = false;
   std::function<void()> drained_;
-  base::Timer sweep_timer_, resume_timer_, drain_timer_;
+  base::Timer sweep_timer_, resume_timer_, drain_timer_, grace_timer_;
 };
 
 }  // namespace holdfast::http

@@ -144,6 +144,17 @@ void Health::set_cache_answers(std::function<bool()> read) {
   cache_answers_ = std::move(read);
 }
 
+HealthState Health::best(Dependency::Role role) const {
+  HealthState best = HealthState::Down;
+  bool any = false;
+  for (const auto& dependency : dependencies_) {
+    if (dependency->role() != role) continue;
+    any = true;
+    best = std::min(best, dependency->state());
+  }
+  return any ? best : HealthState::Ok;
+}
+
 HealthState Health::judge(bool cache_can_answer) const {
   bool all_ok = true;
   bool has_origin = false;

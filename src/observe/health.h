@@ -93,6 +93,9 @@ class Health {
   void set_draining() { draining_.store(true); }
   bool draining() const { return draining_.load(); }
 
+  // The best state of any dependency in this role; Ok if there is none.
+  HealthState best(Dependency::Role role) const;
+
   // For /readyz: listening and not draining. Deliberately not tied to the
   // upstream: the cache answers without it.
   bool ready() const { return listening_.load() && !draining_.load(); }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -57,13 +58,16 @@ double max_fds() {
                                          : static_cast<double>(limit.rlim_cur);
 }
 
-// "btime 1700000000" in /proc/stat: when the machine started.
+double seconds(clockid_t clock) {
+  timespec now{};
+  if (::clock_gettime(clock, &now) != 0) return 0;
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+}
+
+// When the machine started. Not from /proc/stat, which a sandbox hides
+// (ProcSubset=pid of systemd).
 double boot_time() {
-  std::ifstream stat("/proc/stat");
-  for (std::string line; std::getline(stat, line);) {
-    if (line.rfind("btime ", 0) == 0) return std::stod(line.substr(6));
-  }
-  return 0;
+  return seconds(CLOCK_REALTIME) - seconds(CLOCK_BOOTTIME);
 }
 
 // Field 22 of /proc/self/stat, counted after the command's name, which is in
@@ -89,10 +93,12 @@ ProcessStats read_process_stats() {
 }
 
 double process_start_time() {
-  const double boot = boot_time();
-  const double ticks = ticks_from_boot();
-  if (boot == 0 || ticks == 0) return 0;
-  return boot + ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  // Worked out once: the wall clock may be set, and the start must not move with it.
+  static const double start = [] {
+    const double ticks = ticks_from_boot();
+    return ticks == 0 ? 0 : boot_time() + ticks / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  }();
+  return start;
 }
 
 void export_process(Metrics& metrics, const char* version) {

@@ -12,9 +12,30 @@
 #include <stdexcept>
 #include <utility>
 
+#include "base/unique_fd.h"
+
 namespace holdfast::scenario {
 
-Process::Process(std::vector<std::string> command, Environment environment) {
+namespace {
+
+constexpr int kFirstPassed = 3;
+// Above any number that a passed descriptor gets in the program.
+constexpr int kOutOfTheWay = 100;
+
+// Only the program itself knows its pid before it runs.
+std::vector<std::string> with_listen_pid(std::vector<std::string> command) {
+  command.insert(command.begin(), {"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$@\"", "sh"});
+  return command;
+}
+
+}  // namespace
+
+Process::Process(std::vector<std::string> command, Environment environment,
+                 const std::vector<int>& passed) {
+  if (!passed.empty()) {
+    command = with_listen_pid(std::move(command));
+    environment.emplace_back("LISTEN_FDS", std::to_string(passed.size()));
+  }
   std::vector<std::string> variables;
   for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
   // Sanitizers are told what to do by their own variables.
@@ -34,6 +55,12 @@ Process::Process(std::vector<std::string> command, Environment environment) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDERR_FILENO);
+  std::vector<base::UniqueFd> copies;
+  for (std::size_t i = 0; i < passed.size(); ++i) {
+    copies.emplace_back(fcntl(passed[i], F_DUPFD_CLOEXEC, kOutOfTheWay));
+    posix_spawn_file_actions_adddup2(&actions, copies.back().get(),
+                                     kFirstPassed + static_cast<int>(i));
+  }
   const int error = posix_spawnp(&pid_, arguments[0], &actions, nullptr, arguments.data(),
                                  variable_pointers.data());
   posix_spawn_file_actions_destroy(&actions);

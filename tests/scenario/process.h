@@ -24,8 +24,11 @@ class Process {
   using Environment = std::vector<std::pair<std::string, std::string>>;
 
   // Throws std::runtime_error if it cannot be started. The environment is what is
-  // given and PATH, nothing else.
-  Process(std::vector<std::string> command, Environment environment);
+  // given and PATH, nothing else. `passed` are descriptors that the program gets
+  // as the service manager would pass them: from 3 up, named by LISTEN_FDS and
+  // LISTEN_PID.
+  Process(std::vector<std::string> command, Environment environment,
+          const std::vector<int>& passed = {});
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;

@@ -84,7 +84,8 @@ void Upstream::kill() {
   process_->wait();
 }
 
-Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings) {
+Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings,
+               const std::vector<int>& passed) {
   Process::Environment environment{{"API_URL", api_url},
                                    {"API_TOKEN", Upstream::kToken},
                                    {"BIND", "127.0.0.1"},
@@ -92,10 +93,10 @@ Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Enviro
                                    {"STORE_PATH", (folder.path / "holdfast.db").string()}};
   for (auto& [name, value] : settings) {
     std::erase_if(environment, [&](const auto& entry) { return entry.first == name; });
-    environment.emplace_back(name, value);
+    if (!value.empty()) environment.emplace_back(name, value);
   }
   process_ = std::make_unique<Process>(std::vector<std::string>{path_from("HOLDFAST")},
-                                       std::move(environment));
+                                       std::move(environment), passed);
   port_ = static_cast<std::uint16_t>(
       number_in(process_->wait_for_line("\"event\":\"listening\""), "port"));
 }

@@ -50,8 +50,10 @@ class Upstream {
 class Daemon {
  public:
   // `settings` come on top of: API_URL, API_TOKEN, BIND=127.0.0.1, PORT=0 and a
-  // STORE_PATH in `folder`. Waits until it listens.
-  Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings = {});
+  // STORE_PATH in `folder`; an empty value takes one of these away. `passed` as for Process. Waits
+  // until it listens.
+  Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings = {},
+         const std::vector<int>& passed = {});
 
   std::string url(const std::string& path) const;
   std::string lookup_url(const std::string& ip) const { return url("/lookup/" + ip); }

@@ -12,9 +12,10 @@ build_packages=(
   libexpected-dev libcli11-dev doctest-dev
   curl git
 )
-# To check: formatting, scripts. python3 comes with meson, but the scripts use it too.
+# To check: formatting, scripts, unit files (systemd-analyze; systemd need not run).
+# python3 comes with meson, but the scripts use it too.
 # shellcheck disable=SC2034
-check_packages=(clang-format shellcheck python3)
+check_packages=(clang-format shellcheck python3 systemd)
 # To compare with other caches.
 # shellcheck disable=SC2034
 bench_packages=(nginx haproxy varnish wrk curl)

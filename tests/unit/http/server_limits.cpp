@@ -305,6 +305,32 @@ TEST_CASE("draining without connections is done at once, and answers what is in 
   CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
 }
 
+TEST_CASE("draining serves the first request of a connection that has just been accepted") {
+  TestServer server;
+  Client asks(server.port());
+  Client says_nothing(server.port());
+  CHECK(server.await([&] { return server.connections() == 2; }));
+  std::promise<void> drained;
+  // A third is in the queue when the drain begins.
+  std::optional<Client> queued;
+  server.on_loop([&] {
+    queued.emplace(server.port());
+    server.server().drain([&] { drained.set_value(); });
+  });
+  for (int i = 0; i < 10; ++i) server.barrier();
+  CHECK(server.connections() == 3);
+
+  for (Client* client : {&asks, &*queued}) {
+    const auto answer = client->ask(get("/"));
+    CHECK(answer.status == 200);
+    CHECK(answer.field("Connection") == "close");
+    client->close();
+  }
+  server.clock.advance(500ms);
+  CHECK(says_nothing.at_end());
+  CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
+}
+
 TEST_CASE("the server may be destroyed when it is drained") {
   TestServer server;
   std::promise<void> destroyed;

@@ -10,6 +10,22 @@ using namespace std::chrono_literals;
 using holdfast::base::ManualClock;
 using Role = Dependency::Role;
 
+TEST_CASE("the best state of a role is that of the dependency that works best") {
+  ManualClock clock;
+  Health health(clock);
+  CHECK(health.best(Dependency::Role::Origin) == HealthState::Ok);
+  Dependency& one = health.add("one", Dependency::Role::Origin);
+  Dependency& other = health.add("other", Dependency::Role::Origin);
+  health.add("store", Dependency::Role::Supporting);
+  one.set_state(HealthState::Down);
+  CHECK(health.best(Dependency::Role::Origin) == HealthState::Ok);
+  other.set_state(HealthState::Degraded);
+  CHECK(health.best(Dependency::Role::Origin) == HealthState::Degraded);
+  other.set_state(HealthState::Down);
+  CHECK(health.best(Dependency::Role::Origin) == HealthState::Down);
+  CHECK(health.best(Dependency::Role::Supporting) == HealthState::Ok);
+}
+
 TEST_CASE("overall: an outage is degraded while the cache can answer, down when it cannot") {
   ManualClock clock;
   Health health(clock);

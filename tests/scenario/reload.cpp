@@ -1,0 +1,118 @@
+// SIGHUP reads the settings file and the token again: what can change without a
+// restart does, what cannot is named, and a mistake changes nothing.
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <fstream>
+#include <thread>
+
+#include "stage.h"
+
+using namespace holdfast::scenario;
+
+namespace {
+
+// A daemon with a settings file.
+struct Reloading {
+  Reloading() {
+    write("log_level = \"info\"\n");
+    daemon.emplace(folder, upstream.url(),
+                   Process::Environment{{"HOLDFAST_CONFIG", file().string()}});
+  }
+
+  std::filesystem::path file() const { return folder.path / "holdfast.toml"; }
+  void write(const std::string& content) const { std::ofstream(file()) << content; }
+  std::string reload(const std::string& outcome) {
+    daemon->process().signal(SIGHUP);
+    return daemon->process().wait_for_line("\"event\":\"" + outcome + "\"");
+  }
+
+  const Folder folder;
+  Upstream upstream;
+  std::optional<Daemon> daemon;
+};
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("SIGHUP takes what can change at once and names what needs a restart") {
+  Reloading service;
+  // The environment says PORT, and wins over the file.
+  service.write("log_level = \"debug\"\nport = 1\ncache_ttl = \"1h\"\nworkers = 7\n");
+  const std::string said = service.reload("reloaded");
+  CHECK(contains(said, "\"changed\":\"log_level\""));
+  CHECK(contains(said, "\"needs_restart\":\"workers, cache_ttl\""));
+  // Still about a day, and not an hour.
+  const std::string fresh_for =
+      get(service.daemon->lookup_url("8.8.8.8")).field("Cache-Control").substr(8);
+  CHECK(std::stoi(fresh_for) > 12 * 3600);
+  CHECK(service.daemon->stop() == 0);
+}
+
+TEST_CASE("SIGHUP with a bad file changes nothing, says so, and the next good one counts") {
+  Reloading service;
+  Daemon& daemon = *service.daemon;
+  service.write("log_level = \"debug\"\ncache_tll = \"1h\"\n");
+  CHECK(contains(service.reload("reload_failed"),
+                 "holdfast.toml:2: unknown key \\\"cache_tll\\\"; did you mean cache_ttl?"));
+  for (int i = 0; i < 2; ++i) CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+
+  service.write("log_level = \"debug\"\n");
+  CHECK(contains(service.reload("reloaded"), "\"changed\":\"log_level\""));
+  for (int i = 0; i < 2; ++i) CHECK(get(daemon.lookup_url("8.8.4.4")).status == 200);
+  CHECK(daemon.stop() == 0);
+  // A hit is worth a line at debug only: the one after the good reload.
+  for (const std::string& line : daemon.process().lines()) {
+    CHECK(!(contains(line, "\"cache\":\"hit\"") && contains(line, "8.8.8.8")));
+  }
+  CHECK(contains(daemon.process().output(), "\"cache\":\"hit\""));
+}
+
+TEST_CASE("SIGHUP without the file it had keeps the settings and says so") {
+  Reloading service;
+  std::filesystem::remove(service.file());
+  CHECK(contains(service.reload("reload_failed"), "holdfast.toml"));
+  CHECK(get(service.daemon->lookup_url("8.8.8.8")).status == 200);
+  CHECK(service.daemon->stop() == 0);
+}
+
+TEST_CASE("a token that is rotated in its file serves after SIGHUP; a broken one changes nothing") {
+  const Folder folder;
+  Upstream upstream;
+  const auto file = folder.path / "api_token";
+  std::ofstream(file) << "yesterdays-t0ken\n";
+  Daemon daemon(folder, upstream.url(), {{"API_TOKEN", ""}, {"API_TOKEN_FILE", file.string()}});
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 502);
+
+  std::ofstream(file) << Upstream::kToken << "\n";
+  daemon.process().signal(SIGHUP);
+  const std::string reloaded = daemon.process().wait_for_line("\"event\":\"reloaded\"");
+  CHECK(contains(reloaded, "\"changed\":\"api_token\""));
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+
+  std::ofstream(file) << "tw0 words\n";
+  daemon.process().signal(SIGHUP);
+  CHECK(contains(daemon.process().wait_for_line("\"event\":\"reload_failed\""), "API_TOKEN_FILE"));
+  CHECK(get(daemon.lookup_url("8.8.4.4")).status == 200);
+  CHECK(daemon.stop() == 0);
+  for (const char* token : {"yesterdays-t0ken", Upstream::kToken, "tw0"}) {
+    CHECK(!contains(daemon.process().output(), token));
+  }
+}
+
+TEST_CASE("SIGTERM while the upstream hangs: the client gets its error in time, then exit 0") {
+  const Folder folder;
+  Upstream upstream;
+  upstream.tell("hold", "");
+  Daemon daemon(folder, upstream.url(), {{"REQUEST_DEADLINE", "1s"}});
+  Response response;
+  std::thread client([&] { response = get(daemon.lookup_url("8.8.8.8")); });
+  upstream.wait_until("held=1");
+  CHECK(daemon.stop() == 0);
+  client.join();
+  CHECK(response.status == 504);
+  CHECK(contains(response.head, "Connection: close"));
+}
