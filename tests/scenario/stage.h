@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,8 +51,10 @@ class Upstream {
 class Daemon {
  public:
   // `settings` come on top of: API_URL, API_TOKEN, BIND=127.0.0.1, PORT=0 and a
-  // STORE_PATH in `folder`. Waits until it listens.
-  Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings = {});
+  // STORE_PATH in `folder`. `launcher` is what starts the program, by its path as a
+  // last argument: a shell that sets a limit first, say. Waits until it listens.
+  Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings = {},
+         std::vector<std::string> launcher = {});
 
   std::string url(const std::string& path) const;
   std::string lookup_url(const std::string& ip) const { return url("/lookup/" + ip); }
@@ -63,6 +66,9 @@ class Daemon {
   // SIGKILL.
   void kill();
 
+  // Returns when the condition holds of the value of a line of /metrics; throws
+  // std::runtime_error after kPatience.
+  void wait_for_metric(const std::string& series, const std::function<bool(double)>& holds) const;
   // The value of one line of /metrics, name and labels as written there; 0 if absent.
   double metric(const std::string& series) const;
 
