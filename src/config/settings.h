@@ -36,6 +36,18 @@ struct Settings {
   unsigned workers = 1;
   base::Duration request_deadline{};
 
+  // Limits
+  unsigned max_connections = 0;          // of all workers together
+  unsigned max_waiting = 0;              // requests that wait for the upstream
+  unsigned connection_max_requests = 0;  // 0: no limit
+  unsigned client_max_connections = 0;   // 0: no limit
+  unsigned client_rate = 0;              // requests per second; 0: no limit
+  unsigned client_burst = 0;
+  base::Duration idle_timeout{};
+  base::Duration head_timeout{};
+  base::Duration body_timeout{};
+  base::Duration write_timeout{};
+
   // Freshness
   base::Duration cache_ttl{};
   bool cache_ttl_override = false;

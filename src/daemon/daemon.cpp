@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include <cerrno>
 #include <csignal>
@@ -29,6 +30,19 @@ constexpr base::Duration kDrainGrace = std::chrono::seconds(1);
 constexpr base::Duration kStopGrace = std::chrono::seconds(10);
 constexpr base::Duration kStoreWatchInterval = std::chrono::milliseconds(500);
 
+// What is open besides client connections: the store, the upstream, the loops.
+constexpr std::size_t kOtherDescriptors = 256;
+
+// The soft limit is low for programs that use select(), which we do not: all that
+// the hard limit allows is ours. Returns how many that is.
+std::size_t raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const rlim_t soft = std::exchange(limit.rlim_cur, limit.rlim_max);
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = soft;
+  return static_cast<std::size_t>(limit.rlim_cur);
+}
+
 std::chrono::milliseconds offset_of(const config::Settings& settings) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(settings.clock_offset);
 }
@@ -45,12 +59,13 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
                     daemon->metrics_, daemon->health_, daemon->liveness_},
       daemon->settings_);
   daemon->add_pages();
+  const http::Server::Settings server = server_settings(daemon->settings_);
   for (unsigned i = 0; i < daemon->settings_.workers; ++i) {
     daemon->workers_.push_back(std::make_unique<Worker>(
         i,
         Origin::Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_,
                       daemon->metrics_, daemon->health_, daemon->liveness_},
-        *daemon->origin_, daemon->pages_, daemon->settings_));
+        *daemon->origin_, daemon->pages_, daemon->settings_, server));
   }
   daemon->add_metrics();
   return daemon;
@@ -165,6 +180,13 @@ void Daemon::add_metrics() {
 int Daemon::run() {
   for (const std::string& warning : settings_.warnings) {
     log_.event(Level::Warn, "setting", {{"warning", warning}});
+  }
+  const std::size_t descriptors = raise_descriptor_limit();
+  if (descriptors < settings_.max_connections + kOtherDescriptors) {
+    log_.event(Level::Warn, "setting",
+               {{"warning", "max_connections is more than the limit of descriptors allows"},
+                {"max_connections", settings_.max_connections},
+                {"descriptors", descriptors}});
   }
   start();
   control_.run();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "http/client_limits.h"
+
 namespace holdfast::daemon {
 namespace {
 
@@ -93,10 +95,33 @@ proxy::Flights::Settings flights_settings(const config::Settings& settings) {
   flights.storing.negative_ttl = whole_seconds(settings.negative_ttl);
   flights.storing.stale_while_revalidate = whole_seconds(settings.stale_while_revalidate);
   flights.storing.stale_if_error = whole_seconds(settings.stale_if_error);
+  flights.max_waiters = settings.max_waiting;
   flights.refresh_deadline = settings.request_deadline;
   // A deadline of a second or less leaves a tenth of it for the answer's way back.
   flights.answer_margin = std::min(flights.answer_margin, settings.request_deadline / 10);
   return flights;
+}
+
+http::Server::Settings server_settings(const config::Settings& settings) {
+  http::Server::Settings server;
+  server.max_connections = (settings.max_connections + settings.workers - 1) / settings.workers;
+  server.max_requests_per_connection = settings.connection_max_requests;
+  server.idle_timeout = settings.idle_timeout;
+  server.head_timeout = settings.head_timeout;
+  server.body_timeout = settings.body_timeout;
+  server.write_timeout = settings.write_timeout;
+  // Timeouts below a second want a sweep that keeps up with them.
+  const auto shortest = std::min(
+      {server.idle_timeout, server.head_timeout, server.body_timeout, server.write_timeout});
+  server.sweep_interval = std::min(server.sweep_interval, shortest / 4);
+  if (settings.client_max_connections > 0 || settings.client_rate > 0) {
+    http::ClientLimits::Settings client;
+    client.connections = settings.client_max_connections;
+    client.rate = settings.client_rate;
+    client.burst = settings.client_burst;
+    server.client_limits = std::make_shared<http::ClientLimits>(client);
+  }
+  return server;
 }
 
 proxy::Service::Settings service_settings(const config::Settings& settings) {

@@ -4,6 +4,7 @@
 #include "cache/memory_cache.h"
 #include "cache/sqlite_store.h"
 #include "config/settings.h"
+#include "http/server.h"
 #include "observe/log.h"
 #include "proxy/flights.h"
 #include "proxy/service.h"
@@ -19,6 +20,8 @@ cache::StoreSettings store_settings(const config::Settings& settings);
 upstream::CurlTransport::Settings transport_settings(const config::Settings& settings);
 upstream::Settings upstream_settings(const config::Settings& settings);
 proxy::Flights::Settings flights_settings(const config::Settings& settings);
+// Of one worker of `settings.workers`; copies share the limits per client.
+http::Server::Settings server_settings(const config::Settings& settings);
 proxy::Service::Settings service_settings(const config::Settings& settings);
 
 // What metrics, logs and health call an origin: "host:port/path".

@@ -19,7 +19,7 @@ class Worker {
  public:
   // `number` names its thread. Everything given outlives it.
   Worker(unsigned number, const Origin::Parts& parts, Origin& origin, const proxy::Pages& pages,
-         const config::Settings& settings);
+         const config::Settings& settings, const http::Server::Settings& server);
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;

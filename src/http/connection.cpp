@@ -40,15 +40,25 @@ constexpr std::size_t kMaxIdleBatchBytes = 1U << 20;
 
 // The content of one request, and its head until the content is complete.
 struct Connection::Content {
-  Content(std::string_view head_bytes, const RequestHead& parsed, std::size_t limit, bool keep_it)
-      : head(head_bytes),
+  Content(std::string_view head_bytes, const RequestHead& parsed, std::size_t limit, bool keep_it,
+          std::size_t& contents_held)
+      : held(contents_held),
+        head(head_bytes),
         chunked(parsed.framing == Framing::Chunked),
         keep(keep_it),
         left(parsed.content_length),
-        decoder(limit, keep_it) {}
+        decoder(limit, keep_it) {
+    if (keep) ++held;
+  }
+  ~Content() {
+    if (keep) --held;
+  }
+  Content(const Content&) = delete;
+  Content& operator=(const Content&) = delete;
 
   std::string_view collected() const { return chunked ? decoder.content() : bytes.view(); }
 
+  std::size_t& held;
   std::string head;
   bool chunked;
   bool keep;
@@ -217,7 +227,10 @@ void Connection::start_content(const RequestHead& head, std::string_view head_by
   if (head.content_length > limit) {
     return refuse(413, RejectReason::BodyTooLarge, "the content is too large");
   }
-  content_ = std::make_unique<Content>(head_bytes, head, limit, wanted > 0);
+  if (wanted > 0 && core_.contents_held >= core_.settings.max_contents_held) {
+    return refuse(503, RejectReason::Overload, "too many requests with content at a time");
+  }
+  content_ = std::make_unique<Content>(head_bytes, head, limit, wanted > 0, core_.contents_held);
   if (head.expects_continue && !more_is_here) core_.batch.append("HTTP/1.1 100 Continue\r\n\r\n");
 }
 

@@ -22,13 +22,15 @@ enum class RejectReason : std::uint8_t {
   Expectation,     // 417
   HeadTimeout,     // 408
   BodyTimeout,     // 408
+  Overload,        // 503: too many contents at a time
   kCount,
 };
 
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(RejectReason::kCount)>
     kRejectNames = {"malformed",       "host",           "target_too_long", "head_too_large",
                     "fields",          "body_too_large", "version",         "method",
-                    "transfer_coding", "expectation",    "head_timeout",    "body_timeout"};
+                    "transfer_coding", "expectation",    "head_timeout",    "body_timeout",
+                    "overload"};
 
 // How a connection ended.
 enum class CloseReason : std::uint8_t {

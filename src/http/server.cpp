@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/random.h"
 #include "http/connection.h"
 #include "http/listener.h"
 #include "http/problem.h"
@@ -51,7 +50,7 @@ ServerCore::ServerCore(Server& the_server, base::EventLoop& the_loop,
       body_(settings.body_timeout),
       write_(settings.write_timeout),
       linger_(kLingerTimeout),
-      per_client_(0, ClientKeyHash{base::Random::entropy()}) {
+      limits_(settings.client_limits.get()) {
   const auto register_all = [&metrics](auto& counters, observe::Family family, const auto& names) {
     for (std::size_t i = 0; i < names.size(); ++i) {
       counters[i] = metrics.counter(family, {{"reason", std::string(names[i])}});
@@ -61,17 +60,14 @@ ServerCore::ServerCore(Server& the_server, base::EventLoop& the_loop,
   register_all(closed_, observe::Family::ConnectionsClosed, kCloseNames);
   register_all(rejected_, observe::Family::RequestsRejected, kRejectNames);
   limited_ = metrics.counter(observe::Family::RequestsLimited, {{"reason", "client_rate"}});
-  if (settings.max_request_rate_per_client > 0) {
-    rate_limiter_ =
-        std::make_unique<RateLimiter>(settings.max_request_rate_per_client,
-                                      settings.request_burst_per_client, base::Random::entropy());
-  }
 }
 
 ServerCore::~ServerCore() {
   listeners_.clear();
   for (auto& slot : slots_) {
-    const ExchangeId exchange = slot.connection ? slot.connection->exchange() : 0;
+    if (!slot.connection) continue;
+    const ExchangeId exchange = slot.connection->exchange();
+    if (limits_) limits_->remove_connection(slot.connection->address().key());
     slot.connection.reset();
     if (exchange != 0) handler.abandoned(exchange);
   }
@@ -93,17 +89,14 @@ void ServerCore::listen(base::UniqueFd socket) {
 void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
   shard_.add(accepted_);
   const std::size_t open = connections_.load(std::memory_order_relaxed);
-  if (settings.max_connections_per_client > 0) {
-    const auto held = per_client_.find(address.key());
-    if (held != per_client_.end() && held->second >= settings.max_connections_per_client) {
-      return refuse(fd.get(), RefuseReason::ClientConnections, 429,
-                    "too many connections from this address", address);
-    }
+  if (limits_ && !limits_->add_connection(address.key())) {
+    return refuse(fd.get(), RefuseReason::ClientConnections, 429,
+                  "too many connections from this address", address);
   }
   if (open >= std::min(settings.max_connections, kMaxSlots) && !make_room()) {
+    if (limits_) limits_->remove_connection(address.key());
     return refuse(fd.get(), RefuseReason::Connections, 503, "too many connections", address);
   }
-  if (settings.max_connections_per_client > 0) ++per_client_[address.key()];
 
   std::uint32_t index;
   if (free_slots_.empty()) {
@@ -190,8 +183,8 @@ void ServerCore::resume_all() {
 }
 
 base::Duration ServerCore::take_token(const ClientAddress& client, base::SteadyTime now) {
-  if (!rate_limiter_) return {};
-  const auto wait = rate_limiter_->take(client.key(), now);
+  if (!limits_) return {};
+  const auto wait = limits_->take_token(client.key(), now);
   if (wait > base::Duration::zero()) {
     shard_.add(limited_);
     handler.rejected({429, "client_rate", "too many requests from this address", client.text()});
@@ -209,10 +202,7 @@ void ServerCore::reject(RejectReason reason, int status, std::string_view detail
 void ServerCore::close(Connection& connection, CloseReason reason) {
   shard_.add(closed_[static_cast<std::size_t>(reason)]);
   const ExchangeId exchange = connection.exchange();
-  if (settings.max_connections_per_client > 0) {
-    const auto held = per_client_.find(connection.address().key());
-    if (--held->second == 0) per_client_.erase(held);
-  }
+  if (limits_) limits_->remove_connection(connection.address().key());
   const std::uint32_t slot = connection.slot();
   slots_[slot].connection.reset();
   free_slots_.push_back(slot);

@@ -41,6 +41,7 @@ struct Rejection {
   std::string_view client;
 };
 
+class ClientLimits;
 class Server;
 
 // Belongs to one Server and is called on its loop.
@@ -87,12 +88,13 @@ class Server {
     unsigned max_fields = 100;
     std::size_t max_discarded_body_bytes = 64U << 10;
     std::size_t max_connections = 10'000;           // of this server
-    std::size_t max_connections_per_client = 0;     // 0: no limit; clients as below
     std::uint64_t max_requests_per_connection = 0;  // 0: no limit
-    // Requests per second of one client (an IPv4 address or IPv6 /64), by token
-    // bucket; above it 429 with Retry-After. 0: no limit. Counted by each server.
-    double max_request_rate_per_client = 0;
-    unsigned request_burst_per_client = 100;
+    // What one client (an IPv4 address or IPv6 /64) may have: further connections
+    // and requests get 429, with Retry-After. Null: no limits. Several servers may
+    // share it.
+    std::shared_ptr<ClientLimits> client_limits;
+    // Contents being collected for the handler at a time; more are 503.
+    std::size_t max_contents_held = 512;
     // Answers waiting for a slow reader; the connection is not read meanwhile.
     std::size_t max_pending_write_bytes = 256U << 10;
     base::Duration head_timeout = std::chrono::seconds(10);  // from the first byte

@@ -7,13 +7,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 #include "base/scheduler.h"
 #include "http/byte_buffer.h"
 #include "http/client_address.h"
-#include "http/rate_limiter.h"
+#include "http/client_limits.h"
 #include "http/rejection.h"
 #include "http/request_parser.h"
 #include "http/response_writer.h"
@@ -55,6 +54,8 @@ class ServerCore {
   const std::unique_ptr<char[]> read_buffer;
   ByteBuffer batch;  // the answers of the connection that is being served
   ByteBuffer late;   // an answer on its way to any other; empty between calls
+
+  std::size_t contents_held = 0;  // contents being collected for the handler
 
   bool draining() const { return draining_; }
   bool drain_grace_over() const { return !grace_timer_.pending(); }
@@ -107,8 +108,7 @@ class ServerCore {
   TimeoutList idle_, head_, body_, write_, linger_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
-  std::unordered_map<ClientKey, std::size_t, ClientKeyHash> per_client_;  // if limited
-  std::unique_ptr<RateLimiter> rate_limiter_;                             // likewise
+  ClientLimits* const limits_;  // the settings'; null: none
   Connection* current_ = nullptr;
   std::vector<std::uint32_t> to_resume_;
 

@@ -109,6 +109,7 @@ Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
   replaced_ = metrics.counter(Family::Refreshes, {{"result", "replaced"}});
   failed_ = metrics.counter(Family::Refreshes, {{"result", "failed"}});
   skipped_ = metrics.counter(Family::Refreshes, {{"result", "skipped"}});
+  shed_ = metrics.counter(Family::RequestsLimited, {{"reason", "overload"}});
   flights_gauge_ = metrics.gauge(Family::Flights);
   waiters_gauge_ = metrics.gauge(Family::FlightWaiters);
 }
@@ -154,6 +155,7 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
     }
   }
   if (waiters_ >= settings_.max_waiters) {
+    parts_.shard.add(shed_);
     Answer answer;
     answer.status = 503;
     answer.detail = "too many requests are waiting for the upstream";
@@ -273,6 +275,9 @@ void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = flights_.extract(std::string_view(flight.key));
   parts_.shard.add(flights_gauge_, -1);
   Answer answer = is_answer(result) ? take_answer(flight, result) : fall_back(flight, result);
+  if (result.end == FetchEnd::Overloaded && answer.rung == Rung::Error) {
+    parts_.shard.add(shed_, flight.waiters.size());
+  }
   if (flight.stored) count_refresh(result);
   if (result.end != FetchEnd::Shutdown) {
     if (is_answer(result)) {

@@ -136,6 +136,7 @@ class Flights {
   observe::Counter replaced_;
   observe::Counter failed_;
   observe::Counter skipped_;
+  observe::Counter shed_;
 };
 
 }  // namespace holdfast::proxy

@@ -18,11 +18,12 @@ class GeoipRoute final : public Route {
 
   // The query is not part of the key: the upstream never sees it.
   const char* key(std::string_view rest, std::string_view, std::string& key) const override {
-    const auto ip = canonical_ip_from_path(rest);
-    if (!ip) return "not an IPv4 or IPv6 address";
-    key.assign(kKeyPrefix);
-    key.append(ip->view());
-    return nullptr;
+    return key_of(canonical_ip_from_path(rest), key);
+  }
+
+  std::string_view batch_path() const override { return "/lookup"; }
+  const char* key_of_subject(std::string_view subject, std::string& key) const override {
+    return key_of(canonical_ip(subject), key);
   }
 
   std::string_view subject(std::string_view key) const override {
@@ -48,6 +49,13 @@ class GeoipRoute final : public Route {
   }
 
  private:
+  static const char* key_of(const std::optional<IpText>& ip, std::string& key) {
+    if (!ip) return "not an IPv4 or IPv6 address";
+    key.assign(kKeyPrefix);
+    key.append(ip->view());
+    return nullptr;
+  }
+
   std::unique_ptr<OfflineGeoip> offline_;
   GeoipBodyValidator validator_;
 };

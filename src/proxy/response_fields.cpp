@@ -38,6 +38,14 @@ void append_age_and_lifetime(std::string& out, const cache::Freshness& freshness
   out += "\r\n";
 }
 
+void append_etag(std::string& out, std::string_view etag, bool weak) {
+  out.append(weak ? "ETag: W/" : "ETag: ").append(etag).append("\r\n");
+}
+
+void append_vary_on_coding(std::string& out) {
+  out += "Vary: Accept-Encoding\r\n";
+}
+
 void append_cache_status(std::string& out, const Answer& answer,
                          const cache::Freshness& freshness) {
   out += "Cache-Status: holdfast";

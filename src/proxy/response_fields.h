@@ -14,6 +14,13 @@ namespace holdfast::proxy {
 // Age (RFC 9111, 5.1) and Cache-Control: max-age of what is left, 0 when stale.
 void append_age_and_lifetime(std::string& out, const cache::Freshness& freshness);
 
+// ETag. `weak` for content that another coding of it shares the tag with (RFC 9110,
+// 8.8.1): the bytes differ, what they say does not.
+void append_etag(std::string& out, std::string_view etag, bool weak);
+
+// That the content's coding follows Accept-Encoding (RFC 9110, 12.5.5).
+void append_vary_on_coding(std::string& out);
+
 // Cache-Status (RFC 9211). `freshness` is the content's; ignored for an error.
 void append_cache_status(std::string& out, const Answer& answer, const cache::Freshness& freshness);
 

@@ -26,6 +26,13 @@ class Route {
   virtual const char* key(std::string_view rest, std::string_view query,
                           std::string& key) const = 0;
 
+  // Where POST takes a JSON array of subjects: "/lookup". Empty: nowhere.
+  virtual std::string_view batch_path() const { return {}; }
+  // Like key(), for an element of such an array. Any thread, on the serving path.
+  virtual const char* key_of_subject(std::string_view, std::string&) const {
+    return "not asked for in batches";
+  }
+
   // What a key is called towards people and in logs: "8.8.8.8".
   virtual std::string_view subject(std::string_view key) const = 0;
 

@@ -1,8 +1,10 @@
 #include "proxy/service.h"
 
+#include <optional>
 #include <utility>
 
 #include "http/cache_control.h"
+#include "http/content_coding.h"
 #include "http/problem.h"
 #include "proxy/response_fields.h"
 
@@ -14,6 +16,7 @@ using http::Method;
 using observe::Level;
 
 constexpr std::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
+constexpr std::string_view kAllowBatch = "Allow: POST, OPTIONS\r\n";
 constexpr std::string_view kNoStore = "Cache-Control: no-store\r\n";
 
 // The store hears of one hit in this many: enough to know what is popular, and
@@ -39,12 +42,18 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
     : parts_(parts),
       settings_(settings),
       random_(seed),
-      counts_(parts.metrics, parts.shard, parts.route.name()) {}
+      counts_(parts.metrics, parts.shard, parts.route.name()),
+      batches_({parts.worker, parts.origin, parts.flights, parts.memory, parts.store, parts.log,
+                parts.route, refresh_gate_},
+               {.request_deadline = settings.request_deadline}, parts.metrics, parts.shard) {}
 
 void Service::handle(http::Server& server, http::ExchangeId id, const http::Request& request) {
   take_request_id(request);
   if (is_readable(request.method) && request.path.starts_with(parts_.route.prefix())) {
     return look_up(server, id, request);
+  }
+  if (is_batch(request.path) && !is_readable(request.method)) {
+    return take_batch(server, id, request);
   }
   const bool known = request.path.starts_with(parts_.route.prefix()) || request.path == "*" ||
                      find_page(parts_.pages, request.path);
@@ -61,6 +70,23 @@ void Service::handle(http::Server& server, http::ExchangeId id, const http::Requ
   const PageEntry* page = find_page(parts_.pages, request.path);
   if (!page) return send_problem(server, id, request, 404, "no such path");
   send_page(server, id, *page);
+}
+
+// GET of it stays what it was before there were batches: a lookup of nothing.
+void Service::take_batch(http::Server& server, http::ExchangeId id, const http::Request& request) {
+  if (request.method == Method::Post) return batches_.start(server, id, request, request_id_);
+  if (request.method != Method::Options) {
+    return send_problem(server, id, request, 405, "only POST is served here", kAllowBatch);
+  }
+  http::Response response;
+  response.status = 204;
+  response.fields = kAllowBatch;
+  server.respond(id, response);
+}
+
+bool Service::is_batch(std::string_view path) const {
+  const std::string_view batches = parts_.route.batch_path();
+  return !batches.empty() && path == batches;
 }
 
 void Service::take_request_id(const http::Request& request) {
@@ -82,6 +108,7 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
                           request.method,
                           key_,
                           request.field(Known::IfNoneMatch),
+                          request.field(Known::AcceptEncoding),
                           request_id_,
                           request.client,
                           request.received};
@@ -115,10 +142,11 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
 }
 
 void Service::ask_origin(http::Server& server, const Exchange& exchange) {
-  pending_.emplace(exchange.id,
-                   Pending{&server, exchange.method, std::string(exchange.key),
-                           std::string(exchange.if_none_match), std::string(exchange.request_id),
-                           std::string(exchange.client), exchange.received});
+  pending_.emplace(
+      exchange.id,
+      Pending{&server, exchange.method, std::string(exchange.key),
+              std::string(exchange.if_none_match), std::string(exchange.accept_encoding),
+              std::string(exchange.request_id), std::string(exchange.client), exchange.received});
   const base::SteadyTime deadline = exchange.received + settings_.request_deadline;
   parts_.origin.post([this, id = exchange.id, key = std::string(exchange.key), deadline] {
     // On the origin loop from here, where only `parts_` may be touched.
@@ -137,6 +165,7 @@ void Service::finish(http::ExchangeId id, const Answer& answer) {
                           pending.method,
                           pending.key,
                           pending.if_none_match,
+                          pending.accept_encoding,
                           pending.request_id,
                           pending.client,
                           pending.received};
@@ -149,15 +178,32 @@ void Service::send_content(http::Server& server, const Exchange& exchange, const
                            const cache::Freshness& freshness) {
   const cache::StoredResponse& content = *answer.content;
   http::Response response;
+  std::optional<std::string> coded;
+  const bool large = content.body.size() >= http::kWorthCodingBytes;
   fields_.clear();
   if (content.status == 200 && !exchange.if_none_match.empty() &&
       http::etag_matches(exchange.if_none_match, content.etag)) {
     response.status = 304;
-    fields_.append("ETag: ").append(content.etag).append("\r\n");
+    if (large) {
+      append_vary_on_coding(fields_);
+      append_etag(fields_, content.etag, http::accepts_gzip(exchange.accept_encoding));
+    } else {
+      append_etag(fields_, content.etag, false);
+    }
   } else {
     response.status = content.status;
     response.fields = content.head;
     response.body = content.body;
+    if (large) {
+      append_vary_on_coding(fields_);
+      if (http::accepts_gzip(exchange.accept_encoding)) coded = http::gzip(content.body);
+      if (coded) {
+        response.fields = content.fields;
+        response.body = *coded;
+        fields_ += "Content-Encoding: gzip\r\n";
+        append_etag(fields_, content.etag, true);
+      }
+    }
   }
   append_age_and_lifetime(fields_, freshness);
   append_cache_status(fields_, answer, freshness);
@@ -205,11 +251,11 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
 }
 
 void Service::abandoned(http::ExchangeId id) {
-  pending_.erase(id);
+  if (pending_.erase(id) == 0) batches_.abandoned(id);
 }
 
-std::size_t Service::body_limit(Method, std::string_view) const {
-  return 0;
+std::size_t Service::body_limit(Method method, std::string_view path) const {
+  return method == Method::Post && is_batch(path) ? Batches::kMaxContentBytes : 0;
 }
 
 void Service::rejected(const http::Rejection& rejection) {

@@ -17,6 +17,7 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "proxy/answer.h"
+#include "proxy/batch.h"
 #include "proxy/flights.h"
 #include "proxy/pages.h"
 #include "proxy/refresh_gate.h"
@@ -58,6 +59,7 @@ class Service final : public http::Handler {
     http::Method method;
     std::string_view key;
     std::string_view if_none_match;
+    std::string_view accept_encoding;
     std::string_view request_id;
     std::string_view client;
     base::SteadyTime received;
@@ -68,12 +70,15 @@ class Service final : public http::Handler {
     http::Method method;
     std::string key;
     std::string if_none_match;
+    std::string accept_encoding;
     std::string request_id;
     std::string client;
     base::SteadyTime received;
   };
 
   void take_request_id(const http::Request& request);
+  void take_batch(http::Server& server, http::ExchangeId id, const http::Request& request);
+  bool is_batch(std::string_view path) const;
   void look_up(http::Server& server, http::ExchangeId id, const http::Request& request);
   void ask_origin(http::Server& server, const Exchange& exchange);
   void finish(http::ExchangeId id, const Answer& answer);
@@ -91,6 +96,7 @@ class Service final : public http::Handler {
   base::Random random_;
   RequestMetrics counts_;
   RefreshGate refresh_gate_;
+  Batches batches_;  // after what it uses
   std::unordered_map<http::ExchangeId, Pending> pending_;
   unsigned hits_until_used_ = 0;
   // Buffers kept between requests, so that a hit allocates nothing.

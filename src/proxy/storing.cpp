@@ -157,7 +157,7 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
     set_validators(parts, reply.fields);
   } else {
     parts.fields = "Content-Type: application/problem+json\r\n";
-    parts.body = http::problem_json(reply.status, "the upstream has no such entry");
+    parts.body = http::problem_json(reply.status, kNoSuchEntry);
   }
   const bool may_store = set_lifetimes(parts, reply, policy, received, random);
   return {cache::make_stored(std::move(parts)), may_store};

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <optional>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -26,6 +27,9 @@ struct StoringPolicy {
   // together does not expire together. Lifetimes the upstream stated only shrink.
   double jitter = 0.1;
 };
+
+// What a stored 404 or 410 says.
+inline constexpr std::string_view kNoSuchEntry = "the upstream has no such entry";
 
 struct Storable {
   cache::StoredPtr response;

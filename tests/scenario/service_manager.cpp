@@ -110,7 +110,7 @@ TEST_CASE("a passed socket is served by every worker, in place of PORT and BIND"
   // The store is in the way of nobody; the port of somebody else is not bound.
   Daemon daemon(folder, upstream.url(),
                 {{"WORKERS", "3"}, {"BIND", "127.0.0.1"}, {"PORT", std::to_string(first.port)}},
-                {first.socket.get(), second.socket.get()});
+                {.passed = {first.socket.get(), second.socket.get()}});
   CHECK(daemon.port() == first.port);
   CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
   const std::string other = "http://127.0.0.1:" + std::to_string(second.port) + "/lookup/8.8.8.8";

@@ -85,7 +85,7 @@ void Upstream::kill() {
 }
 
 Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings,
-               const std::vector<int>& passed) {
+               Launch launch) {
   Process::Environment environment{{"API_URL", api_url},
                                    {"API_TOKEN", Upstream::kToken},
                                    {"BIND", "127.0.0.1"},
@@ -95,8 +95,9 @@ Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Enviro
     std::erase_if(environment, [&](const auto& entry) { return entry.first == name; });
     if (!value.empty()) environment.emplace_back(name, value);
   }
-  process_ = std::make_unique<Process>(std::vector<std::string>{path_from("HOLDFAST")},
-                                       std::move(environment), passed);
+  launch.launcher.push_back(path_from("HOLDFAST"));
+  process_ =
+      std::make_unique<Process>(std::move(launch.launcher), std::move(environment), launch.passed);
   port_ = static_cast<std::uint16_t>(
       number_in(process_->wait_for_line("\"event\":\"listening\""), "port"));
 }
@@ -113,6 +114,17 @@ int Daemon::stop() {
 void Daemon::kill() {
   process_->signal(SIGKILL);
   process_->wait();
+}
+
+void Daemon::wait_for_metric(const std::string& series,
+                             const std::function<bool(double)>& holds) const {
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  // Asking takes a while: no pause is needed between two times.
+  while (!holds(metric(series))) {
+    if (std::chrono::steady_clock::now() > until) {
+      throw std::runtime_error(series + " is " + std::to_string(metric(series)));
+    }
+  }
 }
 
 double Daemon::metric(const std::string& series) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,13 +48,21 @@ class Upstream {
   std::uint16_t control_port_ = 0;
 };
 
+// How a daemon is started, if not simply.
+struct Launch {
+  // Starts the program, whose path is its last argument: a shell that sets a limit
+  // first, say.
+  std::vector<std::string> launcher;
+  std::vector<int> passed;  // descriptors, as for Process
+};
+
 class Daemon {
  public:
   // `settings` come on top of: API_URL, API_TOKEN, BIND=127.0.0.1, PORT=0 and a
-  // STORE_PATH in `folder`; an empty value takes one of these away. `passed` as for Process. Waits
-  // until it listens.
+  // STORE_PATH in `folder`; an empty value takes one of these away. Waits until it
+  // listens.
   Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings = {},
-         const std::vector<int>& passed = {});
+         Launch launch = {});
 
   std::string url(const std::string& path) const;
   std::string lookup_url(const std::string& ip) const { return url("/lookup/" + ip); }
@@ -65,6 +74,9 @@ class Daemon {
   // SIGKILL.
   void kill();
 
+  // Returns when the condition holds of the value of a line of /metrics; throws
+  // std::runtime_error after kPatience.
+  void wait_for_metric(const std::string& series, const std::function<bool(double)>& holds) const;
   // The value of one line of /metrics, name and labels as written there; 0 if absent.
   double metric(const std::string& series) const;
 

@@ -100,6 +100,16 @@ TEST_CASE("defaults are those of the contract, without warnings") {
   CHECK(s.stale_while_revalidate == 7 * 24h);
   CHECK(s.stale_if_error == 30 * 24h);
   CHECK(s.request_deadline == 10s);
+  CHECK(s.max_connections == 10'000);
+  CHECK(s.max_waiting == 20'000);
+  CHECK(s.connection_max_requests == 0);
+  CHECK(s.client_max_connections == 0);
+  CHECK(s.client_rate == 0);
+  CHECK(s.client_burst == 100);
+  CHECK(s.idle_timeout == 75s);
+  CHECK(s.head_timeout == 10s);
+  CHECK(s.body_timeout == 10s);
+  CHECK(s.write_timeout == 20s);
   CHECK(s.attempt_timeout == 2s);
   CHECK(s.retry_base == 25ms);
   CHECK(s.retry_cap == 1s);
@@ -149,6 +159,16 @@ TEST_CASE("every setting can be given as flag, variable and key, with the same r
       {"bind", "0.0.0.0,::"},
       {"workers", "3"},
       {"request_deadline", "5s"},
+      {"max_connections", "50"},
+      {"max_waiting", "51"},
+      {"connection_max_requests", "52"},
+      {"client_max_connections", "53"},
+      {"client_rate", "54"},
+      {"client_burst", "55"},
+      {"idle_timeout", "1m"},
+      {"head_timeout", "2s"},
+      {"body_timeout", "3s"},
+      {"write_timeout", "4s"},
       {"cache_ttl", "2h"},
       {"cache_ttl_override", "true"},
       {"negative_ttl", "1m"},

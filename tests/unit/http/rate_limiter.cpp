@@ -54,7 +54,7 @@ TEST_CASE("the emptiest bucket is the last that a crowd of other clients displac
 }
 
 TEST_CASE("requests above the rate are 429 with Retry-After, and the connection stays") {
-  TestServer server({.max_request_rate_per_client = 0.5, .request_burst_per_client = 2});
+  TestServer server({.client_limits = limits({.rate = 0.5, .burst = 2})});
   Client one(server.port());
   Client two(server.port());  // the same address
   CHECK(one.ask(get("/1")).status == 200);

@@ -188,7 +188,7 @@ TEST_CASE("an idle connection makes room for a new one") {
 }
 
 TEST_CASE("one address has no more connections than its limit, and gets them back") {
-  TestServer server({.max_connections_per_client = 2});
+  TestServer server({.client_limits = limits({.connections = 2})});
   Client one(server.port());
   CHECK(one.ask(get("/")).status == 200);
   {
@@ -201,6 +201,53 @@ TEST_CASE("one address has no more connections than its limit, and gets them bac
   Client four(server.port());
   CHECK(four.ask(get("/")).status == 200);
   CHECK(server.counted(Family::ConnectionsRefused, "client_connections") == 1);
+}
+
+TEST_CASE("servers that share their limits count a client's connections and requests together") {
+  const auto shared = limits({.connections = 2, .rate = 0.001, .burst = 3});
+  TestServer first({.client_limits = shared});
+  {
+    TestServer second({.client_limits = shared});
+    Client one(first.port());
+    Client two(second.port());
+    CHECK(one.ask(get("/")).status == 200);
+    CHECK(two.ask(get("/")).status == 200);
+    CHECK(Client(first.port()).read().status == 429);
+    CHECK(Client(second.port()).read().status == 429);
+    CHECK(one.ask(get("/")).status == 200);
+    CHECK(two.ask(get("/")).status == 429);
+    two.close();
+    CHECK(second.await([&] { return second.connections() == 0; }));
+    Client three(second.port());
+    CHECK(three.ask(get("/")).status == 429);  // the rate's, on a connection
+    CHECK(second.connections() == 1);
+  }
+  // A server that goes gives back what its clients had.
+  Client four(first.port());
+  CHECK(four.ask(get("/")).status == 429);
+  CHECK(first.await([&] { return first.connections() == 1; }));
+}
+
+TEST_CASE("contents beyond the number held at a time are 503, and others are served") {
+  TestServer server({.max_contents_held = 2});
+  const std::string begun = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab";
+  Client one(server.port());
+  Client two(server.port());
+  deliver(server, one, begun);
+  deliver(server, two, begun);
+  CHECK(Client(server.port()).ask(begun).status == 503);
+  CHECK(Client(server.port()).ask(get("/g")).status == 200);
+  CHECK(Client(server.port()).ask(get("/g", "Content-Length: 1\r\n") + "x").status == 200);
+  CHECK(server.counted(Family::RequestsRejected, "overload") == 1);
+  CHECK(one.ask("cd").body == "POST /p with abcd");
+  two.reset();
+  CHECK(server.counted(Family::ConnectionsClosed, "error") == 1);
+  Client three(server.port());
+  Client four(server.port());
+  deliver(server, three, begun);
+  deliver(server, four, begun);
+  CHECK(three.ask("cd").status == 200);
+  CHECK(four.ask("cd").status == 200);
 }
 
 TEST_CASE("a connection closes after its last allowed request") {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "base/event_loop.h"
+#include "http/client_limits.h"
 #include "http/server.h"
 
 namespace holdfast::http::test {
@@ -358,6 +359,10 @@ inline void deliver(TestServer& server, Client& client, std::string_view text) {
   // Two turns: within one, the barrier may come before the connection.
   server.barrier();
   server.barrier();
+}
+
+inline std::shared_ptr<ClientLimits> limits(const ClientLimits::Settings& settings) {
+  return std::make_shared<ClientLimits>(settings);
 }
 
 inline std::string get(std::string_view path, std::string_view fields = {}) {

@@ -1,0 +1,94 @@
+// nlohmann's parser, because it says at which byte a text stops being JSON. As
+// events: nothing is built, so that an array of arrays of arrays is refused at its
+// second bracket.
+#include "proxy/batch_request.h"
+
+#include <strings.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace holdfast::proxy {
+namespace {
+
+class Reader {
+ public:
+  using Json = nlohmann::json;
+
+  explicit Reader(std::size_t most) : most_(most) {}
+  BatchRequest take() { return std::move(out_); }
+
+  // What nlohmann::json_sax asks for; false ends the parsing.
+  bool start_array(std::size_t) {
+    if (in_array_) return not_a_string();
+    return in_array_ = true;
+  }
+  bool end_array() { return true; }
+  bool string(std::string& text) {
+    if (!in_array_) return not_an_array();
+    if (out_.elements.size() == most_) {
+      return refuse(413, "more than " + std::to_string(most_) + " addresses");
+    }
+    out_.elements.push_back(std::move(text));
+    return true;
+  }
+  bool null() { return other(); }
+  bool boolean(bool) { return other(); }
+  bool number_integer(std::int64_t) { return other(); }
+  bool number_unsigned(std::uint64_t) { return other(); }
+  bool number_float(double, const std::string&) { return other(); }
+  bool binary(Json::binary_t&) { return other(); }
+  bool start_object(std::size_t) { return other(); }
+  bool key(std::string&) { return other(); }
+  bool end_object() { return other(); }
+  bool parse_error(std::size_t position, const std::string&, const Json::exception&) {
+    return refuse(400, "not JSON: error at byte " + std::to_string(position));
+  }
+
+ private:
+  bool refuse(int status, std::string detail) {
+    out_.elements.clear();
+    out_.status = status;
+    out_.detail = std::move(detail);
+    return false;
+  }
+  bool not_an_array() { return refuse(400, "not a JSON array of addresses"); }
+  bool not_a_string() {
+    return refuse(400, "element " + std::to_string(out_.elements.size()) + " is not a string");
+  }
+  bool other() { return in_array_ ? not_a_string() : not_an_array(); }
+
+  const std::size_t most_;
+  bool in_array_ = false;
+  BatchRequest out_;
+};
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+bool equals(std::string_view text, std::string_view other) {
+  return text.size() == other.size() && strncasecmp(text.data(), other.data(), text.size()) == 0;
+}
+
+}  // namespace
+
+BatchRequest parse_batch(std::string_view content, std::size_t most) {
+  Reader reader(most);
+  Reader::Json::sax_parse(content.begin(), content.end(), &reader);
+  return reader.take();
+}
+
+bool is_json_content_type(std::string_view content_type) {
+  const std::size_t semicolon = content_type.find(';');
+  if (!equals(trimmed(content_type.substr(0, semicolon)), "application/json")) return false;
+  if (semicolon == content_type.npos) return true;
+  const auto parameter = trimmed(content_type.substr(semicolon + 1));
+  return parameter.empty() || equals(parameter, "charset=utf-8") ||
+         equals(parameter, "charset=\"utf-8\"");
+}
+
+}  // namespace holdfast::proxy

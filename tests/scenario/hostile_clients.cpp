@@ -1,0 +1,141 @@
+// No client, however slow, silent or greedy, keeps the others from their answers.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "raw_client.h"
+#include "stage.h"
+
+using namespace holdfast::scenario;
+
+namespace {
+
+// What the test itself needs besides the connections it holds.
+constexpr std::size_t kOwnDescriptors = 300;
+
+}  // namespace
+
+TEST_CASE("1000 lookups are all 200 beside thousands of idle, trickling and unread connections") {
+  const std::size_t descriptors = raise_descriptor_limit();
+  REQUIRE(descriptors >= 2 * kOwnDescriptors);
+  const std::size_t idle_count = std::min<std::size_t>(1700, descriptors - kOwnDescriptors) - 250;
+  const Folder folder;
+  Upstream upstream;
+  // So long that none of them is gone before the lookups are done.
+  Daemon daemon(folder, upstream.url(),
+                {{"IDLE_TIMEOUT", "1h"},
+                 {"HEAD_TIMEOUT", "1h"},
+                 {"BODY_TIMEOUT", "1h"},
+                 {"WRITE_TIMEOUT", "1h"}});
+  const std::string hit = get_request("/lookup/8.8.8.8");
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+
+  std::vector<RawClient> idle, trickling, unread;
+  for (std::size_t i = 0; i < idle_count; ++i) {
+    idle.emplace_back(daemon.port());
+    REQUIRE(idle.back().connected());
+  }
+  for (int i = 0; i < 200; ++i) {
+    trickling.emplace_back(daemon.port());
+    REQUIRE(trickling.back().send(i % 2 == 0 ? "GET /lookup/8.8.8.8 HTTP/1.1\r\nHost: a\r\n"
+                                             : "POST /lookup HTTP/1.1\r\nHost: a\r\n"
+                                               "Content-Length: 60000\r\n\r\n"));
+  }
+  std::string many;
+  for (int i = 0; i < 200; ++i) many += hit;
+  for (int i = 0; i < 50; ++i) {
+    unread.emplace_back(daemon.port(), 4096);
+    // Until the daemon reads no more of it. Once more when the first piece is
+    // through, as it takes its answers a while to fill what is between us.
+    while (unread.back().send_some(many) > 0) {
+    }
+  }
+  std::atomic<bool> done{false};
+  std::thread hostile([&] {
+    for (std::size_t n = 0; !done; ++n) {
+      RawClient& slow = trickling[n % trickling.size()];
+      slow.send_some(n % 2 == 0 ? "X" : "[");
+      unread[n % unread.size()].send_some(many);
+    }
+  });
+  const Tally tally = look_up_all(daemon, test_ips(), 20);
+  done = true;
+  hostile.join();
+  INFO(tally.first_problem);
+  CHECK(tally.ok == 1000);
+  CHECK(tally.wrong == 0);
+  CHECK(tally.other == 0);
+
+  // They all are still there, and served when they ask for something.
+  CHECK(daemon.metric("holdfast_connections") >=
+        static_cast<double>(idle_count + trickling.size() + unread.size()));
+  for (std::size_t i = 0; i < idle.size(); i += 10) CHECK(idle[i].ask(hit).status == 200);
+  for (std::size_t i = 0; i < 1000; ++i) {
+    if (unread[0].read().status != 200) {
+      FAIL_CHECK("answer " << i << " of a slow reader");
+      break;
+    }
+  }
+}
+
+TEST_CASE("a half-closed client gets all its answers, those that take a while too") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"HEDGE", "off"}, {"ATTEMPT_TIMEOUT", "60s"}});
+  upstream.tell("hold", "");
+  RawClient client(daemon.port());
+  client.send(get_request("/lookup/8.8.8.8") + get_request("/lookup/8.8.4.4") +
+              get_request("/livez"));
+  client.half_close();
+  upstream.wait_until("held=1");
+  upstream.tell("release", "");
+  CHECK(client.read().body == expected_body("8.8.8.8"));
+  CHECK(client.read().body == expected_body("8.8.4.4"));
+  CHECK(client.read().status == 200);
+  CHECK(client.ends());
+}
+
+TEST_CASE("pipelined requests are answered in order, hits behind misses") {
+  const Folder folder;
+  Upstream upstream({"--latency", "5ms"});
+  Daemon daemon(folder, upstream.url());
+  const std::vector<std::string> ips = test_ips(100);
+  for (std::size_t i = 0; i < ips.size(); i += 2)
+    CHECK(get(daemon.lookup_url(ips[i])).status == 200);
+  std::string requests;
+  for (const std::string& ip : ips) requests += get_request("/lookup/" + ip);
+  RawClient client(daemon.port());
+  client.send(requests);
+  for (const std::string& ip : ips) CHECK(client.read().body == expected_body(ip));
+}
+
+TEST_CASE("out of descriptors, those who are connected are served, and all others again later") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"WORKERS", "1"}},
+                {.launcher = {"/bin/sh", "-c", R"(ulimit -n 100 && exec "$0")"}});
+  const std::string hit = get_request("/lookup/8.8.8.8");
+  RawClient early(daemon.port());
+  CHECK(early.ask(hit).status == 200);
+  {
+    std::vector<RawClient> crowd;
+    for (int i = 0; i < 150; ++i) crowd.emplace_back(daemon.port());
+    // The one that is turned away shows that none is left.
+    const auto turned_away = [&] {
+      return std::any_of(crowd.begin(), crowd.end(),
+                         [](RawClient& client) { return client.readable_now(); });
+    };
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (!turned_away() && std::chrono::steady_clock::now() < until) {
+      REQUIRE(early.ask(hit).status == 200);
+    }
+    CHECK(turned_away());
+    for (int i = 0; i < 100; ++i) REQUIRE(early.ask(hit).status == 200);
+  }
+  daemon.wait_for_metric("holdfast_connections", [](double n) { return n > 0 && n <= 3; });
+  CHECK(daemon.metric(R"(holdfast_connections_refused_total{reason="descriptors"})") >= 1);
+  CHECK(look_up_all(daemon, test_ips(50), 10).ok == 50);
+  CHECK(daemon.stop() == 0);
+}
