@@ -64,15 +64,9 @@ std::size_t quoted_end(std::string_view text, std::size_t at) {
   return text.size();
 }
 
-// An entity-tag without its weakness: `"x"` of `W/"x"`.
-std::string_view opaque_tag(std::string_view tag) {
-  if (tag.size() >= 2 && tag[0] == 'W' && tag[1] == '/') tag.remove_prefix(2);
-  return tag;
-}
-
-}  // namespace
-
-void parse_cache_control(std::string_view value, CacheControl& into) {
+// Calls each(name, argument) for every well-formed directive of a field line.
+template <typename Each>
+void for_each_directive(std::string_view value, Each each) {
   std::size_t at = 0;
   while (at < value.size()) {
     // One element: up to the next comma outside a quoted-string.
@@ -92,8 +86,34 @@ void parse_cache_control(std::string_view value, CacheControl& into) {
     if (argument.size() >= 2 && argument.front() == '"' && argument.back() == '"') {
       argument = argument.substr(1, argument.size() - 2);
     }
-    apply(name, argument, into);
+    each(name, argument);
   }
+}
+
+// An entity-tag without its weakness: `"x"` of `W/"x"`.
+std::string_view opaque_tag(std::string_view tag) {
+  if (tag.size() >= 2 && tag[0] == 'W' && tag[1] == '/') tag.remove_prefix(2);
+  return tag;
+}
+
+}  // namespace
+
+void parse_cache_control(std::string_view value, CacheControl& into) {
+  for_each_directive(value, [&into](std::string_view name, std::string_view argument) {
+    apply(name, argument, into);
+  });
+}
+
+RequestCacheControl parse_request_cache_control(std::string_view value) {
+  RequestCacheControl wanted;
+  for_each_directive(value, [&wanted](std::string_view name, std::string_view argument) {
+    if (equals_ignoring_case(name, "min-fresh")) {
+      wanted.min_fresh = std::max(wanted.min_fresh, parse_delta(argument));
+    } else if (equals_ignoring_case(name, "only-if-cached")) {
+      wanted.only_if_cached = true;
+    }
+  });
+  return wanted;
 }
 
 bool etag_matches(std::string_view if_none_match, std::string_view etag) {

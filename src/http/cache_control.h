@@ -30,6 +30,14 @@ struct CacheControl {
 // Adds the directives of one field line to `into`.
 void parse_cache_control(std::string_view value, CacheControl& into);
 
+// Directives of a request that are acted on (RFC 9111, 5.2.1). A malformed
+// min-fresh counts as 0, which asks for nothing; of repeated ones the largest counts.
+struct RequestCacheControl {
+  std::chrono::seconds min_fresh{0};
+  bool only_if_cached = false;
+};
+RequestCacheControl parse_request_cache_control(std::string_view value);
+
 // All three forms of HTTP-date. Null if it is none of them.
 std::optional<base::WallTime> parse_http_date(std::string_view value);
 // IMF-fixdate: "Sun, 06 Nov 1994 08:49:37 GMT".

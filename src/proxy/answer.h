@@ -15,23 +15,25 @@ enum class Rung {
   Fetched,               // the upstream's own answer, just now
   StaleIfError,          // stored, because the upstream failed or was slow
   Offline,               // from our own source
+  NotStored,             // nothing to use at once, and the client wanted no more than that
   Error,                 // nobody had an answer
 };
 
 struct Answer {
   Rung rung = Rung::Error;
-  cache::StoredPtr content;  // null for an Error only
+  cache::StoredPtr content;  // null for NotStored and Error
 
   // What the upstream did for it, for Cache-Status, log and metrics.
   bool forwarded = false;   // a request to the upstream was tried for this answer
   bool collapsed = false;   // somebody else's request served this one too
   bool stored = false;      // went into the cache
   bool was_stale = false;   // something was stored, too old to answer from at once
+  bool was_fresh = false;   // something fresh was stored, but not as fresh as the client wanted
   int upstream_status = 0;  // of the attempt that decided; 0 if none came
   int attempts = 0;
   std::string cause;  // the chain of failures, for people; empty if none
 
-  // An Error's.
+  // Without content.
   int status = 0;
   std::string detail;
   std::chrono::seconds retry_after{0};  // 0: waiting does not help

@@ -101,6 +101,12 @@ Answer from_stored(Rung rung, cache::StoredPtr stored) {
 
 }  // namespace
 
+bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fresh) {
+  if (min_fresh <= std::chrono::seconds(0)) return true;
+  const std::chrono::seconds lifetime = freshness.age + freshness.ttl;
+  return freshness.use == cache::Use::Fresh && freshness.ttl >= std::min(min_fresh, lifetime / 2);
+}
+
 Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
     : parts_(parts), settings_(std::move(settings)), random_(seed), resting_(settings_.resting) {
   using observe::Family;
@@ -119,13 +125,13 @@ Flights::~Flights() {
 }
 
 void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline,
-                   Callback callback) {
+                   std::chrono::seconds min_fresh, Callback callback) {
   const auto flying = flights_.find(key);
   if (flying != flights_.end()) {
     Flight& flight = *flying->second;
     if (flight.patience_over && usable_if_error(flight.stored)) {
-      Answer answer = from_stored(Rung::StaleIfError, flight.stored);
-      answer.forwarded = answer.collapsed = answer.was_stale = true;
+      Answer answer = kept(flight);
+      answer.collapsed = answer.forwarded;
       return callback(std::move(answer));
     }
     if (waiters_ < settings_.max_waiters) {
@@ -137,10 +143,17 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
 
   cache::StoredPtr stored = find_stored(key);
   if (stored) {
-    switch (cache::freshness(*stored, parts_.loop.clock().wall()).use) {
+    const cache::Freshness freshness = cache::freshness(*stored, parts_.loop.clock().wall());
+    // Refreshed first only for who asked for that, and if it can be done now.
+    const bool at_once = fresh_enough(freshness, min_fresh) ||
+                         resting_.resting(key, parts_.loop.now()) ||
+                         waiters_ >= settings_.max_waiters;
+    switch (freshness.use) {
       case cache::Use::Fresh:
+        if (!at_once) break;
         return callback(from_stored(Rung::Fresh, std::move(stored)));
       case cache::Use::StaleWhileRevalidate:
+        if (!at_once) break;
         refresh(route, key);
         return callback(from_stored(Rung::StaleWhileRevalidate, std::move(stored)));
       case cache::Use::StaleIfError:
@@ -165,6 +178,25 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
 
   Flight& flight = start(route, key, std::move(stored), deadline, upstream::Priority::Miss);
   add_waiter(flight, deadline, false, std::move(callback));
+}
+
+Answer Flights::stored(std::string_view key, std::chrono::seconds min_fresh) {
+  if (cache::StoredPtr stored = find_stored(key)) {
+    const cache::Freshness freshness = cache::freshness(*stored, parts_.loop.clock().wall());
+    if (fresh_enough(freshness, min_fresh)) {
+      if (freshness.use == cache::Use::Fresh) {
+        return from_stored(Rung::Fresh, std::move(stored));
+      }
+      if (freshness.use == cache::Use::StaleWhileRevalidate) {
+        return from_stored(Rung::StaleWhileRevalidate, std::move(stored));
+      }
+    }
+  }
+  Answer answer;
+  answer.rung = Rung::NotStored;
+  answer.status = 504;  // RFC 9111, 5.2.1.7
+  answer.detail = "nothing is stored that could be used at once";
+  return answer;
 }
 
 void Flights::refresh(Route& route, std::string_view key) {
@@ -254,7 +286,7 @@ void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
   nothing.end = FetchEnd::Deadline;
   nothing.outcome = Outcome::Timeout;
   Answer answer = fall_back(flight, nothing);
-  answer.collapsed = waiter->collapsed;
+  answer.collapsed = waiter->collapsed && answer.forwarded;
   Callback callback = std::move(waiter->callback);
   flight.waiters.erase(waiter);
   --waiters_;
@@ -265,8 +297,7 @@ void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
 void Flights::out_of_patience(Flight& flight) {
   if (!usable_if_error(flight.stored)) return;  // it aged beyond use meanwhile
   flight.patience_over = true;
-  Answer answer = from_stored(Rung::StaleIfError, flight.stored);
-  answer.forwarded = answer.was_stale = true;
+  Answer answer = kept(flight);
   answer.cause = "no answer within the patience for a stale one";
   answer_all(flight, answer);
 }
@@ -309,7 +340,9 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   Answer answer = from_stored(Rung::Fetched, storable.response);
   answer.forwarded = true;
   answer.stored = storable.may_store;
-  answer.was_stale = flight.stored != nullptr;
+  answer.was_fresh =
+      flight.stored && cache::freshness(*flight.stored, received).use == cache::Use::Fresh;
+  answer.was_stale = flight.stored && !answer.was_fresh;
   answer.upstream_status = result.reply.status;
   answer.attempts = result.attempts_sent;
   answer.cause = cause_of(result);
@@ -318,22 +351,23 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
 
 Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
   Answer answer;
+  answer.forwarded = true;
+  answer.was_stale = flight.stored != nullptr;
   if (usable_if_error(flight.stored)) {
-    answer = from_stored(Rung::StaleIfError, flight.stored);
+    answer = kept(flight);
   } else if (auto body = flight.route.offline_body(flight.key)) {
     cache::StoredParts parts;
     parts.fields = "Content-Type: application/json\r\n";
     parts.body = std::move(*body);
     parts.response_time = parts_.loop.clock().wall();
-    answer = from_stored(Rung::Offline, cache::make_stored(std::move(parts)));
+    answer.rung = Rung::Offline;
+    answer.content = cache::make_stored(std::move(parts));
   } else {
     const ErrorText text = error_for(result);
     answer.status = text.status;
     answer.detail = text.detail;
     answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
   }
-  answer.forwarded = true;
-  answer.was_stale = flight.stored != nullptr;
   answer.upstream_status = result.reply.status;
   answer.attempts = result.attempts_sent;
   answer.cause = cause_of(result);
@@ -346,10 +380,20 @@ void Flights::answer_all(Flight& flight, const Answer& answer) {
   parts_.shard.add(waiters_gauge_, -static_cast<std::int64_t>(waiters.size()));
   for (Waiter& waiter : waiters) {
     Answer own = answer;
-    own.collapsed = waiter.collapsed;
+    own.collapsed = waiter.collapsed && answer.forwarded;
     waiter.timer.cancel();
     waiter.callback(std::move(own));
   }
+}
+
+// What a flight's waiters get when it cannot give them better. A response that is
+// still fresh (they asked for fresher) is an ordinary hit.
+Answer Flights::kept(const Flight& flight) const {
+  const cache::Freshness freshness = cache::freshness(*flight.stored, parts_.loop.clock().wall());
+  if (freshness.use == cache::Use::Fresh) return from_stored(Rung::Fresh, flight.stored);
+  Answer answer = from_stored(Rung::StaleIfError, flight.stored);
+  answer.forwarded = answer.was_stale = true;
+  return answer;
 }
 
 bool Flights::usable_if_error(const cache::StoredPtr& stored) const {

@@ -37,6 +37,12 @@
 
 namespace holdfast::proxy {
 
+// Whether a client that wants a response to stay fresh for `min_fresh` (RFC 9111,
+// 5.2.1.3) is served with this one. Never asks for more than half of the freshness
+// lifetime, so that such clients refresh a key twice in its lifetime at most,
+// whatever they ask for. 0: anything will do.
+bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fresh);
+
 class Flights {
  public:
   struct Settings {
@@ -75,7 +81,14 @@ class Flights {
 
   // Finds an answer for `key` by `deadline`. `callback` runs exactly once, on the
   // loop, maybe inside this call.
-  void join(Route& route, std::string_view key, base::SteadyTime deadline, Callback callback);
+  // `min_fresh`: see fresh_enough(); a response that is less is refreshed first,
+  // and answers if that fails or is slow.
+  void join(Route& route, std::string_view key, base::SteadyTime deadline,
+            std::chrono::seconds min_fresh, Callback callback);
+
+  // What is stored for `key`, if it may be used at once and is fresh enough. Never
+  // makes the upstream work, not even behind the answer.
+  Answer stored(std::string_view key, std::chrono::seconds min_fresh);
 
   // Refreshes `key` behind a stale answer, unless that is being done, has just
   // failed, or is not needed any more.
@@ -120,6 +133,7 @@ class Flights {
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);
   Answer fall_back(Flight& flight, const upstream::FetchResult& result);
   void answer_all(Flight& flight, const Answer& answer);
+  Answer kept(const Flight& flight) const;
   bool usable_if_error(const cache::StoredPtr& stored) const;
   void count_refresh(const upstream::FetchResult& result);
 

@@ -17,6 +17,8 @@ std::string_view to_string(CacheOutcome outcome) {
       return "collapsed";
     case CacheOutcome::Offline:
       return "offline";
+    case CacheOutcome::Absent:
+      return "absent";
     case CacheOutcome::Error:
       break;
   }
@@ -34,6 +36,8 @@ CacheOutcome cache_outcome(const Answer& answer) {
       return answer.collapsed ? CacheOutcome::Collapsed : CacheOutcome::Miss;
     case Rung::Offline:
       return CacheOutcome::Offline;
+    case Rung::NotStored:
+      return CacheOutcome::Absent;
     case Rung::Error:
       break;
   }
@@ -52,6 +56,8 @@ RequestMetrics::RequestMetrics(observe::Metrics& metrics, observe::Shard& shard,
     };
     if (static_cast<CacheOutcome>(i) == CacheOutcome::Error) {
       std::transform(kErrorCodes.begin(), kErrorCodes.end(), errors_.begin(), counter);
+    } else if (static_cast<CacheOutcome>(i) == CacheOutcome::Absent) {
+      absent_ = counter(504);
     } else {
       std::transform(kContentCodes.begin(), kContentCodes.end(), content_[i].begin(), counter);
     }
@@ -66,6 +72,8 @@ void RequestMetrics::count(CacheOutcome outcome, int status, base::Duration dura
     if (code != kErrorCodes.end()) {
       shard_.add(errors_[static_cast<std::size_t>(code - kErrorCodes.begin())]);
     }
+  } else if (outcome == CacheOutcome::Absent) {
+    shard_.add(absent_);
   } else {
     const auto code = std::find(kContentCodes.begin(), kContentCodes.end(), status);
     if (code != kContentCodes.end()) {

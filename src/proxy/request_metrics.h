@@ -12,8 +12,8 @@
 namespace holdfast::proxy {
 
 // The `cache` label of requests: how an answer came to be.
-enum class CacheOutcome { Hit, Stale, Miss, Collapsed, Offline, Error };
-inline constexpr std::size_t kCacheOutcomes = 6;
+enum class CacheOutcome { Hit, Stale, Miss, Collapsed, Offline, Absent, Error };
+inline constexpr std::size_t kCacheOutcomes = 7;
 
 std::string_view to_string(CacheOutcome outcome);
 CacheOutcome cache_outcome(const Answer& answer);
@@ -30,6 +30,7 @@ class RequestMetrics {
 
   observe::Shard& shard_;
   std::array<std::array<observe::Counter, kContentCodes.size()>, kCacheOutcomes> content_{};
+  observe::Counter absent_;  // 504 to only-if-cached: asked for, not an error
   std::array<observe::Counter, kErrorCodes.size()> errors_{};
   std::array<observe::Histogram, kCacheOutcomes> durations_{};
 };

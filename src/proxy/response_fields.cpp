@@ -21,7 +21,7 @@ void append_ttl(std::string& out, const cache::Freshness& freshness) {
 
 // fwd and fwd-status (RFC 9211, 2.2 and 2.3).
 void append_forward(std::string& out, const Answer& answer) {
-  out += answer.was_stale ? "; fwd=stale" : "; fwd=uri-miss";
+  out += answer.was_fresh ? "; fwd=request" : answer.was_stale ? "; fwd=stale" : "; fwd=uri-miss";
   if (answer.upstream_status != 0) {
     out += "; fwd-status=";
     append_number(out, answer.upstream_status);
@@ -77,6 +77,9 @@ void append_cache_status(std::string& out, const Answer& answer,
       break;
     case Rung::Offline:
       out += "; fwd=uri-miss; detail=offline";
+      break;
+    case Rung::NotStored:
+      out += "; detail=only-if-cached";
       break;
     case Rung::Error:
       append_forward(out, answer);

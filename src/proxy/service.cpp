@@ -32,6 +32,7 @@ std::string_view name_of(Method method) {
 }
 
 Level level_of(CacheOutcome outcome, int status) {
+  if (outcome == CacheOutcome::Absent) return Level::Debug;
   if (status >= 500) return Level::Warn;
   return outcome == CacheOutcome::Hit ? Level::Debug : Level::Info;
 }
@@ -111,20 +112,22 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
                           request.field(Known::AcceptEncoding),
                           request_id_,
                           request.client,
-                          request.received};
+                          request.received,
+                          http::parse_request_cache_control(request.field(Known::CacheControl))};
 
   Answer answer;
   answer.content = parts_.memory.find(key_);
   if (!answer.content) return ask_origin(server, exchange);
   const cache::Freshness freshness =
       cache::freshness(*answer.content, parts_.worker.clock().wall());
+  if (!fresh_enough(freshness, exchange.wanted.min_fresh)) return ask_origin(server, exchange);
   switch (freshness.use) {
     case cache::Use::Fresh:
       answer.rung = Rung::Fresh;
       break;
     case cache::Use::StaleWhileRevalidate:
       answer.rung = Rung::StaleWhileRevalidate;
-      if (refresh_gate_.open(key_, request.received)) {
+      if (!exchange.wanted.only_if_cached && refresh_gate_.open(key_, request.received)) {
         parts_.origin.post([&flights = parts_.flights, &route = parts_.route, key = key_] {
           flights.refresh(route, key);
         });
@@ -148,11 +151,14 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange) {
               std::string(exchange.if_none_match), std::string(exchange.accept_encoding),
               std::string(exchange.request_id), std::string(exchange.client), exchange.received});
   const base::SteadyTime deadline = exchange.received + settings_.request_deadline;
-  parts_.origin.post([this, id = exchange.id, key = std::string(exchange.key), deadline] {
+  parts_.origin.post([this, id = exchange.id, key = std::string(exchange.key), deadline,
+                      wanted = exchange.wanted] {
     // On the origin loop from here, where only `parts_` may be touched.
-    parts_.flights.join(parts_.route, key, deadline, [this, id](Answer answer) {
+    const auto reply = [this, id](Answer answer) {
       parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
-    });
+    };
+    if (wanted.only_if_cached) return reply(parts_.flights.stored(key, wanted.min_fresh));
+    parts_.flights.join(parts_.route, key, deadline, wanted.min_fresh, reply);
   });
 }
 
@@ -168,7 +174,8 @@ void Service::finish(http::ExchangeId id, const Answer& answer) {
                           pending.accept_encoding,
                           pending.request_id,
                           pending.client,
-                          pending.received};
+                          pending.received,
+                          {}};
   if (!answer.content) return send_error(*pending.server, exchange, answer);
   send_content(*pending.server, exchange, answer,
                cache::freshness(*answer.content, parts_.worker.clock().wall()));

@@ -13,6 +13,7 @@
 #include "base/scheduler.h"
 #include "cache/memory_cache.h"
 #include "cache/store.h"
+#include "http/cache_control.h"
 #include "http/server.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
@@ -63,6 +64,7 @@ class Service final : public http::Handler {
     std::string_view request_id;
     std::string_view client;
     base::SteadyTime received;
+    http::RequestCacheControl wanted;
   };
   // The same, owned, while the origin loop looks for the answer.
   struct Pending {

@@ -29,6 +29,7 @@ void check_cache_control(std::string_view first, std::string_view second) {
   const CacheControl before = control;
   parse_cache_control(second, control);
   check_lifetime(control.max_age);
+  check_lifetime(parse_request_cache_control(first).min_fresh);
   check_lifetime(control.s_maxage);
   check_lifetime(control.stale_while_revalidate);
   check_lifetime(control.stale_if_error);

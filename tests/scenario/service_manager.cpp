@@ -140,7 +140,7 @@ TEST_CASE("restarts with a passed socket: no client is refused, no request lost,
   const SocketUnit unit;
   const auto ips = test_ips(200);
   auto daemon = std::make_unique<Daemon>(folder, upstream.url(), Process::Environment{},
-                                         std::vector<int>{unit.socket.get()});
+                                         Launch{.passed = {unit.socket.get()}});
   REQUIRE(look_up_all(*daemon, ips, 8).ok == ips.size());
   const std::uint64_t asked_upstream = upstream.count("requests");
 
@@ -170,7 +170,7 @@ TEST_CASE("restarts with a passed socket: no client is refused, no request lost,
     for (int seen = rounds; seen < enough; seen = rounds) rounds.wait(seen);
     clean_exits += daemon->stop() == 0;
     daemon = std::make_unique<Daemon>(folder, upstream.url(), Process::Environment{},
-                                      std::vector<int>{unit.socket.get()});
+                                      Launch{.passed = {unit.socket.get()}});
   }
   clients.request_stop();
   clients.join();

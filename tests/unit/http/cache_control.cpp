@@ -102,3 +102,17 @@ TEST_CASE("an entity tag does not match what merely looks like it") {
   // The text between two tags is not a tag.
   CHECK(!etag_matches("\"x\", \"y\"", "\", \""));
 }
+
+TEST_CASE("of a request, min-fresh and only-if-cached are read") {
+  CHECK(parse_request_cache_control("").min_fresh == 0s);
+  CHECK_FALSE(parse_request_cache_control("no-cache, max-age=0, max-stale").only_if_cached);
+  const auto wanted = parse_request_cache_control("Only-If-Cached, min-fresh=60, min-fresh=\"30\"");
+  CHECK(wanted.only_if_cached);
+  CHECK(wanted.min_fresh == 60s);
+  for (const char* value :
+       {"min-fresh", "min-fresh=", "min-fresh=-5", "min-fresh=1.5", "x=\"min-fresh=5\""}) {
+    CAPTURE(value);
+    CHECK(parse_request_cache_control(value).min_fresh == 0s);
+  }
+  CHECK(parse_request_cache_control("min-fresh=99999999999999999999").min_fresh == 2147483648s);
+}

@@ -118,13 +118,15 @@ struct Fixture {
   }
 
   // Asks for an ip; the answer lands in `answers` under the returned number.
-  std::size_t ask(const std::string& ip, base::Duration deadline = 10s) {
+  std::size_t ask(const std::string& ip, base::Duration deadline = 10s,
+                  std::chrono::seconds min_fresh = 0s) {
     const std::size_t number = answers.size();
     answers.emplace_back();
-    flights->join(*route, "lookup/" + ip, loop.now() + deadline, [this, number](Answer answer) {
-      CHECK_FALSE(answers[number].has_value());
-      answers[number] = std::move(answer);
-    });
+    flights->join(*route, "lookup/" + ip, loop.now() + deadline, min_fresh,
+                  [this, number](Answer answer) {
+                    CHECK_FALSE(answers[number].has_value());
+                    answers[number] = std::move(answer);
+                  });
     return number;
   }
 
@@ -423,4 +425,80 @@ TEST_CASE_FIXTURE(Fixture, "abandoning answers everybody and drops the fetches")
   CHECK(fetcher.fetches.empty());
   CHECK(answers[miss]->status == 503);
   CHECK(answers[stale]->rung == Rung::StaleIfError);
+}
+
+TEST_CASE("min-fresh never asks for more than half of the freshness lifetime") {
+  cache::Freshness freshness;
+  freshness.use = cache::Use::Fresh;
+  freshness.age = 10s;
+  freshness.ttl = 90s;
+  CHECK(fresh_enough(freshness, 0s));
+  CHECK(fresh_enough(freshness, 90s));
+  CHECK(fresh_enough(freshness, std::chrono::hours(9999)));
+  freshness.age = 51s;
+  freshness.ttl = 49s;
+  CHECK(fresh_enough(freshness, 49s));
+  CHECK_FALSE(fresh_enough(freshness, 50s));
+  CHECK_FALSE(fresh_enough(freshness, std::chrono::hours(9999)));
+  freshness.use = cache::Use::StaleWhileRevalidate;
+  freshness.age = 101s;
+  freshness.ttl = -1s;
+  CHECK(fresh_enough(freshness, 0s));
+  CHECK_FALSE(fresh_enough(freshness, 1s));
+}
+
+TEST_CASE_FIXTURE(Fixture, "what is not fresh enough is refreshed before the answer") {
+  have("8.8.8.8", {{"Cache-Control", "max-age=1000"}});
+  pass(600s);
+  const auto easy = ask("8.8.8.8", 10s, 400s);
+  CHECK(answers[easy]->rung == Rung::Fresh);
+  CHECK(fetcher.fetches.empty());
+  const auto wants = ask("8.8.8.8", 10s, 401s);
+  CHECK_FALSE(answers[wants].has_value());
+  fetcher.end(fetcher.last, answered("8.8.8.8", {{"Cache-Control", "max-age=1000"}}));
+  CHECK(answers[wants]->rung == Rung::Fetched);
+  CHECK(answers[wants]->stored);
+  const auto again = ask("8.8.8.8", 10s, 401s);
+  CHECK(answers[again]->rung == Rung::Fresh);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a refresh for min-fresh that fails or is slow costs nobody the hit") {
+  have("8.8.8.8", {{"Cache-Control", "max-age=1000"}});
+  pass(600s);
+  const auto slow = ask("8.8.8.8", 10s, 500s);
+  const auto joined = ask("8.8.8.8", 10s, 500s);
+  pass(250ms);
+  for (const auto number : {slow, joined}) {
+    REQUIRE(answers[number].has_value());
+    CHECK(answers[number]->rung == Rung::Fresh);
+    CHECK_FALSE(answers[number]->collapsed);
+  }
+  fetcher.end(fetcher.last, failed(FetchEnd::GaveUp, Outcome::ServerError, 503));
+  const auto resting = ask("8.8.8.8", 10s, 500s);
+  CHECK(answers[resting]->rung == Rung::Fresh);
+  CHECK(fetcher.fetches.empty());
+  pass(60s);
+  const auto failing = ask("8.8.8.8", 10s, 500s);
+  CHECK_FALSE(answers[failing].has_value());
+  fetcher.end(fetcher.last, failed(FetchEnd::GaveUp, Outcome::ServerError, 503));
+  CHECK(answers[failing]->rung == Rung::Fresh);
+  CHECK(answers[failing]->content->status == 200);
+}
+
+TEST_CASE_FIXTURE(Fixture, "only-if-cached gets what is usable at once and never a fetch") {
+  CHECK(flights->stored("lookup/8.8.8.8", 0s).rung == Rung::NotStored);
+  CHECK(flights->stored("lookup/8.8.8.8", 0s).status == 504);
+  have("8.8.8.8",
+       {{"Cache-Control", "max-age=1000, stale-while-revalidate=1000, stale-if-error=5000"}});
+  memory.clear();
+  CHECK(flights->stored("lookup/8.8.8.8", 0s).rung == Rung::Fresh);
+  pass(600s);
+  CHECK(flights->stored("lookup/8.8.8.8", 400s).rung == Rung::Fresh);
+  CHECK(flights->stored("lookup/8.8.8.8", 401s).rung == Rung::NotStored);
+  pass(600s);
+  CHECK(flights->stored("lookup/8.8.8.8", 0s).rung == Rung::StaleWhileRevalidate);
+  CHECK(flights->stored("lookup/8.8.8.8", 1s).rung == Rung::NotStored);
+  pass(1000s);
+  CHECK(flights->stored("lookup/8.8.8.8", 0s).rung == Rung::NotStored);
+  CHECK(fetcher.fetches.empty());
 }

@@ -41,6 +41,10 @@ TEST_CASE("Cache-Status names each rung as the contract says") {
   fetched.was_stale = true;
   CHECK(status_line(fetched, 0s) == "Cache-Status: holdfast; fwd=stale; fwd-status=200\r\n");
 
+  fetched.was_stale = false;
+  fetched.was_fresh = true;
+  CHECK(status_line(fetched, 0s) == "Cache-Status: holdfast; fwd=request; fwd-status=200\r\n");
+
   Answer failed = on(Rung::StaleIfError);
   failed.forwarded = failed.was_stale = true;
   failed.upstream_status = 503;
@@ -48,6 +52,8 @@ TEST_CASE("Cache-Status names each rung as the contract says") {
         "Cache-Status: holdfast; fwd=stale; fwd-status=503; detail=stale-if-error\r\n");
   CHECK(status_line(on(Rung::Offline), 0s) ==
         "Cache-Status: holdfast; fwd=uri-miss; detail=offline\r\n");
+  CHECK(status_line(on(Rung::NotStored), 0s) ==
+        "Cache-Status: holdfast; detail=only-if-cached\r\n");
 }
 
 TEST_CASE("a stale answer has no lifetime left, not a negative one") {
