@@ -84,7 +84,8 @@ void Upstream::kill() {
   process_->wait();
 }
 
-Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings) {
+Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings,
+               std::vector<std::string> command) {
   Process::Environment environment{{"API_URL", api_url},
                                    {"API_TOKEN", Upstream::kToken},
                                    {"BIND", "127.0.0.1"},
@@ -94,8 +95,8 @@ Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Enviro
     std::erase_if(environment, [&](const auto& entry) { return entry.first == name; });
     environment.emplace_back(name, value);
   }
-  process_ = std::make_unique<Process>(std::vector<std::string>{path_from("HOLDFAST")},
-                                       std::move(environment));
+  if (command.empty()) command = {path_from("HOLDFAST")};
+  process_ = std::make_unique<Process>(std::move(command), std::move(environment));
   port_ = static_cast<std::uint16_t>(
       number_in(process_->wait_for_line("\"event\":\"listening\""), "port"));
 }
@@ -129,6 +130,15 @@ Refusal start_refused(const Process::Environment& environment,
   refusal.exit_code = process.wait();
   refusal.output = process.output();
   return refusal;
+}
+
+bool eventually(const std::function<bool()>& condition) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() >= end) return condition();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
 }
 
 std::vector<std::string> test_ips(std::size_t most) {

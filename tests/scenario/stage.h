@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,7 +52,9 @@ class Daemon {
  public:
   // `settings` come on top of: API_URL, API_TOKEN, BIND=127.0.0.1, PORT=0 and a
   // STORE_PATH in `folder`. Waits until it listens.
-  Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings = {});
+  // `command` starts it if it is not to be $HOLDFAST alone.
+  Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings = {},
+         std::vector<std::string> command = {});
 
   std::string url(const std::string& path) const;
   std::string lookup_url(const std::string& ip) const { return url("/lookup/" + ip); }
@@ -78,6 +81,9 @@ struct Refusal {
 };
 Refusal start_refused(const Process::Environment& environment,
                       const std::vector<std::string>& arguments = {});
+
+// Waits until the condition holds, for kPatience at most; returns whether it does.
+bool eventually(const std::function<bool()>& condition);
 
 // The addresses of test_ips.txt, at most `most` of them.
 std::vector<std::string> test_ips(std::size_t most = SIZE_MAX);
