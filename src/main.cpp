@@ -6,6 +6,7 @@
 
 #include "config/config.h"
 #include "daemon/daemon.h"
+#include "daemon/store_command.h"
 #include "daemon/version.h"
 #include "observe/metric_table.h"
 
@@ -41,6 +42,9 @@ int run(int argc, char** argv) {
   if (const auto* printout = std::get_if<config::Printout>(&*loaded)) {
     std::fputs(printout->text.c_str(), stdout);
     return 0;
+  }
+  if (const auto* command = std::get_if<config::StoreCommand>(&*loaded)) {
+    return daemon::run_store_command(*command);
   }
 
   const auto reread = [=]() -> base::Result<config::Settings> {

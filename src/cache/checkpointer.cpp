@@ -31,6 +31,11 @@ void Checkpointer::wait() {
   changed_.wait(lock, [this] { return !requested_ && !running_; });
 }
 
+bool Checkpointer::idle() {
+  const std::lock_guard lock(mutex_);
+  return !requested_ && !running_;
+}
+
 void Checkpointer::run() {
   std::optional<sqlite::Connection> connection;
   std::uint64_t opened = 0;

@@ -23,6 +23,8 @@ class Checkpointer {
   void request(std::uint64_t generation);
   // Returns when no checkpoint is under way or asked for. Any other thread.
   void wait();
+  // Nothing under way or asked for. Any other thread.
+  bool idle();
 
  private:
   void run();

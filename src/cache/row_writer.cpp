@@ -305,7 +305,15 @@ base::Result<bool> RowWriter::checkpoint(sqlite::Connection::Checkpoint mode) {
 
 base::Result<void> RowWriter::probe() {
   if (auto begun = begin(); !begun) return begun;
-  written_entries_ = -1;  // so that commit() writes
+  // SQLite writes no page for a row that stays as it is: it goes there and back.
+  for (const std::int64_t off : {1, 0}) {
+    const sqlite::Use use(state_write_);
+    state_write_.bind(1, entries_ + off);
+    state_write_.bind(2, erased_through_);
+    if (const int code = state_write_.step(); code < 0) {
+      return tl::unexpected(failed(-code, "cannot write"));
+    }
+  }
   return commit();
 }
 

@@ -61,7 +61,7 @@ class RowWriter {
   int wal_frames() const { return connection_.wal_frames(); }
   // True if all of the WAL is in the database now. Busy is not an error.
   base::Result<bool> checkpoint(sqlite::Connection::Checkpoint mode);
-  // Writes and commits one row's worth: does the disk take it?
+  // Writes and commits one page, without a change: does the disk take it?
   base::Result<void> probe();
   base::Result<std::string> integrity();
 

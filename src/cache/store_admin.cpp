@@ -107,10 +107,10 @@ base::Result<bool> store_check(const std::string& path, FILE* out) {
   return *pages == "ok" && damaged.empty();
 }
 
-base::Result<std::uint64_t> store_export(const std::string& path, FILE* out) {
+base::Result<Exported> store_export(const std::string& path, FILE* out) {
   auto reader = RowReader::open(path, {});
   if (!reader) return tl::unexpected(std::move(reader.error()));
-  std::uint64_t written = 0;
+  Exported exported;
   std::string lines;
   std::vector<std::int64_t> damaged;
   std::int64_t after = 0;
@@ -120,7 +120,7 @@ base::Result<std::uint64_t> store_export(const std::string& path, FILE* out) {
         after, kReadRows,
         [&](std::string_view key, const StoredPtr& stored) {
           append_json_line(lines, key, *stored);
-          ++written;
+          ++exported.written;
           return true;
         },
         damaged);
@@ -132,7 +132,8 @@ base::Result<std::uint64_t> store_export(const std::string& path, FILE* out) {
     }
   }
   if (std::fflush(out) != 0) return tl::unexpected(write_failed().error());
-  return written;
+  exported.damaged = damaged.size();
+  return exported;
 }
 
 base::Result<Imported> store_import(const std::string& path, const base::Clock& clock, FILE* in,

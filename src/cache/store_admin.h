@@ -21,9 +21,13 @@ base::Result<void> store_stats(const std::string& path, const base::Clock& clock
 base::Result<bool> store_check(const std::string& path, FILE* out);
 
 // Every response as one line of JSON, in the order of storing; damaged rows are
-// left out. Text that is not UTF-8 goes into "body_base64" and "key_base64".
-// Returns how many lines were written.
-base::Result<std::uint64_t> store_export(const std::string& path, FILE* out);
+// left out and counted. Text that is not UTF-8 goes into "body_base64" and
+// "key_base64".
+struct Exported {
+  std::uint64_t written = 0;
+  std::uint64_t damaged = 0;
+};
+base::Result<Exported> store_export(const std::string& path, FILE* out);
 
 struct Imported {
   std::uint64_t written = 0;

@@ -325,7 +325,7 @@ bool StoreWriter::tend() {
   // when the WAL is cut to nothing here.
   if (wal_used_ && ++idle_ticks_ == 2) {
     checkpointer_.request(generation());
-  } else if (wal_used_ && idle_ticks_ > 2) {
+  } else if (wal_used_ && idle_ticks_ > 2 && checkpointer_.idle()) {
     const auto complete = rows_->checkpoint(sqlite::Connection::Checkpoint::Truncate);
     if (!complete) {
       trouble(complete.error());
@@ -446,8 +446,12 @@ void StoreWriter::trouble(const base::Error& error) {
   ++shared_.health.write_errors;
   rows_->rollback();
   wal_grew_ = false;
+  // A disk that works now and then shall not change our state every moment.
+  const bool was_well = shared_.health.is_ok(StoreHealth::Part::Writing) &&
+                        Steady::now() - well_since_ > shared_.settings.retry_most * 4;
+  retry_delay_ = was_well ? shared_.settings.retry_first
+                          : std::min(retry_delay_ * 2, shared_.settings.retry_most);
   shared_.health.degraded(StoreHealth::Part::Writing, error.message);
-  retry_delay_ = shared_.settings.retry_first;
   if (error.kind == base::ErrorKind::Busy) {
     paused_ = true;
     retry_at_ = Steady::now() + retry_delay_;
@@ -478,7 +482,8 @@ void StoreWriter::try_again() {
     result = open();
   }
   if (result) {
-    recovered();
+    // A page may go through where more does not: what waits decides.
+    if (write_batch()) recovered();
     return;
   }
   const base::Error& error = result.error();
@@ -499,7 +504,7 @@ void StoreWriter::try_again() {
 
 void StoreWriter::recovered() {
   paused_ = false;
-  next_tick_ = Steady::now();
+  next_tick_ = well_since_ = Steady::now();
   const std::uint64_t dropped = shared_.queue.dropped();
   const bool lacks_some = file_was_closed_ || dropped != dropped_when_well_;
   dropped_when_well_ = dropped;

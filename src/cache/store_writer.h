@@ -111,6 +111,7 @@ class StoreWriter {
   Steady::time_point retry_at_{};
   std::chrono::milliseconds retry_delay_;
   Steady::time_point last_heal_{};
+  Steady::time_point well_since_{};  // when the disk last took writes again
   std::int64_t used_bytes_ = 0;
   std::int64_t file_bytes_ = 0;
   int idle_ticks_ = 0;

@@ -88,7 +88,9 @@ class CommandLine {
     app_.footer(
         "Every setting is also an environment variable (CACHE_TTL) and a key of the settings\n"
         "file (cache_ttl). A flag wins over the environment, which wins over the file.\n"
-        "Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB.");
+        "Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB.\n"
+        "Commands for a store's file: " +
+        program.name + " store --help\n");
 
     add_action("-h,--help", "Print this help.");
     add_action("-V,--version", "Print the version.");
@@ -312,6 +314,11 @@ Environment process_environment() {
 
 base::Result<Outcome> load(int argc, const char* const* argv, const Environment& environment,
                            const Program& program) {
+  if (is_store_command(argc, argv)) {
+    auto command = parse_store_command(argc, argv, program);
+    if (!command) return tl::unexpected(command.error());
+    return std::visit([](auto& what) { return Outcome(std::move(what)); }, *command);
+  }
   CommandLine command_line(program);
   if (auto parsed = command_line.parse(argc, argv); !parsed) return tl::unexpected(parsed.error());
 

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "config/settings.h"
+#include "config/store_command.h"
 
 namespace holdfast::config {
 
@@ -37,7 +38,7 @@ struct Program {
 struct Printout {
   std::string text;
 };
-using Outcome = std::variant<Settings, Printout>;
+using Outcome = std::variant<Settings, Printout, StoreCommand>;
 
 // An error is one line that names the setting, where it was set, its value unless
 // that may be a secret, and what was expected: print it and exit with 2.

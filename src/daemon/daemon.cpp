@@ -84,6 +84,8 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       service_manager_(ServiceManager::from_environment(log_),
                        {control_, liveness_, log_, [this] { return status(); }}) {
   std::signal(SIGPIPE, SIG_IGN);
+  // A file that reached the process's limit is a full disk, not the end.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 Daemon::~Daemon() {
@@ -146,15 +148,15 @@ void Daemon::open_store() {
     store_ = std::move(*opened);
     return;
   }
-  log_.event(Level::Error, "store_not_opened",
-             {{"setting", "STORE_PATH"},
-              {"path", settings_.store_path},
-              {"error", opened.error().message}});
+  // It logs why.
   store_ = cache::store_without_file(std::move(store), opened.error(), clock_, log_);
 }
 
 void Daemon::add_pages() {
   pages_ = make_pages({clock_, metrics_, health_, liveness_, control_});
+  if (!settings_.store_path.empty()) {
+    describe_store(*store_health_, *store_, settings_.store_limit_bytes);
+  }
   health_.set_cache_answers(
       [this] { return memory_.stats().entries > 0 || store_->status().entries > 0; });
 }

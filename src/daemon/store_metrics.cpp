@@ -41,6 +41,21 @@ void export_store(observe::Metrics& metrics, const cache::Store& store, std::uin
                    [limit_bytes] { return static_cast<double>(limit_bytes); });
 }
 
+void describe_store(observe::Dependency& health, const cache::Store& store,
+                    std::uint64_t limit_bytes) {
+  using Status = cache::StoreStatus;
+  const auto number = [&](const char* name, auto member) {
+    health.fact(name,
+                [&store, member] { return static_cast<std::int64_t>(store.status().*member); });
+  };
+  health.fact("writable", [&store] { return store.status().state == Status::State::Ok; });
+  number("entries", &Status::entries);
+  number("size_bytes", &Status::size_bytes);
+  health.fact("limit_bytes", [limit_bytes] { return static_cast<std::int64_t>(limit_bytes); });
+  number("queued", &Status::queued);
+  number("dropped", &Status::dropped);
+}
+
 std::function<void(base::Duration)> commit_timer(observe::Metrics& metrics) {
   observe::Shard& shard = metrics.shard();  // the writer thread's own
   const observe::Histogram duration = metrics.histogram(Family::StoreCommitDuration);

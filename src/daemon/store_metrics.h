@@ -6,6 +6,7 @@
 
 #include "cache/memory_cache.h"
 #include "cache/store.h"
+#include "observe/health.h"
 #include "observe/metrics.h"
 
 namespace holdfast::daemon {
@@ -14,6 +15,10 @@ namespace holdfast::daemon {
 void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
                    std::uint64_t limit_bytes);
 void export_store(observe::Metrics& metrics, const cache::Store& store, std::uint64_t limit_bytes);
+
+// The members of /healthz that tell how the store is doing. Both are kept.
+void describe_store(observe::Dependency& health, const cache::Store& store,
+                    std::uint64_t limit_bytes);
 
 // For the store's writer thread: notes how long a transaction took.
 std::function<void(base::Duration)> commit_timer(observe::Metrics& metrics);

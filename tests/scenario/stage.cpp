@@ -95,7 +95,7 @@ Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Enviro
     std::erase_if(environment, [&](const auto& entry) { return entry.first == name; });
     if (!value.empty()) environment.emplace_back(name, value);
   }
-  launch.launcher.push_back(path_from("HOLDFAST"));
+  launch.launcher.push_back(launch.program.empty() ? path_from("HOLDFAST") : launch.program);
   process_ =
       std::make_unique<Process>(std::move(launch.launcher), std::move(environment), launch.passed);
   port_ = static_cast<std::uint16_t>(
@@ -142,6 +142,15 @@ Refusal start_refused(const Process::Environment& environment,
   refusal.exit_code = process.wait();
   refusal.output = process.output();
   return refusal;
+}
+
+bool eventually(const std::function<bool()>& condition) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() >= end) return condition();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return true;
 }
 
 std::vector<std::string> test_ips(std::size_t most) {

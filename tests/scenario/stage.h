@@ -53,6 +53,7 @@ struct Launch {
   // Starts the program, whose path is its last argument: a shell that sets a limit
   // first, say.
   std::vector<std::string> launcher;
+  std::string program;      // instead of the one under test: a copy of it
   std::vector<int> passed;  // descriptors, as for Process
 };
 
@@ -92,6 +93,9 @@ struct Refusal {
 };
 Refusal start_refused(const Process::Environment& environment,
                       const std::vector<std::string>& arguments = {});
+
+// Waits until the condition holds, for kPatience at most; returns whether it does.
+bool eventually(const std::function<bool()>& condition);
 
 // The addresses of test_ips.txt, at most `most` of them.
 std::vector<std::string> test_ips(std::size_t most = SIZE_MAX);

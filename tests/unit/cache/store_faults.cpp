@@ -166,6 +166,12 @@ TEST_CASE("a full disk: degraded, reads go on, and all is written once there is 
   CHECK(eventually([&] { return f.store->status().state == State::Degraded; }));
   CHECK(f.store->status().reason.find("full") != std::string::npos);
   CHECK(f.store->status().dropped == 80);
+  // Trying again is no change of state: "ok" means that writes go through.
+  const auto since = f.store->status().since;
+  const auto errors = f.store->status().write_errors;
+  f.clock.advance(1h);
+  CHECK(eventually([&] { return f.store->status().write_errors > errors + 10; }));
+  CHECK(f.store->status().since == since);
   CHECK(f.body("before") == "b");
   CHECK(f.body("3") == "body 3");
   disk.heal();

@@ -1,7 +1,8 @@
 // kill -9 at random moments of a write load: what had been committed is there,
 // nothing is wrong, and the file is sound. HOLDFAST_KILL_ROUNDS says how often
 // (5 by default); with HOLDFAST_KILL_WINDOW_MS also every put that was accepted
-// longer ago than that must be there, which depends on the machine's speed.
+// longer ago than that must be there. That depends on the machine's speed, so
+// tools/test.sh leaves it out; no more is put then than any disk keeps up with.
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -19,7 +20,8 @@ namespace holdfast::cache {
 namespace {
 
 constexpr int kKeys = 3000;
-constexpr int kPuts = 1'000'000;
+// More than any machine gets through; the ledger's pages are made as they are used.
+constexpr int kPuts = 100'000'000;
 
 // Shared with the child, which may die at any instruction.
 struct Ledger {
@@ -35,11 +37,14 @@ std::string body_of(int put) {
   return std::to_string(put) + std::string(200, 'b');
 }
 
-[[noreturn]] void write_until_killed(StoreFixture& f, Ledger& ledger, int first) {
+// `pause`: between puts, as an upstream makes them.
+[[noreturn]] void write_until_killed(StoreFixture& f, Ledger& ledger, int first,
+                                     std::chrono::microseconds pause) {
   auto opened = open_store(f.settings, f.clock, f.log);
   if (!opened) ::_exit(1);
   const std::unique_ptr<Store> store = std::move(*opened);
   for (int i = first; i < kPuts; ++i) {
+    if (pause > 0us) std::this_thread::sleep_for(pause);
     while (!store->put(key_of(i), answer(body_of(i), f.clock.wall()))) {
       std::this_thread::sleep_for(1ms);
     }
@@ -59,8 +64,14 @@ TEST_CASE("kill -9 at any moment loses nothing that was committed and damages no
   const char* rounds_text = std::getenv("HOLDFAST_KILL_ROUNDS");
   const int rounds = rounds_text ? std::atoi(rounds_text) : 5;
   const char* window_text = std::getenv("HOLDFAST_KILL_WINDOW_MS");
+  const std::chrono::milliseconds window(window_text ? std::atoi(window_text) : 0);
   StoreFixture f;
-  f.settings.limit_bytes = 64 << 20;
+  if (window_text) {
+    // As in the daemon: the WAL is started anew, which takes a sync, when idle.
+    f.settings.tick = StoreSettings().tick;
+  } else {
+    f.settings.limit_bytes = 64 << 20;
+  }
   void* shared = ::mmap(nullptr, sizeof(Ledger), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   REQUIRE(shared != MAP_FAILED);
@@ -74,20 +85,22 @@ TEST_CASE("kill -9 at any moment loses nothing that was committed and damages no
     ledger.committed = next;
     const pid_t child = ::fork();
     REQUIRE(child >= 0);
-    if (child == 0) write_until_killed(f, ledger, next);
+    if (child == 0) write_until_killed(f, ledger, next, window_text ? 200us : 0us);
     // At least something must have happened; after that, any moment.
     REQUIRE(eventually([&] { return ledger.committed > next; }));
-    std::this_thread::sleep_for(std::chrono::microseconds(random.below(200'000)));
+    std::this_thread::sleep_for(window + std::chrono::microseconds(random.below(200'000)));
     const auto killed_at = std::chrono::steady_clock::now();
     ::kill(child, SIGKILL);
     int status = 0;
     REQUIRE(::waitpid(child, &status, 0) == child);
+    // Anything else is an exit of its own: 1 if the file could not be opened.
+    CAPTURE(WEXITSTATUS(status));
     REQUIRE(WIFSIGNALED(status));
 
     newest = std::max<int>(newest, ledger.accepted);
     int sure = ledger.committed;
     if (window_text) {
-      const auto limit = killed_at - std::chrono::milliseconds(std::atoi(window_text));
+      const auto limit = killed_at - window;
       while (sure < ledger.accepted &&
              ledger.accepted_at[sure] < limit.time_since_epoch().count()) {
         ++sure;

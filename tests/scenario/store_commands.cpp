@@ -1,0 +1,224 @@
+// `holdfast store ...` on the files of real daemons, running and stopped: a cache
+// moves to another machine, damage is found, room is given back.
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "sqlite_file.h"
+#include "stage.h"
+
+using namespace holdfast::scenario;
+
+namespace {
+
+struct Ran {
+  int exit_code = 0;
+  std::string out;
+  std::string error;
+};
+
+std::string contents(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// holdfast store COMMAND FILE, with `input` as standard input.
+Ran store(const Folder& folder, const std::string& command, const std::filesystem::path& file,
+          const std::string& input = {}) {
+  const auto in = folder.path / "in";
+  const auto out = folder.path / "out";
+  const auto error = folder.path / "error";
+  std::ofstream(in, std::ios::binary) << input;
+  Process process(
+      {"sh", "-c", R"(exec "$0" store "$1" "$2" <"$3" >"$4" 2>"$5")", std::getenv("HOLDFAST"),
+       command, file.string(), in.string(), out.string(), error.string()},
+      {});
+  Ran ran;
+  ran.exit_code = process.wait();
+  ran.out = contents(out);
+  ran.error = contents(error);
+  return ran;
+}
+
+std::size_t lines(const std::string& text) {
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+// A figure of `stats`, which prints "name: number" lines.
+long long figure(const std::string& text, const std::string& name) {
+  const std::size_t at = ("\n" + text).find("\n" + name + ": ");
+  REQUIRE_MESSAGE(at != std::string::npos, text);
+  return std::atoll(text.c_str() + at + name.size() + 2);
+}
+
+void warm_up(const Daemon& daemon, const std::vector<std::string>& ips) {
+  const Tally tally = look_up_all(daemon, ips, 8);
+  INFO(tally.first_problem);
+  REQUIRE(tally.ok == ips.size());
+}
+
+// Until the store has written what was answered.
+void wait_for_entries(const Daemon& daemon, double count) {
+  REQUIRE(eventually([&] { return daemon.metric("holdfast_store_entries") == count; }));
+}
+
+}  // namespace
+
+TEST_CASE("a cache moves to another machine while its daemon runs, and answers there alone") {
+  const Folder here;
+  const Folder there;
+  Upstream upstream;
+  const auto ips = test_ips(300);
+  Daemon daemon(here, upstream.url());
+  warm_up(daemon, ips);
+  wait_for_entries(daemon, static_cast<double>(ips.size()));
+  const Ran exported = store(here, "export", here.path / "holdfast.db");
+  CHECK(exported.exit_code == 0);
+  CHECK(lines(exported.out) == ips.size());
+  CHECK(exported.error == "exported: " + std::to_string(ips.size()) + "\ndamaged: 0\n");
+
+  const auto file = there.path / "holdfast.db";
+  const Ran imported = store(there, "import", file, exported.out);
+  INFO(imported.error);
+  CHECK(imported.exit_code == 0);
+  CHECK(figure(imported.error, "imported") == static_cast<long long>(ips.size()));
+
+  // The daemon that was exported from is none the worse for it.
+  CHECK(get(daemon.lookup_url(ips.front())).status == 200);
+  CHECK(daemon.metric("holdfast_store_up") == 1);
+  CHECK(daemon.stop() == 0);
+
+  upstream.kill();
+  Daemon moved(there, upstream.url());
+  const Tally tally = look_up_all(moved, ips, 8);
+  INFO(tally.first_problem);
+  CHECK(tally.ok == ips.size());
+  CHECK(moved.stop() == 0);
+}
+
+TEST_CASE("an import beside a running daemon fills it, and its own answers stay") {
+  const Folder source;
+  const Folder target;
+  Upstream upstream;
+  const auto ips = test_ips(200);
+  const std::vector<std::string> half(ips.begin(), ips.begin() + 100);
+  std::string exported;
+  {
+    Daemon daemon(source, upstream.url());
+    warm_up(daemon, ips);
+    CHECK(daemon.stop() == 0);
+    exported = store(source, "export", source.path / "holdfast.db").out;
+  }
+  Daemon daemon(target, upstream.url());
+  warm_up(daemon, half);
+  wait_for_entries(daemon, 100);
+  upstream.kill();
+  const Ran imported = store(target, "import", target.path / "holdfast.db", exported);
+  INFO(imported.error);
+  CHECK(imported.exit_code == 0);
+  CHECK(figure(imported.error, "imported") == 100);
+  CHECK(figure(imported.error, "already as recent") == 100);
+  const Tally tally = look_up_all(daemon, ips, 8);
+  INFO(tally.first_problem);
+  CHECK(tally.ok == ips.size());
+  CHECK(daemon.stop() == 0);
+}
+
+TEST_CASE("lines that are no responses are named, the others are imported, and it shows") {
+  const Folder folder;
+  Upstream upstream;
+  const auto ips = test_ips(3);
+  {
+    Daemon daemon(folder, upstream.url());
+    warm_up(daemon, ips);
+    CHECK(daemon.stop() == 0);
+  }
+  const Ran exported = store(folder, "export", folder.path / "holdfast.db");
+  const Ran imported =
+      store(folder, "import", folder.path / "other.db", "no JSON\n" + exported.out + "{}\n");
+  CHECK(imported.exit_code == 1);
+  CHECK(imported.error.starts_with("line 1: "));
+  CHECK(imported.error.find("\nline 5: ") != std::string::npos);
+  CHECK(figure(imported.error, "imported") == 3);
+  CHECK(figure(imported.error, "refused") == 2);
+}
+
+TEST_CASE("check: 0 beside a running daemon, 1 for a damaged copy, 2 for what is no store") {
+  const Folder folder;
+  Upstream upstream;
+  const auto file = folder.path / "holdfast.db";
+  Daemon daemon(folder, upstream.url());
+  const auto ips = test_ips(200);
+  warm_up(daemon, ips);
+  wait_for_entries(daemon, 200);
+  const Ran beside = store(folder, "check", file);
+  CHECK(beside.exit_code == 0);
+  CHECK(beside.out == "pages: ok\nresponses: 200 sound, 0 damaged\n");
+  CHECK(daemon.stop() == 0);
+
+  const std::string good = contents(file);
+  const auto check_copy = [&](const std::string& bytes) {
+    std::ofstream(folder.path / "copy.db", std::ios::binary) << bytes;
+    return store(folder, "check", folder.path / "copy.db");
+  };
+  CHECK(check_copy(good).exit_code == 0);
+
+  std::string bit = good;
+  const std::size_t at = bit.find(expected_body(ips[50]));
+  REQUIRE(at != std::string::npos);
+  bit[at + 5] ^= 1;
+  const Ran one_bit = check_copy(bit);
+  CHECK(one_bit.exit_code == 1);
+  CHECK(one_bit.out == "pages: ok\nresponses: 199 sound, 1 damaged\n");
+
+  std::string header = good;
+  header[0] = 'x';
+  CHECK(check_copy(header).exit_code == 1);
+  CHECK(check_copy(good.substr(0, good.size() / 2)).exit_code == 1);
+  const Ran stranger = check_copy("[Unit]\nDescription=something else\n");
+  CHECK(stranger.exit_code == 2);
+  CHECK(stranger.error.find("was not made by Holdfast") != std::string::npos);
+  CHECK(store(folder, "check", folder.path / "absent.db").exit_code == 2);
+  CHECK_FALSE(std::filesystem::exists(folder.path / "absent.db"));
+  CHECK(contents(file) == good);
+}
+
+TEST_CASE("compact gives free pages back while the daemon serves, and stats shows it") {
+  const Folder folder;
+  Upstream upstream;
+  const auto file = folder.path / "holdfast.db";
+  const auto ips = test_ips();
+  {
+    Daemon daemon(folder, upstream.url());
+    warm_up(daemon, ips);
+    CHECK(daemon.stop() == 0);
+  }
+  // As evictions leave them behind.
+  SqliteFile(file).run(
+      "DELETE FROM holdfast_response WHERE id>100;"
+      "UPDATE holdfast_state SET entries=100");
+  Daemon daemon(folder, upstream.url());
+  const auto stats = [&] {
+    const Ran ran = store(folder, "stats", file);
+    REQUIRE_MESSAGE(ran.exit_code == 0, ran.error);
+    return ran.out;
+  };
+  CHECK(figure(stats(), "responses") == 100);
+  CHECK(figure(stats(), "free_pages") > 20);
+  CHECK(figure(stats(), "format") == 1);
+  const Ran compacted = store(folder, "compact", file);
+  CHECK(compacted.exit_code == 0);
+  INFO(compacted.out);
+  CHECK(figure(compacted.out, "is_bytes") < figure(compacted.out, "was_bytes") / 2);
+  CHECK(figure(stats(), "free_pages") == 0);
+  const Tally tally = look_up_all(daemon, ips, 8);
+  INFO(tally.first_problem);
+  CHECK(tally.ok == ips.size());
+  CHECK(daemon.stop() == 0);
+  CHECK(store(folder, "check", file).exit_code == 0);
+  CHECK(store(folder, "compact", folder.path / "absent.db").exit_code == 2);
+}
