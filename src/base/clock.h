@@ -41,19 +41,23 @@ class SystemClock final : public Clock {
 class ManualClock final : public Clock {
  public:
   SteadyTime now() const override { return now_; }
-  WallTime wall() const override { return wall_; }
+  WallTime wall() const override {
+    return std::chrono::time_point_cast<std::chrono::milliseconds>(wall_);
+  }
 
   // Both clocks move.
   void advance(Duration by) {
     now_ += by;
-    wall_ += std::chrono::duration_cast<std::chrono::milliseconds>(by);
+    wall_ += by;
   }
   // The wall clock jumps, as NTP or a suspended VM makes it.
   void jump_wall(std::chrono::milliseconds by) { wall_ += by; }
 
  private:
   SteadyTime now_{std::chrono::hours(1)};
-  WallTime wall_{std::chrono::sys_days{std::chrono::year{2026} / 1 / 1}};
+  // To the nanosecond, or many short steps would leave it behind.
+  std::chrono::time_point<std::chrono::system_clock, Duration> wall_{
+      std::chrono::sys_days{std::chrono::year{2026} / 1 / 1}};
 };
 
 }  // namespace holdfast::base

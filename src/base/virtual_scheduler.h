@@ -19,28 +19,39 @@ class VirtualScheduler final : public Scheduler {
   void cancel(TimerId id) override { timers_.cancel(id); }
   void post(Callback callback) override { posted_.push_back(std::move(callback)); }
 
-  // Runs everything that is due now, posted work first.
+  // Runs the first thing that is due now, posted work first. False: nothing is.
+  bool run_one() {
+    if (posted_.empty()) return timers_.run_one(now());
+    const Callback callback = std::move(posted_.front());
+    posted_.pop_front();
+    callback();
+    return true;
+  }
+
+  // Runs everything that is due now.
   void run_ready() {
-    for (;;) {
-      if (!posted_.empty()) {
-        Callback callback = std::move(posted_.front());
-        posted_.pop_front();
-        callback();
-      } else if (!timers_.run_one(now())) {
-        return;
-      }
+    while (run_one()) {
     }
   }
 
-  // Moves time forward, stopping at each timer on the way.
+  // Moves time forward, stopping at each timer on the way. What runs may move
+  // the clock too, as a call that blocks does; the timers it kept are then late.
   void advance(Duration by) {
     const SteadyTime end = now() + by;
     run_ready();
     for (auto next = timers_.next(); next && *next <= end; next = timers_.next()) {
-      clock_.advance(*next - now());
+      wait_until(*next);
       run_ready();
     }
-    clock_.advance(end - now());
+    wait_until(end);
+  }
+
+  // Moves time to the next thing to do and runs that alone. False: there is none.
+  bool step() {
+    const auto at = next();
+    if (!at) return false;
+    wait_until(*at);
+    return run_one();
   }
 
   // When something will happen by itself; none if the loop is idle.
@@ -49,6 +60,10 @@ class VirtualScheduler final : public Scheduler {
   }
 
  private:
+  void wait_until(SteadyTime when) {
+    if (when > now()) clock_.advance(when - now());
+  }
+
   ManualClock clock_;
   TimerQueue timers_;
   std::deque<Callback> posted_;

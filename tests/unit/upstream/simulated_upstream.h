@@ -1,5 +1,6 @@
 // SimulatedUpstream is a Transport on the virtual clock: an upstream with every
 // fault that the real stand-in plays, a rate limiter, and switches for outages.
+// What it says where nothing goes wrong is virtual: tests/simulation has another.
 // World puts a PolicyFetcher in front of it.
 #pragma once
 
@@ -42,6 +43,20 @@ enum class Fault {
   NotFound,
   Unauthorized,
   Slow5s,
+  Unavailable,   // 503 with Retry-After: 2
+  QuotaUsedUp,   // 429 with Retry-After: 3600
+  BadRequest,    // a final 4xx
+  Gone,          // 410
+  Forbidden,     // 403
+  Redirect,      // 301
+  Partial,       // 206 with a whole-looking body
+  NoContent,     // 204
+  ServerGaveUp,  // 408
+  Stray304,      // whether or not the request was conditional
+  CutShort,      // half of the content, in a whole message
+  Dns,
+  Tls,
+  TooLarge,
   kCount
 };
 
@@ -56,13 +71,14 @@ inline std::map<Fault, double> mixed_faults(double share) {
   return faults;
 }
 
-class SimulatedUpstream final : public Transport {
+class SimulatedUpstream : public Transport {
  public:
   SimulatedUpstream(base::VirtualScheduler& scheduler, std::uint64_t seed)
       : scheduler_(scheduler), random_(seed) {}
 
   // What to play; may be changed at any time. Per origin where it is a vector.
   std::map<Fault, double> faults;
+  std::map<std::size_t, std::map<Fault, double>> faults_of;  // instead of `faults`
   std::map<std::size_t, Fault> always;  // an origin that has but one thing to say
   base::Duration median = 20ms;
   double sigma = 0.3;               // of the lognormal latency
@@ -89,19 +105,24 @@ class SimulatedUpstream final : public Transport {
     most_in_flight = std::max(most_in_flight, ++in_flight);
     Reply reply;
     base::Duration latency = draw_latency() + congestion * in_flight;
-    play(pick(origin), request.target, reply, latency);
+    const Fault fault = pick(origin);
+    reply.status = 200;
+    compose(fault, request, reply);
+    play(fault, reply, latency);
     if (latency >= timeout) {
       reply = Reply{.transport = Outcome::Timeout, .detail = "too slow"};
       latency = timeout;
     }
     reply.duration = latency;
     const AttemptId id = ++last_id_;
-    timers_[id] = scheduler_.call_at(scheduler_.now() + latency,
-                                     [this, id, reply, callback = std::move(callback)] {
-                                       timers_.erase(id);
-                                       --in_flight;
-                                       callback(reply);
-                                     });
+    timers_[id] = scheduler_.call_at(
+        scheduler_.now() + latency,
+        [this, id, reply, target = request.target, callback = std::move(callback)] {
+          timers_.erase(id);
+          --in_flight;
+          delivered(target, reply);
+          callback(reply);
+        });
     return id;
   }
 
@@ -114,7 +135,23 @@ class SimulatedUpstream final : public Transport {
     ++cancelled;
   }
 
+  // Every attempt, as if the process that made them had died.
+  void cancel_all() {
+    while (!timers_.empty()) cancel(timers_.begin()->first);
+  }
+
   static std::string answer(const std::string& target) { return "answer to " + target; }
+
+ protected:
+  // Fills in the answer that `fault` will spoil, if it is one that spoils.
+  virtual void compose(Fault fault, const Request& request, Reply& reply) {
+    reply.body = answer(fault == Fault::Wrong ? "/another" : request.target);
+  }
+  // The reply reaches whoever asked, and is no earlier than now a thing that was said.
+  virtual void delivered(const std::string&, const Reply&) {}
+
+  base::VirtualScheduler& scheduler_;
+  base::Random random_;
 
  private:
   base::Duration draw_latency() {
@@ -127,7 +164,8 @@ class SimulatedUpstream final : public Transport {
   Fault pick(std::size_t origin) {
     if (const auto found = always.find(origin); found != always.end()) return found->second;
     double left = random_.uniform();
-    for (const auto& [fault, share] : faults) {
+    const auto own = faults_of.find(origin);
+    for (const auto& [fault, share] : own != faults_of.end() ? own->second : faults) {
       if ((left -= share) < 0) return fault;
     }
     return limited() ? Fault::TooMany : Fault::None;
@@ -147,11 +185,10 @@ class SimulatedUpstream final : public Transport {
     return false;
   }
 
-  void play(Fault fault, const std::string& target, Reply& reply, base::Duration& latency) {
-    reply.status = 200;
-    reply.body = answer(target);
+  void play(Fault fault, Reply& reply, base::Duration& latency) {
     switch (fault) {
       case Fault::None:
+      case Fault::Wrong:
       case Fault::kCount:
         return;
       case Fault::Error500:
@@ -171,16 +208,13 @@ class SimulatedUpstream final : public Transport {
         reply = Reply{.transport = Outcome::Reset};
         return;
       case Fault::Truncated:
-        reply = Reply{.transport = Outcome::Truncated, .status = 200};
+        reply.transport = Outcome::Truncated;  // whole as it may look
         return;
       case Fault::Malformed:
         reply.body = "{";
         return;
       case Fault::Html:
         reply.body = "<html>";
-        return;
-      case Fault::Wrong:
-        reply.body = answer("/another");
         return;
       case Fault::Empty:
         reply.body.clear();
@@ -206,11 +240,53 @@ class SimulatedUpstream final : public Transport {
       case Fault::Slow5s:
         latency = 5s;
         return;
+      case Fault::Unavailable:
+        reply.status = 503;
+        reply.retry_after = 2s;
+        return;
+      case Fault::QuotaUsedUp:
+        reply.status = 429;
+        reply.retry_after = 3600s;
+        return;
+      case Fault::BadRequest:
+        reply.status = 400;
+        return;
+      case Fault::Gone:
+        reply.status = 410;
+        return;
+      case Fault::Forbidden:
+        reply.status = 403;
+        return;
+      case Fault::Redirect:
+        reply.status = 301;
+        return;
+      case Fault::Partial:
+        reply.status = 206;
+        return;
+      case Fault::NoContent:
+        reply.status = 204;
+        return;
+      case Fault::ServerGaveUp:
+        reply.status = 408;
+        return;
+      case Fault::Stray304:
+        reply.status = 304;
+        return;
+      case Fault::CutShort:
+        reply.body.resize(reply.body.size() / 2);
+        return;
+      case Fault::Dns:
+        reply = Reply{.transport = Outcome::Dns};
+        return;
+      case Fault::Tls:
+        reply = Reply{.transport = Outcome::Tls};
+        return;
+      case Fault::TooLarge:
+        reply.transport = Outcome::TooLarge;
+        return;
     }
   }
 
-  base::VirtualScheduler& scheduler_;
-  base::Random random_;
   AttemptId last_id_ = 0;
   std::unordered_map<AttemptId, base::Scheduler::TimerId> timers_;
   base::SteadyTime filled_{};
