@@ -179,7 +179,7 @@ void Batches::run(const std::shared_ptr<Errand>& errand) {
     if (errand->over.load(std::memory_order_relaxed)) return;
     const Errand::Key& key = errand->keys[errand->next];
     parts_.flights.join(
-        parts_.route, key.key, errand->deadline,
+        parts_.route, key.key, errand->deadline, std::chrono::seconds(0),
         [this, id = errand->id, lookup = key.lookup](Answer answer) {
           parts_.worker.post([this, id, lookup, answer = std::move(answer)]() mutable {
             take(id, lookup, std::move(answer));
