@@ -123,7 +123,7 @@ TEST_CASE("a descriptor that is no listening socket stops the start with a line 
   const Folder folder;
   const UniqueFd idle(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   Upstream upstream;
-  CHECK_THROWS_WITH_AS(Daemon(folder, upstream.url(), {}, {idle.get()}),
+  CHECK_THROWS_WITH_AS(Daemon(folder, upstream.url(), {}, {.passed = {idle.get()}}),
                        doctest::Contains("LISTEN_FDS: the descriptor 3"), std::runtime_error);
 }
 
