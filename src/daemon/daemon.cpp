@@ -166,7 +166,10 @@ void Daemon::add_metrics() {
   observe::export_process(metrics_, kVersion);
   observe::export_loop_lag(metrics_, liveness_, clock_);
   export_memory(metrics_, memory_, settings_.memory_limit_bytes);
-  export_store(metrics_, *store_, settings_.store_limit_bytes);
+  // Without a store there is nothing to be up, and nobody to alert.
+  if (!settings_.store_path.empty()) {
+    export_store(metrics_, *store_, settings_.store_limit_bytes);
+  }
   metrics_.callback(Family::LogDropped, {}, [this] { return static_cast<double>(log_.dropped()); });
   metrics_.callback(Family::Draining, {}, [this] { return health_.draining() ? 1.0 : 0.0; });
   for (const auto& worker : workers_) {

@@ -44,6 +44,19 @@ TEST_CASE("the metrics count what happened") {
   CHECK(page.field("Content-Type").find("text/plain; version=0.0.4") == 0);
 }
 
+TEST_CASE("a daemon told to keep no store raises no alarm about one") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon with_store(folder, upstream.url());
+  CHECK(get(with_store.url("/metrics")).body.find("\nholdfast_store_up 1\n") != std::string::npos);
+  Daemon without(folder, upstream.url(), {{"STORE_PATH", "off"}});
+  CHECK(get(without.url("/metrics")).body.find("\nholdfast_store_up ") == std::string::npos);
+  // What could not be opened is an alarm.
+  Daemon broken(folder, upstream.url(),
+                {{"STORE_PATH", (folder.path / "absent" / "holdfast.db").string()}});
+  CHECK(get(broken.url("/metrics")).body.find("\nholdfast_store_up 0\n") != std::string::npos);
+}
+
 TEST_CASE("the token is in nothing the daemon says, whatever goes wrong") {
   const Folder folder;
   Upstream upstream;

@@ -19,6 +19,9 @@ check_packages=(clang-format shellcheck python3 systemd)
 # To compare with other caches.
 # shellcheck disable=SC2034
 bench_packages=(nginx haproxy varnish wrk curl)
+# To try the Prometheus kit (tests/prometheus/run.sh).
+# shellcheck disable=SC2034
+prometheus_packages=(prometheus python3 curl)
 
 package_installed() {
   [ "$(dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | sort -u)" = installed ]
@@ -63,3 +66,31 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     "${missing[@]}" >/dev/null
 }
+
+# Installs what is missing, without the services that Debian starts with a
+# package: only our own instances, with our own settings, are to run. A policy of
+# the machine's own stays as it is. In a subshell, so that its trap is its own.
+install_without_services() (
+  policy=/usr/sbin/policy-rc.d
+  absent=()
+  for package in "$@"; do
+    if [ -n "$(missing_package "$package")" ]; then absent+=("$package"); fi
+  done
+  if [ ${#absent[@]} -eq 0 ]; then exit 0; fi
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null || exit
+    trap 'as_root rm -f "$policy"' EXIT
+    as_root chmod 755 "$policy" || exit
+  fi
+  install_packages "${absent[@]}" || exit
+  # Nor are they to start when the machine does; an own policy may have started them.
+  if command -v systemctl >/dev/null 2>&1; then
+    now=()
+    if [ -d /run/systemd/system ]; then now=(--now); fi
+    for package in "${absent[@]}"; do
+      if [ -e "/lib/systemd/system/$package.service" ]; then
+        as_root systemctl disable --quiet "${now[@]}" "$package" || exit
+      fi
+    done
+  fi
+)
