@@ -1,5 +1,7 @@
 #include "daemon/daemon.h"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <thread>
 #include <utility>
@@ -33,6 +35,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), std::move(reread)));
   // First of all: a second daemon on the same port must not touch the store.
   if (auto bound = daemon->bind_listeners(); !bound) return tl::unexpected(bound.error());
+  if (auto bound = daemon->bind_admin(); !bound) return tl::unexpected(bound.error());
   daemon->open_store();
   daemon->origin_ = std::make_unique<Origin>(
       Origin::Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_,
@@ -47,6 +50,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
         *daemon->origin_, daemon->pages_, daemon->settings_));
   }
   daemon->add_metrics();
+  daemon->open_admin();
   return daemon;
 }
 
@@ -84,6 +88,27 @@ base::Result<void> Daemon::bind_listeners() {
     }
   }
   return {};
+}
+
+base::Result<void> Daemon::bind_admin() {
+  if (settings_.admin_socket.empty()) return {};
+  auto socket = http::listen_at_path(settings_.admin_socket);
+  if (!socket) {
+    return base::internal_error(socket.error().kind, "ADMIN_SOCKET: " + socket.error().message);
+  }
+  admin_socket_ = std::move(*socket);
+  return {};
+}
+
+void Daemon::open_admin() {
+  if (!admin_socket_) return;
+  admin_ = std::make_unique<Admin>(
+      Admin::Parts{control_, *origin_, memory_, *store_, log_, metrics_, shard_, health_,
+                   [this] {
+                     if (!health_.draining()) drain();
+                   },
+                   stop_loading_},
+      std::move(admin_socket_));
 }
 
 void Daemon::open_store() {
@@ -162,7 +187,10 @@ void Daemon::load_memory() {
     // A little is left free, so that this does not evict what clients ask for now.
     if (memory_.stats().bytes > settings_.memory_limit_bytes / 10 * 9) return false;
     memory_.put_if_absent(key, std::move(stored));
-    return true;
+    if (!stop_loading_) return true;
+    // Somebody purges: either that comes after our put, or we see it here.
+    memory_.erase(key);
+    return false;
   });
 }
 
@@ -230,6 +258,9 @@ void Daemon::stop() {
   for (const auto& worker : workers_) worker->stop();
   if (origin_) origin_->stop();
   if (store_) store_->flush();
+  if (admin_ || admin_socket_) ::unlink(settings_.admin_socket.c_str());
+  admin_.reset();
+  admin_socket_.reset();
 }
 
 }  // namespace holdfast::daemon

@@ -10,6 +10,7 @@
 // Main's thread only.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "cache/memory_cache.h"
 #include "cache/store.h"
 #include "config/settings.h"
+#include "daemon/admin.h"
 #include "daemon/origin.h"
 #include "daemon/worker.h"
 #include "observe/health.h"
@@ -45,9 +47,11 @@ class Daemon {
   Daemon(config::Settings settings, Reread reread);
 
   base::Result<void> bind_listeners();
+  base::Result<void> bind_admin();
   void open_store();
   void load_memory();
   void add_pages();
+  void open_admin();
   void add_metrics();
   void start();
   void on_signal(int signal);
@@ -68,6 +72,7 @@ class Daemon {
   observe::Health health_;
   observe::Liveness liveness_;
   cache::MemoryCache memory_;
+  std::atomic<bool> stop_loading_{false};
   std::unique_ptr<cache::Store> store_;
   observe::Dependency* store_health_ = nullptr;
   base::Timer store_timer_;
@@ -75,6 +80,8 @@ class Daemon {
   proxy::Pages pages_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::vector<base::UniqueFd>> listeners_;  // by worker, until they start
+  base::UniqueFd admin_socket_;                         // until open_admin()
+  std::unique_ptr<Admin> admin_;
   std::size_t draining_workers_ = 0;
   base::Timer drain_timer_;
 };
