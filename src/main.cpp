@@ -5,6 +5,7 @@
 #include <string>
 
 #include "config/config.h"
+#include "daemon/admin_command.h"
 #include "daemon/daemon.h"
 #include "daemon/store_command.h"
 #include "daemon/version.h"
@@ -37,6 +38,8 @@ base::Result<config::Outcome> load(int argc, char** argv) {
 }
 
 int run(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "admin")
+    return daemon::admin_command(argc - 1, argv + 1);
   auto loaded = load(argc, argv);
   if (!loaded) return refuse(loaded.error().message);
   if (const auto* printout = std::get_if<config::Printout>(&*loaded)) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
@@ -53,6 +54,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), std::move(reread)));
   // First of all: a second daemon on the same port must not touch the store.
   if (auto bound = daemon->bind_listeners(); !bound) return tl::unexpected(bound.error());
+  if (auto bound = daemon->bind_admin(); !bound) return tl::unexpected(bound.error());
   daemon->open_store();
   daemon->origin_ = std::make_unique<Origin>(
       Origin::Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_,
@@ -68,6 +70,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
         *daemon->origin_, daemon->pages_, daemon->settings_, server));
   }
   daemon->add_metrics();
+  daemon->open_admin();
   return daemon;
 }
 
@@ -132,6 +135,27 @@ base::Result<void> Daemon::share_listeners(const std::vector<base::UniqueFd>& pa
                                  " is not used: the service manager passes the sockets");
   }
   return {};
+}
+
+base::Result<void> Daemon::bind_admin() {
+  if (settings_.admin_socket.empty()) return {};
+  auto socket = http::listen_at_path(settings_.admin_socket);
+  if (!socket) {
+    return base::internal_error(socket.error().kind, "ADMIN_SOCKET: " + socket.error().message);
+  }
+  admin_socket_ = std::move(*socket);
+  return {};
+}
+
+void Daemon::open_admin() {
+  if (!admin_socket_) return;
+  admin_ = std::make_unique<Admin>(
+      Admin::Parts{control_, *origin_, memory_, *store_, log_, metrics_, shard_, health_,
+                   [this] {
+                     if (!health_.draining()) drain();
+                   },
+                   stop_loading_},
+      std::move(admin_socket_));
 }
 
 void Daemon::open_store() {
@@ -253,7 +277,10 @@ void Daemon::load_memory() {
     // A little is left free, so that this does not evict what clients ask for now.
     if (memory_.stats().bytes > settings_.memory_limit_bytes / 10 * 9) return false;
     memory_.put_if_absent(key, std::move(stored));
-    return true;
+    if (!stop_loading_) return true;
+    // Somebody purges: either that comes after our put, or we see it here.
+    memory_.erase(key);
+    return false;
   });
 }
 
@@ -335,6 +362,9 @@ void Daemon::stop() {
   for (const auto& worker : workers_) worker->stop();
   if (origin_) origin_->stop();
   if (store_) store_->flush();
+  if (admin_ || admin_socket_) ::unlink(settings_.admin_socket.c_str());
+  admin_.reset();
+  admin_socket_.reset();
 }
 
 }  // namespace holdfast::daemon

@@ -10,6 +10,7 @@
 // Main's thread only.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "cache/memory_cache.h"
 #include "cache/store.h"
 #include "config/settings.h"
+#include "daemon/admin.h"
 #include "daemon/origin.h"
 #include "daemon/service_manager.h"
 #include "daemon/status_line.h"
@@ -48,9 +50,11 @@ class Daemon {
 
   base::Result<void> bind_listeners();
   base::Result<void> share_listeners(const std::vector<base::UniqueFd>& passed);
+  base::Result<void> bind_admin();
   void open_store();
   void load_memory();
   void add_pages();
+  void open_admin();
   void add_metrics();
   void start();
   void on_signal(int signal);
@@ -73,6 +77,7 @@ class Daemon {
   observe::Health health_;
   observe::Liveness liveness_;
   cache::MemoryCache memory_;
+  std::atomic<bool> stop_loading_{false};
   std::unique_ptr<cache::Store> store_;
   observe::Dependency* store_health_ = nullptr;
   base::Timer store_timer_;
@@ -84,6 +89,8 @@ class Daemon {
   std::string reload_error_;                            // of the last reload, if it failed
   RecentAnswers recent_answers_;
   ServiceManager service_manager_;
+  base::UniqueFd admin_socket_;  // until open_admin()
+  std::unique_ptr<Admin> admin_;
   std::size_t draining_workers_ = 0;
   base::Timer drain_timer_;
 };

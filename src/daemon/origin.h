@@ -42,6 +42,7 @@ class Origin {
   base::EventLoop& loop() { return loop_; }
   proxy::Flights& flights() { return flights_; }
   proxy::Route& route() { return *route_; }
+  upstream::PolicyFetcher& fetcher() { return fetcher_; }
 
   void start();
   // Any thread. For a stop whose time is up: every waiter gets its answer now.

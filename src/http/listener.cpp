@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include <cerrno>
 #include <cstring>
@@ -80,6 +83,38 @@ base::Result<void> check_unused(const ListenAddress& address) {
   auto bound = bind_at(address, false);
   if (!bound) return tl::unexpected(bound.error());
   return {};
+}
+
+base::Result<base::UniqueFd> listen_at_path(const std::string& path) {
+  const auto failed = [&path](const std::string& why) {
+    return base::internal_error(base::ErrorKind::Io, "cannot listen at " + path + ": " + why);
+  };
+  sockaddr_un where{};
+  where.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof where.sun_path) {
+    return base::invalid_input("not a path for a Unix socket: " + path);
+  }
+  std::memcpy(where.sun_path, path.c_str(), path.size());
+  const auto* const address = reinterpret_cast<const sockaddr*>(&where);
+
+  struct stat there {};
+  if (::lstat(path.c_str(), &there) == 0) {
+    if (!S_ISSOCK(there.st_mode)) return failed("something else is there");
+    base::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!probe) return failed(std::strerror(errno));
+    // EAGAIN: somebody listens and is busy.
+    if (::connect(probe.get(), address, sizeof where) == 0 || errno != ECONNREFUSED) {
+      return failed("in use");
+    }
+    if (::unlink(path.c_str()) != 0) return failed(std::strerror(errno));
+  }
+  base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  // The mode is set before there is a name to connect to: Linux gives it to the file.
+  if (!fd || ::fchmod(fd.get(), 0600) != 0 || ::bind(fd.get(), address, sizeof where) != 0 ||
+      ::listen(fd.get(), kBacklog) != 0) {
+    return failed(std::strerror(errno));
+  }
+  return fd;
 }
 
 std::uint16_t local_port(int fd) {

@@ -56,10 +56,11 @@ enum class RefuseReason : std::uint8_t {
   Connections,        // max_connections, and none idle to close
   ClientConnections,  // max_connections_per_client
   Descriptors,        // the process or the system has none left
+  Credentials,        // same_user_only, and it is another's
   kCount,
 };
 
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(RefuseReason::kCount)>
-    kRefuseNames = {"connections", "client_connections", "descriptors"};
+    kRefuseNames = {"connections", "client_connections", "descriptors", "credentials"};
 
 }  // namespace holdfast::http

@@ -5,6 +5,7 @@
 #include "http/server.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -27,6 +28,14 @@ constexpr std::size_t kReadBytes = 16U << 10;
 constexpr base::Duration kLingerTimeout = 2s;
 // How many idle connections are looked at to find one without unread bytes.
 constexpr int kMostVictims = 8;
+
+// Whether the other end of a Unix socket is of our own user, or root's.
+bool is_own_peer(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+         (peer.uid == ::geteuid() || peer.uid == 0);
+}
 
 }  // namespace
 
@@ -89,6 +98,9 @@ void ServerCore::listen(base::UniqueFd socket) {
 void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
   shard_.add(accepted_);
   const std::size_t open = connections_.load(std::memory_order_relaxed);
+  if (settings.same_user_only && !is_own_peer(fd.get())) {
+    return refuse(fd.get(), RefuseReason::Credentials, 403, "another user's socket", address);
+  }
   if (limits_ && !limits_->add_connection(address.key())) {
     return refuse(fd.get(), RefuseReason::ClientConnections, 429,
                   "too many connections from this address", address);

@@ -76,6 +76,10 @@ base::Result<base::UniqueFd> listen_at(const ListenAddress& address);
 std::uint16_t local_port(int fd);
 // The numeric address a socket is bound to; "local" for a Unix socket.
 std::string local_host(int fd);
+// A listening Unix socket that only its owner can connect to (mode 0600). One
+// that a dead process left at `path` is replaced; one that somebody answers at,
+// or anything else that is there, is an error.
+base::Result<base::UniqueFd> listen_at_path(const std::string& path);
 // Fails as listen_at() does if anybody listens there, sockets with SO_REUSEPORT
 // included: a second daemon must not quietly share the first one's clients.
 base::Result<void> check_unused(const ListenAddress& address);
@@ -87,7 +91,9 @@ class Server {
     std::size_t max_target_bytes = 8U << 10;
     unsigned max_fields = 100;
     std::size_t max_discarded_body_bytes = 64U << 10;
-    std::size_t max_connections = 10'000;           // of this server
+    std::size_t max_connections = 10'000;  // of this server
+    // For a Unix socket: only our own user and root, by the peer's credentials.
+    bool same_user_only = false;
     std::uint64_t max_requests_per_connection = 0;  // 0: no limit
     // What one client (an IPv4 address or IPv6 /64) may have: further connections
     // and requests get 429, with Retry-After. Null: no limits. Several servers may

@@ -63,7 +63,7 @@ std::vector<MetricInfo> make_table() {
        "holdfast_connections_refused_total",
        Counter,
        "Client connections closed as soon as accepted, or not accepted, by reason.",
-       {{"reason", {"connections", "client_connections", "descriptors"}}},
+       {{"reason", {"connections", "client_connections", "descriptors", "credentials"}}},
        {}},
       {Family::ConnectionsClosed,
        "holdfast_connections_closed_total",

@@ -129,7 +129,7 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
   const auto flying = flights_.find(key);
   if (flying != flights_.end()) {
     Flight& flight = *flying->second;
-    if (flight.patience_over && usable_if_error(flight.stored)) {
+    if (flight.patience_over && usable_if_error(flight)) {
       Answer answer = kept(flight);
       answer.collapsed = answer.forwarded;
       return callback(std::move(answer));
@@ -213,6 +213,15 @@ void Flights::refresh(Route& route, std::string_view key) {
         upstream::Priority::Refresh);
 }
 
+void Flights::purged(std::string_view key) {
+  const auto flying = flights_.find(key);
+  if (flying != flights_.end()) flying->second->purged = true;
+}
+
+void Flights::purged_all() {
+  for (auto& [key, flight] : flights_) flight->purged = true;
+}
+
 void Flights::abandon_all() {
   while (!flights_.empty()) {
     Flight& flight = *flights_.begin()->second;
@@ -259,7 +268,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
     finish(flight, std::move(result));
   });
 
-  if (usable_if_error(flight.stored)) {
+  if (usable_if_error(flight)) {
     flight.patience.set_after(parts_.loop, settings_.patience,
                               [this, &flight] { out_of_patience(flight); });
   }
@@ -295,7 +304,7 @@ void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
 }
 
 void Flights::out_of_patience(Flight& flight) {
-  if (!usable_if_error(flight.stored)) return;  // it aged beyond use meanwhile
+  if (!usable_if_error(flight)) return;  // it aged beyond use meanwhile
   flight.patience_over = true;
   Answer answer = kept(flight);
   answer.cause = "no answer within the patience for a stale one";
@@ -329,6 +338,7 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   } else {
     storable = make_storable(result.reply, settings_.storing, received, random_);
   }
+  if (flight.purged) storable.may_store = false;
   if (storable.may_store) {
     parts_.memory.put(flight.key, storable.response);
     parts_.store.put(flight.key, storable.response);
@@ -353,7 +363,7 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
   Answer answer;
   answer.forwarded = true;
   answer.was_stale = flight.stored != nullptr;
-  if (usable_if_error(flight.stored)) {
+  if (usable_if_error(flight)) {
     answer = kept(flight);
   } else if (auto body = flight.route.offline_body(flight.key)) {
     cache::StoredParts parts;
@@ -396,9 +406,9 @@ Answer Flights::kept(const Flight& flight) const {
   return answer;
 }
 
-bool Flights::usable_if_error(const cache::StoredPtr& stored) const {
-  return stored &&
-         cache::freshness(*stored, parts_.loop.clock().wall()).use != cache::Use::Unusable;
+bool Flights::usable_if_error(const Flight& flight) const {
+  return flight.stored && !flight.purged &&
+         cache::freshness(*flight.stored, parts_.loop.clock().wall()).use != cache::Use::Unusable;
 }
 
 void Flights::count_refresh(const FetchResult& result) {

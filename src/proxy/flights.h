@@ -94,6 +94,15 @@ class Flights {
   // failed, or is not needed any more.
   void refresh(Route& route, std::string_view key);
 
+  // What is stored for `key` was purged: a fetch under way still answers those who
+  // wait for it, but neither falls back on what was there nor stores its answer,
+  // which may be from before the purge.
+  void purged(std::string_view key);
+  void purged_all();
+  // For people who inspect a key.
+  bool fetching(std::string_view key) const { return flights_.contains(key); }
+  bool resting(std::string_view key) const { return resting_.resting(key, parts_.loop.now()); }
+
   // Answers every waiter with 503 and drops the fetches. For a stop whose time is up.
   void abandon_all();
 
@@ -115,6 +124,7 @@ class Flights {
     const std::string key;
     cache::StoredPtr stored;  // what is there, maybe too old to use; may be null
     bool patience_over = false;
+    bool purged = false;
     upstream::Fetcher::FetchId fetch = 0;
     std::list<Waiter> waiters;
     base::Timer patience;
@@ -134,7 +144,7 @@ class Flights {
   Answer fall_back(Flight& flight, const upstream::FetchResult& result);
   void answer_all(Flight& flight, const Answer& answer);
   Answer kept(const Flight& flight) const;
-  bool usable_if_error(const cache::StoredPtr& stored) const;
+  bool usable_if_error(const Flight& flight) const;
   void count_refresh(const upstream::FetchResult& result);
 
   Parts parts_;

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
 
 #include "test_server.h"
 
@@ -121,4 +124,29 @@ TEST_CASE("addresses of clients are grouped as one customer has them") {
   sockaddr_storage local{};
   local.ss_family = AF_UNIX;
   CHECK(ClientAddress(local, sizeof(sa_family_t)).text() == "local");
+}
+
+TEST_CASE("a Unix socket is its owner's alone, and only a dead one's place is taken") {
+  std::string folder = "/tmp/holdfast-listener-XXXXXX";
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::string path = folder + "/socket";
+  {
+    auto first = listen_at_path(path);
+    REQUIRE(first.has_value());
+    struct stat file {};
+    REQUIRE(::stat(path.c_str(), &file) == 0);
+    CHECK((file.st_mode & 0777) == 0600);
+    const auto second = listen_at_path(path);
+    REQUIRE(!second.has_value());
+    CHECK(second.error().message.find("in use") != std::string::npos);
+  }
+  CHECK(listen_at_path(path).has_value());
+  const auto no_socket = listen_at_path(folder);
+  REQUIRE(!no_socket.has_value());
+  CHECK(no_socket.error().message.find("something else") != std::string::npos);
+  CHECK(!listen_at_path("").has_value());
+  CHECK(!listen_at_path(std::string(200, 'x')).has_value());
+  CHECK(!listen_at_path(folder + "/absent/socket").has_value());
+  ::unlink(path.c_str());
+  ::rmdir(folder.c_str());
 }

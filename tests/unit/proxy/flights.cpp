@@ -502,3 +502,31 @@ TEST_CASE_FIXTURE(Fixture, "only-if-cached gets what is usable at once and never
   CHECK(flights->stored("lookup/8.8.8.8", 0s).rung == Rung::NotStored);
   CHECK(fetcher.fetches.empty());
 }
+
+TEST_CASE_FIXTURE(Fixture, "a flight under way when its key is purged leaves nothing behind") {
+  have("8.8.8.8", {{"Cache-Control", "max-age=1, stale-while-revalidate=0, stale-if-error=1000"},
+                   {"ETag", "\"a\""}});
+  pass(10s);
+  const auto waiter = ask("8.8.8.8");
+  memory.clear();
+  store.rows.clear();
+  flights->purged("lookup/8.8.8.8");
+  // Neither the patience nor a failure brings the old one back, nor does a 304.
+  pass(300ms);
+  CHECK_FALSE(answers[waiter].has_value());
+  FetchResult not_modified;
+  not_modified.end = FetchEnd::Answered;
+  not_modified.outcome = Outcome::NotModified;
+  not_modified.reply.status = 304;
+  fetcher.end(fetcher.last, not_modified);
+  REQUIRE(answers[waiter].has_value());
+  CHECK(answers[waiter]->rung == Rung::Fetched);
+  CHECK_FALSE(answers[waiter]->stored);
+  CHECK(memory.find("lookup/8.8.8.8") == nullptr);
+  CHECK(store.rows.empty());
+
+  const auto failing = ask("8.8.8.8");
+  flights->purged_all();
+  fetcher.end(fetcher.last, failed(FetchEnd::GaveUp, Outcome::ServerError, 503));
+  CHECK(answers[failing]->rung == Rung::Error);
+}

@@ -1,0 +1,77 @@
+// Admin is the HTTP API on the Unix socket (ADMIN_SOCKET), for `holdfast admin`
+// and for curl --unix-socket. JSON out; arguments in the query; POST for whatever
+// changes something:
+//
+//   GET  /status                       what runs, what is stored, what the upstream does
+//   GET  /inspect?ip=A                 what is stored for an address, and its age
+//   POST /purge?ip=A | block=A/N | all forget it, in memory and store
+//   POST /stale?ip=A | block=A/N       keep it, but refresh it with its next use
+//   POST /breaker?state=open|close|auto[&origin=NAME]
+//   POST /log-level?level=debug|info|warn|error     until the next reload
+//   POST /drain                        as SIGTERM
+//
+// Only our own user and root get in. Lives on the control loop and asks the
+// origin loop for what that owns; everything given outlives it, and both loops'
+// last callbacks come before its end.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "daemon/origin.h"
+#include "http/server.h"
+
+namespace holdfast::daemon {
+
+class Admin final : public http::Handler {
+ public:
+  struct Parts {
+    base::EventLoop& control;
+    Origin& origin;
+    cache::MemoryCache& memory;
+    cache::Store& store;
+    observe::Log& log;
+    observe::Metrics& metrics;
+    observe::Shard& shard;  // the control loop's
+    observe::Health& health;
+    std::function<void()> drain;
+    // Set by a purge: what is still being loaded from the store may be purged.
+    std::atomic<bool>& stop_loading;
+  };
+  // `socket` listens already.
+  Admin(Parts parts, base::UniqueFd socket);
+
+  void handle(http::Server& server, http::ExchangeId id, const http::Request& request) override;
+  void abandoned(http::ExchangeId) override {}
+  std::size_t body_limit(http::Method, std::string_view) const override { return 0; }
+  void rejected(const http::Rejection& rejection) override;
+
+ private:
+  struct Reply {
+    int status = 200;
+    std::string body;  // JSON; for an error what is wrong, for people
+  };
+  using Arguments = std::vector<std::pair<std::string, std::string>>;
+
+  // On the control loop.
+  void answer(http::ExchangeId id, const Reply& reply);
+  Reply set_log_level(const Arguments& arguments);
+  // On the origin loop.
+  Reply work(std::string_view verb, const Arguments& arguments);
+  Reply status();
+  Reply inspect(const Arguments& arguments);
+  Reply purge(const Arguments& arguments);
+  Reply mark_stale(const Arguments& arguments);
+  Reply breaker(const Arguments& arguments);
+
+  base::Result<std::vector<std::string>> keys_of(const Arguments& arguments) const;
+
+  Parts parts_;
+  http::Server server_;
+};
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,275 @@
+// `holdfast admin` over the Unix socket: for the operator's own user, and exact
+// about what it has done.
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <simdjson.h>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+#include "base/unique_fd.h"
+#include "stage.h"
+
+using namespace holdfast::scenario;
+
+namespace {
+
+struct Admin {
+  explicit Admin(const Folder& folder) : socket((folder.path / "admin.sock").string()) {}
+
+  struct Result {
+    int code = 0;
+    std::string output;
+    bool has(const std::string& text) const { return output.find(text) != std::string::npos; }
+  };
+  Result operator()(std::vector<std::string> words) const {
+    const char* const holdfast = std::getenv("HOLDFAST");
+    REQUIRE(holdfast != nullptr);
+    words.insert(words.begin(), {holdfast, "admin"});
+    Process process(std::move(words), {{"ADMIN_SOCKET", socket}});
+    const int code = process.wait();
+    return {code, process.output()};
+  }
+  Process::Environment setting() const { return {{"ADMIN_SOCKET", socket}}; }
+
+  const std::string socket;
+};
+
+int status_if_cached(const Daemon& daemon, const std::string& ip) {
+  return ask({daemon.lookup_url(ip), "GET", {"Cache-Control: only-if-cached"}}).status;
+}
+
+}  // namespace
+
+TEST_CASE("status and inspect say what is there, as JSON") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), admin.setting());
+  struct stat file {};
+  REQUIRE(stat(admin.socket.c_str(), &file) == 0);
+  CHECK((file.st_mode & 0777) == 0600);
+
+  const auto absent = admin({"inspect", "8.8.8.8"});
+  CHECK(absent.code == 0);
+  CHECK(absent.has("\"in_memory\":false,\"in_store\":false"));
+  REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  const auto there = admin({"inspect", "::ffff:8.8.8.8"});
+  INFO(there.output);
+  CHECK(there.has("\"key\":\"lookup/8.8.8.8\",\"in_memory\":true,\"in_store\":true"));
+  CHECK(there.has("\"use\":\"fresh\""));
+  const auto status = admin({"status"});
+  CHECK(status.code == 0);
+  simdjson::dom::parser parser;
+  simdjson::dom::element json;
+  REQUIRE(parser.parse(status.output).get(json) == simdjson::SUCCESS);
+  CHECK(std::uint64_t(json["memory"]["entries"]) == 1);
+  CHECK(std::string_view(json["origins"].at(0)["breaker"]) == "closed");
+  CHECK_FALSE(status.has(Upstream::kToken));
+}
+
+TEST_CASE("a purge forgets in memory and store, also after a crash, and nothing else") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  const std::vector<std::string> ips{"192.0.2.1", "192.0.2.2", "192.0.2.3", "8.8.8.8",
+                                     "2001:db8::1"};
+  {
+    Daemon daemon(folder, upstream.url(), admin.setting());
+    for (const std::string& ip : ips) REQUIRE(get(daemon.lookup_url(ip)).status == 200);
+    CHECK(admin({"purge", "2001:DB8::1"}).has("{\"purged\":1}"));
+    CHECK(admin({"purge", "192.0.2.2/31"}).has("{\"purged\":2}"));
+    CHECK(admin({"purge", "192.0.2.2/31"}).has("{\"purged\":0}"));
+    CHECK(status_if_cached(daemon, "192.0.2.1") == 200);
+    CHECK(status_if_cached(daemon, "192.0.2.2") == 504);
+    CHECK(daemon.stop() == 0);
+    CHECK(access(admin.socket.c_str(), F_OK) != 0);
+  }
+  {
+    Daemon daemon(folder, upstream.url(), admin.setting());
+    CHECK(status_if_cached(daemon, "192.0.2.1") == 200);
+    CHECK(status_if_cached(daemon, "192.0.2.2") == 504);
+    CHECK(status_if_cached(daemon, "192.0.2.3") == 504);
+    CHECK(status_if_cached(daemon, "2001:db8::1") == 504);
+    CHECK(admin({"purge", "all"}).has("{\"purged\":\"all\"}"));
+    CHECK(status_if_cached(daemon, "8.8.8.8") == 504);
+    CHECK(daemon.stop() == 0);
+  }
+  Daemon daemon(folder, upstream.url(), admin.setting());
+  for (const std::string& ip : ips) CHECK(status_if_cached(daemon, ip) == 504);
+}
+
+TEST_CASE("a fetch under way while purging answers who waits and is not stored") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Process::Environment settings = admin.setting();
+  settings.emplace_back("HEDGE", "off");
+  Daemon daemon(folder, upstream.url(), settings);
+  upstream.tell("hold", "");
+  std::thread client([&] { CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200); });
+  upstream.wait_until("held=1");
+  CHECK(admin({"inspect", "8.8.8.8"}).has("\"fetching\":true"));
+  CHECK(admin({"purge", "8.8.8.8"}).code == 0);
+  upstream.tell("release", "");
+  client.join();
+  CHECK(status_if_cached(daemon, "8.8.8.8") == 504);
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(status_if_cached(daemon, "8.8.8.8") == 200);
+}
+
+TEST_CASE("what is marked stale still answers, and is refreshed with its next use") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), admin.setting());
+  REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(admin({"stale", "8.8.8.8"}).has("{\"marked\":1}"));
+  CHECK(admin({"inspect", "8.8.8.8"}).has("\"use\":\"stale-while-revalidate\""));
+  const Response stale = get(daemon.lookup_url("8.8.8.8"));
+  CHECK(stale.status == 200);
+  CHECK(stale.field("Cache-Status").find("stale-while-revalidate") != std::string::npos);
+  const auto give_up = std::chrono::steady_clock::now() + kPatience;
+  while (!admin({"inspect", "8.8.8.8"}).has("\"use\":\"fresh\"")) {
+    REQUIRE(std::chrono::steady_clock::now() < give_up);
+  }
+}
+
+TEST_CASE("a breaker forced open keeps everything from the upstream until it is let go") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Process::Environment settings = admin.setting();
+  settings.emplace_back("REQUEST_DEADLINE", "1s");
+  Daemon daemon(folder, upstream.url(), settings);
+  CHECK(admin({"breaker", "open"}).code == 0);
+  CHECK(admin({"status"}).has("\"breaker\":\"open\",\"forced\":true"));
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status >= 502);
+  CHECK(upstream.count("requests") == 0);
+  CHECK(admin({"breaker", "open", "nobody:1"}).code == 1);
+  CHECK(admin({"breaker", "auto"}).code == 0);
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+}
+
+TEST_CASE("the log level changes at once, and drain ends the daemon with 0") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), admin.setting());
+  CHECK(admin({"log-level", "debug"}).code == 0);
+  REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  daemon.process().wait_for_line("\"level\":\"debug\",\"event\":\"request\"");
+  CHECK(admin({"log-level", "chatty"}).code == 1);
+  CHECK(admin({"drain"}).has("{\"draining\":true}"));
+  CHECK(daemon.process().wait() == 0);
+  const auto gone = admin({"status"});
+  CHECK(gone.code == 1);
+  CHECK(gone.has(admin.socket));
+}
+
+TEST_CASE("what makes no sense is refused with the reason and changes nothing") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), admin.setting());
+  REQUIRE(get(daemon.lookup_url("10.0.0.1")).status == 200);
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"purge", "nowhere"},
+                                             {"purge", "10.0.0.0/8"},
+                                             {"purge", "10.0.0.1/24"},
+                                             {"purge", "10.0.0.0/33"},
+                                             {"purge", "10.0.0.0/"},
+                                             {"stale", "10.0.0.0/x"},
+                                             {"breaker", "half"},
+                                             {"inspect", "10.0.0.0/24"}}) {
+    CAPTURE(words[1]);
+    const auto refused = admin(words);
+    CHECK(refused.code == 1);
+    CHECK(refused.has("\"status\":400"));
+  }
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{},
+                                             {"purge"},
+                                             {"purge", "a b"},
+                                             {"purge", "8.8.8.8&all"},
+                                             {"purge", ""},
+                                             {"no-such"},
+                                             {"status", "now"},
+                                             {"stale", "all?"}}) {
+    CHECK(admin(words).code == 2);
+  }
+  CHECK(status_if_cached(daemon, "10.0.0.1") == 200);
+}
+
+TEST_CASE("a socket left by a crash is taken over, one in use and other files are not") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  {
+    Daemon daemon(folder, upstream.url(), admin.setting());
+    daemon.kill();
+  }
+  CHECK(access(admin.socket.c_str(), F_OK) == 0);
+  Daemon daemon(folder, upstream.url(), admin.setting());
+  CHECK(admin({"status"}).code == 0);
+  const Folder elsewhere;
+  for (const std::string& path : {admin.socket, elsewhere.path.string()}) {
+    const Refusal refusal = start_refused({{"ADMIN_SOCKET", path},
+                                           {"PORT", "0"},
+                                           {"BIND", "127.0.0.1"},
+                                           {"STORE_PATH", (elsewhere.path / "other.db").string()}});
+    INFO(refusal.output);
+    CHECK(refusal.exit_code == 2);
+    CHECK(refusal.output.find("ADMIN_SOCKET: ") != std::string::npos);
+  }
+  CHECK(admin({"status"}).code == 0);
+}
+
+// Needs root to become somebody else; elsewhere the file's mode is the test.
+TEST_CASE("another user is refused by credentials, even where the mode would let it in") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), admin.setting());
+  if (geteuid() != 0) {
+    CHECK(admin({"status"}).code == 0);
+    return;
+  }
+  REQUIRE(chmod(admin.socket.c_str(), 0666) == 0);
+  REQUIRE(chmod(folder.path.c_str(), 0755) == 0);
+  std::array<int, 2> pipe_fds{};
+  REQUIRE(pipe(pipe_fds.data()) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    // Only system calls from here.
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, admin.socket.c_str(), admin.socket.size());
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    std::array<char, 64> start{};
+    if (setuid(65534) != 0 ||
+        connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        read(fd, start.data(), start.size()) < 12) {
+      _exit(1);
+    }
+    (void)!write(pipe_fds[1], start.data(), 12);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(status == 0);
+  std::array<char, 12> start{};
+  REQUIRE(read(pipe_fds[0], start.data(), start.size()) == 12);
+  CHECK(std::string(start.data(), start.size()) == "HTTP/1.1 403");
+  close(pipe_fds[0]);
+  close(pipe_fds[1]);
+  CHECK(daemon.metric("holdfast_connections_refused_total{reason=\"credentials\"}") == 1);
+}

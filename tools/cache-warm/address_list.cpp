@@ -1,0 +1,196 @@
+#include "address_list.h"
+
+#include <arpa/inet.h>
+
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+#include "proxy/ip_address.h"
+
+namespace holdfast::warm {
+namespace {
+
+// Far beyond any address with a comment; a longer line is some other kind of file.
+constexpr std::size_t kMaxLine = 1024;
+constexpr std::size_t kProblemsKept = 100;
+constexpr std::size_t kShownText = 60;
+constexpr std::string_view kBlank = " \t\r\f\v";
+
+std::string_view trim(std::string_view text) {
+  const auto first = text.find_first_not_of(kBlank);
+  if (first == text.npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+std::string shown(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out;
+  for (const char c : text.substr(0, kShownText)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte < 0x7f) {
+      out += c;
+    } else {
+      out += "\\x";
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    }
+  }
+  return text.size() > kShownText ? out + "..." : out;
+}
+
+std::optional<Address> parse_address(std::string_view text) {
+  const auto canonical = proxy::canonical_ip(text);
+  if (!canonical) return std::nullopt;
+  const std::string terminated(canonical->view());
+  Address address{};
+  if (terminated.find(':') != terminated.npos) {
+    if (inet_pton(AF_INET6, terminated.c_str(), address.data()) != 1) return std::nullopt;
+    return address;
+  }
+  address[10] = address[11] = 0xff;
+  if (inet_pton(AF_INET, terminated.c_str(), &address[12]) != 1) return std::nullopt;
+  return address;
+}
+
+// The address with its last `bits` bits cleared.
+Address network_of(Address address, unsigned bits) {
+  for (std::size_t i = address.size(); bits > 0; bits -= bits < 8 ? bits : 8) {
+    --i;
+    address[i] = bits >= 8 ? 0 : static_cast<std::uint8_t>(address[i] & (0xff << bits));
+  }
+  return address;
+}
+
+void increment(Address& address) {
+  for (std::size_t i = address.size(); i-- > 0;) {
+    if (++address[i] != 0) return;
+  }
+}
+
+}  // namespace
+
+std::string to_text(const Address& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  inet_ntop(AF_INET6, address.data(), text.data(), text.size());
+  const auto canonical = proxy::canonical_ip(text.data());
+  return std::string(canonical->view());
+}
+
+bool AddressList::read(std::istream& in, const std::string& name) {
+  std::array<char, 65536> chunk;
+  std::string partial;  // of the current line; never much longer than kMaxLine
+  std::size_t line = 1;
+  bool unfinished = false;  // something follows the last line end
+  const auto append = [&](std::string_view text) {
+    if (partial.size() <= kMaxLine) partial += text.substr(0, kMaxLine + 1 - partial.size());
+    unfinished = true;
+  };
+  while (in.read(chunk.data(), chunk.size()), in.gcount() > 0) {
+    std::string_view rest(chunk.data(), static_cast<std::size_t>(in.gcount()));
+    while (!rest.empty()) {
+      const std::size_t end = rest.find('\n');
+      append(rest.substr(0, end));
+      if (end == rest.npos) break;
+      rest.remove_prefix(end + 1);
+      if (!take_line(partial, {name, line})) return false;
+      ++line;
+      partial.clear();
+      unfinished = false;
+    }
+  }
+  if (in.bad()) return false;
+  return !unfinished || take_line(partial, {name, line});
+}
+
+bool AddressList::take_line(std::string_view line, Place place) {
+  if (line.size() > kMaxLine) {
+    problem(line, place, "the line is too long");
+    return true;
+  }
+  if (place.line == 1 && line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
+  const std::string_view text = trim(line.substr(0, line.find('#')));
+  if (text.empty()) return true;
+  if (text.find('/') != text.npos) return take_block(text, place);
+  const auto address = parse_address(text);
+  if (!address) {
+    problem(text, place, "not an IP address");
+    return true;
+  }
+  if (addresses_.size() >= max_addresses_ && !seen_.contains(*address)) {
+    return refuse_too_many(text, place, "1");
+  }
+  add(*address);
+  return true;
+}
+
+bool AddressList::take_block(std::string_view text, Place place) {
+  const std::size_t slash = text.find('/');
+  const std::string_view base = text.substr(0, slash);
+  const std::string_view digits = text.substr(slash + 1);
+  const auto address = parse_address(base);
+  if (!address) {
+    problem(text, place, "not a block: what stands before the slash is no IP address");
+    return true;
+  }
+  const bool v6 = base.find(':') != base.npos;
+  const unsigned longest = v6 ? 128 : 32;
+  unsigned length = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
+  if (digits.empty() || error != std::errc() || end != digits.data() + digits.size() ||
+      length > longest) {
+    problem(
+        text, place,
+        "not a block: expected a number from 0 to " + std::to_string(longest) + " after the slash");
+    return true;
+  }
+  const unsigned host_bits = longest - length;
+  const Address network = network_of(*address, host_bits);
+  if (network != *address) {
+    // Rather than guess which of the two is meant.
+    problem(text, place,
+            "the address has bits beyond the block's; the block is " + to_text(network) + "/" +
+                std::string(digits));
+    return true;
+  }
+  // Those already there do not count against the limit, but which they are is
+  // known only for a block that is small enough to look at.
+  if (host_bits >= 32 || (std::size_t{1} << host_bits) > max_addresses_) {
+    return refuse_too_many(text, place, "2^" + std::to_string(host_bits));
+  }
+  Address next = network;
+  for (std::size_t i = 0; i < std::size_t{1} << host_bits; ++i, increment(next)) {
+    if (addresses_.size() >= max_addresses_ && !seen_.contains(next)) {
+      return refuse_too_many(text, place, std::to_string(std::size_t{1} << host_bits));
+    }
+    add(next);
+  }
+  return true;
+}
+
+bool AddressList::refuse_too_many(std::string_view text, Place place, std::string count) {
+  too_many_ = true;
+  // The one problem that must be told, however many came before.
+  if (problems_.size() >= kProblemsKept) problems_.pop_back();
+  problem(text, place,
+          count + " more, and the limit for all lists is " + std::to_string(max_addresses_) +
+              " (--max-addresses)");
+  return false;
+}
+
+void AddressList::add(const Address& address) {
+  if (seen_.insert(address).second) {
+    addresses_.push_back(address);
+  } else {
+    ++duplicates_;
+  }
+}
+
+void AddressList::problem(std::string_view text, Place place, std::string reason) {
+  ++problem_count_;
+  if (problems_.size() >= kProblemsKept) return;
+  problems_.push_back(
+      {place.name + ":" + std::to_string(place.line), shown(text), std::move(reason)});
+}
+
+}  // namespace holdfast::warm

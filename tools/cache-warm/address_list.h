@@ -1,0 +1,77 @@
+// AddressList is what to warm, out of lists that people and scripts write:
+//
+//   8.8.8.8
+//   2001:4860:4860::8888   # comments, blank lines, CRLF, a byte order mark: fine
+//   192.0.2.0/28           every address of the block
+//
+// Each address is kept once, whatever its spellings and the blocks that hold it,
+// in the order of first mention. A line that is none of this is a problem with
+// its place and reason; the other lines stay. One thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <istream>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+namespace holdfast::warm {
+
+// In network order; IPv4 as an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2).
+using Address = std::array<std::uint8_t, 16>;
+
+// The canonical text: the daemon's key.
+std::string to_text(const Address& address);
+
+class AddressList {
+ public:
+  struct Problem {
+    std::string place;  // "file:line"
+    std::string text;   // the line, shortened, control bytes escaped
+    std::string reason;
+  };
+
+  explicit AddressList(std::size_t max_addresses) : max_addresses_(max_addresses) {}
+
+  // Reads to the end of `in`. `name` is for problems. False if reading failed, or
+  // the addresses got too many: then the last problem says where.
+  bool read(std::istream& in, const std::string& name);
+
+  const std::vector<Address>& addresses() const { return addresses_; }
+  std::size_t duplicates() const { return duplicates_; }
+  // All counted, the first hundred kept.
+  std::size_t problem_count() const { return problem_count_; }
+  const std::vector<Problem>& problems() const { return problems_; }
+  bool too_many() const { return too_many_; }
+
+ private:
+  struct Hash {
+    std::size_t operator()(const Address& address) const {
+      return std::hash<std::string_view>{}(
+          {reinterpret_cast<const char*>(address.data()), address.size()});
+    }
+  };
+  struct Place {
+    const std::string& name;
+    std::size_t line;
+  };
+
+  bool take_line(std::string_view line, Place place);
+  bool take_block(std::string_view text, Place place);
+  bool refuse_too_many(std::string_view text, Place place, std::string count);
+  void add(const Address& address);
+  void problem(std::string_view text, Place place, std::string reason);
+
+  std::size_t max_addresses_;
+  std::vector<Address> addresses_;
+  std::unordered_set<Address, Hash> seen_;
+  std::size_t duplicates_ = 0;
+  std::vector<Problem> problems_;
+  std::size_t problem_count_ = 0;
+  bool too_many_ = false;
+};
+
+}  // namespace holdfast::warm

@@ -1,0 +1,80 @@
+// cache-warm: has a running daemon fetch and store what a list of addresses asks
+// for. Lists in, plan, run, summary.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <iostream>
+
+#include "runner.h"
+
+namespace {
+
+using namespace holdfast;
+using namespace holdfast::warm;
+
+int refuse(const std::string& why) {
+  std::fprintf(stderr, "cache-warm: %s\n", why.c_str());
+  return kUsage;
+}
+
+bool read_list(const std::string& file, AddressList& list) {
+  if (file == "-") return list.read(std::cin, "standard input");
+  std::ifstream in(file, std::ios::binary);
+  // A folder can be opened, but not read.
+  if (!in || (in.peek(), in.bad())) return false;
+  in.clear();
+  return list.read(in, file);
+}
+
+void report_problems(const AddressList& list) {
+  for (const AddressList::Problem& problem : list.problems()) {
+    std::fprintf(stderr, "%s: \"%s\": %s\n", problem.place.c_str(), problem.text.c_str(),
+                 problem.reason.c_str());
+  }
+  const std::size_t more = list.problem_count() - list.problems().size();
+  if (more > 0) std::fprintf(stderr, "and %zu bad lines more\n", more);
+}
+
+int warm_up(Options options) {
+  if (options.files.empty()) {
+    if (isatty(STDIN_FILENO)) return refuse("name a list of addresses, or - for standard input");
+    options.files = {"-"};
+  }
+  AddressList list(options.max_addresses);
+  for (const std::string& file : options.files) {
+    if (read_list(file, list)) continue;
+    report_problems(list);
+    return refuse(list.too_many() ? "too many addresses" : file + ": cannot be read");
+  }
+  report_problems(list);
+  if (list.addresses().empty()) return refuse("no addresses in " + options.files.front());
+  if (options.strict && list.problem_count() > 0) {
+    return refuse("nothing was asked, as lines are bad (--strict)");
+  }
+
+  const StopSignals signals;
+  if (!daemon_is_ready(options, signals)) return kNotAllStored;
+  base::Random random(base::Random::entropy());
+  Plan plan(list.addresses().size(), options.plan, random, std::chrono::steady_clock::now());
+  Progress progress(stderr, Progress::style_for(stderr, options.quiet));
+  const Ending ending = run(plan, list, options, signals, progress);
+  std::fputs((options.json ? summary_json : summary_text)(plan, list, ending).c_str(), stdout);
+  return complete(plan, list) ? kAllStored : kNotAllStored;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  int exit_code = 0;
+  auto options = parse_options(argc, argv, exit_code);
+  if (!options) return exit_code;
+  try {
+    return warm_up(std::move(*options));
+  } catch (const std::exception& error) {
+    return refuse(error.what());
+  }
+}

@@ -1,0 +1,30 @@
+// The end of a run in words, and as JSON. Pure functions; any thread.
+#pragma once
+
+#include <string>
+
+#include "address_list.h"
+#include "base/clock.h"
+#include "plan.h"
+
+namespace holdfast::warm {
+
+struct Ending {
+  base::Duration took{};
+  bool interrupted = false;
+  bool gave_up = false;
+};
+
+// Whether all that was listed is stored.
+bool complete(const Plan& plan, const AddressList& list);
+
+// Lines for people.
+std::string summary_text(const Plan& plan, const AddressList& list, const Ending& ending);
+
+// One object on one line: complete, interrupted, gave_up (booleans); addresses,
+// stored, there, fetched, kept, not_found, failed, missing, pending, duplicates, bad_lines,
+// requests, retries (counts); seconds; failures: a list of {ip, status, reason},
+// a thousand at most.
+std::string summary_json(const Plan& plan, const AddressList& list, const Ending& ending);
+
+}  // namespace holdfast::warm
