@@ -6,7 +6,9 @@
 // Before SQLite touches a file, its first page is looked at as bytes. Three marks
 // tell that it is ours: SQLite's magic, our application_id, and our table's name
 // in the schema. Two of three make it ours but damaged, so that one bad byte
-// neither turns our file into a stranger's nor a stranger's into ours.
+// neither turns our file into a stranger's nor a stranger's into ours. Damaged
+// may also mean that a checkpoint was cut off within this page: the WAL has it
+// whole then, so SQLite is asked before the file is given up.
 
 namespace holdfast::cache {
 namespace {
@@ -46,7 +48,7 @@ std::int32_t big_endian(std::string_view bytes, std::size_t at) {
   return static_cast<std::int32_t>(value);
 }
 
-enum class Owner { Nobody, Ours };
+enum class Owner { Nobody, Ours, OursDamaged };
 
 tl::unexpected<base::Error> not_ours(const std::string& path) {
   return base::internal_error(ErrorKind::NotOurs,
@@ -84,7 +86,7 @@ base::Result<Owner> judge(const std::string& path, const std::string& vfs) {
     if (version > kSchemaVersion) return too_new(path, version);
     return Owner::Ours;
   }
-  if (votes == 2) return damaged("the first page is damaged");
+  if (votes == 2) return Owner::OursDamaged;
   // A database with nothing in it: ours if we were killed while making it, as
   // the rest may still be in the WAL. SQLite will tell.
   const bool empty = (*head)[kCellCountAt] == 0 && (*head)[kCellCountAt + 1] == 0;
@@ -137,14 +139,18 @@ base::Result<void> check_schema(sqlite::Connection& connection, const std::strin
   return {};
 }
 
-// What SQLite itself finds in the file, WAL included.
-base::Result<Owner> confirm(sqlite::Connection& connection, const std::string& path) {
+// What SQLite itself finds in the file, WAL included. `judged` is what its first
+// page alone made of it.
+base::Result<Owner> confirm(sqlite::Connection& connection, const std::string& path, Owner judged) {
   const auto application = connection.integer("PRAGMA application_id");
   if (!application) return tl::unexpected(application.error());
   const auto version = connection.integer("PRAGMA user_version");
   if (!version) return tl::unexpected(version.error());
   const auto tables = connection.integer("SELECT count(*) FROM sqlite_schema");
   if (!tables) return tl::unexpected(tables.error());
+  if (*application != kApplicationId && judged == Owner::OursDamaged) {
+    return base::internal_error(ErrorKind::Corrupt, path + ": the first page is damaged");
+  }
   if (*application == 0 && *tables == 0) return Owner::Nobody;
   if (*application != kApplicationId) return not_ours(path);
   if (*version > kSchemaVersion) return too_new(path, *version);
@@ -189,14 +195,15 @@ base::Result<void> migrate(sqlite::Connection& connection, std::int32_t target,
 
 base::Result<sqlite::Connection> open_for_writing(const std::string& path, const std::string& vfs,
                                                   std::int64_t wal_keep_bytes) {
-  if (const auto owner = judge(path, vfs); !owner) return tl::unexpected(owner.error());
+  const auto judged = judge(path, vfs);
+  if (!judged) return tl::unexpected(judged.error());
   auto connection = sqlite::Connection::open(path, sqlite::Connection::Mode::Create, vfs);
   if (!connection) return connection;
   const auto prepare = [&]() -> base::Result<void> {
     // Long enough for another process's short transaction, too short to matter.
     connection->busy_timeout(std::chrono::milliseconds(250));
     if (auto done = configure(*connection); !done) return done;
-    auto owner = confirm(*connection, path);
+    auto owner = confirm(*connection, path, *judged);
     if (!owner) return tl::unexpected(std::move(owner.error()));
     if (*owner == Owner::Nobody) {
       if (auto done = create(*connection); !done) return done;
@@ -223,14 +230,14 @@ base::Result<sqlite::Connection> open_for_writing(const std::string& path, const
 }
 
 base::Result<sqlite::Connection> open_for_reading(const std::string& path, const std::string& vfs) {
-  const auto owner = judge(path, vfs);
-  if (!owner) return tl::unexpected(owner.error());
+  const auto judged = judge(path, vfs);
+  if (!judged) return tl::unexpected(judged.error());
   auto connection = sqlite::Connection::open(path, sqlite::Connection::Mode::ReadOnly, vfs);
   if (!connection) return connection;
   const auto prepare = [&]() -> base::Result<void> {
     connection->busy_timeout(std::chrono::milliseconds(100));
     if (auto done = configure(*connection); !done) return done;
-    auto confirmed = confirm(*connection, path);
+    auto confirmed = confirm(*connection, path, *judged);
     if (!confirmed) return tl::unexpected(std::move(confirmed.error()));
     if (*confirmed == Owner::Nobody) {
       return base::internal_error(ErrorKind::Unavailable, path + " is empty");

@@ -144,7 +144,9 @@ base::Result<StoredPtr> SqliteStore::find(std::string_view key) {
     }
     return failed(opened.error());
   }
+  const auto start = Steady::now();
   auto found = reader_->find(key);
+  if (settings_.on_read) settings_.on_read(Steady::now() - start);
   if (!found) return failed(found.error());
   if (!reads_well_) health_.ok(StoreHealth::Part::Reading);
   reads_well_ = true;

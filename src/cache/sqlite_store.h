@@ -39,6 +39,9 @@ struct StoreSettings {
   std::function<void(const std::function<void(std::string_view, const StoredPtr&)>&)> memory;
   // How long each transaction took. On the writer's thread. May be empty.
   std::function<void(base::Duration)> on_commit;
+  // How long each find() that had to look into the file took. On the thread that
+  // calls find(). May be empty.
+  std::function<void(base::Duration)> on_read;
   // The name of a registered SQLite VFS; empty: the default. For tests.
   std::string vfs;
 };

@@ -1,7 +1,8 @@
 // What `holdfast store ...` does with a store's file: each function is one
 // subcommand. All are safe beside a running daemon: reads are short
-// transactions, so that they never keep the WAL from being reset, and writes
-// share the lock in small batches. Blocking; the caller's thread.
+// transactions (but for store_check(), see there), so that they never keep the
+// WAL from being reset, and writes share the lock in small batches. Blocking; the
+// caller's thread.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ namespace holdfast::cache {
 base::Result<void> store_stats(const std::string& path, const base::Clock& clock, FILE* out);
 
 // The full check: SQLite's integrity_check and every row's checksum. Says what
-// is wrong and returns false if anything is.
+// is wrong and returns false if anything is. The former is one long read: a daemon
+// that writes a lot meanwhile has to wait for its end (degraded, nothing lost).
 base::Result<bool> store_check(const std::string& path, FILE* out);
 
 // Every response as one line of JSON, in the order of storing; damaged rows are

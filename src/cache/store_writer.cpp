@@ -118,6 +118,7 @@ void StoreWriter::run() {
     if (stopping_ && (!well || shared_.queue.size() == 0)) break;
   }
   // A clean stop leaves nothing in the WAL. If that fails, the next start reads it.
+  checkpointer_.wait();
   if (rows_) static_cast<void>(rows_->checkpoint(sqlite::Connection::Checkpoint::Truncate));
 }
 

@@ -167,6 +167,7 @@ void Daemon::open_store() {
   cache::StoreSettings store = store_settings(settings_);
   store.memory = [this](const auto& visit) { memory_.for_each(visit); };
   store.on_commit = commit_timer(metrics_);
+  store.on_read = read_timer(metrics_);
   auto opened = cache::open_store(store, clock_, log_);
   if (opened) {
     store_ = std::move(*opened);

@@ -6,6 +6,18 @@ namespace holdfast::daemon {
 
 using observe::Family;
 
+namespace {
+
+std::function<void(base::Duration)> timer(observe::Metrics& metrics, Family family) {
+  observe::Shard& shard = metrics.shard();  // of the thread that will call it
+  const observe::Histogram duration = metrics.histogram(family);
+  return [&shard, duration](base::Duration took) {
+    shard.observe(duration, std::chrono::duration<double>(took).count());
+  };
+}
+
+}  // namespace
+
 void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
                    std::uint64_t limit_bytes) {
   const auto number = [&](Family family, auto member) {
@@ -57,11 +69,11 @@ void describe_store(observe::Dependency& health, const cache::Store& store,
 }
 
 std::function<void(base::Duration)> commit_timer(observe::Metrics& metrics) {
-  observe::Shard& shard = metrics.shard();  // the writer thread's own
-  const observe::Histogram duration = metrics.histogram(Family::StoreCommitDuration);
-  return [&shard, duration](base::Duration took) {
-    shard.observe(duration, std::chrono::duration<double>(took).count());
-  };
+  return timer(metrics, Family::StoreCommitDuration);
+}
+
+std::function<void(base::Duration)> read_timer(observe::Metrics& metrics) {
+  return timer(metrics, Family::StoreReadDuration);
 }
 
 }  // namespace holdfast::daemon

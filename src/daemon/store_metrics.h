@@ -20,7 +20,9 @@ void export_store(observe::Metrics& metrics, const cache::Store& store, std::uin
 void describe_store(observe::Dependency& health, const cache::Store& store,
                     std::uint64_t limit_bytes);
 
-// For the store's writer thread: notes how long a transaction took.
+// Notes how long a transaction took, for the store's writer thread, and a read,
+// for the one thread that reads.
 std::function<void(base::Duration)> commit_timer(observe::Metrics& metrics);
+std::function<void(base::Duration)> read_timer(observe::Metrics& metrics);
 
 }  // namespace holdfast::daemon

@@ -122,9 +122,12 @@ TEST_CASE("an import beside a running daemon fills it, and its own answers stay"
   CHECK(imported.exit_code == 0);
   CHECK(figure(imported.error, "imported") == 100);
   CHECK(figure(imported.error, "already as recent") == 100);
+  const double reads = daemon.metric("holdfast_store_read_duration_seconds_count");
   const Tally tally = look_up_all(daemon, ips, 8);
   INFO(tally.first_problem);
   CHECK(tally.ok == ips.size());
+  // The other half came from the disk.
+  CHECK(daemon.metric("holdfast_store_read_duration_seconds_count") == reads + 100);
   CHECK(daemon.stop() == 0);
 }
 

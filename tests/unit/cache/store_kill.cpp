@@ -117,6 +117,8 @@ TEST_CASE("kill -9 at any moment loses nothing that was committed and damages no
       // This put, or a later one of its key.
       const std::string body = f.body(key_of(i));
       const int found = std::atoi(body.c_str());
+      const std::chrono::nanoseconds accepted(ledger.accepted_at[i]);
+      CAPTURE((killed_at.time_since_epoch() - accepted) / 1ms);
       REQUIRE(found >= i);
       REQUIRE(found <= newest);
       REQUIRE(found % kKeys == i % kKeys);
