@@ -299,8 +299,12 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
 
 Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
   Answer answer;
-  if (usable_if_error(flight.stored)) {
-    answer = from_stored(Rung::StaleIfError, flight.stored);
+  cache::StoredPtr stored = flight.stored;
+  // It may have come to memory since the flight began: a store that could not be
+  // read then can be now. The flight's own stays, as its validators were sent.
+  if (!usable_if_error(stored)) stored = parts_.memory.find(flight.key);
+  if (usable_if_error(stored)) {
+    answer = from_stored(Rung::StaleIfError, std::move(stored));
   } else if (auto body = flight.route.offline_body(flight.key)) {
     cache::StoredParts parts;
     parts.fields = "Content-Type: application/json\r\n";
@@ -314,7 +318,7 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
     answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
   }
   answer.forwarded = true;
-  answer.was_stale = flight.stored != nullptr;
+  answer.was_stale = flight.stored != nullptr || answer.rung == Rung::StaleIfError;
   answer.upstream_status = result.reply.status;
   answer.attempts = result.attempts_sent;
   answer.cause = cause_of(result);
