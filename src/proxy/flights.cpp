@@ -130,7 +130,7 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
   if (flying != flights_.end()) {
     Flight& flight = *flying->second;
     if (flight.patience_over && usable_if_error(flight)) {
-      Answer answer = kept(flight);
+      Answer answer = kept(flight.stored);
       answer.collapsed = answer.forwarded;
       return callback(std::move(answer));
     }
@@ -306,7 +306,7 @@ void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
 void Flights::out_of_patience(Flight& flight) {
   if (!usable_if_error(flight)) return;  // it aged beyond use meanwhile
   flight.patience_over = true;
-  Answer answer = kept(flight);
+  Answer answer = kept(flight.stored);
   answer.cause = "no answer within the patience for a stale one";
   answer_all(flight, answer);
 }
@@ -363,8 +363,12 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
   Answer answer;
   answer.forwarded = true;
   answer.was_stale = flight.stored != nullptr;
-  if (usable_if_error(flight)) {
-    answer = kept(flight);
+  cache::StoredPtr stored = usable_if_error(flight) ? flight.stored : nullptr;
+  // It may have come to memory since the flight began: a store that could not be
+  // read then can be now. The flight's own stays, as its validators were sent.
+  if (!stored) stored = parts_.memory.find(flight.key);
+  if (usable_if_error(stored)) {
+    answer = kept(stored);
   } else if (auto body = flight.route.offline_body(flight.key)) {
     cache::StoredParts parts;
     parts.fields = "Content-Type: application/json\r\n";
@@ -398,17 +402,21 @@ void Flights::answer_all(Flight& flight, const Answer& answer) {
 
 // What a flight's waiters get when it cannot give them better. A response that is
 // still fresh (they asked for fresher) is an ordinary hit.
-Answer Flights::kept(const Flight& flight) const {
-  const cache::Freshness freshness = cache::freshness(*flight.stored, parts_.loop.clock().wall());
-  if (freshness.use == cache::Use::Fresh) return from_stored(Rung::Fresh, flight.stored);
-  Answer answer = from_stored(Rung::StaleIfError, flight.stored);
+Answer Flights::kept(const cache::StoredPtr& stored) const {
+  const cache::Freshness freshness = cache::freshness(*stored, parts_.loop.clock().wall());
+  if (freshness.use == cache::Use::Fresh) return from_stored(Rung::Fresh, stored);
+  Answer answer = from_stored(Rung::StaleIfError, stored);
   answer.forwarded = answer.was_stale = true;
   return answer;
 }
 
+bool Flights::usable_if_error(const cache::StoredPtr& stored) const {
+  return stored &&
+         cache::freshness(*stored, parts_.loop.clock().wall()).use != cache::Use::Unusable;
+}
+
 bool Flights::usable_if_error(const Flight& flight) const {
-  return flight.stored && !flight.purged &&
-         cache::freshness(*flight.stored, parts_.loop.clock().wall()).use != cache::Use::Unusable;
+  return !flight.purged && usable_if_error(flight.stored);
 }
 
 void Flights::count_refresh(const FetchResult& result) {

@@ -143,7 +143,8 @@ class Flights {
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);
   Answer fall_back(Flight& flight, const upstream::FetchResult& result);
   void answer_all(Flight& flight, const Answer& answer);
-  Answer kept(const Flight& flight) const;
+  Answer kept(const cache::StoredPtr& stored) const;
+  bool usable_if_error(const cache::StoredPtr& stored) const;
   bool usable_if_error(const Flight& flight) const;
   void count_refresh(const upstream::FetchResult& result);
 

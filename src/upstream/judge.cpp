@@ -3,17 +3,35 @@
 namespace holdfast::upstream {
 namespace {
 
-Outcome outcome_of_status(const Request& request, int status) {
+std::string_view without_weakness(std::string_view etag) {
+  return etag.starts_with("W/") ? etag.substr(2) : etag;
+}
+
+// Whether a 304 is about what the request's validator names (RFC 9111, 4.3.4). A
+// server that lost track, or a cache on the way that mixed up two representations,
+// would otherwise have us keep one content under the validator of another.
+bool confirms(const Request& request, const Fields& fields) {
+  const std::string* named = find_field(request.fields, "If-None-Match");
+  const std::string* since = find_field(request.fields, "If-Modified-Since");
+  if (const std::string* etag = find_field(fields, "ETag")) {
+    // RFC 9110, 13.1.2: compared weakly. What has no entity tag of its own is not
+    // what a strong one stands for.
+    return named ? without_weakness(*named) == without_weakness(*etag)
+                 : since && etag->starts_with("W/");
+  }
+  const std::string* modified = find_field(fields, "Last-Modified");
+  if (since && modified) return *since == *modified;
+  return named || since;
+}
+
+Outcome outcome_of_status(const Request& request, int status, const Fields& fields) {
   switch (status) {
     case 204:
     case 205:
     case 206:
       return Outcome::Unexpected;
-    case 304: {
-      const bool conditional = find_field(request.fields, "If-None-Match") != nullptr ||
-                               find_field(request.fields, "If-Modified-Since") != nullptr;
-      return conditional ? Outcome::NotModified : Outcome::Unexpected;
-    }
+    case 304:
+      return confirms(request, fields) ? Outcome::NotModified : Outcome::Unexpected;
     case 401:
     case 403:
       return Outcome::Unauthorized;
@@ -36,7 +54,7 @@ Outcome outcome_of_status(const Request& request, int status) {
 Verdict judge(const Request& request, const Reply& reply,
               const std::function<Verdict(const Reply&)>& validate) {
   if (reply.transport != Outcome::Ok) return {reply.transport, reply.detail};
-  const Outcome outcome = outcome_of_status(request, reply.status);
+  const Outcome outcome = outcome_of_status(request, reply.status, reply.fields);
   if (outcome == Outcome::Ok && validate) return validate(reply);
   return {outcome, {}};
 }

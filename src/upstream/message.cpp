@@ -12,14 +12,15 @@ char lower(char c) {
 
 }  // namespace
 
-const std::string* find_field(const Fields& fields, std::string_view name) {
+bool is_field(const Field& field, std::string_view name) {
   const auto same = [](char a, char b) { return lower(a) == lower(b); };
-  for (const Field& field : fields) {
-    if (std::equal(field.name.begin(), field.name.end(), name.begin(), name.end(), same)) {
-      return &field.value;
-    }
-  }
-  return nullptr;
+  return std::equal(field.name.begin(), field.name.end(), name.begin(), name.end(), same);
+}
+
+const std::string* find_field(const Fields& fields, std::string_view name) {
+  const auto found = std::find_if(fields.begin(), fields.end(),
+                                  [&](const Field& field) { return is_field(field, name); });
+  return found == fields.end() ? nullptr : &found->value;
 }
 
 std::string_view to_string(Outcome outcome) {

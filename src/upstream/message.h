@@ -17,7 +17,9 @@ struct Field {
 };
 using Fields = std::vector<Field>;
 
-// The first field of that name (case-insensitive), or null.
+// Whether it has that name (case-insensitive).
+bool is_field(const Field& field, std::string_view name);
+// The first field of that name, or null.
 const std::string* find_field(const Fields& fields, std::string_view name);
 
 struct Request {

@@ -49,6 +49,7 @@ struct PolicyFetcher::Fetch {
   FetchRequest request;
   Callback callback;
   Place place = Place::New;
+  base::SteadyTime started;
   base::SteadyTime ready_since;
   std::vector<Attempt> attempts;  // in flight
   int failures = 0;
@@ -94,6 +95,7 @@ Fetcher::FetchId PolicyFetcher::start(FetchRequest request, Callback callback) {
   fetch.id = id;
   fetch.request = std::move(request);
   fetch.callback = std::move(callback);
+  fetch.started = now();
   fetch.deadline_timer.set_at(scheduler_, fetch.request.deadline,
                               [this, &fetch] { on_deadline(fetch); });
   for (auto& origin : origins_) origin->probe.remember(fetch.request.request.target);
@@ -279,6 +281,10 @@ std::chrono::seconds PolicyFetcher::retry_after(const Fetch& fetch, FetchEnd end
 // ---- Sending ----
 
 void PolicyFetcher::pump() {
+  // A probe that was due while all slots were taken.
+  for (auto& origin : origins_) {
+    if (origin->breaker.probe_due(now()) && !origin->breaker_timer.pending()) probe_if_due(*origin);
+  }
   base::SteadyTime wake = base::SteadyTime::max();
   for (auto it = ready_.begin(); it != ready_.end();) {
     Fetch& fetch = *fetches_.at(std::get<FetchId>(*it));
@@ -324,7 +330,7 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     return choice.paused ? Sent::NotThis : Sent::Nobody;
   }
   const base::Duration left = fetch.request.deadline - at;
-  if (fetch.result.attempts_sent > 0 && left < choice.origin->timeout.usual()) {
+  if (!worth_sending(fetch, *choice.origin, left)) {
     finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Deadline);
     return Sent::NotThis;
   }
@@ -359,6 +365,15 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
   hedge_.attempt_sent();
   send(fetch, *target, false, probe);
   return Sent::Yes;
+}
+
+// Not if it cannot end in time. Only a fetch that never had as long as answers
+// used to take is given a try: they may come sooner now, and how else to learn it.
+bool PolicyFetcher::worth_sending(const Fetch& fetch, const Origin& origin, base::Duration left) {
+  if (left <= base::Duration::zero()) return false;
+  const base::Duration usual = origin.timeout.usual();
+  if (left >= usual) return true;
+  return fetch.result.attempts_sent == 0 && fetch.request.deadline - fetch.started < usual;
 }
 
 // In the order the origins are listed, but not where this fetch failed last if
@@ -498,6 +513,12 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
 void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Verdict& verdict) {
   ++fetch.failures;
   fetch.failed_at = failed.origin;
+  if (fetch.result.reply.status == 304) {
+    // It confirms something else than what is named: ask for the whole.
+    std::erase_if(fetch.request.request.fields, [](const Field& field) {
+      return is_field(field, "If-None-Match") || is_field(field, "If-Modified-Since");
+    });
+  }
   log_.event(Level::Debug, "attempt_failed",
              {{"origin", failed.origin->name},
               {"target", fetch.request.request.target},

@@ -75,6 +75,7 @@ class PolicyFetcher final : public Fetcher {
   void pump();
   Sent try_send(Fetch& fetch, base::SteadyTime& wake);
   Choice choose(const Fetch& fetch, base::SteadyTime now);
+  static bool worth_sending(const Fetch& fetch, const Origin& origin, base::Duration left);
   void send(Fetch& fetch, Origin& origin, bool hedge, bool probe);
   void arm_hedge(Fetch& fetch, base::Duration delay);
   void try_hedge(Fetch& fetch);
@@ -87,6 +88,7 @@ class PolicyFetcher final : public Fetcher {
              bool probe);
   void eject_if_outlier(Origin& origin);
   void announce(Origin& origin);
+  bool has_slot() const { return in_flight_ < settings_.concurrency; }
   void probe_if_due(Origin& origin);
   void send_bare_probe(Origin& origin);
   void arm_idle_probe(Origin& origin);

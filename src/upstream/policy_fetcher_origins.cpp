@@ -83,6 +83,7 @@ void PolicyFetcher::announce(Origin& origin) {
 void PolicyFetcher::probe_if_due(Origin& origin) {
   const base::SteadyTime at = now();
   if (shut_down_ || !origin.breaker.probe_due(at)) return announce(origin);
+  if (!has_slot()) return;  // the end of an attempt pumps, and pump() comes here again
   if (parked_.empty()) {
     // While another origin serves, the next client's request is the probe. Only
     // if none comes is one of our own worth its cost.
@@ -97,13 +98,15 @@ void PolicyFetcher::probe_if_due(Origin& origin) {
   // The earliest deadline that leaves the probe its full time; else the latest.
   auto chosen = parked_.lower_bound({Priority::Miss, at + origin.probe_timeout(), 0});
   if (chosen == parked_.end()) chosen = std::prev(parked_.end());
+  // After a stall of the loop, the time of all may be up.
+  if (std::get<base::SteadyTime>(*chosen) <= at) return send_bare_probe(origin);
   send(*fetches_.at(std::get<FetchId>(*chosen)), origin, false, true);
   update_gauges();
 }
 
 void PolicyFetcher::send_bare_probe(Origin& origin) {
   const std::string& target = origin.probe.target();
-  if (origin.bare_probe_in_flight || target.empty()) return;
+  if (origin.bare_probe_in_flight || target.empty() || !has_slot()) return;
   const base::SteadyTime at = now();
   const bool half_open = origin.breaker.probe_due(at);
   const Request request{target, {}};

@@ -354,6 +354,20 @@ TEST_CASE_FIXTURE(Fixture, "each way to fail has its status and says when to com
   CHECK(store.rows.empty());
 }
 
+TEST_CASE_FIXTURE(Fixture, "what the store could not say when a flight began still saves it") {
+  have("8.8.8.8");
+  pass(24h * 9);
+  memory.clear();
+  store.broken = true;
+  const auto waits = ask("8.8.8.8");
+  CHECK_FALSE(answers[waits].has_value());
+  store.broken = false;
+  memory.put_if_absent("lookup/8.8.8.8", store.rows.at("lookup/8.8.8.8"));  // warming up
+  fetcher.end(fetcher.last, failed(FetchEnd::Deadline, Outcome::Timeout));
+  REQUIRE(answers[waits].has_value());
+  CHECK(answers[waits]->rung == Rung::StaleIfError);
+}
+
 TEST_CASE_FIXTURE(Fixture, "an upstream 404 is stored for NEGATIVE_TTL") {
   const auto first = ask("8.8.8.8");
   FetchResult result = failed(FetchEnd::Answered, Outcome::ClientError, 404);

@@ -438,6 +438,18 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
   }
   CHECK(validated == 2);
   CHECK(judge(conditional, Reply{.status = 304}, validate).outcome == Outcome::NotModified);
+  // RFC 9111, 4.3.4: by the validators in the 304, if there are any.
+  const auto says = [&](const Request& asked, Field field) {
+    return judge(asked, Reply{.status = 304, .fields = {std::move(field)}}, validate).outcome;
+  };
+  const Request by_etag{"/", {{"If-None-Match", "W/\"1\""}}};
+  CHECK(says(by_etag, {"ETag", "\"1\""}) == Outcome::NotModified);
+  CHECK(says(by_etag, {"ETag", "\"2\""}) == Outcome::Unexpected);
+  const Request by_date{"/", {{"If-Modified-Since", "yesterday"}}};
+  CHECK(says(by_date, {"Last-Modified", "yesterday"}) == Outcome::NotModified);
+  CHECK(says(by_date, {"Last-Modified", "today"}) == Outcome::Unexpected);
+  CHECK(says(by_date, {"ETag", "\"2\""}) == Outcome::Unexpected);
+  CHECK(says(by_date, {"ETag", "W/\"2\""}) == Outcome::NotModified);
   CHECK(judge(plain, Reply{.transport = Outcome::Truncated, .status = 200}, validate).outcome ==
         Outcome::Truncated);
   CHECK(validated == 2);

@@ -278,6 +278,109 @@ TEST_CASE("hedges stay within 5 % of attempts, and retries within the budget") {
   CHECK(hedges <= 10 + 0.05 * world.upstream.attempts);
 }
 
+TEST_CASE("an attempt that cannot end in time is not sent, be it the first") {
+  World world;
+  world.fetch("/late", 0s);
+  world.settle();
+  CHECK(world.outcomes.ends[FetchEnd::Deadline] == 1);
+  CHECK(world.upstream.attempts == 0);
+
+  // One that had time when it came, and lost it in the queue.
+  Settings settings;
+  settings.concurrency = 1;
+  settings.hedge.mode = HedgePolicy::Mode::Off;
+  World busy(1, settings);
+  busy.upstream.sigma = 0;
+  busy.fetch_all(20, 1);
+  busy.upstream.median = 15ms;
+  busy.fetch("/before");
+  busy.fetch("/queued", 25ms);
+  busy.settle();
+  CHECK(busy.upstream.by_target["/before"] == 1);
+  CHECK(busy.upstream.by_target["/queued"] == 0);
+  CHECK(busy.outcomes.ends[FetchEnd::Deadline] == 1);
+
+  // One that never had: the upstream may be quicker than it used to be.
+  busy.upstream.median = 1ms;
+  busy.fetch("/short", 10ms);
+  busy.settle();
+  CHECK(busy.upstream.by_target["/short"] == 1);
+  CHECK(busy.outcomes.ends[FetchEnd::Deadline] == 1);
+}
+
+TEST_CASE("probes, too, wait for a slot, and none is forgotten for it") {
+  Settings settings;
+  settings.origins = {"a", "b"};
+  settings.concurrency = 1;
+  settings.probe.target = "/health";
+  settings.probe.interval = 1s;
+  settings.hedge.mode = HedgePolicy::Mode::Off;
+  World world(1, settings);
+  world.upstream.always[0] = Fault::Refused;
+  world.upstream.always[1] = Fault::Hang;
+  for (int i = 0; i < 20; ++i) world.fetch("/" + std::to_string(i), 20s);
+  world.scheduler.advance(20s);
+  CHECK(world.upstream.most_in_flight == 1);
+  world.upstream.always.clear();
+  world.scheduler.advance(30s);
+  CHECK(world.upstream.most_in_flight == 1);
+  for (const auto& origin : world.fetcher.status().origins) {
+    CHECK(origin.breaker == Breaker::State::Closed);
+    CHECK(origin.last_success.has_value());
+  }
+}
+
+TEST_CASE("after a stall of the loop no probe is sent for a client whose time is up") {
+  World world;
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch("/a", 5s);
+  world.scheduler.advance(900ms);
+  REQUIRE(world.fetcher.status().parked == 1);
+  const int before = world.upstream.by_target["/a"];
+  world.scheduler.manual_clock().advance(10s);
+  std::vector<base::Duration> timeouts;
+  world.upstream.on_start = [&](base::Duration timeout) { timeouts.push_back(timeout); };
+  world.settle();
+  world.scheduler.advance(5s);
+  CHECK(world.upstream.by_target["/a"] > before);  // probes with nobody behind
+  for (const base::Duration timeout : timeouts) CHECK(timeout > 100ms);
+}
+
+TEST_CASE("a 304 about another content than ours is asked again without condition") {
+  struct Odd final : Transport {
+    explicit Odd(base::Scheduler& loop) : scheduler(loop) {}
+    AttemptId start(std::size_t, const Request& request, base::Duration,
+                    Callback callback) override {
+      const bool conditional = find_field(request.fields, "If-None-Match") != nullptr;
+      Reply reply;
+      reply.status = conditional ? 304 : 200;
+      reply.fields.push_back({"ETag", "\"new\""});
+      asked.push_back(conditional);
+      scheduler.post([reply, callback = std::move(callback)] { callback(reply); });
+      return asked.size();
+    }
+    void cancel(AttemptId) override {}
+    base::Scheduler& scheduler;
+    std::vector<bool> asked;
+  };
+  base::VirtualScheduler scheduler;
+  base::Random random(1);
+  Odd upstream(scheduler);
+  observe::Metrics metrics;
+  observe::Log log;
+  PolicyFetcher fetcher(scheduler, random, upstream, {}, metrics, metrics.shard(), log);
+  FetchRequest request;
+  request.request = {"/a", {{"Accept", "text/plain"}, {"If-None-Match", "\"old\""}}};
+  request.deadline = scheduler.now() + 10s;
+  std::optional<FetchResult> result;
+  fetcher.start(request, [&](FetchResult r) { result = std::move(r); });
+  scheduler.advance(10s);
+  REQUIRE(result);
+  CHECK(result->end == FetchEnd::Answered);
+  CHECK(result->reply.status == 200);
+  CHECK(upstream.asked == std::vector<bool>{true, false});
+}
+
 TEST_CASE("a retry prefers another origin") {
   Settings settings;
   settings.origins = {"a", "b"};

@@ -86,6 +86,8 @@ class SimulatedUpstream : public Transport {
   double rate_burst = 50;           // the limiter's bucket
   base::Duration congestion = 0ms;  // added to the latency for each attempt in flight
 
+  std::function<void(base::Duration timeout)> on_start;
+
   // What was seen.
   int attempts = 0;
   int refused = 0;  // with 429 by the limiter
@@ -98,6 +100,7 @@ class SimulatedUpstream : public Transport {
 
   AttemptId start(std::size_t origin, const Request& request, base::Duration timeout,
                   Callback callback) override {
+    if (on_start) on_start(timeout);
     ++attempts;
     ++by_origin[origin];
     ++by_target[request.target];
