@@ -79,7 +79,14 @@ bool equals(std::string_view text, std::string_view other) {
 BatchRequest parse_batch(std::string_view content, std::size_t most) {
   Reader reader(most);
   Reader::Json::sax_parse(content.begin(), content.end(), &reader);
-  return reader.take();
+  BatchRequest batch = reader.take();
+  // nlohmann takes a NUL for the end of the text, and so never sees what follows.
+  if (const std::size_t nul = content.find('\0'); batch.status == 0 && nul != content.npos) {
+    batch.elements.clear();
+    batch.status = 400;
+    batch.detail = "not JSON: error at byte " + std::to_string(nul + 1);
+  }
+  return batch;
 }
 
 bool is_json_content_type(std::string_view content_type) {

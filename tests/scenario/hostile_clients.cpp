@@ -2,7 +2,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <thread>
 
 #include "raw_client.h"
@@ -52,16 +51,15 @@ TEST_CASE("1000 lookups are all 200 beside thousands of idle, trickling and unre
     while (unread.back().send_some(many) > 0) {
     }
   }
-  std::atomic<bool> done{false};
-  std::thread hostile([&] {
-    for (std::size_t n = 0; !done; ++n) {
+  std::jthread hostile([&](const std::stop_token& stop) {
+    for (std::size_t n = 0; !stop.stop_requested(); ++n) {
       RawClient& slow = trickling[n % trickling.size()];
       slow.send_some(n % 2 == 0 ? "X" : "[");
       unread[n % unread.size()].send_some(many);
     }
   });
   const Tally tally = look_up_all(daemon, test_ips(), 20);
-  done = true;
+  hostile.request_stop();
   hostile.join();
   INFO(tally.first_problem);
   CHECK(tally.ok == 1000);
@@ -83,7 +81,8 @@ TEST_CASE("1000 lookups are all 200 beside thousands of idle, trickling and unre
 TEST_CASE("a half-closed client gets all its answers, those that take a while too") {
   const Folder folder;
   Upstream upstream;
-  Daemon daemon(folder, upstream.url(), {{"HEDGE", "off"}, {"ATTEMPT_TIMEOUT", "60s"}});
+  Daemon daemon(folder, upstream.url(),
+                {{"HEDGE", "off"}, {"ATTEMPT_TIMEOUT", "60s"}, {"REQUEST_DEADLINE", "60s"}});
   upstream.tell("hold", "");
   RawClient client(daemon.port());
   client.send(get_request("/lookup/8.8.8.8") + get_request("/lookup/8.8.4.4") +

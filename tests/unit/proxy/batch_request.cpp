@@ -38,6 +38,8 @@ TEST_CASE("what is no JSON is refused with the byte where it stops being so") {
   CHECK(refusal("[\"\xff\"]").find("at byte 3") != std::string::npos);
   CHECK(refusal("[\"\\ud800\"]").find("at byte") != std::string::npos);
   CHECK(refusal(std::string("[\"\0\"]", 5)).find("at byte 3") != std::string::npos);
+  CHECK(refusal(std::string("[\"a\"] \0x", 8)) == "not JSON: error at byte 7");
+  CHECK(refusal(std::string("[\"a\"]\0", 6)) == "not JSON: error at byte 6");
 }
 
 TEST_CASE("JSON that is no array of strings is refused with the element that is none") {

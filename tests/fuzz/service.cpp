@@ -1,0 +1,188 @@
+// A connection's bytes through everything in front of the upstream: server, parser,
+// router, cache, flights. Promises: the connection always comes to its end; what
+// comes back is whole HTTP messages, their JSON is JSON, and a 200 of the route
+// speaks of addresses alone; the upstream sees canonical addresses and nothing else.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <thread>
+
+#include "base/event_loop.h"
+#include "cache/no_store.h"
+#include "http/server.h"
+#include "proxy/geoip_route.h"
+#include "proxy/ip_address.h"
+#include "proxy/service.h"
+#include "require.h"
+
+using namespace holdfast;
+
+namespace {
+
+std::string body_of(std::string_view ip) {
+  return R"({"ip":")" + std::string(ip) + R"(","location":"x"})";
+}
+
+// Knows every address but 192.0.2.0/24, which it finds nothing for.
+class Fetcher final : public upstream::Fetcher {
+ public:
+  explicit Fetcher(base::Scheduler& loop) : loop_(loop) {}
+
+  FetchId start(upstream::FetchRequest request, Callback callback) override {
+    constexpr std::string_view kPrefix = "/geoip/";
+    const std::string_view target = request.request.target;
+    REQUIRE_HOLDS(target.starts_with(kPrefix));
+    const std::string_view ip = target.substr(kPrefix.size());
+    const auto canonical = proxy::canonical_ip(ip);
+    REQUIRE_HOLDS(canonical && canonical->view() == ip);
+    upstream::FetchResult result;
+    result.end = upstream::FetchEnd::Answered;
+    result.outcome = upstream::Outcome::Ok;
+    result.reply.status = ip.starts_with("192.0.2.") ? 404 : 200;
+    result.reply.body = body_of(ip);
+    result.attempts_sent = 1;
+    loop_.post([callback = std::move(callback), result] { callback(result); });
+    return ++last_;
+  }
+  void extend(FetchId, base::SteadyTime, upstream::Priority) override {}
+  void cancel(FetchId) override {}
+
+ private:
+  base::Scheduler& loop_;
+  FetchId last_ = 0;
+};
+
+class Stack {
+ public:
+  Stack() {
+    auto socket = http::listen_at({"127.0.0.1", 0});
+    port_ = http::local_port(socket->get());
+    loop_.post([this, fd = socket->release()] { server_.listen(base::UniqueFd(fd)); });
+    thread_ = std::thread([this] { loop_.run(); });
+  }
+  ~Stack() {
+    loop_.stop();
+    thread_.join();
+  }
+
+  // All that comes back to `bytes`, the end included.
+  std::string answers_to(std::string_view bytes) {
+    const base::UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const timeval most{30, 0};
+    ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+    // No port is left waiting behind each of thousands of connections.
+    const linger hard{1, 0};
+    ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port_);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE_HOLDS(::connect(client.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
+    // Small enough for the socket's buffer: this cannot block.
+    (void)!::send(client.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    ::shutdown(client.get(), SHUT_WR);
+    std::string answers;
+    char buffer[16384];
+    ssize_t got;
+    while ((got = ::recv(client.get(), buffer, sizeof buffer, 0)) > 0) {
+      answers.append(buffer, static_cast<std::size_t>(got));
+    }
+    REQUIRE_HOLDS(got == 0);
+    return answers;
+  }
+
+ private:
+  base::SystemClock clock_;
+  base::EventLoop loop_{"fuzz", clock_};
+  observe::Metrics metrics_;
+  observe::Shard& shard_ = metrics_.shard();
+  observe::Log log_;
+  cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
+  cache::NoStore store_;
+  std::unique_ptr<proxy::Route> route_ = proxy::make_geoip_route(nullptr);
+  proxy::Pages pages_{{"/livez", [] { return proxy::Page{}; }}};
+  Fetcher fetcher_{loop_};
+  proxy::Flights flights_{
+      {loop_, fetcher_, memory_, store_, log_, metrics_, shard_}, proxy::Flights::Settings{}, 1};
+  proxy::Service service_{
+      {loop_, loop_, flights_, memory_, store_, log_, metrics_, shard_, *route_, pages_},
+      proxy::Service::Settings{},
+      1};
+  http::Server server_{loop_, http::Server::Settings{}, service_, metrics_, shard_};
+  std::uint16_t port_ = 0;
+  std::thread thread_;
+};
+
+std::string_view field(std::string_view head, std::string_view name) {
+  const std::string start = "\r\n" + std::string(name) + ": ";
+  const std::size_t at = head.find(start);
+  if (at == head.npos) return {};
+  const auto value = head.substr(at + start.size());
+  return value.substr(0, value.find("\r\n"));
+}
+
+void check_content(int status, std::string_view type, std::string_view content) {
+  if (type == "application/problem+json") {
+    const auto json = nlohmann::json::parse(content, nullptr, false);
+    REQUIRE_HOLDS(json.is_object() && json["status"] == status && json["error"].is_string());
+    return;
+  }
+  if (type != "application/json") return;
+  const auto json = nlohmann::json::parse(content, nullptr, false);
+  const auto check_element = [](const nlohmann::json& element) {
+    REQUIRE_HOLDS(element.is_object() && element["ip"].is_string());
+    if (element.contains("error")) {
+      REQUIRE_HOLDS(element["status"] == 400 || element["status"] == 404);
+    } else {
+      const std::string ip = element["ip"].get<std::string>();
+      const auto canonical = proxy::canonical_ip(ip);
+      REQUIRE_HOLDS(canonical && canonical->view() == ip);
+    }
+  };
+  REQUIRE_HOLDS(status == 200);
+  if (json.is_array()) {
+    for (const auto& element : json) check_element(element);
+  } else {
+    check_element(json);
+  }
+}
+
+// Takes the messages apart. An answer to HEAD cannot be told from its bytes, so
+// where one was asked for, only the first head is looked at.
+void check_messages(std::string_view answers, bool maybe_head) {
+  while (!answers.empty()) {
+    REQUIRE_HOLDS(answers.starts_with("HTTP/1.1 "));
+    const std::size_t head_end = answers.find("\r\n\r\n");
+    REQUIRE_HOLDS(head_end != answers.npos);
+    const std::string_view head = answers.substr(0, head_end + 2);
+    const int status = std::atoi(head.data() + 9);
+    REQUIRE_HOLDS(status == 100 || (status >= 200 && status <= 505));
+    REQUIRE_HOLDS(status < 500 || status == 501 || status == 505);  // nothing fails in here
+    if (maybe_head) return;
+    answers.remove_prefix(head_end + 4);
+    const auto length = field(head, "Content-Length");
+    REQUIRE_HOLDS(length.empty() == (status == 100 || status == 204 || status == 304));
+    const std::size_t size = std::strtoul(std::string(length).c_str(), nullptr, 10);
+    REQUIRE_HOLDS(size <= answers.size());
+    if (field(head, "Content-Encoding").empty()) {
+      check_content(status, field(head, "Content-Type"), answers.substr(0, size));
+    }
+    answers.remove_prefix(size);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size > 16'384) return 0;
+  static Stack stack;
+  const std::string_view input(reinterpret_cast<const char*>(data), size);
+  check_messages(stack.answers_to(input), input.find("HEAD") != input.npos);
+  return 0;
+}

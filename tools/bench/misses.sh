@@ -1,0 +1,240 @@
+#!/bin/bash
+# How fast an empty cache fills, everything stored persistently, and what hits feel
+# of it: Holdfast beside nginx proxy_cache from Debian's packages, each on one core,
+# in front of the same upstream. They take turns, so that whatever else the machine
+# does hits both.
+#
+# A turn asks for distinct cold keys for some seconds and counts the answers. Then the
+# server is stopped, started anew and asked, with the upstream stopped, for a
+# sample of what it answered: only what is on the disk counts as filled.
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "$0")/../.."
+. tools/lib/packages.sh
+. tools/lib/common.sh
+
+rounds=5 seconds=5 hit_rate=500
+server_core=0 load_core=1
+build=${BUILD_DIR:-build}
+out=
+
+usage() {
+  cat <<END
+usage: tools/bench/misses.sh [options]
+  --rounds N     turns for each server, at least 5 for numbers to quote  $rounds
+  --seconds N    length of a fill, and of the hits without one            $seconds
+  --hit-rate N   hits per second whose latency is measured                $hit_rate
+  --cores S,L    core of the server, core of upstream and load            $server_core,$load_core
+  --build DIR    meson build folder (BUILD_DIR)                           $build
+  --out FILE     keep every turn's numbers, tab-separated
+END
+}
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) usage; exit 0 ;;
+    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
+    --*) [ $# -ge 2 ] || die "$1 needs a value" ;;
+  esac
+  case $1 in
+    --rounds) rounds=$2 ;;
+    --seconds) seconds=$2 ;;
+    --hit-rate) hit_rate=$2 ;;
+    --cores) server_core=${2%,*} load_core=${2#*,} ;;
+    --build) build=$2 ;;
+    --out) out=$2 ;;
+    *) die "unknown option $1 (--help lists them)" ;;
+  esac
+  shift 2
+done
+for number in "$rounds" "$seconds" "$hit_rate"; do
+  [[ $number =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $number"
+done
+
+for package in nginx wrk curl; do
+  [ -z "$(missing_package "$package")" ] || die "$package is missing: tools/bench/hits.sh installs it"
+done
+holdfast=$build/src/holdfast
+flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
+for program in "$holdfast" "$flaky_upstream"; do
+  [ -x "$program" ] || die "$program is missing: build first (meson setup $build && ninja -C $build)"
+done
+[ "$(nproc)" -ge 2 ] || die "needs two cores: one for the server, one for the load"
+ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+
+work=$(mktemp -d)
+cleanup() {
+  if [ -n "${upstream_pid:-}" ]; then kill -CONT "$upstream_pid" 2>/dev/null || true; fi
+  end_own
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+results=${out:-$work/results}
+printf 'round\tserver\tfilled_per_s\tcpu_us\tfill_errors\tsample_kept\tquiet_p99_us\tfill_p99_us\thit_errors\n' >"$results"
+pin=(taskset -c "$server_core") load=(taskset -c "$load_core")
+
+# start_NAME PORT DIR: sets started_pid. DIR keeps what is stored.
+
+start_holdfast() {
+  env API_URL="http://127.0.0.1:$upstream_port" API_TOKEN=bench PORT="$1" BIND=127.0.0.1 WORKERS=1 \
+    CACHE_TTL=24h HEDGE=off UPSTREAM_CONCURRENCY=64 STORE_PATH="$2/holdfast.db" \
+    "${pin[@]}" "$holdfast" >>"$2/log" 2>&1 &
+  started_pid=$!
+}
+
+start_nginx() {
+  cat >"$2/nginx.conf" <<END
+daemon off;
+$([ "$(id -u)" -ne 0 ] || echo 'user root;')
+worker_processes 1;
+pid $2/pid;
+error_log stderr crit;
+events { worker_connections 4096; multi_accept on; }
+http {
+  access_log off;
+  tcp_nodelay on;
+  keepalive_requests 1000000000;
+  client_body_temp_path $2/t1; proxy_temp_path $2/t2; fastcgi_temp_path $2/t3;
+  uwsgi_temp_path $2/t4; scgi_temp_path $2/t5;
+  proxy_cache_path $2/cache levels=1:2 keys_zone=answers:256m max_size=20g inactive=24h
+                   use_temp_path=off;
+  upstream origin { server 127.0.0.1:$upstream_port; keepalive 64; keepalive_requests 1000000000; }
+  server {
+    listen 127.0.0.1:$1 backlog=4096;
+    location /lookup/ {
+      proxy_pass http://origin/geoip/;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Authorization "Bearer bench";
+      proxy_cache answers;
+      proxy_cache_key \$uri;
+      proxy_cache_valid 200 24h;
+      proxy_cache_lock on;
+    }
+  }
+}
+END
+  "${pin[@]}" nginx -e stderr -p "$2" -c "$2/nginx.conf" >>"$2/log" 2>&1 &
+  started_pid=$!
+}
+
+address() { printf '%d.%d.%d.%d' "$1" $(($2 / 65536 % 256)) $(($2 / 256 % 256)) $(($2 % 256)); }
+
+# User and system time of a process and its children, in clock ticks.
+cpu_ticks() {
+  local pid
+  for pid in "$1" $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+    sed 's/^.*) //' "/proc/$pid/stat" 2>/dev/null || true
+  done | awk '{ ticks += $12 + $13 } END { print ticks + 0 }'
+}
+
+# LOG: asks for one key, warm, at a steady pace, for $seconds; in the background.
+start_hits() {
+  "${load[@]}" wrk -t1 -c4 "-d${seconds}s" --timeout 5s -s tools/bench/misses.lua "$url" -- \
+    hits "$hit_rate" >"$1" 2>&1 &
+  hits_pid=$!
+  own "$hits_pid"
+}
+end_hits() {
+  wait "$hits_pid" || true
+  end "$hits_pid"
+}
+# LOG FIELD: of the RESULT line: requests microseconds p50 p99 status-errors socket-errors.
+result() {
+  local line
+  line=$(grep '^RESULT' "$1" || echo RESULT 0 1 0 0 0 1)
+  cut -d ' ' -f "$(($2 + 1))" <<<"$line"
+}
+
+# ROUND SERVER: one turn, on an empty store.
+turn() {
+  local folder=$work/$2.$1 port before after answered i survived=0 sample=20 network=$((20 + $1 % 200))
+  mkdir "$folder"
+  port=$(free_port)
+  url=http://127.0.0.1:$port/lookup/
+  "start_$2" "$port" "$folder"
+  own "$started_pid"
+  wait_for "$started_pid" 30 answers_200 "${url}9.9.9.9" || die "$2 does not answer: $(tail -n 3 "$folder/log")"
+  start_hits "$work/quiet"
+  end_hits
+  before=$(cpu_ticks "$started_pid")
+  start_hits "$work/busy"
+  "${load[@]}" wrk -t1 -c64 "-d${seconds}s" --timeout 10s -s tools/bench/misses.lua "$url" -- \
+    fill "$network" >"$work/fill" 2>&1 || true
+  end_hits
+  after=$(cpu_ticks "$started_pid")
+  answered=$(result "$work/fill" 1)
+  [ "$answered" -gt $((2 * sample)) ] || die "$2 answered only $answered: $(tail -n 3 "$work/fill")"
+
+  # What was promised to be kept: ended as a supervisor would, and started anew.
+  end "$started_pid"
+  "start_$2" "$port" "$folder"
+  own "$started_pid"
+  wait_for "$started_pid" 30 answers_200 "${url}9.9.9.9" || die "$2 does not start again"
+  kill -STOP "$upstream_pid"
+  for i in $(seq 0 $((sample - 1))); do
+    # The last ones may have been under way when the load ended; wrk tries out the first one
+    # without sending it.
+    if answers_200 "$url$(address "$network" $((1 + i * (answered - 66) / sample)))"; then survived=$((survived + 1)); fi
+  done
+  kill -CONT "$upstream_pid"
+  end "$started_pid"
+  rm -rf "$folder"
+  awk -v OFS='\t' -v round="$1" -v server="$2" -v n="$answered" -v us="$(result "$work/fill" 2)" \
+    -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" \
+    -v errors="$(($(result "$work/fill" 5) + $(result "$work/fill" 6)))" -v survived="$survived/$sample" \
+    -v quiet="$(result "$work/quiet" 4)" -v busy="$(result "$work/busy" 4)" \
+    -v hit_errors="$(($(result "$work/busy" 5) + $(result "$work/busy" 6)))" 'BEGIN {
+      print round, server, sprintf("%.0f", n / us * 1e6), sprintf("%.1f", ticks / hz * 1e6 / n), \
+        errors, survived, quiet, busy, hit_errors }' >>"$results"
+}
+
+say "$(uname -sr), $(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores;" \
+  "$rounds rounds of $seconds s; server on core $server_core, upstream and load on core $load_core"
+start_upstream "$work/upstream" --token bench
+taskset -acp "$load_core" "$upstream_pid" >/dev/null
+order=(holdfast nginx)
+for round in $(seq "$rounds"); do
+  for name in "${order[@]}"; do turn "$round" "$name"; done
+  order=("${order[1]}" "${order[0]}")
+done
+
+awk -F '\t' '
+  function median(server, field,  n, i, j, t, v) {
+    n = turns[server]
+    for (i = 1; i <= n; i++) v[i] = value[server, field, i]
+    for (i = 2; i <= n; i++) {
+      t = v[i]
+      for (j = i - 1; j > 0 && v[j] > t; j--) v[j + 1] = v[j]
+      v[j + 1] = t
+    }
+    return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
+  }
+  NR > 1 {
+    n = ++turns[$2]
+    for (field = 3; field <= 9; field++) value[$2, field, n] = $field
+    value[$2, 10, n] = $7 > 0 ? $8 / $7 : 0
+    errors[$2] += $5 + $9
+    split($6, part, "/"); survived[$2] += part[1]; asked[$2] += part[2]
+  }
+  END {
+    printf "%-10s %9s %8s %14s %14s %10s %s\n", "server", "filled/s", "us CPU", "hit p99 quiet", \
+      "hit p99 fill", "fill/quiet", "on disk after restart"
+    split("holdfast nginx", names, " ")
+    for (i = 1; i <= 2; i++) {
+      s = names[i]
+      printf "%-10s %9d %8.1f %11.2f ms %11.2f ms %10.2f %d of %d", s, median(s, 3), median(s, 4), \
+        median(s, 7) / 1000, median(s, 8) / 1000, median(s, 10), survived[s], asked[s]
+      if (errors[s]) printf "   %d ERRORS", errors[s]
+      printf "\n"
+    }
+    for (i = 1; i <= turns["holdfast"]; i++) {
+      ratio = value["holdfast", 3, i] / value["nginx", 3, i]
+      if (i == 1 || ratio < least) least = ratio
+      if (i == 1 || ratio > most) most = ratio
+    }
+    printf "holdfast/nginx, filled per second: %.2f of medians [%.2f-%.2f by round]\n", \
+      median("holdfast", 3) / median("nginx", 3), least, most
+  }' "$results"
