@@ -11,6 +11,7 @@ export LC_ALL=C
 cd "$(dirname "$0")/../.."
 . tools/lib/packages.sh
 . tools/lib/common.sh
+. tools/lib/peers.sh
 
 all_cases='hot uniform zipf big close conns1000 two-workers'
 cases=$all_cases
@@ -77,33 +78,7 @@ done
 [[ " $servers " == *" $base "* ]] || base=${servers%% *}
 [ "$big_keys" -le 16777216 ] || die "at most 16777216 keys"
 
-# Debian starts a daemon when its package is installed; only our own instances,
-# with our own settings, are to run. A policy of the machine's own stays as it is.
-install_peers() {
-  local policy=/usr/sbin/policy-rc.d package absent=()
-  for package in "${bench_packages[@]}"; do
-    if [ -n "$(missing_package "$package")" ]; then absent+=("$package"); fi
-  done
-  if [ ${#absent[@]} -eq 0 ]; then return 0; fi
-  if [ ! -e "$policy" ]; then
-    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-    as_root chmod 755 "$policy"
-    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
-  fi
-  install_packages "${absent[@]}" || die "cannot install ${absent[*]}"
-  if [ -d /run/systemd/system ]; then
-    for package in "${absent[@]}"; do
-      case $package in
-        nginx | haproxy | varnish) as_root systemctl disable --quiet --now "$package" || true ;;
-      esac
-    done
-  fi
-  if [ -n "$(trap -p EXIT)" ]; then
-    as_root rm -f "$policy"
-    trap - EXIT
-  fi
-}
-install_peers
+install_peers "${bench_packages[@]}"
 
 holdfast=$build/src/holdfast
 flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
