@@ -264,6 +264,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   };
   request.deadline = deadline - settings_.answer_margin;
   request.priority = priority;
+  request.may_park = !usable_if_error(flight.stored);
   flight.fetch = parts_.fetcher.start(std::move(request), [this, &flight](FetchResult result) {
     finish(flight, std::move(result));
   });

@@ -34,6 +34,9 @@ struct FetchRequest {
   std::function<Verdict(const Reply&)> validate;  // called for every 2xx
   base::SteadyTime deadline;
   Priority priority = Priority::Miss;
+  // While no origin may be asked, wait for the next probe's outcome. False for
+  // whoever has something else to answer with: BreakerOpen, at once.
+  bool may_park = true;
 };
 
 // One attempt's story, for logs and for `explain`.

@@ -8,9 +8,12 @@ namespace {
 
 constexpr std::size_t kEnoughReplies = 20;  // to speak of a share
 // Two refusals in a row: hold back until those in flight have said whether there
-// are more. Otherwise every slot that a refusal frees sends the next one.
+// are more. Otherwise every slot that a refusal frees sends the next one. After
+// that go as many as are missing to be sure, and again a wait for their word: all
+// that waited would be refused together.
 constexpr int kSuspicious = 2;
 constexpr base::Duration kHold = std::chrono::milliseconds(50);
+constexpr base::Duration kScoutEvery = std::chrono::milliseconds(100);
 constexpr std::chrono::seconds kSeenFor{10};
 constexpr std::chrono::seconds kDisbelief{30};
 // A trial has failed if more than this share of the refusals goes on.
@@ -28,21 +31,36 @@ constexpr double kPeakShare = 0.25;
 Pacer::Pacer(Settings settings) : settings_(settings) {}
 
 bool Pacer::allows(base::SteadyTime now) {
+  if (now < not_before_ && now < scout_at_) return false;
   if (mode_ == Mode::Free) return true;
   grow(now);
   return mode_ == Mode::Free || bucket_.has(now);
 }
 
 base::SteadyTime Pacer::next(base::SteadyTime now) {
-  return allows(now) ? now : bucket_.next(now);
+  if (allows(now)) return now;
+  const base::SteadyTime rest = now < not_before_ ? std::min(not_before_, scout_at_) : now;
+  return mode_ == Mode::Free ? rest : std::max(rest, bucket_.next(now));
 }
 
 void Pacer::sent(base::SteadyTime now) {
   if (mode_ != Mode::Free) bucket_.take(now);
+  if (now < not_before_) {
+    scout_at_ = now + kScoutEvery;
+  } else if (in_doubt_ && ++doubtful_ >= settings_.sure_streak - streak_) {
+    doubtful_ = 0;
+    not_before_ = now + kHold;
+  }
 }
 
 void Pacer::let_through(base::SteadyTime sent_at, base::SteadyTime now) {
   streak_ = 0;
+  // Sent since the silence began, and answered: there is nothing to wait for. What
+  // was in flight by then says nothing of that.
+  if (sent_at > silent_since_) {
+    not_before_ = std::min(not_before_, now);
+    in_doubt_ = false;
+  }
   note(sent_at, now, false);
   let_through_.add(now);
   seconds_.add(now);
@@ -55,6 +73,8 @@ void Pacer::refused(base::SteadyTime sent_at, base::SteadyTime now,
   last_refusal_ = now;
   // What was sent before the cut answers for the rate before the cut.
   if (limited() && sent_at <= cut_) return;
+  // A scout in a pause was to be expected to be refused.
+  if (!in_doubt_ && sent_at > silent_since_ && sent_at < not_before_) return;
   ++streak_;
   note(sent_at, now, true);
   end_trial_if_due(now);
@@ -65,14 +85,26 @@ void Pacer::refused(base::SteadyTime sent_at, base::SteadyTime now,
     cut(now);
     const auto pause =
         std::min(retry_after.value_or(std::chrono::seconds(0)), settings_.longest_pause);
-    not_before_ = std::max(not_before_, now + pause);
+    silent_since_ = now;  // what was sent before the cut does not end this
+    be_silent(now, pause);
+    in_doubt_ = false;
   } else if (streak_ >= kSuspicious) {
-    not_before_ = std::max(not_before_, now + kHold);
+    be_silent(now, kHold);
+    in_doubt_ = true;
   } else if (share.replies >= kEnoughReplies && now >= shares_believed_from_ &&
              share.value() >= (limited() ? settings_.limited_share : settings_.free_share)) {
     trial_share_ = share.value();
     cut(now);
   }
+}
+
+void Pacer::be_silent(base::SteadyTime now, base::Duration pause) {
+  if (now >= not_before_) {
+    silent_since_ = now;
+    scout_at_ = now;
+  }
+  not_before_ = std::max(not_before_, now + pause);
+  doubtful_ = 0;
 }
 
 void Pacer::cut(base::SteadyTime now) {

@@ -59,8 +59,9 @@ class Pacer {
   base::SteadyTime next(base::SteadyTime now);
   void sent(base::SteadyTime now);
 
-  // Nothing should be sent before this, if it can wait that long: who cannot may
-  // send within the rate.
+  // Nothing should be sent before this, if it can wait that long. Who cannot may
+  // ask as a scout: allows() then lets one pass now and then, and the first that
+  // is let through ends the silence.
   base::SteadyTime not_before() const { return not_before_; }
 
   // A request sent at `sent_at` was let through, or refused with that Retry-After.
@@ -96,6 +97,7 @@ class Pacer {
 
   Share recent(base::SteadyTime now) const;
   void note(base::SteadyTime sent_at, base::SteadyTime now, bool refused);
+  void be_silent(base::SteadyTime now, base::Duration pause);
   void cut(base::SteadyTime now);
   void end_trial_if_due(base::SteadyTime now);
   void grow(base::SteadyTime now);
@@ -110,13 +112,17 @@ class Pacer {
   RollingCount seconds_{std::chrono::seconds(1), 30};            // for the peak
   std::array<Seen, kSeen> seen_{};
   std::size_t seen_count_ = 0;  // since the last cut
-  int streak_ = 0;
-  double trial_share_ = 0;  // of refusals when a trial cut was made; 0: no trial
+  int streak_ = 0;              // refusals in a row
+  double trial_share_ = 0;      // of refusals when a trial cut was made; 0: no trial
   base::SteadyTime shares_believed_from_{};
   base::SteadyTime grown_{};
   base::SteadyTime cut_{};
   base::SteadyTime last_refusal_{};
   base::SteadyTime not_before_{};
+  base::SteadyTime silent_since_{};  // when the silence up to not_before_ began
+  base::SteadyTime scout_at_{};      // when the next scout may go
+  bool in_doubt_ = false;            // is it a limit?
+  int doubtful_ = 0;                 // sent in doubt since the last silence
 };
 
 }  // namespace holdfast::upstream

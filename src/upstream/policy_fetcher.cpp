@@ -214,7 +214,9 @@ void PolicyFetcher::park(Fetch& fetch) {
     return origin->breaker.forced() == Breaker::Forced::No;
   });
   if (fetch.refresh()) return finish(fetch, FetchEnd::GaveUp);
-  if (!hope || parked_.size() >= settings_.max_parked) return finish(fetch, FetchEnd::BreakerOpen);
+  if (!hope || !fetch.request.may_park || parked_.size() >= settings_.max_parked) {
+    return finish(fetch, FetchEnd::BreakerOpen);
+  }
   move(fetch, Place::Parked);
   // A probe may be overdue, if there was nothing to send it with.
   for (auto& origin : origins_) probe_if_due(*origin);

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -67,6 +68,7 @@ void take_result(Transfer& transfer, CURLcode code) {
   double seconds = 0;
   curl_easy_getinfo(transfer.handle, CURLINFO_TOTAL_TIME, &seconds);
   response.duration = std::chrono::duration<double>(seconds);
+  response.answered_at = std::chrono::steady_clock::now();
   if (code != CURLE_OK) {
     response.error = curl_easy_strerror(code);
     return;
@@ -75,6 +77,45 @@ void take_result(Transfer& transfer, CURLcode code) {
   curl_easy_getinfo(transfer.handle, CURLINFO_RESPONSE_CODE, &status);
   response.status = static_cast<int>(status);
 }
+
+// Transfers under way, each for a query's response.
+class Transfers {
+ public:
+  ~Transfers() {
+    for (const auto& [handle, transfer] : running_) curl_multi_remove_handle(multi_, handle);
+    running_.clear();
+    curl_multi_cleanup(multi_);
+  }
+
+  std::size_t size() const { return running_.size(); }
+
+  void start(const Query& query, Response& response) {
+    auto transfer = prepare(query, response);
+    curl_multi_add_handle(multi_, transfer->handle);
+    running_.emplace(transfer->handle, std::move(transfer));
+  }
+
+  // Takes what has arrived; if nothing has ended, waits for more, so long at most.
+  void progress(std::chrono::milliseconds longest) {
+    int active = 0;
+    curl_multi_perform(multi_, &active);
+    int left = 0;
+    bool finished = false;
+    while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      const auto found = running_.find(message->easy_handle);
+      take_result(*found->second, message->data.result);
+      curl_multi_remove_handle(multi_, found->first);
+      running_.erase(found);
+      finished = true;
+    }
+    if (!finished) curl_multi_poll(multi_, nullptr, 0, static_cast<int>(longest.count()), nullptr);
+  }
+
+ private:
+  CURLM* multi_ = curl_multi_init();
+  std::map<CURL*, std::unique_ptr<Transfer>> running_;
+};
 
 }  // namespace
 
@@ -102,31 +143,40 @@ Response ask(const Query& query) {
 
 std::vector<Response> ask_all(const std::vector<Query>& queries, std::size_t concurrency) {
   std::vector<Response> responses(queries.size());
-  std::map<CURL*, std::unique_ptr<Transfer>> running;
-  CURLM* const multi = curl_multi_init();
+  Transfers transfers;
   std::size_t next = 0;
-  while (next < queries.size() || !running.empty()) {
-    while (next < queries.size() && running.size() < concurrency) {
-      auto transfer = prepare(queries[next], responses[next]);
-      curl_multi_add_handle(multi, transfer->handle);
-      running.emplace(transfer->handle, std::move(transfer));
+  while (next < queries.size() || transfers.size() > 0) {
+    while (next < queries.size() && transfers.size() < concurrency) {
+      transfers.start(queries[next], responses[next]);
       ++next;
     }
-    int active = 0;
-    curl_multi_perform(multi, &active);
-    int left = 0;
-    bool finished = false;
-    while (const CURLMsg* message = curl_multi_info_read(multi, &left)) {
-      if (message->msg != CURLMSG_DONE) continue;
-      const auto found = running.find(message->easy_handle);
-      take_result(*found->second, message->data.result);
-      curl_multi_remove_handle(multi, found->first);
-      running.erase(found);
-      finished = true;
-    }
-    if (!finished && !running.empty()) curl_multi_poll(multi, nullptr, 0, 1000, nullptr);
+    transfers.progress(std::chrono::seconds(1));
   }
-  curl_multi_cleanup(multi);
+  return responses;
+}
+
+std::vector<Response> ask_at_rate(const std::vector<Query>& queries, double per_second,
+                                  const std::function<void(std::size_t)>& before) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<Response> responses(queries.size());
+  Transfers transfers;
+  const Clock::time_point begun = Clock::now();
+  std::size_t next = 0;
+  while (next < queries.size() || transfers.size() > 0) {
+    auto longest = std::chrono::milliseconds(1000);
+    while (next < queries.size()) {
+      const std::chrono::duration<double> due(static_cast<double>(next) / per_second);
+      const auto left = due - (Clock::now() - begun);
+      if (left.count() > 0) {
+        longest = std::min(longest, std::chrono::ceil<std::chrono::milliseconds>(left));
+        break;
+      }
+      if (before) before(next);
+      transfers.start(queries[next], responses[next]);
+      ++next;
+    }
+    transfers.progress(longest);
+  }
   return responses;
 }
 

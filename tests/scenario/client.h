@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@ struct Response {
   std::string head;  // field lines
   std::string body;
   std::chrono::duration<double> duration{};
+  std::chrono::steady_clock::time_point answered_at;
 
   // The value of the first field of that name, or "".
   std::string field(std::string_view name) const;
@@ -37,5 +39,10 @@ inline Response get(const std::string& url) {
 // Asks all, `concurrency` at a time, over kept-alive connections. The answers
 // are in the order of the queries.
 std::vector<Response> ask_all(const std::vector<Query>& queries, std::size_t concurrency);
+
+// Asks all, so many a second, whatever has become of those before: clients do not
+// wait for each other. `before(i)` runs before query i is sent.
+std::vector<Response> ask_at_rate(const std::vector<Query>& queries, double per_second,
+                                  const std::function<void(std::size_t)>& before = {});
 
 }  // namespace holdfast::scenario

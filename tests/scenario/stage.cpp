@@ -133,6 +133,18 @@ double Daemon::metric(const std::string& series) const {
   return at == std::string::npos ? 0 : std::strtod(page.c_str() + at + series.size() + 2, nullptr);
 }
 
+double Daemon::metric_sum(const std::string& family) const {
+  const std::string page = "\n" + get(url("/metrics")).body;
+  double sum = 0;
+  for (std::size_t at = 0; (at = page.find("\n" + family, at)) != std::string::npos;) {
+    at += 1 + family.size();
+    if (page[at] != '{' && page[at] != ' ') continue;  // a longer name
+    // Label values hold no space.
+    sum += std::strtod(page.c_str() + page.find(' ', at), nullptr);
+  }
+  return sum;
+}
+
 Refusal start_refused(const Process::Environment& environment,
                       const std::vector<std::string>& arguments) {
   std::vector<std::string> command{path_from("HOLDFAST")};
@@ -169,12 +181,17 @@ std::string expected_body(const std::string& ip) {
   return flaky::geo_answer(*address);
 }
 
-Tally look_up_all(const Daemon& daemon, const std::vector<std::string>& ips,
-                  std::size_t concurrency) {
-  std::vector<Query> queries;
-  for (const std::string& ip : ips) queries.push_back(Query{daemon.lookup_url(ip)});
+std::vector<std::string> other_ips(std::size_t count) {
+  std::vector<std::string> ips;
+  for (std::size_t i = 0; i < count; ++i) {
+    ips.push_back("20.77." + std::to_string(i / 256 % 256) + "." + std::to_string(i % 256));
+  }
+  return ips;
+}
+
+Tally tally(const std::vector<std::string>& ips, std::vector<Response> responses) {
   Tally tally;
-  tally.responses = ask_all(queries, concurrency);
+  tally.responses = std::move(responses);
   for (std::size_t i = 0; i < ips.size(); ++i) {
     const Response& response = tally.responses[i];
     const bool right = response.body == expected_body(ips[i]);
@@ -185,6 +202,17 @@ Tally look_up_all(const Daemon& daemon, const std::vector<std::string>& ips,
     }
   }
   return tally;
+}
+
+std::vector<Query> lookups(const Daemon& daemon, const std::vector<std::string>& ips) {
+  std::vector<Query> queries;
+  for (const std::string& ip : ips) queries.push_back(Query{daemon.lookup_url(ip)});
+  return queries;
+}
+
+Tally look_up_all(const Daemon& daemon, const std::vector<std::string>& ips,
+                  std::size_t concurrency) {
+  return tally(ips, ask_all(lookups(daemon, ips), concurrency));
 }
 
 }  // namespace holdfast::scenario

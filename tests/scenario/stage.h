@@ -80,6 +80,8 @@ class Daemon {
   void wait_for_metric(const std::string& series, const std::function<bool(double)>& holds) const;
   // The value of one line of /metrics, name and labels as written there; 0 if absent.
   double metric(const std::string& series) const;
+  // All series of a family added up, whatever their labels.
+  double metric_sum(const std::string& family) const;
 
  private:
   std::unique_ptr<Process> process_;
@@ -103,7 +105,10 @@ std::vector<std::string> test_ips(std::size_t most = SIZE_MAX);
 // What the flaky upstream says of an address, byte for byte.
 std::string expected_body(const std::string& ip);
 
-// Asks the daemon for every address, `concurrency` at a time.
+// `count` addresses of which none is in test_ips.txt; the same ones each time.
+std::vector<std::string> other_ips(std::size_t count);
+
+// What came back for each address.
 struct Tally {
   std::size_t ok = 0;     // 200 with the right body
   std::size_t wrong = 0;  // 200 with any other body
@@ -111,6 +116,11 @@ struct Tally {
   std::vector<Response> responses;
   std::string first_problem;  // of the first that is not ok
 };
+Tally tally(const std::vector<std::string>& ips, std::vector<Response> responses);
+
+std::vector<Query> lookups(const Daemon& daemon, const std::vector<std::string>& ips);
+
+// Asks the daemon for every address, `concurrency` at a time.
 Tally look_up_all(const Daemon& daemon, const std::vector<std::string>& ips,
                   std::size_t concurrency);
 

@@ -181,6 +181,15 @@ TEST_CASE_FIXTURE(Fixture, "the validator of a flight is the route's, for the fl
   CHECK(fetcher.fetches.at(1).request.validate(reply).outcome == Outcome::WrongContent);
 }
 
+TEST_CASE_FIXTURE(Fixture, "only a miss with nothing stored waits for an upstream that is down") {
+  ask("8.8.8.8");
+  CHECK(fetcher.fetches.at(fetcher.last).request.may_park);
+  have("1.1.1.1");
+  pass(24h * 9);
+  ask("1.1.1.1");
+  CHECK_FALSE(fetcher.fetches.at(fetcher.last).request.may_park);
+}
+
 TEST_CASE_FIXTURE(Fixture, "identical requests share one flight, and all but the first say so") {
   for (int i = 0; i < 500; ++i) ask("8.8.8.8");
   ask("8.8.4.4");

@@ -251,6 +251,62 @@ TEST_CASE("refusals in a row are a limit: a pause, then less than was let throug
   CHECK(pacer.not_before() == now + 1s);
 }
 
+TEST_CASE("in doubt whether it is a limit, no more are sent than it takes to be sure") {
+  Pacer pacer{{}};
+  base::SteadyTime now = kStart;
+  // A hundred wait; the limit is met.
+  for (int i = 0; i < 2; ++i) pacer.refused(now, now, 1s);
+  now = pacer.not_before();
+  int sent = 0;
+  // What was in flight before does not remove the doubt.
+  pacer.let_through(kStart - 1ms, now);
+  for (; sent < 100 && now >= pacer.not_before(); ++sent) pacer.sent(now);
+  CHECK(sent == 6);
+  for (int i = 0; i < sent; ++i) pacer.refused(now, now + 1ms, 1s);
+  CHECK(pacer.limited());
+}
+
+TEST_CASE("in doubt whether it is a limit, one that is let through ends the doubt") {
+  Pacer pacer{{}};
+  base::SteadyTime now = kStart;
+  for (int i = 0; i < 2; ++i) pacer.refused(now, now, 1s);
+  now = pacer.not_before();
+  for (int i = 0; i < 4; ++i) pacer.sent(now);
+  CHECK(pacer.not_before() > now);
+  pacer.let_through(now, now + 1ms);
+  now += 1ms;
+  for (int i = 0; i < 100; ++i) {
+    REQUIRE(now >= pacer.not_before());
+    REQUIRE(pacer.allows(now));
+    pacer.sent(now);
+  }
+}
+
+TEST_CASE("in a pause those who cannot wait send scouts, ten a second, until one is let through") {
+  Pacer pacer{{}};
+  base::SteadyTime now = kStart;
+  for (int i = 0; i < 50; ++i) pacer.let_through(now, now);
+  for (int i = 0; i < 6; ++i) pacer.refused(now, now, 2s);
+  const base::SteadyTime end = pacer.not_before();
+  REQUIRE(end == kStart + 2s);
+  int scouts = 0;
+  for (now += 500ms; now < kStart + 1500ms; now = std::max(now + 1ms, pacer.next(now))) {
+    if (!pacer.allows(now)) continue;
+    pacer.sent(now);
+    pacer.refused(now, now + 1ms, 1s);
+    ++scouts;
+  }
+  CHECK(scouts == 10);
+  CHECK(pacer.not_before() == end);
+  now = pacer.next(now);
+  pacer.sent(now);
+  // The answer to what was sent before the pause says nothing of the present.
+  pacer.let_through(kStart - 1ms, now);
+  CHECK(pacer.not_before() == end);
+  pacer.let_through(now, now + 20ms);
+  CHECK(pacer.not_before() <= now + 20ms);
+}
+
 TEST_CASE("a limited pace is kept: what may be sent in a second is the rate") {
   Pacer pacer{{}};
   base::SteadyTime now = kStart;

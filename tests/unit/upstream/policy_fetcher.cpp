@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <optional>
 #include <set>
 
 #include "simulated_upstream.h"
@@ -179,6 +180,22 @@ TEST_CASE(
   world.settle();
   CHECK(world.answered() >= 5);
   CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
+}
+
+TEST_CASE("while the breaker is open, who has something to fall back on does not wait") {
+  World world;
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch_all(1, 1, 1s);
+  REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  FetchRequest request;
+  request.request.target = "/stored";
+  request.deadline = world.now() + 10s;
+  request.may_park = false;
+  std::optional<FetchEnd> end;
+  world.fetcher.start(std::move(request), [&](FetchResult result) { end = result.end; });
+  world.scheduler.run_ready();
+  CHECK(end == FetchEnd::BreakerOpen);
+  CHECK(world.upstream.by_target["/stored"] == 0);
 }
 
 TEST_CASE("an open breaker finds out that its upstream is back without any traffic") {
