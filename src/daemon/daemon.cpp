@@ -59,7 +59,10 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       log_(log_settings(settings_)),
       shard_(metrics_.shard()),
       health_(clock_),
-      memory_(memory_settings(settings_)) {
+      memory_(memory_settings(settings_)),
+      token_watch_(
+          control_, [this] { return config::read_token_file(settings_.api_token_file); },
+          [this](const auto& token) { on_token(token); }) {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
@@ -154,6 +157,7 @@ void Daemon::start() {
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
   health_.set_listening(true);
   watch_store();
+  watch_token();
 }
 
 // The most recently used part of the store, behind the first answers.
@@ -175,6 +179,22 @@ void Daemon::watch_store() {
                                                        : observe::HealthState::Down;
   store_health_->set_state(settings_.store_path.empty() ? observe::HealthState::Ok : state,
                            status.reason);
+}
+
+void Daemon::watch_token() {
+  if (settings_.api_token_file.empty()) return token_watch_.stop();
+  token_watch_.start(settings_.api_token);
+}
+
+void Daemon::on_token(const base::Result<std::string>& token) {
+  if (!token) {
+    log_.event(Level::Error, "token_file_unreadable",
+               {{"path", settings_.api_token_file}, {"error", token.error().message}});
+    return;
+  }
+  settings_.api_token = *token;
+  origin_->set_token(settings_.api_token);
+  log_.event(Level::Info, "token_changed", {{"path", settings_.api_token_file}});
 }
 
 void Daemon::on_signal(int signal) {
@@ -205,6 +225,7 @@ void Daemon::reload() {
     origin_->set_token(settings_.api_token);
   }
   settings_.api_token_file = reread->api_token_file;
+  watch_token();
   log_.event(Level::Info, "reloaded",
              {{"changed", joined(changes.now)}, {"needs_restart", joined(changes.needs_restart)}});
 }

@@ -20,6 +20,7 @@
 #include "cache/store.h"
 #include "config/settings.h"
 #include "daemon/origin.h"
+#include "daemon/token_watch.h"
 #include "daemon/worker.h"
 #include "observe/health.h"
 #include "observe/liveness.h"
@@ -56,6 +57,8 @@ class Daemon {
   void worker_drained();
   void stop();
   void watch_store();
+  void watch_token();
+  void on_token(const base::Result<std::string>& token);
 
   config::Settings settings_;
   Reread reread_;
@@ -77,6 +80,7 @@ class Daemon {
   std::vector<std::vector<base::UniqueFd>> listeners_;  // by worker, until they start
   std::size_t draining_workers_ = 0;
   base::Timer drain_timer_;
+  TokenWatch token_watch_;
 };
 
 }  // namespace holdfast::daemon
