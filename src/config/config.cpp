@@ -255,9 +255,7 @@ Status resolve_token(Settings& settings, const Environment& environment) {
     return invalid_input(place(file, settings, file_source) + "=" +
                          shown(file, settings.api_token_file) + ": " + what);
   };
-  auto text = read_file(settings.api_token_file, kLargestTokenFile);
-  if (!text) return failed(text.error().message);
-  auto value = parse_token(*text);
+  auto value = read_token_file(settings.api_token_file);
   if (!value) return failed(value.error().message);
   settings.api_token = *std::move(value);
   token_source = file_source;
@@ -340,6 +338,12 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
     return Printout{text + "the settings are valid\n"};
   }
   return *std::move(settings);
+}
+
+base::Result<std::string> read_token_file(const std::string& path) {
+  auto text = read_file(path, kLargestTokenFile);
+  if (!text) return tl::unexpected(text.error());
+  return parse_token(*text);
 }
 
 Changes changes(const Settings& before, const Settings& after) {

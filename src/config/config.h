@@ -45,6 +45,9 @@ using Outcome = std::variant<Settings, Printout, StoreCommand>;
 base::Result<Outcome> load(int argc, const char* const* argv, const Environment& environment,
                            const Program& program);
 
+// The token in an API_TOKEN_FILE. Errors say what is wrong with it, never what is in it.
+base::Result<std::string> read_token_file(const std::string& path);
+
 // Keys of the settings whose values differ, in the table's order.
 struct Changes {
   std::vector<std::string> now;            // take effect with a reload

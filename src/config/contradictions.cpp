@@ -50,6 +50,9 @@ std::vector<std::string> contradictions(const Settings& s) {
           "clock_offset (" + text(s.clock_offset) +
               ") shifts the wall clock: this is a rehearsal, not a production setting");
 
+  warn_if(s.probe_path.empty() && !s.is_default("probe_interval"),
+          "probe_interval without a probe_path: idle upstreams are not probed");
+
   if (!s.api_token.empty()) {
     const auto remote =
         std::find_if(s.api_urls.begin(), s.api_urls.end(), is_unencrypted_and_remote);

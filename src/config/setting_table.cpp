@@ -163,6 +163,26 @@ Value word(std::string_view type, Enum Settings::*member,
               }};
 }
 
+// What is asked of the upstream on our own account; "off" for nothing.
+Value target(std::string Settings::*member) {
+  return {.type = "PATH",
+          .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
+            const bool visible =
+                std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+            const bool path =
+                text.substr(0, 1) == "/" && visible && text.find('#') == std::string_view::npos;
+            if (text != "off" && !path)
+              return expected("expected a path that begins with a slash, or off");
+            settings.*member = path ? std::string(text) : std::string();
+            return {};
+          },
+          .text =
+              [=](const Settings& settings) {
+                const std::string& value = settings.*member;
+                return value.empty() ? std::string("off") : value;
+              }};
+}
+
 Value hedge(Hedge Settings::*member) {
   return {.type = "DELAY",
           .set = [=](Settings& settings,
@@ -209,7 +229,8 @@ std::vector<Setting> make_table() {
        token(&S::api_token)},
       {"api_token_file", "Upstream",
        worked_out("$CREDENTIALS_DIRECTORY/api_token if that exists", "/etc/holdfast/api_token"),
-       Reload::Now, kOpen, "File that holds the bearer token; read again on reload.",
+       Reload::Now, kOpen,
+       "File that holds the bearer token; a new one in it is used within seconds.",
        path(&S::api_token_file, false, kLongestPath)},
 
       {"port",
@@ -374,6 +395,13 @@ std::vector<Setting> make_table() {
        "Start a second attempt after this long: off, a duration, or a percentile of recent "
        "attempts.",
        hedge(&S::hedge)},
+      {"retry_budget",
+       "Attempts",
+       {"1000"},
+       Reload::Restart,
+       kOpen,
+       "Retries and hedges allowed per 100 requests to the upstream, besides ten a second.",
+       count(&S::retry_budget_percent, 0, 100'000)},
       {"upstream_concurrency",
        "Attempts",
        {"64"},
@@ -381,6 +409,21 @@ std::vector<Setting> make_table() {
        kOpen,
        "Most attempts in flight.",
        count(&S::upstream_concurrency, 1, 10000)},
+      {"probe_path",
+       "Attempts",
+       {"off"},
+       Reload::Restart,
+       kOpen,
+       "Path below API_URL to ask for while there is no other traffic, so that an outage is known "
+       "before a client meets it; any 2xx will do. off for none.",
+       target(&S::probe_path)},
+      {"probe_interval",
+       "Attempts",
+       {"30s"},
+       Reload::Restart,
+       kOpen,
+       "How long without other traffic until PROBE_PATH is asked for.",
+       duration(&S::probe_interval, 100ms, 1h)},
 
       {"memory_limit",
        "Storage",

@@ -60,7 +60,10 @@ struct Settings {
   base::Duration retry_base{};
   base::Duration retry_cap{};
   Hedge hedge;
+  unsigned retry_budget_percent = 0;  // retries and hedges per 100 requests
   unsigned upstream_concurrency = 0;
+  std::string probe_path;  // empty: idle origins are not probed
+  base::Duration probe_interval{};
 
   // Storage
   std::uint64_t memory_limit_bytes = 0;

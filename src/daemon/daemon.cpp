@@ -85,7 +85,10 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       health_(clock_),
       memory_(memory_settings(settings_)),
       service_manager_(ServiceManager::from_environment(log_),
-                       {control_, liveness_, log_, [this] { return status(); }}) {
+                       {control_, liveness_, log_, [this] { return status(); }}),
+      token_watch_(
+          control_, [this] { return config::read_token_file(settings_.api_token_file); },
+          [this](const auto& token) { on_token(token); }) {
   std::signal(SIGPIPE, SIG_IGN);
   // A file that reached the process's limit is a full disk, not the end.
   std::signal(SIGXFSZ, SIG_IGN);
@@ -239,6 +242,7 @@ void Daemon::start() {
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
   health_.set_listening(true);
   watch_store();
+  watch_token();
   service_manager_.ready();
 }
 
@@ -296,6 +300,22 @@ void Daemon::watch_store() {
                            status.reason);
 }
 
+void Daemon::watch_token() {
+  if (settings_.api_token_file.empty()) return token_watch_.stop();
+  token_watch_.start(settings_.api_token);
+}
+
+void Daemon::on_token(const base::Result<std::string>& token) {
+  if (!token) {
+    log_.event(Level::Error, "token_file_unreadable",
+               {{"path", settings_.api_token_file}, {"error", token.error().message}});
+    return;
+  }
+  settings_.api_token = *token;
+  origin_->set_token(settings_.api_token);
+  log_.event(Level::Info, "token_changed", {{"path", settings_.api_token_file}});
+}
+
 void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) return reload();
   if (health_.draining()) {
@@ -337,6 +357,7 @@ void Daemon::take_settings() {
     origin_->set_token(settings_.api_token);
   }
   settings_.api_token_file = reread->api_token_file;
+  watch_token();
   log_.event(Level::Info, "reloaded",
              {{"changed", joined(changes.now)}, {"needs_restart", joined(changes.needs_restart)}});
 }

@@ -24,6 +24,7 @@
 #include "daemon/origin.h"
 #include "daemon/service_manager.h"
 #include "daemon/status_line.h"
+#include "daemon/token_watch.h"
 #include "daemon/worker.h"
 #include "observe/health.h"
 #include "observe/liveness.h"
@@ -65,6 +66,8 @@ class Daemon {
   void stop();
   void watch_store();
   std::string status();
+  void watch_token();
+  void on_token(const base::Result<std::string>& token);
 
   config::Settings settings_;
   Reread reread_;
@@ -93,6 +96,7 @@ class Daemon {
   std::unique_ptr<Admin> admin_;
   std::size_t draining_workers_ = 0;
   base::Timer drain_timer_;
+  TokenWatch token_watch_;
 };
 
 }  // namespace holdfast::daemon

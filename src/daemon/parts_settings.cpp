@@ -85,6 +85,10 @@ upstream::Settings upstream_settings(const config::Settings& settings) {
   upstream.attempt_timeout.floor =
       std::min(upstream.attempt_timeout.floor, settings.attempt_timeout);
   upstream.hedge = hedge_settings(settings.hedge);
+  upstream.retry_budget.per_fetch = settings.retry_budget_percent / 100.0;
+  upstream.probe.target = settings.probe_path;
+  upstream.probe.interval = settings.probe_interval;
+  upstream.probe.retry_interval = std::min(upstream.probe.retry_interval, settings.probe_interval);
   return upstream;
 }
 

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <fstream>
 #include <thread>
 
 #include "stage.h"
@@ -92,6 +93,41 @@ TEST_CASE("a wrong token is a configuration fault: 502, a word in health, no sto
   const Response response = get(daemon.lookup_url("8.8.8.8"));
   CHECK(response.status == 502);
   CHECK(upstream.count("requests") == 1);
+}
+
+TEST_CASE("a token rotated in its file is used without a restart or a signal") {
+  const Folder folder;
+  Upstream upstream;
+  const std::string file = (folder.path / "token").string();
+  std::ofstream(file) << "the-old-one\n";
+  Daemon daemon(folder, upstream.url(), {{"API_TOKEN_FILE", file}});
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 502);
+  std::ofstream(file) << Upstream::kToken << "\n";
+  daemon.process().wait_for_line("\"event\":\"token_changed\"");
+  // The origin loop hears of it a moment after the log.
+  Response response;
+  do response = get(daemon.lookup_url("8.8.8.8"));
+  while (response.status == 502);
+  CHECK(response.status == 200);
+  CHECK(response.body == expected_body("8.8.8.8"));
+  CHECK(daemon.stop() == 0);
+  CHECK(daemon.process().output().find(Upstream::kToken) == std::string::npos);
+}
+
+TEST_CASE("with PROBE_PATH an outage is known, and its end, before any client asks") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(),
+                {{"PROBE_PATH", "/geoip/8.8.8.8"}, {"PROBE_INTERVAL", "100ms"}});
+  while (upstream.count("requests") == 0) {
+  }
+  upstream.tell("faults", "500=1");
+  daemon.process().wait_for_line("\"state\":\"open\"");
+  while (get(daemon.url("/healthz")).body.find("breaker") == std::string::npos) {
+  }
+  upstream.tell("faults", "");
+  daemon.process().wait_for_line("\"state\":\"closed\"");
+  CHECK(daemon.stop() == 0);
 }
 
 TEST_CASE("SIGTERM finishes what is in flight, then exit 0") {

@@ -92,7 +92,10 @@ Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Enviro
                                    {"PORT", "0"},
                                    {"STORE_PATH", (folder.path / "holdfast.db").string()}};
   for (auto& [name, value] : settings) {
-    std::erase_if(environment, [&](const auto& entry) { return entry.first == name; });
+    std::erase_if(environment, [&](const auto& entry) {
+      // The token comes from one place.
+      return entry.first == name || (name == "API_TOKEN_FILE" && entry.first == "API_TOKEN");
+    });
     if (!value.empty()) environment.emplace_back(name, value);
   }
   launch.launcher.push_back(launch.program.empty() ? path_from("HOLDFAST") : launch.program);

@@ -178,7 +178,10 @@ TEST_CASE("every setting can be given as flag, variable and key, with the same r
       {"retry_base", "30ms"},
       {"retry_cap", "2s"},
       {"hedge", "70ms"},
+      {"retry_budget", "20"},
       {"upstream_concurrency", "5"},
+      {"probe_path", "/health?deep=1"},
+      {"probe_interval", "5s"},
       {"memory_limit", "1MiB"},
       {"store_path", "/x/y.db"},
       {"store_limit", "3GiB"},
@@ -352,6 +355,19 @@ TEST_CASE("a negative value is a value, not a flag") {
   CHECK(start.settings().clock_offset == -25h);
   start.arguments = {"--cache-ttl", "-1"};
   CHECK(contains(start.error(), "--cache-ttl=\"-1\": expected a duration"));
+}
+
+TEST_CASE("what is probed is a path, or nothing") {
+  Start start;
+  CHECK(start.settings().probe_path.empty());
+  start.arguments = {"--probe-path", "/health"};
+  CHECK(start.settings().probe_path == "/health");
+  start.arguments = {"--probe-path", "off"};
+  CHECK(start.settings().probe_path.empty());
+  for (const char* bad : {"health", "http://x/health", "/a b", "/a\r\nX: 1", "/a#b"}) {
+    start.arguments = {"--probe-path", bad};
+    CHECK(contains(start.error(), "begins with a slash"));
+  }
 }
 
 TEST_CASE("systemd's directories decide where the store and the socket are") {

@@ -1,0 +1,165 @@
+// Plays seeded random schedules until one breaks a promise.
+//
+//   simulation                  10,000 schedules
+//   simulation --seeds 200000   more
+//   simulation --seed 4711      one, with its trace
+//
+// A broken promise is printed with its seed and the end of its trace, and makes
+// the exit status 1.
+#include <CLI/CLI.hpp>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+
+#include <unistd.h>
+
+#include "simulation.h"
+
+// Where a sanitizer is linked in, it calls this before it ends the program.
+extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
+
+namespace holdfast::simulation {
+namespace {
+
+constexpr std::size_t kShownLines = 80;
+// Fewer schedules than this need not have seen everything.
+constexpr std::uint64_t kMustSeeAll = 1000;
+
+volatile std::uint64_t playing = 0;
+
+// A crash has no trace; the seed is enough to get one.
+void say_seed() {
+  char text[64];
+  const int size = std::snprintf(text, sizeof text, "\ncrashed in seed %llu\n",
+                                 static_cast<unsigned long long>(playing));
+  if (size > 0) (void)!::write(2, text, static_cast<std::size_t>(size));
+}
+
+void say_seed_and_die(int signal) {
+  say_seed();
+  std::signal(signal, SIG_DFL);
+  (void)std::raise(signal);
+}
+
+// The broken promise, or empty.
+std::string play(std::uint64_t seed, Tally& tally, std::vector<std::string>* trace) {
+  playing = seed;
+  Simulation simulation(seed, trace != nullptr, tally);
+  std::string violation;
+  try {
+    simulation.run();
+    violation = simulation.violation();
+  } catch (const std::exception& e) {
+    violation = std::string("an exception: ") + e.what();
+  }
+  if (trace) *trace = simulation.trace().lines();
+  return violation;
+}
+
+void show(const std::vector<std::string>& lines, std::size_t most) {
+  const std::size_t first = lines.size() > most ? lines.size() - most : 0;
+  if (first > 0) std::cout << "  ... " << first << " lines before\n";
+  for (std::size_t i = first; i < lines.size(); ++i) std::cout << lines[i] << '\n';
+}
+
+// Prints the tally; false if something never came to pass.
+bool report(const Tally& tally) {
+  const std::pair<const char*, std::uint64_t> counts[] = {
+      {"steps", tally.steps},
+      {"clients", tally.clients},
+      {"fresh", tally.fresh},
+      {"stale-while-revalidate", tally.stale_while_revalidate},
+      {"fetched", tally.fetched},
+      {"freshened by a 304", tally.freshened},
+      {"stale-if-error", tally.stale_if_error},
+      {"errors", tally.errors},
+      {"collapsed", tally.collapsed},
+      {"404", tally.negative},
+      {"gone with a restart", tally.gone},
+      {"restarts", tally.restarts},
+      {"attempts", tally.attempts},
+      {"retries", tally.retries},
+      {"hedges", tally.hedges},
+      {"probes", tally.probes},
+      {"probes without a client", tally.bare_probes},
+      {"steps with something parked", tally.parked},
+      {"clients who waited for the recovery", tally.waited_it_out},
+      {"clients after the recovery", tally.canaries},
+  };
+  bool all = true;
+  for (const auto& [name, count] : counts) {
+    std::cout << "  " << count << ' ' << name << '\n';
+    all = all && count > 0;
+  }
+  return all;
+}
+
+int replay(std::uint64_t seed) {
+  Tally tally;
+  std::vector<std::string> trace;
+  const std::string violation = play(seed, tally, &trace);
+  show(trace, trace.size());
+  std::cout << "seed " << seed << ": " << (violation.empty() ? "all promises kept" : violation)
+            << '\n';
+  return violation.empty() ? 0 : 1;
+}
+
+int play_all(std::uint64_t first, std::uint64_t seeds, bool keep_going) {
+  const auto begun = std::chrono::steady_clock::now();
+  Tally tally;
+  int broken = 0;
+  for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
+    std::string violation = play(seed, tally, nullptr);
+    if (violation.empty()) continue;
+    ++broken;
+    std::cout << "seed " << seed << ": " << violation << std::endl;
+    if (keep_going) continue;
+    Tally unused;
+    std::vector<std::string> trace;
+    const std::string again = play(seed, unused, &trace);
+    show(trace, kShownLines);
+    std::cout << (again == violation ? "the whole: " : "NOT THE SAME AGAIN; see: ")
+              << "simulation --seed " << seed << '\n';
+    return 1;
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
+  std::cout << seeds << " schedules from seed " << first << " in " << took.count() << " s, "
+            << broken << " broke a promise\n";
+  const bool all = report(tally);
+  if (!all && seeds >= kMustSeeAll) {
+    std::cout << "something never came to pass: the schedules are too tame\n";
+    return 1;
+  }
+  return broken == 0 ? 0 : 1;
+}
+
+int run(int argc, char** argv) {
+  std::uint64_t seeds = 10'000;
+  std::uint64_t first = 1;
+  std::uint64_t one = 0;
+  bool keep_going = false;
+  CLI::App app{"Plays seeded random schedules against flights and policies."};
+  app.add_option("--seeds", seeds, "How many schedules");
+  app.add_option("--first", first, "Seed of the first");
+  const auto* replayed = app.add_option("--seed", one, "Play this one and print its trace");
+  app.add_flag("--keep-going", keep_going, "Do not stop at the first broken promise");
+  CLI11_PARSE(app, argc, argv);
+  if (__sanitizer_set_death_callback) {
+    __sanitizer_set_death_callback(say_seed);
+  } else {
+    std::signal(SIGSEGV, say_seed_and_die);
+    std::signal(SIGABRT, say_seed_and_die);
+  }
+  return *replayed ? replay(one) : play_all(first, seeds, keep_going);
+}
+
+}  // namespace
+}  // namespace holdfast::simulation
+
+int main(int argc, char** argv) {
+  return holdfast::simulation::run(argc, argv);
+}

@@ -1,0 +1,397 @@
+#include "simulation.h"
+
+#include <algorithm>
+
+#include "cache/freshness.h"
+#include "proxy/geoip_route.h"
+
+namespace holdfast::simulation {
+namespace {
+
+using namespace std::chrono_literals;
+using proxy::Rung;
+using upstream::Breaker;
+
+// Far more than any schedule takes; past it something spins.
+constexpr std::uint64_t kMostSteps = 1'000'000;
+// Ages are in whole seconds, and rounded more than once on the way.
+constexpr base::Duration kRounding = 2s;
+constexpr auto kLongestDeadline = 30s;
+// What is left of ten seconds after the attempts of an outage have ended.
+constexpr auto kTimeEnough = 7s;
+
+// Nobody looks at them, and making them takes longer than a schedule.
+observe::Metrics& metrics() {
+  static observe::Metrics all;
+  return all;
+}
+observe::Shard& shard() {
+  static observe::Shard& one = metrics().shard();
+  return one;
+}
+
+std::string key_of(const std::string& ip) {
+  return "lookup/" + ip;
+}
+std::string target_of(std::string_view key) {
+  return "/geoip/" + std::string(key.substr(key.find('/') + 1));
+}
+
+const char* name_of(Rung rung) {
+  constexpr const char* kNames[] = {
+      "fresh", "stale-while-revalidate", "fetched", "stale-if-error", "offline", "error"};
+  return kNames[static_cast<int>(rung)];
+}
+
+}  // namespace
+
+struct Simulation::Process {
+  Process(Simulation& world, std::uint64_t seed)
+      : memory({world.memory_bytes_, 1}),
+        random(seed),
+        policy(world.scheduler_, random, world.transport_, world.upstream_settings_, metrics(),
+               shard(), log),
+        fetcher(policy, world.watch_),
+        flights({world.scheduler_, fetcher, memory, world.store_, log, metrics(), shard()},
+                world.flights_settings_, seed) {}
+
+  observe::Log log;
+  cache::MemoryCache memory;
+  base::Random random;
+  upstream::PolicyFetcher policy;
+  WatchedFetcher fetcher;
+  proxy::Flights flights;
+};
+
+Simulation::Simulation(std::uint64_t seed, bool traced, Tally& tally)
+    : tally_(tally),
+      random_(seed),
+      begun_(scheduler_.now()),
+      trace_(scheduler_, traced),
+      upstream_settings_(draw_upstream_settings(random_)),
+      flights_settings_(draw_flights_settings(random_)),
+      memory_bytes_(one_of<std::size_t>({64U << 20, 64U << 20, 4096})),
+      patience_(one_of<base::Duration>({10s, 10s, 2s, kLongestDeadline})),
+      upstream_(scheduler_, random_.next(), flights_settings_.storing),
+      store_(scheduler_, random_.next()),
+      watch_(
+          scheduler_, trace_, upstream_settings_,
+          [this](base::SteadyTime from, base::SteadyTime to) { return store_.stalled(from, to); }),
+      transport_(upstream_, watch_),
+      route_(proxy::make_geoip_route(nullptr)) {
+  store_.on_put = [this](std::string_view key, const cache::StoredResponse& stored) {
+    check_stored(key, stored);
+  };
+}
+
+Simulation::~Simulation() {
+  process_.reset();
+}
+
+void Simulation::run() {
+  trace_.line(upstream_settings_.origins.size(), " origins, concurrency ",
+              upstream_settings_.concurrency, ", waiting ", upstream_settings_.max_waiting,
+              ", parked ", upstream_settings_.max_parked, ", waiters ",
+              flights_settings_.max_waiters, ", budget ", upstream_settings_.retry_budget.per_fetch,
+              " a fetch and ", upstream_settings_.retry_budget.reserve_per_second, "/s, deadline ",
+              text(patience_), ", ttl ", flights_settings_.storing.ttl.count(), "s, memory ",
+              memory_bytes_);
+  boot();
+  plan();
+  run_until(begun_ + horizon_);
+  if (over()) return;
+  recover();
+  // What was on its way then may still be as bad as before.
+  run_until(now() + upstream_settings_.attempt_timeout.ceiling);
+  if (over()) return;
+  expect_answers();
+  run_until(now() + kLongestDeadline + flights_settings_.refresh_deadline);
+  if (over()) return;
+  check_drained();
+  check_serves_again();
+  tally_.attempts += static_cast<std::uint64_t>(watch_.counts().attempts);
+  tally_.retries += static_cast<std::uint64_t>(watch_.counts().retries);
+  tally_.hedges += static_cast<std::uint64_t>(watch_.counts().hedges);
+  tally_.probes += static_cast<std::uint64_t>(watch_.counts().probes);
+  tally_.bare_probes += static_cast<std::uint64_t>(watch_.counts().bare_probes);
+}
+
+void Simulation::run_until(base::SteadyTime when) {
+  bool reached = false;
+  scheduler_.call_at(when, [&reached] { reached = true; });
+  while (!reached && !over()) {
+    if (++steps_ > kMostSteps) watch_.fail("the loop spins");
+    ++tally_.steps;
+    scheduler_.step();
+    check_step();
+  }
+}
+
+// ---- What happens ----
+
+void Simulation::boot() {
+  ++generation_;
+  process_ = std::make_unique<Process>(*this, random_.next());
+  watch_.process(&process_->policy);
+  if (chance(0.5)) {
+    store_.load_recent([this](std::string_view key, cache::StoredPtr stored) {
+      process_->memory.put_if_absent(key, std::move(stored));
+      return true;
+    });
+  }
+}
+
+void Simulation::restart(bool killed) {
+  ++tally_.restarts;
+  if (!killed) {
+    process_->flights.abandon_all();
+    if (joined_ != 0) watch_.fail("a stop left a client without an answer");
+    store_.flush();
+  }
+  for (Client& client : clients_) {
+    if (client.answered || client.gone) continue;
+    client.gone = true;
+    ++tally_.gone;
+  }
+  joined_ = 0;
+  process_.reset();
+  transport_.cancel_all();
+  watch_.process(nullptr);
+  if (killed) store_.crash();
+  boot();
+}
+
+void Simulation::force_breaker(std::size_t origin, Breaker::Forced forced) {
+  process_->policy.force_breaker(origin, forced);
+}
+
+// A client's request as a worker handles it: from memory if it can, else it goes
+// to the origin loop.
+void Simulation::ask(const std::string& ip, base::Duration patience, bool must_succeed) {
+  const std::size_t number = clients_.size();
+  clients_.push_back({ip, now() + patience});
+  clients_.back().must_succeed = must_succeed;
+  ++tally_.clients;
+  trace_.line("client ", number, " asks for ", ip, " within ", text(patience));
+  const std::string key = key_of(ip);
+  // Now and then what memory has to say comes a moment after the worker looked.
+  const cache::StoredPtr stored = chance(0.1) ? nullptr : process_->memory.find(key);
+  if (stored) {
+    const cache::Use use = cache::freshness(*stored, scheduler_.clock().wall()).use;
+    if (use == cache::Use::Fresh || use == cache::Use::StaleWhileRevalidate) {
+      proxy::Answer answer;
+      answer.rung = use == cache::Use::Fresh ? Rung::Fresh : Rung::StaleWhileRevalidate;
+      answer.content = stored;
+      if (use == cache::Use::StaleWhileRevalidate) {
+        scheduler_.post([this, key, generation = generation_] {
+          if (generation == generation_) process_->flights.refresh(*route_, key);
+        });
+      }
+      return answered(number, answer);
+    }
+  }
+  const base::SteadyTime when = now() + random_.up_to(chance(0.5) ? 0ms : 2ms);
+  scheduler_.call_at(when, [this, number, generation = generation_] {
+    if (generation == generation_) join(number);
+  });
+}
+
+void Simulation::join(std::size_t number) {
+  clients_[number].waits_in_flights = true;
+  ++joined_;
+  const std::string key = key_of(clients_[number].ip);
+  process_->flights.join(*route_, key, clients_[number].deadline,
+                         [this, number](const proxy::Answer& answer) {
+                           if (!clients_[number].gone) --joined_;
+                           answered(number, answer);
+                         });
+}
+
+// The upstream and the disk are well from now on.
+void Simulation::recover() {
+  trace_.line("* everything recovers");
+  upstream_.faults.clear();
+  upstream_.faults_of.clear();
+  upstream_.always.clear();
+  upstream_.rate_limit = 0;
+  upstream_.congestion = {};
+  upstream_.median = 20ms;
+  upstream_.sigma = 0.3;
+  recovered_ = true;
+}
+
+// Where nothing else is scarce, whoever still waits and has time gets an answer.
+void Simulation::expect_answers() {
+  process_->policy.token_changed();
+  const upstream::Status status = process_->policy.status();
+  const bool roomy = upstream_settings_.concurrency >= 4 && status.queued + status.parked <= 10 &&
+                     status.retry_budget >= 20 && upstream_settings_.max_waiting > 1000 &&
+                     upstream_settings_.max_parked > 1000 && flights_settings_.max_waiters > 1000;
+  if (!roomy) return;
+  for (Client& client : clients_) {
+    client.must_succeed = client.waits_in_flights && client.deadline - now() >= kTimeEnough;
+    if (client.must_succeed && !client.answered && !client.gone) ++tally_.waited_it_out;
+  }
+  if (patience_ >= 10s) ask("198.51.100.1", patience_, true);
+}
+
+// ---- What must hold ----
+
+void Simulation::answered(std::size_t number, const proxy::Answer& answer) {
+  Client& client = clients_[number];
+  if (client.gone) return;  // said to a connection that is no more
+  trace_.line("client ", number, " gets ", name_of(answer.rung), " ",
+              answer.content ? answer.content->status : answer.status,
+              answer.collapsed ? " (collapsed) " : " ",
+              answer.content ? answer.content->body : answer.detail);
+  if (std::exchange(client.answered, true)) return watch_.fail("a client got two answers");
+  // The flights aim half their margin before the deadline; only a disk that blocks
+  // the loop from then on makes them miss it.
+  const base::SteadyTime aimed = client.deadline - flights_settings_.answer_margin / 2;
+  if (now() > client.deadline && now() - client.deadline > store_.stalled(aimed, now())) {
+    watch_.fail("a client got its answer " + text(now() - client.deadline) + " late");
+  }
+  if (answer.collapsed) ++tally_.collapsed;
+  if (answer.content) {
+    check_content(client, answer);
+  } else {
+    check_error(client, answer);
+  }
+  // As a keep-alive client may, on the loop and inside the callback.
+  if (number % 16 == 7 && !recovered_) ask(client.ip, patience_);
+}
+
+void Simulation::check_content(const Client& client, const proxy::Answer& answer) {
+  const cache::StoredResponse& content = *answer.content;
+  const std::string target = target_of(key_of(client.ip));
+  std::optional<base::SteadyTime> said_at;
+  std::chrono::seconds fresh_for{}, usable_for{};
+  bool may_store = true;
+  if (content.status == 200) {
+    const Version* version = upstream_.said(target, content.body);
+    if (!version) return watch_.fail("a body the upstream never gave for that key");
+    said_at = version->said_at;
+    fresh_for = version->fresh_for;
+    usable_for = version->usable_for;
+    may_store = version->may_store;
+  } else {
+    ++tally_.negative;
+    said_at = upstream_.said_missing(target);
+    if (!said_at || (content.status != 404 && content.status != 410)) {
+      return watch_.fail("a status the upstream never gave for that key");
+    }
+    const auto& policy = flights_settings_.storing;
+    fresh_for = usable_for = std::chrono::seconds(static_cast<std::chrono::seconds::rep>(
+        static_cast<double>(policy.negative_ttl.count()) * (1 + policy.jitter)));
+  }
+  const base::Duration age = now() - *said_at;
+  const base::Duration leeway = kRounding + jumped_back_;
+  switch (answer.rung) {
+    case Rung::Fetched:
+      ++tally_.fetched;
+      if (age > store_.stalled(*said_at, now())) watch_.fail("fetched, but not just now");
+      if (answer.stored && !store_.full && answer.content->status == 200) {
+        const cache::StoredPtr kept = store_.peek(key_of(client.ip));
+        if (!kept || kept->body != content.body) watch_.fail("said to be stored and is not");
+      }
+      if (answer.upstream_status == 304) ++tally_.freshened;
+      return;
+    case Rung::Fresh:
+      ++tally_.fresh;
+      if (age > fresh_for + leeway) watch_.fail("served as fresh after " + text(age));
+      break;
+    case Rung::StaleWhileRevalidate:
+    case Rung::StaleIfError:
+      ++(answer.rung == Rung::StaleIfError ? tally_.stale_if_error : tally_.stale_while_revalidate);
+      if (age > usable_for + leeway) watch_.fail("served stale after " + text(age));
+      break;
+    case Rung::Offline:
+    case Rung::Error:
+      return watch_.fail("content on the wrong rung");
+  }
+  if (!may_store) watch_.fail("served from a cache that was not to keep it");
+}
+
+void Simulation::check_error(const Client& client, const proxy::Answer& answer) {
+  ++tally_.errors;
+  if (answer.rung != Rung::Error || answer.detail.empty()) {
+    watch_.fail("an answer without content or reason");
+  }
+  if (answer.status < 502 || answer.status > 504) watch_.fail("an error with a strange status");
+  if (answer.retry_after < 1s) watch_.fail("an error without Retry-After");
+  if (client.must_succeed) watch_.fail("an error although the upstream is back: " + answer.detail);
+  const cache::StoredPtr stored = process_ ? process_->memory.find(key_of(client.ip)) : nullptr;
+  if (stored && cache::freshness(*stored, scheduler_.clock().wall()).use != cache::Use::Unusable) {
+    watch_.fail("an error although something usable is stored");
+  }
+}
+
+void Simulation::check_stored(std::string_view key, const cache::StoredResponse& stored) {
+  const std::string target = target_of(key);
+  if (stored.status == 404 || stored.status == 410) {
+    if (!upstream_.said_missing(target)) watch_.fail("a 404 stored that never came");
+    return;
+  }
+  const Version* version = upstream_.said(target, stored.body);
+  if (stored.status != 200 || !version) return watch_.fail("something invalid stored");
+  if (!version->may_store) watch_.fail("stored what must not be stored");
+  // A validator of another content would let a later 304 confirm the wrong one.
+  if (stored.upstream_etag != version->etag ||
+      stored.upstream_last_modified != version->last_modified) {
+    watch_.fail("stored under the validator of something else: " + stored.upstream_etag);
+  }
+}
+
+void Simulation::check_step() {
+  if (!process_) return;
+  const proxy::Flights::Stats flights = process_->flights.stats();
+  if (flights.waiters != joined_) {
+    watch_.fail(std::to_string(flights.waiters) + " waiters for " + std::to_string(joined_) +
+                " clients");
+  }
+  if (flights.flights != watch_.fetches())
+    watch_.fail("flights and fetches are not the same number");
+  const upstream::Status status = process_->policy.status();
+  if (status.fetches != watch_.fetches()) watch_.fail("the fetcher lost count of its fetches");
+  if (status.in_flight != watch_.in_flight()) watch_.fail("the fetcher lost count of its attempts");
+  if (upstream_.in_flight != watch_.in_flight())
+    watch_.fail("the transport and the fetcher differ");
+  if (status.parked > upstream_settings_.max_parked) watch_.fail("more parked than allowed");
+  if (status.parked > 0) {
+    ++tally_.parked;
+    for (const auto& origin : status.origins) {
+      if (origin.breaker == Breaker::State::Closed) watch_.fail("parked before a closed breaker");
+    }
+  }
+}
+
+void Simulation::check_drained() {
+  const proxy::Flights::Stats flights = process_->flights.stats();
+  const upstream::Status status = process_->policy.status();
+  if (flights.flights + flights.waiters != 0) watch_.fail("a flight is left");
+  if (status.fetches + status.queued + status.parked != 0) watch_.fail("a fetch is left");
+  // Probes of our own go on for ever, if they are switched on.
+  if (status.in_flight != 0 && upstream_settings_.probe.target.empty()) {
+    watch_.fail("an attempt is left");
+  }
+  for (std::size_t i = 0; i < clients_.size(); ++i) {
+    if (!clients_[i].answered && !clients_[i].gone) {
+      watch_.fail("client " + std::to_string(i) + " got no answer");
+    }
+  }
+  process_->memory.for_each(
+      [this](std::string_view key, const cache::StoredPtr& stored) { check_stored(key, *stored); });
+}
+
+// And it works: what nobody has asked for before is answered.
+void Simulation::check_serves_again() {
+  for (int i = 2; i < 5 && !over(); ++i) {
+    const std::size_t number = clients_.size();
+    ++tally_.canaries;
+    ask("198.51.100." + std::to_string(i), patience_, true);
+    run_until(now() + patience_);
+    if (!clients_[number].answered) watch_.fail("no answer after the recovery");
+  }
+}
+
+}  // namespace holdfast::simulation

@@ -1,0 +1,124 @@
+// Simulation is one schedule: from a seed it draws the settings, the upstream,
+// the disk and what happens to them, and plays it on a virtual clock against the
+// real Flights and PolicyFetcher. After every step it checks what Holdfast
+// promises; it ends with the first broken promise or when all has drained.
+//
+//   clients -> Flights -> WatchedFetcher -> PolicyFetcher -> WatchedTransport -> GeoUpstream
+//                 |-> MemoryCache, SimulatedStore
+//
+// The same seed gives the same schedule, step for step. One thread.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cache/memory_cache.h"
+#include "geo_upstream.h"
+#include "proxy/flights.h"
+#include "simulated_store.h"
+#include "trace.h"
+#include "watch.h"
+
+namespace holdfast::simulation {
+
+// How often things came to pass, over all schedules: a promise about something
+// that never happens is not tested.
+struct Tally {
+  std::uint64_t steps = 0, clients = 0, fresh = 0, stale_while_revalidate = 0, fetched = 0,
+                stale_if_error = 0, errors = 0, collapsed = 0, negative = 0, parked = 0,
+                restarts = 0, gone = 0, stalls = 0, attempts = 0, retries = 0, hedges = 0,
+                probes = 0, bare_probes = 0, freshened = 0, canaries = 0, waited_it_out = 0;
+};
+
+class Simulation {
+ public:
+  Simulation(std::uint64_t seed, bool traced, Tally& tally);
+  ~Simulation();
+
+  void run();
+
+  // Empty: every promise was kept.
+  const std::string& violation() const { return watch_.violation(); }
+  const Trace& trace() const { return trace_; }
+
+ private:
+  struct Client {
+    std::string ip;
+    base::SteadyTime deadline;
+    bool waits_in_flights = false;
+    bool answered = false;
+    bool gone = false;          // with the process it was connected to
+    bool must_succeed = false;  // nothing stands in the way of its answer any more
+  };
+  struct Process;
+
+  // Drawing, in plan.cpp.
+  static upstream::Settings draw_upstream_settings(base::Random& random);
+  static proxy::Flights::Settings draw_flights_settings(base::Random& random);
+  void plan();
+  void plan_requests(base::Duration at);
+  void plan_event(base::Duration at);
+  void plan_end_in_outage(base::Duration at);
+  void plan_upstream_event(base::Duration at);
+  void plan_disk_event(base::Duration at);
+  void at(base::Duration when, std::string what, std::function<void()> act);
+  bool chance(double probability) { return random_.uniform() < probability; }
+  base::Duration between(base::Duration least, base::Duration most) {
+    return least + random_.up_to(most - least);
+  }
+  template <typename T>
+  T one_of(std::initializer_list<T> values) {
+    return values.begin()[random_.below(values.size())];
+  }
+
+  // What happens.
+  void boot();
+  void restart(bool killed);
+  void force_breaker(std::size_t origin, upstream::Breaker::Forced forced);
+  void ask(const std::string& ip, base::Duration patience, bool must_succeed = false);
+  void join(std::size_t number);
+  void recover();
+  void expect_answers();
+
+  // What must hold.
+  void answered(std::size_t number, const proxy::Answer& answer);
+  void check_content(const Client& client, const proxy::Answer& answer);
+  void check_error(const Client& client, const proxy::Answer& answer);
+  void check_stored(std::string_view key, const cache::StoredResponse& stored);
+  void check_step();
+  void check_drained();
+  void check_serves_again();
+  void run_until(base::SteadyTime when);
+  bool over() const { return !watch_.violation().empty(); }
+
+  base::SteadyTime now() const { return scheduler_.now(); }
+
+  Tally& tally_;
+  base::VirtualScheduler scheduler_;
+  base::Random random_;
+  const base::SteadyTime begun_;
+  Trace trace_;
+  const upstream::Settings upstream_settings_;
+  const proxy::Flights::Settings flights_settings_;
+  const std::size_t memory_bytes_;
+  const base::Duration patience_;  // REQUEST_DEADLINE
+  GeoUpstream upstream_;
+  SimulatedStore store_;
+  Watch watch_;
+  WatchedTransport transport_;
+  std::unique_ptr<proxy::Route> route_;
+  std::vector<std::string> ips_;
+  std::unique_ptr<Process> process_;
+  std::uint64_t generation_ = 0;
+  std::deque<Client> clients_;
+  std::size_t joined_ = 0;  // clients that Flights owes an answer
+  base::Duration jumped_back_{};
+  base::Duration horizon_{};
+  bool recovered_ = false;
+  std::uint64_t steps_ = 0;
+};
+
+}  // namespace holdfast::simulation

@@ -1,0 +1,179 @@
+#include "watch.h"
+
+#include <algorithm>
+
+namespace holdfast::simulation {
+
+using upstream::Breaker;
+using upstream::Priority;
+
+void Watch::process(upstream::PolicyFetcher* fetcher) {
+  fetcher_ = fetcher;
+  last_probe_.clear();
+  deposits_.clear();
+  withdrawals_.clear();
+  ordinary_ = 0;
+  hedges_ = 0;
+  if (fetcher) return;
+  if (!attempts_.empty()) fail("a process went away and left an attempt");
+  fetches_.clear();
+}
+
+void Watch::fetch_started(const upstream::FetchRequest& request) {
+  const std::string& target = request.request.target;
+  if (fetches_.contains(target)) return fail("two fetches of " + target + " at a time");
+  // One whose time was up before it came ends at once.
+  fetches_[target] = {std::max(request.deadline, scheduler_.now()),
+                      request.priority == Priority::Refresh};
+  ++deposits_[slice()];
+  trace_.line("fetch ", target, request.priority == Priority::Refresh ? " (refresh)" : "",
+              " within ", text(request.deadline - scheduler_.now()));
+}
+
+void Watch::fetch_extended(const std::string& target, base::SteadyTime deadline,
+                           Priority priority) {
+  const auto found = fetches_.find(target);
+  if (found == fetches_.end()) return fail("a fetch of " + target + " was extended after its end");
+  found->second.deadline = std::max(found->second.deadline, deadline);
+  if (priority == Priority::Miss) found->second.refresh = false;
+}
+
+void Watch::fetch_ended(const std::string& target, const upstream::FetchResult* result) {
+  const auto found = fetches_.find(target);
+  if (found == fetches_.end()) return fail("a fetch of " + target + " ended twice");
+  const Fetch fetch = found->second;
+  fetches_.erase(found);
+  if (fetch.in_flight != 0) fail("a fetch of " + target + " ended with an attempt in flight");
+  if (!result) return trace_.line("fetch ", target, " is cancelled");
+  trace_.line("fetch ", target, " ends: ", static_cast<int>(result->end), " ",
+              upstream::to_string(result->outcome), " after ", result->attempts_sent, " attempts");
+  if (result->attempts_sent != fetch.attempts) {
+    fail("a fetch of " + target + " says " + std::to_string(result->attempts_sent) +
+         " attempts and made " + std::to_string(fetch.attempts));
+  }
+  const base::SteadyTime now = scheduler_.now();
+  if (now > fetch.deadline && now - fetch.deadline > stalled_(fetch.deadline, now)) {
+    fail("a fetch of " + target + " ended " + text(now - fetch.deadline) + " late");
+  }
+  if (result->end != upstream::FetchEnd::Answered && result->retry_after.count() < 1) {
+    fail("a failed fetch of " + target + " has no Retry-After");
+  }
+}
+
+void Watch::attempt_started(std::uint64_t number, std::size_t origin,
+                            const upstream::Request& request, base::Duration timeout) {
+  Attempt attempt;
+  attempt.target = request.target;
+  attempt.origin = origin;
+  // A probe of the fetcher's own carries no fields; a route's request does.
+  attempt.bare = request.fields.empty();
+  ++counts_.attempts;
+  if (!fetcher_) return fail("an attempt was made by nobody");
+  const upstream::Status status = fetcher_->status();
+  const Breaker::State state = status.origins.at(origin).breaker;
+  attempt.probe = state == Breaker::State::HalfOpen;
+  trace_.line("attempt ", number, " ", request.target, " at ", status.origins[origin].name,
+              attempt.probe ? " (probe)" : "", attempt.bare ? " (bare)" : "", " for ",
+              text(timeout), ", with ", in_flight(), " in flight");
+
+  if (in_flight() >= settings_.concurrency) fail("more attempts in flight than allowed");
+  if (timeout <= base::Duration::zero()) fail("an attempt without time");
+  if (timeout > settings_.attempt_timeout.ceiling) fail("an attempt longer than ATTEMPT_TIMEOUT");
+  check_breaker(attempt, state);
+  if (attempt.bare) {
+    ++counts_.bare_probes;
+  } else {
+    check_fetch(attempt, timeout);
+  }
+  attempts_[number] = attempt;
+}
+
+void Watch::attempt_ended(std::uint64_t number, const char* how) {
+  const auto found = attempts_.find(number);
+  if (found == attempts_.end()) return fail("an attempt ended twice");
+  trace_.line("attempt ", number, " ", how);
+  if (!found->second.bare) {
+    const auto fetch = fetches_.find(found->second.target);
+    if (fetch != fetches_.end()) --fetch->second.in_flight;
+  }
+  attempts_.erase(found);
+}
+
+void Watch::check_breaker(const Attempt& attempt, Breaker::State state) {
+  if (state == Breaker::State::Open) return fail("an attempt passed an open breaker");
+  if (state == Breaker::State::Closed) return;
+  ++counts_.probes;
+  for (const auto& [number, other] : attempts_) {
+    if (other.probe && other.origin == attempt.origin) fail("two probes of one origin at a time");
+  }
+  const base::SteadyTime now = scheduler_.now();
+  const auto last = last_probe_.find(attempt.origin);
+  // A nanosecond for what is lost in doubles.
+  const auto least = std::chrono::duration_cast<base::Duration>(
+                         settings_.breaker.probe_base * (1 - settings_.breaker.probe_jitter)) -
+                     base::Duration(1);
+  if (last != last_probe_.end() && now - last->second < least) {
+    fail("a probe only " + text(now - last->second) + " after the last");
+  }
+  last_probe_[attempt.origin] = now;
+}
+
+void Watch::check_fetch(Attempt& attempt, base::Duration timeout) {
+  const auto found = fetches_.find(attempt.target);
+  if (found == fetches_.end()) return fail("an attempt for nobody: " + attempt.target);
+  Fetch& fetch = found->second;
+  const base::SteadyTime now = scheduler_.now();
+  if (now >= fetch.deadline) fail("an attempt that cannot end in time");
+  if (now + timeout > fetch.deadline) fail("an attempt that may outlast its fetch");
+  if (fetch.in_flight >= 2) fail("three attempts for one fetch at a time");
+  const bool hedge = fetch.in_flight == 1;
+  if (fetch.refresh && (hedge || fetch.attempts >= settings_.refresh.max_attempts)) {
+    fail("a refresh that does not give up");
+  }
+  if (!attempt.probe && fetch.attempts > 0) {
+    ++withdrawals_[slice()];
+    ++counts_.retries;
+    check_budget();
+  }
+  if (hedge) {
+    if (attempt.probe) fail("a hedge sent to an origin that is being probed");
+    ++hedges_;
+    ++counts_.hedges;
+    check_hedges();
+  } else {
+    ++ordinary_;
+  }
+  ++fetch.attempts;
+  ++fetch.in_flight;
+}
+
+void Watch::check_budget() {
+  const auto& budget = settings_.retry_budget;
+  const double allowed = budget.reserve_per_second * static_cast<double>(budget.window.count()) +
+                         budget.per_fetch * in_window(deposits_);
+  if (in_window(withdrawals_) > allowed + 1e-6) {
+    fail("retries over the budget: " + std::to_string(in_window(withdrawals_)) + " of " +
+         std::to_string(allowed));
+  }
+}
+
+void Watch::check_hedges() {
+  const double allowed = settings_.hedge.burst + settings_.hedge.share * ordinary_;
+  if (hedges_ > allowed + 1e-6) {
+    fail("hedges over their share: " + std::to_string(hedges_) + " of " + std::to_string(allowed));
+  }
+}
+
+// Counts as RetryBudget does, in slices of a twentieth of the window, so that the
+// bound is exact and not one slice off.
+base::Duration::rep Watch::slice() const {
+  return scheduler_.now().time_since_epoch() / (base::Duration(settings_.retry_budget.window) / 20);
+}
+
+int Watch::in_window(const Slices& slices) const {
+  int sum = 0;
+  for (auto it = slices.upper_bound(slice() - 20); it != slices.end(); ++it) sum += it->second;
+  return sum;
+}
+
+}  // namespace holdfast::simulation

@@ -1,0 +1,163 @@
+// Watch stands on both sides of the PolicyFetcher, between the flights and it and
+// between it and the upstream, and holds every fetch and every attempt against
+// what the policies promise. The first broken promise is kept; whoever drives the
+// simulation asks for it after every step. One thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include "trace.h"
+#include "upstream/policy_fetcher.h"
+
+namespace holdfast::simulation {
+
+class Watch {
+ public:
+  // How long the loop stood still between two times: no timer is in time then.
+  using Stalled = std::function<base::Duration(base::SteadyTime, base::SteadyTime)>;
+
+  Watch(const base::VirtualScheduler& scheduler, Trace& trace, const upstream::Settings& settings,
+        Stalled stalled)
+      : scheduler_(scheduler), trace_(trace), settings_(settings), stalled_(std::move(stalled)) {}
+
+  void fail(const std::string& what) {
+    if (!violation_.empty()) return;
+    violation_ = what;
+    trace_.line("VIOLATED: ", what);
+  }
+  const std::string& violation() const { return violation_; }
+
+  // The fetcher that makes the attempts from now on; null while there is none.
+  void process(upstream::PolicyFetcher* fetcher);
+  // An operator moved a breaker: probes are no longer spaced by its own rules.
+  void breaker_moved() { last_probe_.clear(); }
+
+  void fetch_started(const upstream::FetchRequest& request);
+  void fetch_extended(const std::string& target, base::SteadyTime deadline,
+                      upstream::Priority priority);
+  void fetch_ended(const std::string& target, const upstream::FetchResult* result);
+
+  void attempt_started(std::uint64_t number, std::size_t origin, const upstream::Request& request,
+                       base::Duration timeout);
+  void attempt_ended(std::uint64_t number, const char* how);
+
+  std::size_t fetches() const { return fetches_.size(); }
+  int in_flight() const { return static_cast<int>(attempts_.size()); }
+
+  struct Counts {
+    int attempts = 0, hedges = 0, retries = 0, probes = 0, bare_probes = 0;
+  };
+  const Counts& counts() const { return counts_; }
+
+ private:
+  struct Fetch {
+    base::SteadyTime deadline;
+    bool refresh = false;
+    int attempts = 0;
+    int in_flight = 0;
+  };
+  struct Attempt {
+    std::string target;
+    std::size_t origin = 0;
+    bool bare = false;
+    bool probe = false;
+  };
+  using Slices = std::map<base::Duration::rep, int>;
+
+  void check_breaker(const Attempt& attempt, upstream::Breaker::State state);
+  void check_fetch(Attempt& attempt, base::Duration timeout);
+  void check_budget();
+  void check_hedges();
+  int in_window(const Slices& slices) const;
+  base::Duration::rep slice() const;
+
+  const base::VirtualScheduler& scheduler_;
+  Trace& trace_;
+  const upstream::Settings& settings_;
+  const Stalled stalled_;
+  upstream::PolicyFetcher* fetcher_ = nullptr;
+  std::string violation_;
+  std::unordered_map<std::string, Fetch> fetches_;  // by target: one at a time
+  std::map<std::uint64_t, Attempt> attempts_;       // in flight
+  std::map<std::size_t, base::SteadyTime> last_probe_;
+  // Of the present process:
+  Slices deposits_;
+  Slices withdrawals_;
+  int ordinary_ = 0;
+  int hedges_ = 0;
+  Counts counts_;
+};
+
+class WatchedFetcher final : public upstream::Fetcher {
+ public:
+  WatchedFetcher(upstream::Fetcher& inner, Watch& watch) : inner_(inner), watch_(watch) {}
+
+  FetchId start(upstream::FetchRequest request, Callback callback) override {
+    const std::string target = request.request.target;
+    watch_.fetch_started(request);
+    const FetchId id =
+        inner_.start(std::move(request),
+                     [this, target, callback = std::move(callback)](upstream::FetchResult result) {
+                       watch_.fetch_ended(target, &result);
+                       callback(std::move(result));
+                     });
+    targets_[id] = target;
+    return id;
+  }
+  void extend(FetchId id, base::SteadyTime deadline, upstream::Priority priority) override {
+    watch_.fetch_extended(targets_[id], deadline, priority);
+    inner_.extend(id, deadline, priority);
+  }
+  void cancel(FetchId id) override {
+    inner_.cancel(id);
+    watch_.fetch_ended(targets_[id], nullptr);
+  }
+
+ private:
+  upstream::Fetcher& inner_;
+  Watch& watch_;
+  std::unordered_map<FetchId, std::string> targets_;
+};
+
+class WatchedTransport final : public upstream::Transport {
+ public:
+  WatchedTransport(upstream::Transport& inner, Watch& watch) : inner_(inner), watch_(watch) {}
+
+  AttemptId start(std::size_t origin, const upstream::Request& request, base::Duration timeout,
+                  Callback callback) override {
+    const AttemptId number = ++last_;
+    watch_.attempt_started(number, origin, request, timeout);
+    inner_ids_[number] =
+        inner_.start(origin, request, timeout,
+                     [this, number, callback = std::move(callback)](upstream::Reply reply) {
+                       inner_ids_.erase(number);
+                       watch_.attempt_ended(number, "ends");
+                       callback(std::move(reply));
+                     });
+    return number;
+  }
+  void cancel(AttemptId number) override {
+    const auto found = inner_ids_.find(number);
+    if (found == inner_ids_.end()) return watch_.fail("an attempt was cancelled that had ended");
+    inner_.cancel(found->second);
+    inner_ids_.erase(found);
+    watch_.attempt_ended(number, "is cancelled");
+  }
+  // The process died, and its connections with it.
+  void cancel_all() {
+    while (!inner_ids_.empty()) cancel(inner_ids_.begin()->first);
+  }
+
+ private:
+  upstream::Transport& inner_;
+  Watch& watch_;
+  AttemptId last_ = 0;
+  std::map<AttemptId, AttemptId> inner_ids_;
+};
+
+}  // namespace holdfast::simulation
