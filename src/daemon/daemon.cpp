@@ -152,10 +152,12 @@ void Daemon::start() {
                 {"port", http::local_port(listeners_.front()[i].get())},
                 {"version", kVersion}});
   }
+  // The ports take connections since they were bound. Before the workers, as the
+  // first of them may be asked at once.
+  health_.set_listening(true);
   load_memory();
   origin_->start();
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
-  health_.set_listening(true);
   watch_store();
 }
 
