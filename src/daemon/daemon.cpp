@@ -237,10 +237,12 @@ void Daemon::start() {
     const std::string name = port == 0 ? address : std::to_string(port);
     if (ports_ != name) ports_ += (ports_.empty() ? "" : ", ") + name;
   }
+  // The ports take connections since they were bound. Before the workers, as the
+  // first of them may be asked at once.
+  health_.set_listening(true);
   load_memory();
   origin_->start();
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
-  health_.set_listening(true);
   watch_store();
   watch_token();
   service_manager_.ready();

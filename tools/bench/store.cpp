@@ -55,7 +55,7 @@ std::string key(std::uint64_t i) {
 
 std::string content(std::uint64_t i) {
   std::string text = R"({"ip":")" + address(i) +
-                     R"(","location":"United States","postal_code":"94035","network_name":"AS)" +
+                     R"(","location":"United States","postal_code":"","network_name":"AS)" +
                      std::to_string(i) + R"(","latitude":37.751,"longitude":-97.822,"domain":")";
   if (text.size() + 2 > kContentBytes) throw std::runtime_error("the content is too long");
   text.append(kContentBytes - 2 - text.size(), 'd');

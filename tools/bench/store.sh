@@ -145,7 +145,7 @@ for n in $sizes; do
   end "$started_pid"
   # Enough to be at the limit for long.
   more=$((n / 5 < 300000 ? n / 5 : 300000))
-  "$bench" evict "$file" "$n" "$more" >"$work/evict" || die 'the eviction failed'
+  "$bench" evict "$file" "$n" "$more" >"$work/evict" || say "the eviction failed"
   last_p50=$(value read_p50_us "$work/read")
   if [ -z "$first_p50" ]; then first_p50=$last_p50; fi
   printf '%10d %8.0f %7.1f %7.1f %8.1f %8.1f %8.1f %8.1f %7d %6d %7.1f %8.0f %8.1f %6.1f\n' "$n" \
