@@ -24,7 +24,7 @@ offers 'debug' holdfast --log-level d
 offers 'text' holdfast --log-format = t
 offers 'json text' holdfast --log-format =
 offers '' holdfast --no-such-fl
-cd "$(dirname "$1")"
+cd "$(dirname "$1")" || exit
 offers 'holdfast' holdfast --config hold
 offers '' holdfast ''
 exit "$failed"
