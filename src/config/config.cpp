@@ -101,6 +101,7 @@ class CommandLine {
     add_action("--print-config", "Print the settings in force and where each came from.");
     add_action("--print-example-config", "Print a settings file with every key, commented out.");
     add_action("--settings-table", "Print the settings as a Markdown table.");
+    add_action("--settings-man", "Print the settings as roff, for the man page.");
     for (const TextFlag& flag : program.text_flags) add_action(flag.flag, flag.help);
 
     for (const Setting& setting : setting_table()) {
@@ -325,6 +326,7 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
   if (command_line.has("--version")) return Printout{program.name + " " + program.version + "\n"};
   if (command_line.has("--print-example-config")) return Printout{example_config()};
   if (command_line.has("--settings-table")) return Printout{settings_markdown()};
+  if (command_line.has("--settings-man")) return Printout{settings_man()};
   for (const TextFlag& flag : program.text_flags) {
     if (command_line.has(flag.flag)) return Printout{flag.text()};
   }

@@ -63,5 +63,7 @@ std::string print_config(const Settings& settings);
 std::string example_config();
 // The table of settings as Markdown, for the README.
 std::string settings_markdown();
+// The settings as the SETTINGS section of a man page, in roff.
+std::string settings_man();
 
 }  // namespace holdfast::config

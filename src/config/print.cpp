@@ -52,6 +52,17 @@ void append_heading(std::string& out, std::string_view& group, const Setting& se
   out += '\n';
 }
 
+// Plain text for a man page: a hyphen that can be copied, no escapes of its own.
+// Never at the start of a line with a dot.
+std::string roff(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '-' || c == '\\') out += '\\';
+    out += c == '\\' ? 'e' : c;
+  }
+  return out;
+}
+
 // A control character in a file's name must not end the comment it stands in.
 std::string printable(std::string text) {
   std::replace_if(
@@ -106,6 +117,24 @@ std::string example_config() {
         setting.initial.text.empty() ? setting.initial.example : setting.initial.text;
     out += file_value(setting, value);
     out += '\n';
+  }
+  return out;
+}
+
+std::string settings_man() {
+  std::string out;
+  std::string_view group;
+  for (const Setting& setting : setting_table()) {
+    if (setting.group != group) {
+      group = setting.group;
+      out += ".SS " + roff(group) + '\n';
+    }
+    out += ".TP\n\\fB" + roff(setting.flag()) + "\\fR \\fI" + roff(setting.value.type) +
+           "\\fR, \\fB" + setting.environment_variable() + "\\fR\n" + roff(setting.help) + '\n';
+    out += setting.initial.text.empty() ? "Default: " + roff(setting.initial.note)
+                                        : "Default: \\fB" + roff(setting.initial.text) + "\\fR";
+    out += setting.reload == Reload::Now ? ". A reload takes it at once.\n"
+                                         : ". A change needs a restart.\n";
   }
   return out;
 }

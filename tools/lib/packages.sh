@@ -12,10 +12,11 @@ build_packages=(
   libexpected-dev libcli11-dev doctest-dev nlohmann-json3-dev zlib1g-dev
   curl git
 )
-# To check: formatting, scripts, unit files (systemd-analyze; systemd need not run).
+# To check: formatting, scripts, unit files (systemd-analyze; systemd need not
+# run), man pages.
 # python3 comes with meson, but the scripts use it too.
 # shellcheck disable=SC2034
-check_packages=(clang-format shellcheck python3 systemd)
+check_packages=(clang-format shellcheck python3 systemd groff-base)
 # To compare with other caches.
 # shellcheck disable=SC2034
 bench_packages=(nginx haproxy varnish wrk curl)

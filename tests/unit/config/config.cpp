@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <sstream>
 
 #include "config/setting_table.h"
 
@@ -576,6 +577,26 @@ TEST_CASE("help, version and tables need no valid settings") {
   CHECK(contains(start.error(), "PORT"));
   start.variables.clear();
   CHECK(start.printout() == "the settings are valid\n");
+}
+
+TEST_CASE("--settings-man names every setting, and no text of ours becomes a roff request") {
+  Start start;
+  start.arguments = {"--settings-man"};
+  const std::string page = start.printout();
+  CHECK(contains(page,
+                 ".SS Freshness\n"
+                 ".TP\n"
+                 "\\fB\\-\\-cache\\-ttl\\fR \\fIDURATION\\fR, \\fBCACHE_TTL\\fR\n"
+                 "Freshness lifetime where the upstream states none.\n"
+                 "Default: \\fB24h\\fR. A change needs a restart.\n"));
+  std::istringstream lines(page);
+  std::size_t settings = 0;
+  for (std::string line; std::getline(lines, line);) {
+    settings += line == ".TP";
+    const bool is_request = line.starts_with(".") || line.starts_with("'");
+    CHECK(is_request == (line == ".TP" || line.starts_with(".SS ")));
+  }
+  CHECK(settings == setting_table().size());
 }
 
 TEST_CASE("changes: what a reload applies and what waits for a restart") {

@@ -1,0 +1,30 @@
+#!/bin/bash
+# completion.sh FILE: what bash offers to complete.
+set -uo pipefail  # no -e: completion functions are written for shells without
+failed=0
+# shellcheck disable=SC1090
+. "$1"
+
+# offers EXPECTED WORD...: the last word is the one to complete.
+offers() {
+  local expected=$1
+  COMP_WORDS=("${@:2}")
+  COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+  COMPREPLY=()
+  _holdfast "$HOLDFAST" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+  if [ "${COMPREPLY[*]}" != "$expected" ]; then
+    printf 'after "%s": "%s" instead of "%s"\n' "${COMP_WORDS[*]}" "${COMPREPLY[*]}" "$expected"
+    failed=1
+  fi
+}
+
+offers '--cache-ttl --cache-ttl-override' holdfast --cache
+offers '--check-config' holdfast --port 3000 --check
+offers 'debug' holdfast --log-level d
+offers 'text' holdfast --log-format = t
+offers 'json text' holdfast --log-format =
+offers '' holdfast --no-such-fl
+cd "$(dirname "$1")" || exit
+offers 'holdfast' holdfast --config hold
+offers '' holdfast ''
+exit "$failed"
