@@ -21,6 +21,8 @@ using observe::Level;
 
 // What a drain may take beyond the requests' own deadline.
 constexpr base::Duration kDrainGrace = std::chrono::seconds(1);
+// Of the lookups of that time, how many an outage would leave answered.
+constexpr base::Duration kRunwayWindow = std::chrono::minutes(10);
 constexpr base::Duration kStoreWatchInterval = std::chrono::milliseconds(500);
 
 std::chrono::milliseconds offset_of(const config::Settings& settings) {
@@ -36,14 +38,14 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
   daemon->open_store();
   daemon->origin_ = std::make_unique<Origin>(
       Origin::Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_,
-                    daemon->metrics_, daemon->health_, daemon->liveness_},
+                    daemon->metrics_, daemon->health_, daemon->liveness_, daemon->failures_},
       daemon->settings_);
   daemon->add_pages();
   for (unsigned i = 0; i < daemon->settings_.workers; ++i) {
     daemon->workers_.push_back(std::make_unique<Worker>(
         i,
         Origin::Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_,
-                      daemon->metrics_, daemon->health_, daemon->liveness_},
+                      daemon->metrics_, daemon->health_, daemon->liveness_, daemon->failures_},
         *daemon->origin_, daemon->pages_, daemon->settings_));
   }
   daemon->add_metrics();
@@ -59,6 +61,8 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       log_(log_settings(settings_)),
       shard_(metrics_.shard()),
       health_(clock_),
+      heartbeat_(liveness_.add("control", clock_.now())),
+      started_(clock_.wall()),
       memory_(memory_settings(settings_)) {
   std::signal(SIGPIPE, SIG_IGN);
 }
@@ -88,6 +92,8 @@ base::Result<void> Daemon::bind_listeners() {
 
 void Daemon::open_store() {
   store_health_ = &health_.add("store", observe::Dependency::Role::Supporting);
+  store_watch_.emplace(*store_health_, log_, settings_.store_path.empty());
+  add_store_facts();
   if (settings_.store_path.empty()) {
     store_ = std::make_unique<cache::NoStore>();
     return;
@@ -107,8 +113,23 @@ void Daemon::open_store() {
   store_ = cache::store_without_file(std::move(store), opened.error(), clock_, log_);
 }
 
+void Daemon::add_store_facts() {
+  const auto fact = [this](const char* key, auto read) {
+    store_health_->fact(key, [this, read] {
+      return observe::Dependency::Fact(static_cast<std::int64_t>(read(store_->status())));
+    });
+  };
+  using Status = cache::StoreStatus;
+  fact("entries", [](const Status& status) { return status.entries; });
+  fact("size_bytes", [](const Status& status) { return status.size_bytes; });
+  fact("limit_bytes", [this](const Status&) { return settings_.store_limit_bytes; });
+  fact("queued", [](const Status& status) { return status.queued; });
+  fact("dropped", [](const Status& status) { return status.dropped; });
+}
+
 void Daemon::add_pages() {
-  pages_ = make_pages({clock_, metrics_, health_, liveness_, control_});
+  pages_ = make_pages(
+      {clock_, metrics_, health_, liveness_, control_, [this] { return status_data(); }});
   health_.set_cache_answers(
       [this] { return memory_.stats().entries > 0 || store_->status().entries > 0; });
 }
@@ -118,8 +139,9 @@ void Daemon::add_metrics() {
   observe::export_process(metrics_, kVersion);
   observe::export_loop_lag(metrics_, liveness_, clock_);
   export_memory(metrics_, memory_, settings_.memory_limit_bytes);
-  export_store(metrics_, *store_, settings_.store_limit_bytes);
+  export_store(metrics_, *store_, *store_health_, settings_.store_limit_bytes);
   metrics_.callback(Family::LogDropped, {}, [this] { return static_cast<double>(log_.dropped()); });
+  metrics_.callback(Family::OutageRunway, {}, [this] { return runway_.load(); });
   metrics_.callback(Family::Draining, {}, [this] { return health_.draining() ? 1.0 : 0.0; });
   for (const auto& worker : workers_) {
     metrics_.callback(Family::Connections, {}, [&worker = *worker] {
@@ -153,6 +175,9 @@ void Daemon::start() {
   origin_->start();
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
   health_.set_listening(true);
+  heartbeat_.start(control_);
+  history_.emplace(History::Settings{}, read_counts(metrics_), control_.now());
+  sample_history();
   watch_store();
 }
 
@@ -168,13 +193,51 @@ void Daemon::load_memory() {
 
 void Daemon::watch_store() {
   store_timer_.set_after(control_, kStoreWatchInterval, [this] { watch_store(); });
-  const cache::StoreStatus status = store_->status();
-  using State = cache::StoreStatus::State;
-  const auto state = status.state == State::Ok         ? observe::HealthState::Ok
-                     : status.state == State::Degraded ? observe::HealthState::Degraded
-                                                       : observe::HealthState::Down;
-  store_health_->set_state(settings_.store_path.empty() ? observe::HealthState::Ok : state,
-                           status.reason);
+  store_watch_->look(store_->status(), control_.now());
+}
+
+void Daemon::sample_history() {
+  history_timer_.set_after(control_, history_->settings().step, [this] {
+    const Counts counts = read_counts(metrics_);
+    history_->add(counts, control_.now(), clock_.wall());
+    const auto samples = history_->samples(counts, control_.now(), clock_.wall());
+    runway_ = History::window(samples, kRunwayWindow)
+                  .counts.share_without_upstream()
+                  .value_or(std::numeric_limits<double>::quiet_NaN());
+    sample_history();
+  });
+}
+
+StatusData Daemon::status_data() {
+  StatusData data;
+  data.at = clock_.wall();
+  data.version = kVersion;
+  data.started = started_;
+  data.state = health_.overall();
+  data.draining = health_.draining();
+  data.health_json = health_.json();
+  data.samples = history_->samples(read_counts(metrics_), control_.now(), data.at);
+  data.step = history_->settings().step;
+  data.upstream = origin_->status();
+  data.memory = memory_.stats();
+  data.memory_limit_bytes = settings_.memory_limit_bytes;
+  data.has_store = !settings_.store_path.empty();
+  data.store = store_->status();
+  if (store_health_->state() != observe::HealthState::Ok) {
+    data.store_trouble = store_health_->reason();
+  }
+  data.store_limit_bytes = settings_.store_limit_bytes;
+  data.usable_for = std::chrono::duration_cast<std::chrono::seconds>(settings_.cache_ttl +
+                                                                     settings_.stale_if_error);
+  data.failures = failures_.latest();
+  for (const auto& beat : liveness_.heartbeats()) {
+    data.loops.push_back(
+        {beat->name(), std::chrono::duration<double>(beat->lag(control_.now())).count()});
+  }
+  data.connections = metrics_.value(observe::Family::Connections);
+  data.requests_in_flight = metrics_.value(observe::Family::RequestsInFlight);
+  data.settings = config::settings_in_force(settings_);
+  return data;
 }
 
 void Daemon::on_signal(int signal) {

@@ -10,7 +10,10 @@
 // Main's thread only.
 #pragma once
 
+#include <atomic>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/event_loop.h"
@@ -19,7 +22,10 @@
 #include "cache/memory_cache.h"
 #include "cache/store.h"
 #include "config/settings.h"
+#include "daemon/history.h"
 #include "daemon/origin.h"
+#include "daemon/status_page.h"
+#include "daemon/store_watch.h"
 #include "daemon/worker.h"
 #include "observe/health.h"
 #include "observe/liveness.h"
@@ -46,6 +52,7 @@ class Daemon {
 
   base::Result<void> bind_listeners();
   void open_store();
+  void add_store_facts();
   void load_memory();
   void add_pages();
   void add_metrics();
@@ -56,6 +63,8 @@ class Daemon {
   void worker_drained();
   void stop();
   void watch_store();
+  void sample_history();
+  StatusData status_data();
 
   config::Settings settings_;
   Reread reread_;
@@ -67,10 +76,17 @@ class Daemon {
   observe::Shard& shard_;
   observe::Health health_;
   observe::Liveness liveness_;
+  observe::Heartbeat& heartbeat_;
+  observe::RecentFailures failures_;
+  const base::WallTime started_;
   cache::MemoryCache memory_;
   std::unique_ptr<cache::Store> store_;
   observe::Dependency* store_health_ = nullptr;
+  std::optional<StoreWatch> store_watch_;
   base::Timer store_timer_;
+  std::optional<History> history_;
+  base::Timer history_timer_;
+  std::atomic<double> runway_{std::numeric_limits<double>::quiet_NaN()};
   std::unique_ptr<Origin> origin_;
   proxy::Pages pages_;
   std::vector<std::unique_ptr<Worker>> workers_;

@@ -35,6 +35,7 @@ struct Answer {
   int status = 0;
   std::string detail;
   std::chrono::seconds retry_after{0};  // 0: waiting does not help
+  bool overload = false;                // shed: too many wait already
 };
 
 }  // namespace holdfast::proxy

@@ -23,14 +23,30 @@ bool is_answer(const FetchResult& result) {
           found_nothing(result));
 }
 
+// "connect: refused (3 times); timeout": the same in a row is told once.
 std::string cause_of(const FetchResult& result) {
   std::string cause;
+  std::string last;
+  int times = 0;
+  const auto append_last = [&] {
+    if (times == 0) return;
+    if (!cause.empty()) cause += "; ";
+    cause += last;
+    if (times > 1) cause.append(" (").append(std::to_string(times)).append(" times)");
+  };
   for (const upstream::AttemptRecord& attempt : result.attempts) {
     if (attempt.outcome == Outcome::Ok || attempt.outcome == Outcome::Cancelled) continue;
-    if (!cause.empty()) cause += "; ";
-    cause += upstream::to_string(attempt.outcome);
-    if (!attempt.detail.empty()) cause.append(": ").append(attempt.detail);
+    std::string text(upstream::to_string(attempt.outcome));
+    if (!attempt.detail.empty()) text.append(": ").append(attempt.detail);
+    if (times > 0 && text == last) {
+      ++times;
+      continue;
+    }
+    append_last();
+    last = std::move(text);
+    times = 1;
   }
+  append_last();
   return cause;
 }
 
@@ -97,14 +113,15 @@ Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
   skipped_ = metrics.counter(Family::Refreshes, {{"result", "skipped"}});
   flights_gauge_ = metrics.gauge(Family::Flights);
   waiters_gauge_ = metrics.gauge(Family::FlightWaiters);
+  store_read_ = metrics.histogram(Family::StoreReadDuration);
 }
 
 Flights::~Flights() {
   abandon_all();
 }
 
-void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline,
-                   Callback callback) {
+void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline, Callback callback,
+                   const upstream::Fields& fields) {
   const auto flying = flights_.find(key);
   if (flying != flights_.end()) {
     Flight& flight = *flying->second;
@@ -144,10 +161,11 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
     answer.status = 503;
     answer.detail = "too many requests are waiting for the upstream";
     answer.retry_after = std::chrono::seconds(1);
+    answer.overload = true;
     return callback(std::move(answer));
   }
 
-  Flight& flight = start(route, key, std::move(stored), deadline, upstream::Priority::Miss);
+  Flight& flight = start(route, key, std::move(stored), deadline, upstream::Priority::Miss, fields);
   add_waiter(flight, deadline, false, std::move(callback));
 }
 
@@ -179,13 +197,17 @@ cache::StoredPtr Flights::find_stored(std::string_view key) {
   if (cache::StoredPtr stored = parts_.memory.find(key)) return stored;
   // A store that cannot read has said so itself, in log, health and metrics; here
   // it is the same as a store that has nothing.
+  const base::SteadyTime began = parts_.loop.now();
   cache::StoredPtr stored = parts_.store.find(key).value_or(nullptr);
+  parts_.shard.observe(store_read_,
+                       std::chrono::duration<double>(parts_.loop.now() - began).count());
   if (stored) parts_.memory.put(key, stored);
   return stored;
 }
 
 Flights::Flight& Flights::start(Route& route, std::string_view key, cache::StoredPtr stored,
-                                base::SteadyTime deadline, upstream::Priority priority) {
+                                base::SteadyTime deadline, upstream::Priority priority,
+                                const upstream::Fields& fields) {
   auto owned = std::make_unique<Flight>(route, std::string(key));
   Flight& flight = *owned;
   flight.stored = std::move(stored);
@@ -194,6 +216,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
 
   upstream::FetchRequest request;
   request.request = route.upstream_request(key);
+  request.request.fields.insert(request.request.fields.end(), fields.begin(), fields.end());
   if (flight.stored) {
     if (!flight.stored->upstream_etag.empty()) {
       request.request.fields.push_back({"If-None-Match", flight.stored->upstream_etag});
@@ -312,6 +335,7 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
     answer.status = text.status;
     answer.detail = text.detail;
     answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
+    answer.overload = result.end == FetchEnd::Overloaded;
   }
   answer.forwarded = true;
   answer.was_stale = flight.stored != nullptr;

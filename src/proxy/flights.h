@@ -74,8 +74,10 @@ class Flights {
   Flights& operator=(const Flights&) = delete;
 
   // Finds an answer for `key` by `deadline`. `callback` runs exactly once, on the
-  // loop, maybe inside this call.
-  void join(Route& route, std::string_view key, base::SteadyTime deadline, Callback callback);
+  // loop, maybe inside this call. `fields` (the client's trace) go upstream if this
+  // starts a flight; those of later joiners have no request to go with.
+  void join(Route& route, std::string_view key, base::SteadyTime deadline, Callback callback,
+            const upstream::Fields& fields = {});
 
   // Refreshes `key` behind a stale answer, unless that is being done, has just
   // failed, or is not needed any more.
@@ -110,7 +112,8 @@ class Flights {
   // What is stored for `key`, in memory or in the store; null if nothing.
   cache::StoredPtr find_stored(std::string_view key);
   Flight& start(Route& route, std::string_view key, cache::StoredPtr stored,
-                base::SteadyTime deadline, upstream::Priority priority);
+                base::SteadyTime deadline, upstream::Priority priority,
+                const upstream::Fields& fields = {});
   void add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback);
   void leave(Flight& flight, std::list<Waiter>::iterator waiter);
   void out_of_patience(Flight& flight);
@@ -136,6 +139,7 @@ class Flights {
   observe::Counter replaced_;
   observe::Counter failed_;
   observe::Counter skipped_;
+  observe::Histogram store_read_;
 };
 
 }  // namespace holdfast::proxy

@@ -26,7 +26,7 @@ class RequestMetrics {
 
  private:
   static constexpr std::array kContentCodes{200, 304, 404, 410};
-  static constexpr std::array kErrorCodes{400, 405, 502, 503, 504};
+  static constexpr std::array kErrorCodes{400, 502, 503, 504};
 
   observe::Shard& shard_;
   std::array<std::array<observe::Counter, kContentCodes.size()>, kCacheOutcomes> content_{};

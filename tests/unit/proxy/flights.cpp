@@ -204,6 +204,34 @@ TEST_CASE_FIXTURE(Fixture, "what the store has is answered from there and brough
   CHECK(fetcher.fetches.empty());
 }
 
+TEST_CASE_FIXTURE(Fixture, "a flight carries the fields of the client that started it, once") {
+  const upstream::Fields trace{{"traceparent", "00-1"}};
+  const auto ignore = [](const Answer&) {};
+  flights->join(*route, "lookup/8.8.8.8", loop.now() + 10s, ignore, trace);
+  flights->join(*route, "lookup/8.8.8.8", loop.now() + 10s, ignore, {{"traceparent", "00-2"}});
+  REQUIRE(fetcher.fetches.size() == 1);
+  const auto& fields = fetcher.fetches.at(1).request.request.fields;
+  REQUIRE(upstream::find_field(fields, "traceparent") != nullptr);
+  CHECK(*upstream::find_field(fields, "traceparent") == "00-1");
+  CHECK(upstream::find_field(fields, "accept") != nullptr);
+  fetcher.end(1, answered("8.8.8.8"));
+  // The refresh behind a stale answer is nobody's request.
+  pass(25h);
+  flights->join(*route, "lookup/8.8.8.8", loop.now() + 10s, ignore, trace);
+  REQUIRE(fetcher.fetches.size() == 1);
+  CHECK(upstream::find_field(fetcher.fetches.begin()->second.request.request.fields,
+                             "traceparent") == nullptr);
+  fetcher.end(fetcher.last, answered("8.8.8.8"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "reads of the store are timed") {
+  ask("8.8.8.8");
+  CHECK(metrics.value(observe::Family::StoreReadDuration) == 1);
+  fetcher.end(1, answered("8.8.8.8"));
+  ask("8.8.8.8");  // from memory
+  CHECK(metrics.value(observe::Family::StoreReadDuration) == 1);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a store that cannot read is a store that has nothing") {
   store.broken = true;
   const auto first = ask("8.8.8.8");
@@ -260,6 +288,22 @@ TEST_CASE_FIXTURE(Fixture, "stale-if-error waits for the fetch, and answers when
   CHECK(answers[second]->rung == Rung::StaleIfError);
   CHECK_FALSE(answers[second]->forwarded);
   CHECK(fetcher.fetches.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "the cause is the chain of failures, each told once with how often") {
+  const auto first = ask("8.8.8.8");
+  FetchResult result = failed(FetchEnd::Deadline, Outcome::Connect);
+  result.attempts.push_back(result.attempts.back());
+  result.attempts.push_back(result.attempts.back());
+  upstream::AttemptRecord other;
+  other.outcome = Outcome::Cancelled;
+  result.attempts.push_back(other);
+  other.outcome = Outcome::Timeout;
+  result.attempts.push_back(other);
+  other.outcome = Outcome::Connect;
+  result.attempts.push_back(other);
+  fetcher.end(1, std::move(result));
+  CHECK(answers[first]->cause == "connect: as scripted (3 times); timeout; connect");
 }
 
 TEST_CASE_FIXTURE(Fixture, "a slow upstream costs a stale answer no more than the patience") {
@@ -395,6 +439,7 @@ TEST_CASE_FIXTURE(
   const auto third = ask("8.8.8.8");
   REQUIRE(answers[third].has_value());
   CHECK(answers[third]->status == 503);
+  CHECK(answers[third]->overload);
   CHECK(answers[third]->retry_after >= 1s);
   const auto stale = ask("1.1.1.1");
   REQUIRE(answers[stale].has_value());
