@@ -71,7 +71,7 @@ void write_history(JsonWriter& json, const StatusData& data) {
   json.key("history").open('{');
   json.member("step_seconds", data.step.count());
   write_column(json, "at", data, [](const auto& sample) {
-    return std::chrono::duration_cast<std::chrono::seconds>(sample.at.time_since_epoch()).count();
+    return static_cast<double>(sample.at.time_since_epoch().count() / 100) / 10;
   });
   write_column(json, "seconds", data,
                [](const auto& sample) { return rounded(seconds(sample.length)); });

@@ -96,7 +96,8 @@
     return { host, svg, width, height, x, left, right, top: 8, bottom: height - 20, now };
   }
   function timeAxis(f) {
-    const parts = f.width < 480 ? [1, 0.5, 0] : [1, 0.75, 0.5, 0.25, 0];
+    const fifths = range < 2400;  // so that the minutes are whole
+    const parts = f.width < 480 ? [1, fifths ? 0.4 : 0.5, 0] : fifths ? [1, 0.8, 0.6, 0.4, 0.2, 0] : [1, 0.75, 0.5, 0.25, 0];
     for (const part of parts) {
       const minutes = +(part * range / 60).toFixed(2);
       const anchor = part === 1 ? "start" : part === 0 ? "end" : "middle";
@@ -325,17 +326,20 @@
     rows("stored", parts);
     const share = data.hour.share_without_upstream;
     const old = s.oldest ? data.usable_for_seconds - (seconds(data.at) - seconds(s.oldest)) : null;
-    setText("runway", (share === null ? "" : `If the upstream died now: ${percent(share)} of the last hour's lookups needed no upstream. `) +
+    setText("runway", (share === null ? "" : `${percent(share)} of the last hour's lookups needed no upstream. `) +
       `A response answers for ${span(data.usable_for_seconds)} after it was received` +
       (old === null ? "." : old > 0 ? `; the oldest for another ${span(old)}.` : "."));
   }
 
   // ---- The rest ----
-  function drawTop() {
-    const kind = { ok: "good", degraded: "warn", down: "bad" }[data.state];
+  function setState(kind, words) {
     byId("pill").className = "pill " + kind;
     byId("sign").setAttribute("d", kSigns[kind]);
-    setText("state", { ok: "OK", degraded: "Degraded", down: "Down" }[data.state]);
+    setText("state", words);
+  }
+  function drawTop() {
+    const kind = { ok: data.minute.failed ? "warn" : "good", degraded: "warn", down: "bad" }[data.state];
+    setState(kind, { ok: data.minute.failed ? "Some failed" : "OK", degraded: "Degraded", down: "Down" }[data.state]);
     setText("headline", data.headline);
     setRange();
     setText("about", `${data.version}, up ${span(seconds(data.at) - seconds(data.started))}`);
@@ -355,7 +359,7 @@
   function drawTables() {
     byId("no-failures").hidden = data.failures.length > 0;
     byId("failures-table").hidden = data.failures.length === 0;
-    rows("failures", data.failures.map((f) => row(time(f.last), count(f.count),
+    rows("failures", data.failures.map((f) => row(time(f.last), count(f.count) + " \u00d7",
       f.status === 200 ? "200, stale" : String(f.status),
       element("td", { class: "wide" }, f.cause), element("td", { class: "id" }, f.request_id))));
     rows("settings", data.settings.map((s) => row(s.key, element("td", { class: "id" }, s.value), s.source)));
@@ -376,6 +380,7 @@
     setText("updated", failing || outdated ? "last update " + span(age / 1000) + " ago" : "updates itself, as of " + clock(data.at));
     byId("outdated").hidden = !outdated;
     document.body.classList.toggle("is-outdated", outdated);
+    if (outdated) setState("bad", "Unknown");
     if (outdated) setText("outdated", "Out of date: the daemon has not answered for " + span(age / 1000) + ". Shown is " + clock(data.at) + ".");
   }
   async function refresh() {
