@@ -154,11 +154,12 @@ TEST_CASE("a store's writer that hangs degrades health, and no client notices") 
 TEST_CASE("a draining daemon says so to whoever still has a connection") {
   const Folder folder;
   Upstream upstream;
-  Daemon daemon(folder, upstream.url());
+  Daemon daemon(folder, upstream.url(), {{"WORKERS", "1"}});
   CHECK(get(daemon.url("/readyz")).body == "ok\n");
   HalfSent readyz(daemon.port(), "/readyz");
   HalfSent healthz(daemon.port(), "/healthz");
-  // Answered after those: the connections above have been accepted and read.
+  // One loop: when this is answered, by way of another loop, what was sent before it
+  // on the connections above has been read.
   CHECK(eventually([&] { return daemon.metric("holdfast_connections") >= 3; }));
   daemon.process().signal(SIGTERM);
   daemon.process().wait_for_line("\"event\":\"draining\"");
