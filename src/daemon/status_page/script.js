@@ -7,7 +7,7 @@
   const kMeaning = {
     hit: "fresh, from what is stored", stale: "stored, past its freshness", miss: "fetched",
     collapsed: "shared another's fetch", offline: "from the offline database",
-    failed: "5xx", refused: "4xx, the request's fault",
+    failed: "5xx; marked above the chart", refused: "4xx, the request's fault",
   };
   const kSigns = {
     good: "M3 8.5 6.5 12 13 4.5", warn: "M8 2.5v6.5M8 12.6v.2", bad: "M3.5 3.5l9 9M12.5 3.5l-9 9",
@@ -157,13 +157,14 @@
   function niceTop(value) {
     if (value <= 0) return 1;
     const unit = 10 ** Math.floor(Math.log10(value));
-    return [1, 2, 3, 4, 5, 6, 8, 10].map((n) => n * unit).find((n) => n >= value);
+    return [1, 1.2, 1.6, 2, 3, 4, 5, 6, 8, 10].map((n) => n * unit).find((n) => n >= value);
   }
   function drawAreas() {
     const list = samples();
     const totals = list.map((s) => kOutcomes.reduce((sum, o) => sum + rate(s, o), 0));
     const most = niceTop(Math.max(0, ...totals));
     const f = frame("areas", 44, 2);
+    f.top = 14;
     const y = (value) => f.bottom - (f.bottom - f.top) * value / most;
     for (const part of [0, 0.5, 1]) gridLine(f, y(most * part), most * part < 10 ? String(+(most * part).toFixed(2)) : count(most * part));
     timeAxis(f);
@@ -181,6 +182,12 @@
       });
       const d = "M" + upper.slice(1) + lower + "Z";
       f.svg.append(shape("path", { d, ...filled(outcome) }));
+    }
+    // A few failures among many lookups would be too thin to see.
+    for (const s of list.filter((each) => rate(each, "failed") > 0)) {
+      const from = f.x(Math.max(s.from, f.now - range));
+      f.svg.append(shape("rect", { class: "failed", x: from, y: 1, width: Math.max(2, f.x(s.at) - from), height: 6 },
+        shape("title", {}, "some failed")));
     }
     f.svg.setAttribute("aria-label", "Lookups per second over time by outcome; the table below has the numbers");
     reading(f, list, "areas-reading", (s) => kOutcomes.filter((o) => rate(s, o) > 0)
