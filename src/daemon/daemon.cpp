@@ -172,11 +172,12 @@ void Daemon::start() {
                 {"version", kVersion}});
   }
   load_memory();
+  // Before the first request can be counted.
+  history_.emplace(History::Settings{}, read_counts(metrics_), control_.now());
   origin_->start();
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
   health_.set_listening(true);
   heartbeat_.start(control_);
-  history_.emplace(History::Settings{}, read_counts(metrics_), control_.now());
   sample_history();
   watch_store();
 }

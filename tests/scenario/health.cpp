@@ -155,7 +155,7 @@ TEST_CASE("a draining daemon says so to whoever still has a connection") {
   const Folder folder;
   Upstream upstream;
   Daemon daemon(folder, upstream.url(), {{"WORKERS", "1"}});
-  CHECK(get(daemon.url("/readyz")).body == "ok\n");
+  CHECK(eventually([&] { return get(daemon.url("/readyz")).body == "ok\n"; }));
   HalfSent readyz(daemon.port(), "/readyz");
   HalfSent healthz(daemon.port(), "/healthz");
   // One loop: when this is answered, by way of another loop, what was sent before it
