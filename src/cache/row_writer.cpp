@@ -31,6 +31,17 @@ void bind_row(sqlite::Statement& statement, int first, const Row& row) {
   statement.bind(index++, row.body);
 }
 
+// Rows that expire within the same hour are in no order: a few of them are asked.
+std::string span_query() {
+  const auto end = [](const char* what, const char* order) {
+    return std::string("(SELECT ") + what +
+           "(response_time) FROM (SELECT response_time FROM holdfast_response"
+           " WHERE id>?1 ORDER BY expires " +
+           order + " LIMIT 64))";
+  };
+  return "SELECT ifnull(" + end("min", "ASC") + ",0),ifnull(" + end("max", "DESC") + ",0)";
+}
+
 }  // namespace
 
 base::Result<RowWriter> RowWriter::open(const std::string& path, const std::string& vfs,
@@ -62,6 +73,7 @@ base::Result<RowWriter> RowWriter::open(const std::string& path, const std::stri
            "SELECT id FROM holdfast_response WHERE expires<?1 ORDER BY expires LIMIT ?2"},
       Text{writer.unused_, "SELECT id FROM holdfast_response ORDER BY used,id LIMIT ?1"},
       Text{writer.erased_, "SELECT id FROM holdfast_response WHERE id<=?1 ORDER BY id LIMIT ?2"},
+      Text{writer.span_, span_query()},
   };
   for (const Text& text : texts) {
     auto prepared = writer.connection_.prepare(text.sql.c_str());
@@ -284,6 +296,15 @@ base::Result<RowWriter::Size> RowWriter::size() {
   const auto free_pages = connection_.integer("PRAGMA freelist_count");
   if (!free_pages) return tl::unexpected(free_pages.error());
   return Size{*pages, *free_pages};
+}
+
+base::Result<RowWriter::Span> RowWriter::span() {
+  const sqlite::Use use(span_);
+  span_.bind(1, erased_through_);
+  if (const int code = span_.step(); code < 0) {
+    return tl::unexpected(failed(-code, "cannot read the stored responses' ages"));
+  }
+  return Span{span_.integer(0), span_.integer(1)};
 }
 
 base::Result<void> RowWriter::release(int pages) {

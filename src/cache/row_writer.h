@@ -55,6 +55,14 @@ class RowWriter {
     std::int64_t free_pages = 0;
   };
   base::Result<Size> size();
+  // When what is stored was received, in milliseconds since the Unix epoch, to the
+  // hour or so: looked for among those that expire first and last, which is two
+  // look-ups in an index and no scan. Zeros: nothing is stored.
+  struct Span {
+    std::int64_t oldest = 0;
+    std::int64_t newest = 0;
+  };
+  base::Result<Span> span();
   // Gives up to `pages` free pages back to the file system.
   base::Result<void> release(int pages);
 
@@ -78,6 +86,7 @@ class RowWriter {
   sqlite::Statement begin_, commit_, lookup_, insert_, update_, delete_, touch_, read_;
   sqlite::Statement state_read_, state_write_;
   sqlite::Statement expired_, unused_, erased_;
+  sqlite::Statement span_;
   std::int64_t entries_ = 0;
   std::int64_t erased_through_ = 0;
   std::int64_t written_entries_ = 0;

@@ -25,9 +25,13 @@ struct StoreStatus {
   base::WallTime since{};        // when `state` last changed
   std::uint64_t entries = 0;     // as of the last count
   std::uint64_t size_bytes = 0;  // database and WAL
-  std::size_t queued = 0;        // puts not yet committed
-  std::uint64_t dropped = 0;     // puts refused because the queue was full
-  std::uint64_t committed = 0;   // puts made durable
+  // When the oldest and the newest stored response were received, to the hour, as
+  // of the last tick; the epoch where nothing is stored.
+  base::WallTime oldest{};
+  base::WallTime newest{};
+  std::size_t queued = 0;       // puts not yet committed
+  std::uint64_t dropped = 0;    // puts refused because the queue was full
+  std::uint64_t committed = 0;  // puts made durable
   std::uint64_t evicted = 0;
   std::uint64_t read_errors = 0;
   std::uint64_t write_errors = 0;

@@ -55,6 +55,8 @@ StoreStatus StoreHealth::status() const {
   }
   status.entries = entries;
   status.size_bytes = size_bytes;
+  status.oldest = base::WallTime(std::chrono::milliseconds(oldest_ms));
+  status.newest = base::WallTime(std::chrono::milliseconds(newest_ms));
   status.committed = committed;
   status.evicted = evicted;
   status.read_errors = read_errors;

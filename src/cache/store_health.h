@@ -36,6 +36,8 @@ class StoreHealth {
 
   std::atomic<std::uint64_t> entries{0};
   std::atomic<std::uint64_t> size_bytes{0};
+  std::atomic<std::int64_t> oldest_ms{0};  // since the Unix epoch; 0: nothing is stored
+  std::atomic<std::int64_t> newest_ms{0};
   std::atomic<std::uint64_t> committed{0};
   std::atomic<std::uint64_t> evicted{0};
   std::atomic<std::uint64_t> read_errors{0};

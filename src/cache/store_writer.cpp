@@ -334,7 +334,20 @@ bool StoreWriter::tend() {
     }
     if (*complete) wal_used_ = false;
   }
-  return note_size();
+  return note_span() && note_size();
+}
+
+bool StoreWriter::note_span() {
+  // Rows that erase_all() has hidden would have to be passed over one by one.
+  if (sweeping_) return true;
+  const auto span = rows_->span();
+  if (!span) {
+    trouble(span.error());
+    return false;
+  }
+  shared_.health.oldest_ms = span->oldest;
+  shared_.health.newest_ms = span->newest;
+  return true;
 }
 
 bool StoreWriter::sweep() {

@@ -80,6 +80,7 @@ class StoreWriter {
   bool sweep();
   bool release();
   bool note_size();
+  bool note_span();
   bool transact(const std::function<base::Result<void>()>& work);
   base::Result<void> apply(const Write& write, std::int64_t now_hour);
 

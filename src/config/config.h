@@ -56,6 +56,15 @@ struct Changes {
 };
 Changes changes(const Settings& before, const Settings& after);
 
+// The settings in force, in the table's order, for people: secrets are "(secret)",
+// what is not set is "none".
+struct InForce {
+  std::string key;
+  std::string value;
+  std::string source;  // "default", "environment PORT", ...
+};
+std::vector<InForce> settings_in_force(const Settings& settings);
+
 // The settings in force as a settings file, each with where it came from;
 // secrets are masked and commented out.
 std::string print_config(const Settings& settings);

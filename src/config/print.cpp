@@ -72,6 +72,20 @@ std::string printable(std::string text) {
 
 }  // namespace
 
+std::vector<InForce> settings_in_force(const Settings& settings) {
+  std::vector<InForce> all;
+  for (const Setting& setting : setting_table()) {
+    std::string value = setting.value.text(settings);
+    if (value.empty()) {
+      value = "none";
+    } else if (setting.secret) {
+      value = "(secret)";
+    }
+    all.push_back({std::string(setting.key), std::move(value), source_text(setting, settings)});
+  }
+  return all;
+}
+
 std::string print_config(const Settings& settings) {
   std::string out;
   std::string_view group;

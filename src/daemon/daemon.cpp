@@ -29,6 +29,8 @@ using observe::Level;
 constexpr base::Duration kDrainGrace = std::chrono::seconds(1);
 // And what the store may then need to write what it holds.
 constexpr base::Duration kStopGrace = std::chrono::seconds(10);
+// Of the lookups of that time, how many an outage would leave answered.
+constexpr base::Duration kRunwayWindow = std::chrono::minutes(10);
 constexpr base::Duration kStoreWatchInterval = std::chrono::milliseconds(500);
 
 // What is open besides client connections: the store, the upstream, the loops.
@@ -58,7 +60,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
   daemon->open_store();
   daemon->origin_ = std::make_unique<Origin>(
       Origin::Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_,
-                    daemon->metrics_, daemon->health_, daemon->liveness_},
+                    daemon->metrics_, daemon->health_, daemon->liveness_, daemon->failures_},
       daemon->settings_);
   daemon->add_pages();
   const http::Server::Settings server = server_settings(daemon->settings_);
@@ -66,7 +68,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
     daemon->workers_.push_back(std::make_unique<Worker>(
         i,
         Origin::Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_,
-                      daemon->metrics_, daemon->health_, daemon->liveness_},
+                      daemon->metrics_, daemon->health_, daemon->liveness_, daemon->failures_},
         *daemon->origin_, daemon->pages_, daemon->settings_, server));
   }
   daemon->add_metrics();
@@ -83,6 +85,8 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       log_(log_settings(settings_)),
       shard_(metrics_.shard()),
       health_(clock_),
+      heartbeat_(liveness_.add("control", clock_.now())),
+      started_(clock_.wall()),
       memory_(memory_settings(settings_)),
       service_manager_(ServiceManager::from_environment(log_),
                        {control_, liveness_, log_, [this] { return status(); }}),
@@ -163,6 +167,7 @@ void Daemon::open_admin() {
 
 void Daemon::open_store() {
   store_health_ = &health_.add("store", observe::Dependency::Role::Supporting);
+  store_watch_.emplace(*store_health_, log_, settings_.store_path.empty());
   if (settings_.store_path.empty()) {
     store_ = std::make_unique<cache::NoStore>();
     return;
@@ -181,7 +186,8 @@ void Daemon::open_store() {
 }
 
 void Daemon::add_pages() {
-  pages_ = make_pages({clock_, metrics_, health_, liveness_, control_});
+  pages_ = make_pages(
+      {clock_, metrics_, health_, liveness_, control_, [this] { return status_data(); }});
   if (!settings_.store_path.empty()) {
     describe_store(*store_health_, *store_, settings_.store_limit_bytes);
   }
@@ -196,9 +202,10 @@ void Daemon::add_metrics() {
   export_memory(metrics_, memory_, settings_.memory_limit_bytes);
   // Without a store there is nothing to be up, and nobody to alert.
   if (!settings_.store_path.empty()) {
-    export_store(metrics_, *store_, settings_.store_limit_bytes);
+    export_store(metrics_, *store_, *store_health_, settings_.store_limit_bytes);
   }
   metrics_.callback(Family::LogDropped, {}, [this] { return static_cast<double>(log_.dropped()); });
+  metrics_.callback(Family::OutageRunway, {}, [this] { return runway_.load(); });
   metrics_.callback(Family::Draining, {}, [this] { return health_.draining() ? 1.0 : 0.0; });
   for (const auto& worker : workers_) {
     metrics_.callback(Family::Connections, {}, [&worker = *worker] {
@@ -241,8 +248,12 @@ void Daemon::start() {
   // first of them may be asked at once.
   health_.set_listening(true);
   load_memory();
+  // Before the first request can be counted.
+  history_.emplace(History::Settings{}, read_counts(metrics_), control_.now());
   origin_->start();
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
+  heartbeat_.start(control_);
+  sample_history();
   watch_store();
   watch_token();
   service_manager_.ready();
@@ -293,13 +304,51 @@ void Daemon::load_memory() {
 
 void Daemon::watch_store() {
   store_timer_.set_after(control_, kStoreWatchInterval, [this] { watch_store(); });
-  const cache::StoreStatus status = store_->status();
-  using State = cache::StoreStatus::State;
-  const auto state = status.state == State::Ok         ? observe::HealthState::Ok
-                     : status.state == State::Degraded ? observe::HealthState::Degraded
-                                                       : observe::HealthState::Down;
-  store_health_->set_state(settings_.store_path.empty() ? observe::HealthState::Ok : state,
-                           status.reason);
+  store_watch_->look(store_->status(), control_.now());
+}
+
+void Daemon::sample_history() {
+  history_timer_.set_after(control_, history_->settings().step, [this] {
+    const Counts counts = read_counts(metrics_);
+    history_->add(counts, control_.now(), clock_.wall());
+    const auto samples = history_->samples(counts, control_.now(), clock_.wall());
+    runway_ = History::window(samples, kRunwayWindow)
+                  .counts.share_without_upstream()
+                  .value_or(std::numeric_limits<double>::quiet_NaN());
+    sample_history();
+  });
+}
+
+StatusData Daemon::status_data() {
+  StatusData data;
+  data.at = clock_.wall();
+  data.version = kVersion;
+  data.started = started_;
+  data.state = health_.overall();
+  data.draining = health_.draining();
+  data.health_json = health_.json();
+  data.samples = history_->samples(read_counts(metrics_), control_.now(), data.at);
+  data.step = history_->settings().step;
+  data.upstream = origin_->status();
+  data.memory = memory_.stats();
+  data.memory_limit_bytes = settings_.memory_limit_bytes;
+  data.has_store = !settings_.store_path.empty();
+  data.store = store_->status();
+  if (store_health_->state() != observe::HealthState::Ok) {
+    data.store_trouble = store_health_->reason();
+  }
+  data.store_limit_bytes = settings_.store_limit_bytes;
+  data.usable_for = std::chrono::duration_cast<std::chrono::seconds>(settings_.cache_ttl +
+                                                                     settings_.stale_if_error);
+  data.failures = failures_.latest();
+  for (const auto& beat : liveness_.heartbeats()) {
+    data.loops.push_back(
+        {beat->name(), std::chrono::duration<double>(beat->lag(control_.now())).count()});
+  }
+  data.connections = metrics_.value(observe::Family::Connections);
+  data.requests_in_flight = metrics_.value(observe::Family::RequestsInFlight);
+  data.settings = config::settings_in_force(settings_);
+  return data;
 }
 
 void Daemon::watch_token() {

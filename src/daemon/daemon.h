@@ -11,7 +11,9 @@
 #pragma once
 
 #include <atomic>
+#include <limits>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/event_loop.h"
@@ -21,9 +23,12 @@
 #include "cache/store.h"
 #include "config/settings.h"
 #include "daemon/admin.h"
+#include "daemon/history.h"
 #include "daemon/origin.h"
 #include "daemon/service_manager.h"
 #include "daemon/status_line.h"
+#include "daemon/status_page.h"
+#include "daemon/store_watch.h"
 #include "daemon/token_watch.h"
 #include "daemon/worker.h"
 #include "observe/health.h"
@@ -68,6 +73,8 @@ class Daemon {
   std::string status();
   void watch_token();
   void on_token(const base::Result<std::string>& token);
+  void sample_history();
+  StatusData status_data();
 
   config::Settings settings_;
   Reread reread_;
@@ -79,11 +86,18 @@ class Daemon {
   observe::Shard& shard_;
   observe::Health health_;
   observe::Liveness liveness_;
+  observe::Heartbeat& heartbeat_;
+  observe::RecentFailures failures_;
+  const base::WallTime started_;
   cache::MemoryCache memory_;
   std::atomic<bool> stop_loading_{false};
   std::unique_ptr<cache::Store> store_;
   observe::Dependency* store_health_ = nullptr;
+  std::optional<StoreWatch> store_watch_;
   base::Timer store_timer_;
+  std::optional<History> history_;
+  base::Timer history_timer_;
+  std::atomic<double> runway_{std::numeric_limits<double>::quiet_NaN()};
   std::unique_ptr<Origin> origin_;
   proxy::Pages pages_;
   std::vector<std::unique_ptr<Worker>> workers_;

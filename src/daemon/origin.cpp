@@ -9,18 +9,6 @@ namespace {
 // How far health may be behind what happens.
 constexpr base::Duration kHealthInterval = std::chrono::milliseconds(500);
 
-const char* name_of(upstream::Breaker::State state) {
-  switch (state) {
-    case upstream::Breaker::State::Closed:
-      return "closed";
-    case upstream::Breaker::State::HalfOpen:
-      return "half-open";
-    case upstream::Breaker::State::Open:
-      break;
-  }
-  return "open";
-}
-
 }  // namespace
 
 Origin::Origin(Parts parts, const config::Settings& settings)
@@ -39,7 +27,9 @@ Origin::Origin(Parts parts, const config::Settings& settings)
   for (const std::string& url : settings.api_urls) {
     health_.push_back(&parts.health.add(alone ? "upstream" : "upstream " + origin_name(url),
                                         observe::Dependency::Role::Origin));
+    add_facts(*health_.back(), health_.size() - 1);
   }
+  status_ = fetcher_.status();
 }
 
 Origin::~Origin() {
@@ -75,18 +65,41 @@ void Origin::set_token(std::string token) {
   });
 }
 
+upstream::Status Origin::status() const {
+  const std::lock_guard lock(status_mutex_);
+  return status_;
+}
+
+void Origin::add_facts(observe::Dependency& dependency, std::size_t i) {
+  using Fact = observe::Dependency::Fact;
+  const auto fact = [&](const char* key, auto read) {
+    dependency.fact(key, [this, i, read] { return Fact(read(status().origins[i])); });
+  };
+  fact("breaker", [](const auto& origin) { return std::string(to_string(origin.breaker)); });
+  fact("error_rate", [](const auto& origin) { return origin.error_rate; });
+  fact("attempts_lately",
+       [](const auto& origin) { return static_cast<std::int64_t>(origin.volume); });
+  fact("in_flight", [](const auto& origin) { return std::int64_t{origin.in_flight}; });
+}
+
 void Origin::report_health() {
   health_timer_.set_after(loop_, kHealthInterval, [this] { report_health(); });
   const upstream::Status status = fetcher_.status();
+  {
+    const std::lock_guard lock(status_mutex_);
+    status_ = status;
+  }
   for (std::size_t i = 0; i < health_.size(); ++i) {
     const upstream::OriginStatus& origin = status.origins[i];
     observe::Dependency& dependency = *health_[i];
+    if (origin.last_success) dependency.succeeded(*origin.last_success);
+    if (origin.last_error_at) dependency.failed(origin.last_error, *origin.last_error_at);
     if (status.token == upstream::TokenState::State::Refused) {
       dependency.set_state(observe::HealthState::Down, "the upstream refuses our token");
     } else if (origin.breaker != upstream::Breaker::State::Closed) {
       dependency.set_state(
           observe::HealthState::Down,
-          std::string("breaker ") + name_of(origin.breaker) + ": " + origin.last_error);
+          "breaker " + std::string(upstream::to_string(origin.breaker)) + ": " + origin.last_error);
     } else if (origin.volume >= 10 && origin.error_rate >= 0.1) {
       dependency.set_state(observe::HealthState::Degraded,
                            std::to_string(static_cast<int>(origin.error_rate * 100)) +

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <thread>
 
 #include "base/event_loop.h"
@@ -14,6 +15,7 @@
 #include "observe/liveness.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
+#include "observe/recent_failures.h"
 #include "proxy/flights.h"
 #include "proxy/route.h"
 #include "upstream/curl_transport.h"
@@ -33,6 +35,7 @@ class Origin {
     observe::Metrics& metrics;
     observe::Health& health;
     observe::Liveness& liveness;
+    observe::RecentFailures& failures;
   };
   Origin(Parts parts, const config::Settings& settings);
   ~Origin();
@@ -53,8 +56,12 @@ class Origin {
   // Any thread: what a reload changes.
   void set_token(std::string token);
 
+  // Any thread: what is known of the upstream, half a second old at most.
+  upstream::Status status() const;
+
  private:
   void report_health();
+  void add_facts(observe::Dependency& dependency, std::size_t origin);
 
   Parts parts_;
   base::EventLoop loop_;
@@ -67,6 +74,8 @@ class Origin {
   proxy::Flights flights_;
   std::vector<observe::Dependency*> health_;  // one per origin
   base::Timer health_timer_;
+  mutable std::mutex status_mutex_;
+  upstream::Status status_;  // guarded by status_mutex_
   std::thread thread_;
 };
 

@@ -41,6 +41,21 @@ proxy::Page metrics(const PageParts& parts) {
   return page;
 }
 
+proxy::Page status(const PageParts& parts) {
+  proxy::Page page;
+  page.content_type = "text/html; charset=utf-8";
+  page.body = status_html(parts.status());
+  page.fields = status_html_fields();
+  return page;
+}
+
+proxy::Page status_for_programs(const PageParts& parts) {
+  proxy::Page page;
+  page.content_type = "application/json";
+  page.body = status_json(parts.status());
+  return page;
+}
+
 }  // namespace
 
 proxy::Pages make_pages(PageParts parts) {
@@ -48,7 +63,9 @@ proxy::Pages make_pages(PageParts parts) {
       {"/livez", [parts] { return livez(parts); }, nullptr},
       {"/readyz", [parts] { return readyz(parts); }, nullptr},
       {"/healthz", [parts] { return healthz(parts); }, nullptr},
-      {"/metrics", [parts] { return metrics(parts); }, &parts.control},
+      {"/metrics", [parts] { return metrics(parts); }, &parts.control, true},
+      {"/status", [parts] { return status(parts); }, &parts.control, true},
+      {"/status.json", [parts] { return status_for_programs(parts); }, &parts.control, true},
   };
 }
 

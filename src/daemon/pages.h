@@ -1,7 +1,11 @@
-// The pages beside the routes: health for machines, metrics for Prometheus.
+// The pages beside the routes: health for machines, metrics for Prometheus, the
+// status page for people.
 #pragma once
 
+#include <functional>
+
 #include "base/scheduler.h"
+#include "daemon/status_page.h"
 #include "observe/health.h"
 #include "observe/liveness.h"
 #include "observe/metrics.h"
@@ -14,7 +18,8 @@ struct PageParts {
   const observe::Metrics& metrics;
   const observe::Health& health;
   const observe::Liveness& liveness;
-  base::Scheduler& control;  // renders what takes longer than a worker should stop for
+  base::Scheduler& control;            // renders what takes longer than a worker should stop for
+  std::function<StatusData()> status;  // called there
 };
 
 proxy::Pages make_pages(PageParts parts);

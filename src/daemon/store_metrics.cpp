@@ -32,14 +32,19 @@ void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
                    [limit_bytes] { return static_cast<double>(limit_bytes); });
 }
 
-void export_store(observe::Metrics& metrics, const cache::Store& store, std::uint64_t limit_bytes) {
+void export_store(observe::Metrics& metrics, const cache::Store& store,
+                  const observe::Dependency& health, std::uint64_t limit_bytes) {
   using Status = cache::StoreStatus;
   const auto number = [&](Family family, observe::Labels labels, auto member) {
     metrics.callback(family, std::move(labels),
                      [&store, member] { return static_cast<double>(store.status().*member); });
   };
-  metrics.callback(Family::StoreUp, {},
-                   [&store] { return store.status().state == Status::State::Ok ? 1.0 : 0.0; });
+  // Off by the operator's wish is not up either.
+  metrics.callback(Family::StoreUp, {}, [&store, &health] {
+    return store.status().state == Status::State::Ok && health.state() == observe::HealthState::Ok
+               ? 1.0
+               : 0.0;
+  });
   number(Family::StoreEntries, {}, &Status::entries);
   number(Family::StoreSizeBytes, {}, &Status::size_bytes);
   number(Family::StoreQueue, {}, &Status::queued);
@@ -49,6 +54,13 @@ void export_store(observe::Metrics& metrics, const cache::Store& store, std::uin
   number(Family::StoreErrors, {{"kind", "write"}}, &Status::write_errors);
   number(Family::StoreErrors, {{"kind", "corrupt"}}, &Status::corrupt_rows);
   number(Family::StoreEvictions, {}, &Status::evicted);
+  const auto moment = [&](Family family, auto member) {
+    metrics.callback(family, {}, [&store, member] {
+      return std::chrono::duration<double>((store.status().*member).time_since_epoch()).count();
+    });
+  };
+  moment(Family::StoreOldest, &Status::oldest);
+  moment(Family::StoreNewest, &Status::newest);
   metrics.callback(Family::StoreLimitBytes, {},
                    [limit_bytes] { return static_cast<double>(limit_bytes); });
 }

@@ -14,7 +14,9 @@ namespace holdfast::daemon {
 // Everything given outlives `metrics`' scrapes.
 void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
                    std::uint64_t limit_bytes);
-void export_store(observe::Metrics& metrics, const cache::Store& store, std::uint64_t limit_bytes);
+// `health` is the judgement on the store, of which it knows only a part itself.
+void export_store(observe::Metrics& metrics, const cache::Store& store,
+                  const observe::Dependency& health, std::uint64_t limit_bytes);
 
 // The members of /healthz that tell how the store is doing. Both are kept.
 void describe_store(observe::Dependency& health, const cache::Store& store,

@@ -20,7 +20,7 @@ Worker::Worker(unsigned number, const Origin::Parts& parts, Origin& origin,
       shard_(parts.metrics.shard()),
       heartbeat_(parts.liveness.add(name_of(number), parts.clock.now())),
       service_({loop_, origin.loop(), origin.flights(), parts.memory, parts.store, parts.log,
-                parts.metrics, shard_, origin.route(), pages},
+                parts.metrics, shard_, parts.failures, origin.route(), pages},
                service_settings(settings), base::Random::entropy()),
       server_(loop_, server, service_, parts.metrics, shard_) {}
 

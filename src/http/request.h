@@ -22,7 +22,8 @@ enum class Known : std::uint8_t {
   ContentType,
   CacheControl,  // likewise
   XRequestId,
-  Traceparent,
+  Traceparent,  // likewise, which makes two of them invalid, as they are
+  Tracestate,   // likewise
   kCount,
 };
 

@@ -365,9 +365,10 @@ bool RequestParser::State::take_field() {
       break;
     case 10:
       if (equals_ignoring_case(name, "connection")) take_connection(text);
+      if (equals_ignoring_case(name, "tracestate")) join(Known::Tracestate, text);
       break;
     case 11:
-      if (equals_ignoring_case(name, "traceparent")) first_of(Known::Traceparent);
+      if (equals_ignoring_case(name, "traceparent")) join(Known::Traceparent, text);
       break;
     case 12:
       if (equals_ignoring_case(name, "content-type")) first_of(Known::ContentType);

@@ -57,7 +57,7 @@ enum class Family : std::size_t {
   StoreEvictions,
   StoreOldest,  // gauge: Unix time of the oldest stored response
   StoreNewest,
-  OutageRunway,  // gauge: share of recent lookups answerable if the upstream died now
+  OutageRunway,  // gauge: share of recent lookups answered without the upstream
 
   // The process.
   LoopLag,  // gauge: loop; seconds

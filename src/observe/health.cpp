@@ -76,19 +76,24 @@ void Dependency::set_state(HealthState state, std::string_view reason) {
   reason_ = reason;
 }
 
-void Dependency::succeeded() {
+void Dependency::succeeded(base::WallTime at) {
   std::lock_guard lock(mutex_);
-  last_success_ = clock_.wall();
+  last_success_ = at;
 }
 
-void Dependency::failed(std::string_view error) {
+void Dependency::failed(std::string_view error, base::WallTime at) {
   std::lock_guard lock(mutex_);
-  last_error_ = Failure{clock_.wall(), std::string(error)};
+  last_error_ = Failure{at, std::string(error)};
 }
 
 HealthState Dependency::state() const {
   std::lock_guard lock(mutex_);
   return state_;
+}
+
+std::string Dependency::reason() const {
+  std::lock_guard lock(mutex_);
+  return reason_;
 }
 
 void Dependency::append_json(std::string& out) const {

@@ -51,12 +51,15 @@ class Dependency {
   // for people and never holds a secret.
   void set_state(HealthState state, std::string_view reason = {});
   // What happened, whatever the state: "last_success" and "last_error".
-  void succeeded();
-  void failed(std::string_view error);
+  void succeeded() { succeeded(clock_.wall()); }
+  void succeeded(base::WallTime at);
+  void failed(std::string_view error) { failed(error, clock_.wall()); }
+  void failed(std::string_view error, base::WallTime at);
 
   const std::string& name() const { return name_; }
   Role role() const { return role_; }
   HealthState state() const;
+  std::string reason() const;
   void append_json(std::string& out) const;
 
  private:

@@ -263,4 +263,28 @@ double Metrics::value(Family family, const Labels& labels) const {
   return state_->single_value(info, *series);
 }
 
+void Metrics::visit(Family family, const Visit& each) const {
+  const MetricInfo& info = metric_info(family);
+  if (info.type == MetricType::Histogram) misuse(info, "is a histogram");
+  std::lock_guard lock(state_->mutex);
+  for (const Series& series : state_->families[static_cast<std::size_t>(family)]) {
+    each(series.values, state_->single_value(info, series));
+  }
+}
+
+std::vector<std::uint64_t> Metrics::buckets(Family family, const Labels& labels) const {
+  const MetricInfo& info = metric_info(family);
+  if (info.type != MetricType::Histogram) misuse(info, "is not a histogram");
+  const std::vector<std::string> values = label_values(info, labels);
+  std::vector<std::uint64_t> counts(info.bounds.size() + 1);
+  std::lock_guard lock(state_->mutex);
+  const auto& all = state_->families[static_cast<std::size_t>(family)];
+  const auto series = find_series(all, values);
+  if (series == all.end()) return counts;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    counts[i] = state_->sum(series->first_cell + i);
+  }
+  return counts;
+}
+
 }  // namespace holdfast::observe

@@ -110,6 +110,16 @@ class Metrics {
   // for tests. Throws as the registrations do.
   double value(Family family, const Labels& labels = {}) const;
 
+  // Calls `each` with every series of a counter or gauge: its label values, in the
+  // table's order, and what value() says. Under the lock, as callbacks are.
+  using Visit = std::function<void(const std::vector<std::string>& labels, double value)>;
+  void visit(Family family, const Visit& each) const;
+
+  // The observations of a histogram's series, by bucket: one number for each of the
+  // table's bounds and one for what is above, not cumulated. Zeros for a series
+  // nobody registered.
+  std::vector<std::uint64_t> buckets(Family family, const Labels& labels = {}) const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -125,7 +125,8 @@ Flights::~Flights() {
 }
 
 void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline,
-                   std::chrono::seconds min_fresh, Callback callback) {
+                   std::chrono::seconds min_fresh, Callback callback,
+                   const upstream::Fields& fields) {
   const auto flying = flights_.find(key);
   if (flying != flights_.end()) {
     Flight& flight = *flying->second;
@@ -176,7 +177,7 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
     return callback(std::move(answer));
   }
 
-  Flight& flight = start(route, key, std::move(stored), deadline, upstream::Priority::Miss);
+  Flight& flight = start(route, key, std::move(stored), deadline, upstream::Priority::Miss, fields);
   add_waiter(flight, deadline, false, std::move(callback));
 }
 
@@ -242,7 +243,8 @@ cache::StoredPtr Flights::find_stored(std::string_view key) {
 }
 
 Flights::Flight& Flights::start(Route& route, std::string_view key, cache::StoredPtr stored,
-                                base::SteadyTime deadline, upstream::Priority priority) {
+                                base::SteadyTime deadline, upstream::Priority priority,
+                                const upstream::Fields& fields) {
   auto owned = std::make_unique<Flight>(route, std::string(key));
   Flight& flight = *owned;
   flight.stored = std::move(stored);
@@ -251,6 +253,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
 
   upstream::FetchRequest request;
   request.request = route.upstream_request(key);
+  request.request.fields.insert(request.request.fields.end(), fields.begin(), fields.end());
   if (flight.stored) {
     if (!flight.stored->upstream_etag.empty()) {
       request.request.fields.push_back({"If-None-Match", flight.stored->upstream_etag});

@@ -83,8 +83,10 @@ class Flights {
   // loop, maybe inside this call.
   // `min_fresh`: see fresh_enough(); a response that is less is refreshed first,
   // and answers if that fails or is slow.
+  // `fields` (the client's trace) go upstream if this starts a flight; those of
+  // later joiners have no request to go with.
   void join(Route& route, std::string_view key, base::SteadyTime deadline,
-            std::chrono::seconds min_fresh, Callback callback);
+            std::chrono::seconds min_fresh, Callback callback, const upstream::Fields& fields = {});
 
   // What is stored for `key`, if it may be used at once and is fresh enough. Never
   // makes the upstream work, not even behind the answer.
@@ -133,7 +135,8 @@ class Flights {
   // What is stored for `key`, in memory or in the store; null if nothing.
   cache::StoredPtr find_stored(std::string_view key);
   Flight& start(Route& route, std::string_view key, cache::StoredPtr stored,
-                base::SteadyTime deadline, upstream::Priority priority);
+                base::SteadyTime deadline, upstream::Priority priority,
+                const upstream::Fields& fields = {});
   void add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback);
   void leave(Flight& flight, std::list<Waiter>::iterator waiter);
   void out_of_patience(Flight& flight);

@@ -15,6 +15,7 @@ struct Page {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
+  std::string fields;  // further field lines, each ending in CRLF
 };
 
 struct PageEntry {
@@ -23,6 +24,7 @@ struct PageEntry {
   // The loop to render on, for a page that takes more than a moment or touches
   // what that loop owns. Null: on the worker's own, so `render` is thread-safe.
   base::Scheduler* loop = nullptr;
+  bool gzip = false;  // large enough to be packed, there too, for clients that ask
 };
 
 using Pages = std::vector<PageEntry>;

@@ -7,6 +7,7 @@
 #include "http/content_coding.h"
 #include "http/problem.h"
 #include "proxy/response_fields.h"
+#include "proxy/trace_context.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -22,6 +23,21 @@ constexpr std::string_view kNoStore = "Cache-Control: no-store\r\n";
 // The store hears of one hit in this many: enough to know what is popular, and
 // no cost on the way of the others.
 constexpr unsigned kHitsPerUse = 16;
+
+// Of failures, in ten seconds, that many have a line of their own; an outage has
+// as many as there are requests, and all of them say the same.
+constexpr unsigned kLoggedFailures = 100;
+
+// What of a client's path goes into a line of the log.
+std::string_view logged_path(std::string_view path) {
+  return path.substr(0, 256);
+}
+
+// The `route` of what belongs to no route.
+observe::Counter unrouted(observe::Metrics& metrics, int code) {
+  return metrics.counter(observe::Family::Requests,
+                         {{"route", "none"}, {"code", std::to_string(code)}, {"cache", "error"}});
+}
 
 bool is_readable(Method method) {
   return method == Method::Get || method == Method::Head;
@@ -44,6 +60,10 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       settings_(settings),
       random_(seed),
       counts_(parts.metrics, parts.shard, parts.route.name()),
+      not_found_(unrouted(parts.metrics, 404)),
+      not_allowed_(unrouted(parts.metrics, 405)),
+      failures_({.burst = kLoggedFailures}),
+      rejections_({.burst = kLoggedFailures}),
       batches_({parts.worker, parts.origin, parts.flights, parts.memory, parts.store, parts.log,
                 parts.route, refresh_gate_},
                {.request_deadline = settings.request_deadline}, parts.metrics, parts.shard) {}
@@ -70,7 +90,7 @@ void Service::handle(http::Server& server, http::ExchangeId id, const http::Requ
   }
   const PageEntry* page = find_page(parts_.pages, request.path);
   if (!page) return send_problem(server, id, request, 404, "no such path");
-  send_page(server, id, *page);
+  send_page(server, id, request, *page);
 }
 
 // GET of it stays what it was before there were batches: a lookup of nothing.
@@ -112,15 +132,20 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
                           request.field(Known::AcceptEncoding),
                           request_id_,
                           request.client,
+                          request.path,
+                          request.field(Known::Traceparent),
                           request.received,
                           http::parse_request_cache_control(request.field(Known::CacheControl))};
 
   Answer answer;
   answer.content = parts_.memory.find(key_);
-  if (!answer.content) return ask_origin(server, exchange);
+  const std::string_view tracestate = request.field(Known::Tracestate);
+  if (!answer.content) return ask_origin(server, exchange, tracestate);
   const cache::Freshness freshness =
       cache::freshness(*answer.content, parts_.worker.clock().wall());
-  if (!fresh_enough(freshness, exchange.wanted.min_fresh)) return ask_origin(server, exchange);
+  if (!fresh_enough(freshness, exchange.wanted.min_fresh)) {
+    return ask_origin(server, exchange, tracestate);
+  }
   switch (freshness.use) {
     case cache::Use::Fresh:
       answer.rung = Rung::Fresh;
@@ -135,7 +160,7 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
       break;
     case cache::Use::StaleIfError:
     case cache::Use::Unusable:
-      return ask_origin(server, exchange);
+      return ask_origin(server, exchange, tracestate);
   }
   if (hits_until_used_-- == 0) {
     hits_until_used_ = kHitsPerUse - 1;
@@ -144,21 +169,27 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
   send_content(server, exchange, answer, freshness);
 }
 
-void Service::ask_origin(http::Server& server, const Exchange& exchange) {
+void Service::ask_origin(http::Server& server, const Exchange& exchange,
+                         std::string_view tracestate) {
+  upstream::Fields trace = continued_trace(exchange.traceparent, tracestate, random_);
+  const bool traced = !trace.empty();
   pending_.emplace(
       exchange.id,
       Pending{&server, exchange.method, std::string(exchange.key),
               std::string(exchange.if_none_match), std::string(exchange.accept_encoding),
-              std::string(exchange.request_id), std::string(exchange.client), exchange.received});
+              std::string(exchange.request_id), std::string(exchange.client),
+              std::string(logged_path(exchange.path)),
+              std::string(exchange.traceparent.substr(0, traced ? kTraceParentSize : 0)),
+              exchange.received});
   const base::SteadyTime deadline = exchange.received + settings_.request_deadline;
   parts_.origin.post([this, id = exchange.id, key = std::string(exchange.key), deadline,
-                      wanted = exchange.wanted] {
+                      wanted = exchange.wanted, trace = std::move(trace)] {
     // On the origin loop from here, where only `parts_` may be touched.
     const auto reply = [this, id](Answer answer) {
       parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
     };
     if (wanted.only_if_cached) return reply(parts_.flights.stored(key, wanted.min_fresh));
-    parts_.flights.join(parts_.route, key, deadline, wanted.min_fresh, reply);
+    parts_.flights.join(parts_.route, key, deadline, wanted.min_fresh, reply, trace);
   });
 }
 
@@ -174,6 +205,8 @@ void Service::finish(http::ExchangeId id, const Answer& answer) {
                           pending.accept_encoding,
                           pending.request_id,
                           pending.client,
+                          pending.path,
+                          pending.traceparent,
                           pending.received,
                           {}};
   if (!answer.content) return send_error(*pending.server, exchange, answer);
@@ -240,12 +273,23 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
   const CacheOutcome outcome = cache_outcome(answer);
   const base::Duration duration = parts_.worker.now() - exchange.received;
   counts_.count(outcome, status, duration);
+  if (answer.rung == Rung::Error || answer.rung == Rung::StaleIfError) {
+    const std::string_view why = answer.cause.empty() ? answer.detail : answer.cause;
+    // A key at rest says nothing new: its failure was noted when it happened.
+    if (!why.empty()) {
+      parts_.failures.note({status, why, exchange.request_id, answer.attempts},
+                           parts_.worker.clock().wall());
+    }
+  }
   const Level level = level_of(outcome, status);
   if (!parts_.log.enabled(level)) return;
+  if (level == Level::Warn && !admit(failures_, "requests_not_logged")) return;
   parts_.log.event(level, "request",
                    {{"request_id", exchange.request_id},
+                    {"trace_id", trace_id_of(exchange.traceparent)},
                     {"client", exchange.client},
                     {"method", name_of(exchange.method)},
+                    {"path", logged_path(exchange.path)},
                     {"route", parts_.route.name()},
                     {"key", parts_.route.subject(exchange.key)},
                     {"status", status},
@@ -266,6 +310,8 @@ std::size_t Service::body_limit(Method method, std::string_view path) const {
 }
 
 void Service::rejected(const http::Rejection& rejection) {
+  if (!parts_.log.enabled(Level::Info)) return;
+  if (!admit(rejections_, "rejections_not_logged")) return;
   parts_.log.event(Level::Info, "request_rejected",
                    {{"client", rejection.client},
                     {"status", rejection.status},
@@ -273,9 +319,31 @@ void Service::rejected(const http::Rejection& rejection) {
                     {"detail", rejection.detail}});
 }
 
-void Service::send_page(http::Server& server, http::ExchangeId id, const PageEntry& page) {
-  const auto send = [&server, id](const Page& rendered) {
-    const std::string fields = "Content-Type: " + rendered.content_type + "\r\n";
+bool Service::admit(observe::RepeatLimiter& limiter, std::string_view event) {
+  const auto left_out = limiter.admit(parts_.worker.now());
+  if (left_out.value_or(0) > 0) {
+    parts_.log.event(Level::Warn, event, {{"count", *left_out}});
+  }
+  return left_out.has_value();
+}
+
+void Service::send_page(http::Server& server, http::ExchangeId id, const http::Request& request,
+                        const PageEntry& page) {
+  // On the page's loop; rendered once for every request, as nothing else asks for it.
+  const auto render = [&page, packed = page.gzip &&
+                                       http::accepts_gzip(request.field(Known::AcceptEncoding))] {
+    Page rendered = page.render();
+    if (page.gzip) rendered.fields += "Vary: Accept-Encoding\r\n";
+    if (!packed) return rendered;
+    if (auto coded = http::gzip(rendered.body)) {
+      rendered.body = *std::move(coded);
+      rendered.fields += "Content-Encoding: gzip\r\n";
+    }
+    return rendered;
+  };
+  const auto send = [&server, id, request_id = request_id_](const Page& rendered) {
+    std::string fields = "Content-Type: " + rendered.content_type + "\r\n" + rendered.fields;
+    append_request_id(fields, request_id);
     http::Response response;
     response.status = rendered.status;
     response.fields = fields;
@@ -283,9 +351,9 @@ void Service::send_page(http::Server& server, http::ExchangeId id, const PageEnt
     response.body = rendered.body;
     server.respond(id, response);
   };
-  if (!page.loop) return send(page.render());
-  page.loop->post([&page, &worker = parts_.worker, send] {
-    worker.post([send, rendered = page.render()] { send(rendered); });
+  if (!page.loop) return send(render());
+  page.loop->post([render, &worker = parts_.worker, send] {
+    worker.post([send, rendered = render()] { send(rendered); });
   });
 }
 
@@ -300,12 +368,15 @@ void Service::send_problem(http::Server& server, http::ExchangeId id, const http
   response.more_fields = fields_;
   response.body = body;
   server.respond(id, response);
+  if (status == 404) parts_.shard.add(not_found_);
+  if (status == 405) parts_.shard.add(not_allowed_);
   if (!parts_.log.enabled(Level::Info)) return;
   parts_.log.event(Level::Info, "request",
                    {{"request_id", request_id_},
+                    {"trace_id", trace_id_of(request.field(Known::Traceparent))},
                     {"client", request.client},
                     {"method", request.method_name},
-                    {"path", request.path.substr(0, 256)},
+                    {"path", logged_path(request.path)},
                     {"status", status},
                     {"cache", "error"},
                     {"cause", detail}});

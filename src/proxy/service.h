@@ -17,6 +17,8 @@
 #include "http/server.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
+#include "observe/recent_failures.h"
+#include "observe/repeat_limiter.h"
 #include "proxy/answer.h"
 #include "proxy/batch.h"
 #include "proxy/flights.h"
@@ -42,6 +44,7 @@ class Service final : public http::Handler {
     observe::Log& log;
     observe::Metrics& metrics;
     observe::Shard& shard;  // this worker's
+    observe::RecentFailures& failures;
     Route& route;
     const Pages& pages;
   };
@@ -63,6 +66,8 @@ class Service final : public http::Handler {
     std::string_view accept_encoding;
     std::string_view request_id;
     std::string_view client;
+    std::string_view path;
+    std::string_view traceparent;  // as it came; only who needs it reads it
     base::SteadyTime received;
     http::RequestCacheControl wanted;
   };
@@ -75,6 +80,8 @@ class Service final : public http::Handler {
     std::string accept_encoding;
     std::string request_id;
     std::string client;
+    std::string path;         // what of it goes into the log
+    std::string traceparent;  // likewise
     base::SteadyTime received;
   };
 
@@ -82,14 +89,18 @@ class Service final : public http::Handler {
   void take_batch(http::Server& server, http::ExchangeId id, const http::Request& request);
   bool is_batch(std::string_view path) const;
   void look_up(http::Server& server, http::ExchangeId id, const http::Request& request);
-  void ask_origin(http::Server& server, const Exchange& exchange);
+  void ask_origin(http::Server& server, const Exchange& exchange, std::string_view tracestate);
   void finish(http::ExchangeId id, const Answer& answer);
   void send_content(http::Server& server, const Exchange& exchange, const Answer& answer,
                     const cache::Freshness& freshness);
   void send_error(http::Server& server, const Exchange& exchange, const Answer& answer);
   void record(const Exchange& exchange, const Answer& answer, int status, std::size_t bytes);
 
-  void send_page(http::Server& server, http::ExchangeId id, const PageEntry& page);
+  // False: one of too many alike, counted but not to be logged.
+  bool admit(observe::RepeatLimiter& limiter, std::string_view event);
+
+  void send_page(http::Server& server, http::ExchangeId id, const http::Request& request,
+                 const PageEntry& page);
   void send_problem(http::Server& server, http::ExchangeId id, const http::Request& request,
                     int status, std::string_view detail, std::string_view more_fields = {});
 
@@ -97,6 +108,10 @@ class Service final : public http::Handler {
   Settings settings_;
   base::Random random_;
   RequestMetrics counts_;
+  observe::Counter not_found_;  // outside every route
+  observe::Counter not_allowed_;
+  observe::RepeatLimiter failures_;
+  observe::RepeatLimiter rejections_;
   RefreshGate refresh_gate_;
   Batches batches_;  // after what it uses
   std::unordered_map<http::ExchangeId, Pending> pending_;

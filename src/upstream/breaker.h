@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "base/random.h"
 #include "upstream/rolling_count.h"
@@ -100,5 +101,18 @@ class Breaker {
   base::SteadyTime probe_started_{};
   std::uint64_t openings_ = 0;
 };
+
+// As metrics, logs and the status page have it.
+constexpr std::string_view to_string(Breaker::State state) {
+  switch (state) {
+    case Breaker::State::Closed:
+      return "closed";
+    case Breaker::State::HalfOpen:
+      return "half_open";
+    case Breaker::State::Open:
+      return "open";
+  }
+  return "unknown";
+}
 
 }  // namespace holdfast::upstream

@@ -5,6 +5,8 @@
 namespace holdfast::upstream {
 namespace {
 
+constexpr std::size_t kKeptChanges = 32;
+
 ConcurrencyLimit::Settings bounded(ConcurrencyLimit::Settings limit, int concurrency) {
   limit.max = std::max(1, std::min(limit.max, concurrency));
   return limit;
@@ -92,6 +94,11 @@ void Origin::attempt_cancelled(base::SteadyTime now, bool was_probe, bool overta
   }
 }
 
+void Origin::note_breaker(base::WallTime at) {
+  if (breaker_history_.size() == kKeptChanges) breaker_history_.erase(breaker_history_.begin());
+  breaker_history_.push_back({at, breaker.state(), last_error_});
+}
+
 base::Duration Origin::probe_timeout() const {
   return std::min(settings_.attempt_timeout.ceiling,
                   std::max(timeout.typical(), breaker.probe_interval() / 2));
@@ -119,6 +126,7 @@ OriginStatus Origin::status(const base::Clock& clock) {
   status.pace = pacer.rate(now);
   status.attempt_timeout = timeout.typical();
   status.median = timeout.usual();
+  status.breaker_history = breaker_history_;
   return status;
 }
 

@@ -35,6 +35,9 @@ class Origin {
   // ... by our doing: it says nothing, but its slot is free.
   void attempt_cancelled(base::SteadyTime now, bool probe, bool overtaken);
 
+  // The breaker opened or closed.
+  void note_breaker(base::WallTime at);
+
   // Timeout for a probe: long enough for an upstream that wakes up slowly.
   base::Duration probe_timeout() const;
 
@@ -47,6 +50,7 @@ class Origin {
   std::optional<base::WallTime> last_success_;
   std::optional<base::WallTime> last_error_at_;
   std::string last_error_;
+  std::vector<BreakerChange> breaker_history_;
 };
 
 }  // namespace holdfast::upstream

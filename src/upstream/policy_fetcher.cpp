@@ -496,15 +496,22 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
   fetch.result.outcome = verdict.outcome;
   fetch.result.reply = std::move(reply);
 
+  const bool token_was_refused = token_.state() == TokenState::State::Refused;
   if (is_answer(verdict.outcome)) {
     token_.accepted();
+    if (token_was_refused) {
+      log_.event(Level::Info, "token_accepted", {{"origin", attempt.origin->name}});
+    }
     metrics_.gauges.token_accepted = 1;
     finish(fetch, FetchEnd::Answered);
   } else if (verdict.outcome == Outcome::Unauthorized) {
     token_.refused(now(), fetch.result.reply.status);
     metrics_.gauges.token_accepted = 0;
-    log_.event(Level::Error, "token_refused",
-               {{"origin", attempt.origin->name}, {"status", fetch.result.reply.status}});
+    // Once: those that were under way and the checks that follow say the same.
+    if (!token_was_refused) {
+      log_.event(Level::Error, "token_refused",
+                 {{"origin", attempt.origin->name}, {"status", fetch.result.reply.status}});
+    }
     finish(fetch, FetchEnd::Refused);
   } else {
     fail_or_retry(fetch, attempt, verdict);

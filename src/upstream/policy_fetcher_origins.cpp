@@ -10,18 +10,6 @@ namespace {
 
 using observe::Level;
 
-std::string_view name_of(Breaker::State state) {
-  switch (state) {
-    case Breaker::State::Closed:
-      return "closed";
-    case Breaker::State::HalfOpen:
-      return "half_open";
-    case Breaker::State::Open:
-      return "open";
-  }
-  return "unknown";
-}
-
 }  // namespace
 
 void PolicyFetcher::ended(Origin& origin, base::SteadyTime sent_at, const Verdict& verdict,
@@ -66,9 +54,10 @@ void PolicyFetcher::announce(Origin& origin) {
   metrics_.transition(origin.index, state);
   // Each probe makes two transitions: not worth a line.
   const bool probing = before != Breaker::State::Closed && state != Breaker::State::Closed;
+  if (!probing) origin.note_breaker(scheduler_.clock().wall());
   log_.event(probing ? Level::Debug : Level::Warn, "breaker",
              {{"origin", origin.name},
-              {"state", name_of(state)},
+              {"state", to_string(state)},
               {"last_error", origin.status(scheduler_.clock()).last_error}});
   if (state != Breaker::State::Closed) return;
 

@@ -12,6 +12,13 @@
 
 namespace holdfast::upstream {
 
+// One time a breaker opened or closed; probes in between are not told.
+struct BreakerChange {
+  base::WallTime at;
+  Breaker::State to = Breaker::State::Closed;
+  std::string last_error;  // when it happened; as below
+};
+
 struct OriginStatus {
   std::string name;
   Breaker::State breaker = Breaker::State::Closed;
@@ -27,7 +34,8 @@ struct OriginStatus {
   int concurrency_limit = 0;
   double pace = 0;  // requests/s; infinite when not limited
   base::Duration attempt_timeout{};
-  base::Duration median{};  // of recent successes; zero: none yet
+  base::Duration median{};                     // of recent successes; zero: none yet
+  std::vector<BreakerChange> breaker_history;  // the latest 32, oldest first
 };
 
 struct Status {

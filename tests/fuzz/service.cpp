@@ -103,6 +103,7 @@ class Stack {
   observe::Metrics metrics_;
   observe::Shard& shard_ = metrics_.shard();
   observe::Log log_;
+  observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   cache::NoStore store_;
   std::unique_ptr<proxy::Route> route_ = proxy::make_geoip_route(nullptr);
@@ -111,7 +112,7 @@ class Stack {
   proxy::Flights flights_{
       {loop_, fetcher_, memory_, store_, log_, metrics_, shard_}, proxy::Flights::Settings{}, 1};
   proxy::Service service_{
-      {loop_, loop_, flights_, memory_, store_, log_, metrics_, shard_, *route_, pages_},
+      {loop_, loop_, flights_, memory_, store_, log_, metrics_, shard_, failures_, *route_, pages_},
       proxy::Service::Settings{},
       1};
   http::Server server_{loop_, http::Server::Settings{}, service_, metrics_, shard_};

@@ -65,7 +65,7 @@ TEST_CASE("the token is in nothing the daemon says, whatever goes wrong") {
   std::string said;
   const auto ask_around = [&] {
     for (const char* path : {"/lookup/8.8.8.8", "/lookup/8.8.4.4", "/lookup/nowhere", "/healthz",
-                             "/metrics", "/livez"}) {
+                             "/metrics", "/livez", "/status", "/status.json"}) {
       const Response response = get(daemon.url(path));
       said += response.head + response.body;
     }

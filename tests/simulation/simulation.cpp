@@ -200,7 +200,7 @@ void Simulation::join(std::size_t number) {
   clients_[number].waits_in_flights = true;
   ++joined_;
   const std::string key = key_of(clients_[number].ip);
-  process_->flights.join(*route_, key, clients_[number].deadline,
+  process_->flights.join(*route_, key, clients_[number].deadline, std::chrono::seconds(0),
                          [this, number](const proxy::Answer& answer) {
                            if (!clients_[number].gone) --joined_;
                            answered(number, answer);
@@ -306,6 +306,7 @@ void Simulation::check_content(const Client& client, const proxy::Answer& answer
       if (age > usable_for + leeway) watch_.fail("served stale after " + text(age));
       break;
     case Rung::Offline:
+    case Rung::NotStored:
     case Rung::Error:
       return watch_.fail("content on the wrong rung");
   }

@@ -71,6 +71,30 @@ TEST_CASE("what was put is found, before and after it is committed and after a r
   CHECK(f.store->status().state == State::Ok);
 }
 
+TEST_CASE("how old the oldest and the newest stored response are is known, until all is erased") {
+  StoreFixture f;
+  f.open();
+  const auto oldest = [&] { return f.store->status().oldest; };
+  const auto newest = [&] { return f.store->status().newest; };
+  CHECK(oldest() == base::WallTime());
+  CHECK(newest() == base::WallTime());
+  const base::WallTime first = f.clock.wall();
+  REQUIRE(f.store->put("a", f.make("1")));
+  f.clock.advance(5h);
+  REQUIRE(f.store->put("b", f.make("2")));
+  f.clock.advance(5h);
+  const base::WallTime last = f.clock.wall();
+  REQUIRE(f.store->put("c", f.make("3")));
+  CHECK(eventually([&] { return oldest() == first && newest() == last; }));
+  // A refresh makes it young again.
+  REQUIRE(f.store->put("a", f.make("4")));
+  CHECK(eventually([&] { return oldest() == first + 5h; }));
+  f.open();
+  CHECK(eventually([&] { return oldest() == first + 5h && newest() == last; }));
+  REQUIRE(f.store->erase_all());
+  CHECK(eventually([&] { return oldest() == base::WallTime() && newest() == base::WallTime(); }));
+}
+
 TEST_CASE("what is absent is null, not an error") {
   StoreFixture f;
   f.open();

@@ -457,6 +457,16 @@ TEST_CASE("no error and no printout shows the token or a password") {
   start.variables = {{"API_TOKEN", kToken}};
   CHECK(!contains(start.printout(), kToken));
   CHECK(contains(start.printout(), "# api_token = (secret)"));
+  start.arguments.clear();
+  bool masked = false;
+  for (const InForce& setting : settings_in_force(start.settings())) {
+    CHECK(!contains(setting.value, kToken));
+    if (setting.key != "api_token") continue;
+    masked = true;
+    CHECK(setting.value == "(secret)");
+    CHECK(setting.source == "environment API_TOKEN");
+  }
+  CHECK(masked);
 }
 
 TEST_CASE("a settings file that is absent or a folder is an error that names it") {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -318,4 +319,38 @@ TEST_CASE("threads count, register and scrape at once, and nothing is lost") {
   CHECK(metrics.value(Family::Flights) == 0);
   CHECK(metrics.value(Family::UpstreamAttempts, {{"origin", "3"}, {"outcome", "ok"}}) ==
         kRounds / 1000);
+}
+
+TEST_CASE("every series of a family can be visited, with what it would export") {
+  Metrics metrics;
+  Shard& shard = metrics.shard();
+  shard.add(metrics.counter(Family::Requests, {{"cache", "hit"}, {"code", "200"}, {"route", "r"}}),
+            3);
+  shard.add(
+      metrics.counter(Family::Requests, {{"route", "r"}, {"code", "503"}, {"cache", "error"}}));
+  std::map<std::string, double> seen;
+  metrics.visit(Family::Requests, [&](const std::vector<std::string>& labels, double value) {
+    REQUIRE(labels.size() == 3);
+    seen[labels[0] + "/" + labels[1] + "/" + labels[2]] = value;
+  });
+  CHECK(seen == std::map<std::string, double>{{"r/200/hit", 3}, {"r/503/error", 1}});
+  CHECK_THROWS_AS(metrics.visit(Family::RequestDuration, [](const auto&, double) {}),
+                  std::logic_error);
+}
+
+TEST_CASE("the buckets of a histogram are its observations, each counted once") {
+  Metrics metrics;
+  Shard& shard = metrics.shard();
+  const auto hit = metrics.histogram(Family::RequestDuration, {{"cache", "hit"}});
+  shard.observe(hit, 0);
+  shard.observe(hit, 0.00003);
+  metrics.shard().observe(hit, 0.00003);
+  shard.observe(hit, 1000);
+  const auto buckets = metrics.buckets(Family::RequestDuration, {{"cache", "hit"}});
+  REQUIRE(buckets.size() == metric_info(Family::RequestDuration).bounds.size() + 1);
+  CHECK(buckets[0] == 1);
+  CHECK(buckets[1] == 2);
+  CHECK(buckets.back() == 1);
+  CHECK(std::accumulate(buckets.begin(), buckets.end(), std::uint64_t{0}) == 4);
+  CHECK_THROWS_AS(metrics.buckets(Family::Requests, {}), std::logic_error);
 }

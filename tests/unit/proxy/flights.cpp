@@ -215,6 +215,26 @@ TEST_CASE_FIXTURE(Fixture, "what the store has is answered from there and brough
   CHECK(fetcher.fetches.empty());
 }
 
+TEST_CASE_FIXTURE(Fixture, "a flight carries the fields of the client that started it, once") {
+  const upstream::Fields trace{{"traceparent", "00-1"}};
+  const auto ignore = [](const Answer&) {};
+  flights->join(*route, "lookup/8.8.8.8", loop.now() + 10s, 0s, ignore, trace);
+  flights->join(*route, "lookup/8.8.8.8", loop.now() + 10s, 0s, ignore, {{"traceparent", "00-2"}});
+  REQUIRE(fetcher.fetches.size() == 1);
+  const auto& fields = fetcher.fetches.at(1).request.request.fields;
+  REQUIRE(upstream::find_field(fields, "traceparent") != nullptr);
+  CHECK(*upstream::find_field(fields, "traceparent") == "00-1");
+  CHECK(upstream::find_field(fields, "accept") != nullptr);
+  fetcher.end(1, answered("8.8.8.8"));
+  // The refresh behind a stale answer is nobody's request.
+  pass(25h);
+  flights->join(*route, "lookup/8.8.8.8", loop.now() + 10s, 0s, ignore, trace);
+  REQUIRE(fetcher.fetches.size() == 1);
+  CHECK(upstream::find_field(fetcher.fetches.begin()->second.request.request.fields,
+                             "traceparent") == nullptr);
+  fetcher.end(fetcher.last, answered("8.8.8.8"));
+}
+
 TEST_CASE_FIXTURE(Fixture, "a store that cannot read is a store that has nothing") {
   store.broken = true;
   const auto first = ask("8.8.8.8");
@@ -284,6 +304,22 @@ TEST_CASE_FIXTURE(Fixture, "stale-if-error waits for the fetch, and answers when
   CHECK(answers[second]->rung == Rung::StaleIfError);
   CHECK_FALSE(answers[second]->forwarded);
   CHECK(fetcher.fetches.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "the cause is the chain of failures, each told once with how often") {
+  const auto first = ask("8.8.8.8");
+  FetchResult result = failed(FetchEnd::Deadline, Outcome::Connect);
+  result.attempts.push_back(result.attempts.back());
+  result.attempts.push_back(result.attempts.back());
+  upstream::AttemptRecord other;
+  other.outcome = Outcome::Cancelled;
+  result.attempts.push_back(other);
+  other.outcome = Outcome::Timeout;
+  result.attempts.push_back(other);
+  other.outcome = Outcome::Connect;
+  result.attempts.push_back(other);
+  fetcher.end(1, std::move(result));
+  CHECK(answers[first]->cause == "connect: as scripted (3 times); timeout; connect");
 }
 
 TEST_CASE_FIXTURE(Fixture, "a slow upstream costs a stale answer no more than the patience") {

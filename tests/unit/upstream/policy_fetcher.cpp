@@ -203,8 +203,31 @@ TEST_CASE("an open breaker finds out that its upstream is back without any traff
   world.upstream.always[0] = Fault::Refused;
   world.fetch_all(1, 1, 1s);
   world.upstream.always.clear();
+  const base::WallTime back = world.scheduler.clock().wall();
   world.scheduler.advance(3s);
-  CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
+  const OriginStatus origin = world.fetcher.status().origins[0];
+  CHECK(origin.breaker == Breaker::State::Closed);
+  // What is told of it later: when it opened and why, and when it closed.
+  REQUIRE(origin.breaker_history.size() == 2);
+  CHECK(origin.breaker_history[0].to == Breaker::State::Open);
+  CHECK(origin.breaker_history[0].last_error.starts_with("connect"));
+  CHECK(origin.breaker_history[0].at < back);
+  CHECK(origin.breaker_history[1].to == Breaker::State::Closed);
+  CHECK(origin.breaker_history[1].at > back);
+}
+
+TEST_CASE("of a breaker that keeps opening the latest changes are kept, and no more") {
+  World world;
+  for (int i = 0; i < 20; ++i) {
+    world.fetcher.force_breaker(0, Breaker::Forced::Open);
+    world.scheduler.advance(1s);
+    world.fetcher.force_breaker(0, Breaker::Forced::No);
+    world.scheduler.advance(1s);
+  }
+  const auto history = world.fetcher.status().origins[0].breaker_history;
+  REQUIRE(history.size() == 32);
+  CHECK(history.back().to == Breaker::State::Closed);
+  CHECK(history.back().at - history.front().at == 31s);
 }
 
 TEST_CASE("an idle upstream is probed if a target is set, and an outage is known beforehand") {

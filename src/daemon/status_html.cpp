@@ -1,0 +1,203 @@
+// The page is a template (status_page/, made one file by embed.py when built) with
+// two holes: the tables for those without JavaScript, and the first data for the
+// script. All text from outside is escaped here; the script sets text, never HTML.
+#include <string>
+#include <vector>
+
+#include "daemon/status_page.h"
+#include "daemon/status_page_template.h"
+#include "observe/timestamp.h"
+
+namespace holdfast::daemon {
+namespace {
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
+using Row = std::vector<std::string>;
+
+// Of texts; the first of each row is its heading.
+void append_table(std::string& out, std::string_view caption, const Row& columns,
+                  const std::vector<Row>& rows) {
+  out += "<section><h2>" + escaped(caption) + "</h2>";
+  if (rows.empty()) {
+    out += "<p>None.</p></section>";
+    return;
+  }
+  out += "<div class=\"scroll\" tabindex=\"0\"><table>";
+  if (!columns.empty()) {
+    out += "<thead><tr>";
+    for (const std::string& column : columns) out += "<th scope=\"col\">" + escaped(column);
+    out += "</thead>";
+  }
+  out += "<tbody>";
+  for (const Row& row : rows) {
+    out += "<tr><th scope=\"row\">" + escaped(row.front());
+    for (std::size_t i = 1; i < row.size(); ++i) out += "<td>" + escaped(row[i]);
+  }
+  out += "</table></div></section>\n";
+}
+
+std::string moment(const std::optional<base::WallTime>& at) {
+  return at && *at != base::WallTime() ? observe::timestamp(*at) : "never";
+}
+
+std::string share(const std::optional<double>& value) {
+  return value ? percent(*value) : "no lookups";
+}
+
+std::string time_or_dash(const std::optional<double>& value) {
+  return value
+             ? std::isfinite(*value) ? in_words(std::chrono::duration<double>(*value)) : "over 11 s"
+             : "-";
+}
+
+std::string fill(std::uint64_t bytes, std::uint64_t limit) {
+  std::string text = bytes_in_words(bytes);
+  if (limit > 0) {
+    text += " of " + bytes_in_words(limit) + " (" +
+            percent(static_cast<double>(bytes) / static_cast<double>(limit)) + ")";
+  }
+  return text;
+}
+
+void append_answers(std::string& out, const StatusData& data) {
+  const Counts minute = History::window(data.samples, std::chrono::minutes(1)).counts;
+  const Counts hour = History::window(data.samples, std::chrono::hours(1)).counts;
+  std::vector<Row> rows{
+      {"answered 200", share(minute.share_ok()), share(hour.share_ok())},
+      {"without the upstream", share(minute.share_without_upstream()),
+       share(hour.share_without_upstream())},
+  };
+  for (std::size_t i = 0; i < kOutcomes; ++i) {
+    rows.push_back({std::string(outcome_name(i)), std::to_string(minute.outcomes[i]),
+                    std::to_string(hour.outcomes[i])});
+  }
+  for (const auto& [name, q] : {std::pair{"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}}) {
+    rows.push_back({name, time_or_dash(quantile(minute.all_durations(), q)),
+                    time_or_dash(quantile(hour.all_durations(), q))});
+  }
+  append_table(out, "Lookups", {"", "last minute", "last hour"}, rows);
+
+  rows.clear();
+  for (std::size_t i = 0; i < hour.attempts.size(); ++i) {
+    if (hour.attempts[i] == 0) continue;
+    rows.push_back({std::string(upstream::to_string(static_cast<upstream::Outcome>(i))),
+                    std::to_string(minute.attempts[i]), std::to_string(hour.attempts[i])});
+  }
+  append_table(out, "Attempts upstream", {"outcome", "last minute", "last hour"}, rows);
+}
+
+void append_upstream(std::string& out, const StatusData& data) {
+  std::vector<Row> rows;
+  std::vector<Row> changes;
+  for (const auto& origin : data.upstream.origins) {
+    rows.push_back(
+        {origin.name,
+         std::string(upstream::to_string(origin.breaker)) + (origin.forced ? " (forced)" : ""),
+         moment(origin.breaker_since), percent(origin.error_rate), moment(origin.last_success),
+         origin.last_error.empty() ? "none"
+                                   : moment(origin.last_error_at) + " " + origin.last_error});
+    for (auto change = origin.breaker_history.rbegin(); change != origin.breaker_history.rend();
+         ++change) {
+      changes.push_back({moment(change->at), origin.name,
+                         std::string(upstream::to_string(change->to)), change->last_error});
+    }
+  }
+  append_table(out, "Upstream",
+               {"origin", "breaker", "since", "failing", "last success", "last error"}, rows);
+  append_table(out, "Breaker history", {"at", "origin", "became", "last error"}, changes);
+}
+
+void append_stored(std::string& out, const StatusData& data) {
+  std::vector<Row> rows{{"in memory", std::to_string(data.memory.entries) + " responses, " +
+                                          fill(data.memory.bytes, data.memory_limit_bytes)}};
+  if (data.has_store) {
+    rows.push_back({"in the store", std::to_string(data.store.entries) + " responses, " +
+                                        fill(data.store.size_bytes, data.store_limit_bytes)});
+    rows.push_back({"state of the store", data.store_trouble.empty() ? "ok" : data.store_trouble});
+    rows.push_back({"waiting to be written", std::to_string(data.store.queued)});
+    rows.push_back({"oldest", moment(data.store.oldest)});
+    rows.push_back({"newest", moment(data.store.newest)});
+  } else {
+    rows.push_back({"store", "none: STORE_PATH is empty"});
+  }
+  rows.push_back(
+      {"usable without the upstream", in_words(data.usable_for) + " after it was received"});
+  append_table(out, "Stored responses", {}, rows);
+}
+
+void append_failures(std::string& out, const StatusData& data) {
+  std::vector<Row> rows;
+  for (const auto& failure : data.failures) {
+    rows.push_back({moment(failure.last), std::to_string(failure.count),
+                    failure.status == 200 ? "200, stale" : std::to_string(failure.status),
+                    failure.cause, failure.request_id});
+  }
+  append_table(out, "Latest failures", {"last", "times", "answer", "cause", "request id"}, rows);
+}
+
+void append_settings(std::string& out, const StatusData& data) {
+  std::vector<Row> rows;
+  for (const auto& setting : data.settings) {
+    rows.push_back({setting.key, setting.value, setting.source});
+  }
+  append_table(out, "Settings in force", {"setting", "value", "from"}, rows);
+}
+
+// JSON within a script element: "<" could end it.
+void append_data(std::string& out, const std::string& json) {
+  for (const char c : json) {
+    if (c == '<') {
+      out += "\\u003c";
+    } else {
+      out += c;
+    }
+  }
+}
+
+}  // namespace
+
+std::string status_html(const StatusData& data) {
+  std::string out;
+  out.reserve(96U << 10);
+  out += kStatusPageHead;
+  out += "<p class=\"state\">" + escaped(observe::to_string(data.state)) + ": " +
+         escaped(headline(data)) + "</p><p>Holdfast " + escaped(data.version) + ", up " +
+         in_words(data.at - data.started) + ", as of " + observe::timestamp(data.at) + "</p>\n";
+  append_answers(out, data);
+  append_upstream(out, data);
+  append_stored(out, data);
+  append_failures(out, data);
+  append_settings(out, data);
+  out += kStatusPageMiddle;
+  append_data(out, status_json(data));
+  out += kStatusPageTail;
+  return out;
+}
+
+std::string_view status_html_fields() {
+  return kStatusPageFields;
+}
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,75 @@
+// The status page: how the daemon does, for people in a browser (/status) and for
+// programs (/status.json, described in README.md here). Pure functions of a
+// snapshot; any thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cache/memory_cache.h"
+#include "cache/store.h"
+#include "config/config.h"
+#include "daemon/history.h"
+#include "observe/health.h"
+#include "observe/recent_failures.h"
+#include "upstream/status.h"
+
+namespace holdfast::daemon {
+
+// What the page shows, as of `at`. No secret is in here.
+struct StatusData {
+  base::WallTime at;
+  std::string version;
+  base::WallTime started;
+
+  observe::HealthState state = observe::HealthState::Ok;
+  bool draining = false;
+  std::string health_json;  // as /healthz says it
+
+  std::vector<History::Sample> samples;
+  std::chrono::seconds step{10};
+  upstream::Status upstream;
+
+  cache::MemoryCache::Stats memory;
+  std::uint64_t memory_limit_bytes = 0;
+  bool has_store = true;
+  cache::StoreStatus store;
+  std::string store_trouble;  // why it is not ok; empty: it is
+  std::uint64_t store_limit_bytes = 0;
+  // How long after it was received a response answers, if the upstream fails and
+  // said nothing else: CACHE_TTL and STALE_IF_ERROR.
+  std::chrono::seconds usable_for{0};
+
+  std::vector<observe::RecentFailures::Failure> failures;
+  struct Loop {
+    std::string name;
+    double lag_seconds = 0;
+  };
+  std::vector<Loop> loops;
+  double connections = 0;
+  double requests_in_flight = 0;
+  std::vector<config::InForce> settings;
+};
+
+// The state of things in a few sentences: what clients get, the upstream, the store.
+std::string headline(const StatusData& data);
+
+std::string status_json(const StatusData& data);
+
+// A whole page that reads well without JavaScript, and with it shows the same data
+// as pictures and keeps it up to date.
+std::string status_html(const StatusData& data);
+
+// The fields that go with it: a Content-Security-Policy under which nothing runs or
+// is loaded but the page's own style and script, named by their hashes.
+std::string_view status_html_fields();
+
+// As people read them: "3.2 ms", "1.5 GiB", "2 h 5 min", "99.98 %".
+std::string in_words(std::chrono::duration<double> time);
+std::string bytes_in_words(std::uint64_t bytes);
+std::string percent(double share);
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,115 @@
+// The words of the status page.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+#include "daemon/status_page.h"
+
+namespace holdfast::daemon {
+namespace {
+
+std::string format(const char* pattern, double value) {
+  std::array<char, 64> text;
+  const int length = std::snprintf(text.data(), text.size(), pattern, value);
+  return {text.data(), static_cast<std::size_t>(length)};
+}
+
+// "3.2", "32", "320": two digits are as much as anybody reads.
+std::string short_number(double value) {
+  return format(value < 9.95 ? "%.1f" : "%.0f", value);
+}
+
+void add_sentence(std::string& text, const std::string& sentence) {
+  if (!text.empty()) text += ' ';
+  text += sentence;
+}
+
+std::string about_clients(const StatusData& data) {
+  const auto minute = History::window(data.samples, std::chrono::minutes(1)).counts;
+  const auto share = minute.share_ok();
+  if (!share) return "Nobody asked in the last minute.";
+  if (minute.failed() == 0) return "Clients get their answers.";
+  return percent(1 - *share) + " of the lookups of the last minute failed.";
+}
+
+std::string about_upstream(const StatusData& data) {
+  const auto& origins = data.upstream.origins;
+  if (data.upstream.token == upstream::TokenState::State::Refused) {
+    return "The upstream refuses our token.";
+  }
+  const auto down = std::count_if(origins.begin(), origins.end(), [](const auto& origin) {
+    return origin.breaker != upstream::Breaker::State::Closed;
+  });
+  if (down > 0 && static_cast<std::size_t>(down) == origins.size()) {
+    const auto& first = origins.front();
+    std::string text = "The upstream is down";
+    if (!first.last_error.empty()) text += " (" + first.last_error + ")";
+    return text + (data.memory.entries > 0 || data.store.entries > 0
+                       ? "; what is stored still answers."
+                       : ", and nothing is stored.");
+  }
+  if (down > 0) {
+    return std::to_string(down) + " of " + std::to_string(origins.size()) + " origins are down.";
+  }
+  double worst = 0;
+  bool asked = false;
+  for (const auto& origin : origins) {
+    asked = asked || origin.volume > 0;
+    if (origin.volume >= 10) worst = std::max(worst, origin.error_rate);
+  }
+  if (worst >= 0.1) return "The upstream fails " + percent(worst) + " of our attempts.";
+  return asked ? "The upstream answers." : "The upstream was not asked lately.";
+}
+
+}  // namespace
+
+std::string headline(const StatusData& data) {
+  std::string text;
+  if (data.draining) add_sentence(text, "Stopping: finishing what is in flight.");
+  add_sentence(text, about_clients(data));
+  add_sentence(text, about_upstream(data));
+  if (!data.store_trouble.empty()) {
+    add_sentence(text, "The store is not well: " + data.store_trouble + ".");
+  }
+  return text;
+}
+
+std::string in_words(std::chrono::duration<double> time) {
+  const double seconds = std::max(0.0, time.count());
+  if (seconds == 0) return "0 s";
+  if (seconds < 0.001) return format("%.0f \xC2\xB5s", seconds * 1e6);
+  if (seconds < 1) return short_number(seconds * 1e3) + " ms";
+  if (seconds < 60) return short_number(seconds) + " s";
+  const auto whole = static_cast<long long>(seconds);
+  const auto two = [](long long large, const char* unit, long long small, const char* small_unit) {
+    std::string text = std::to_string(large) + " " + unit;
+    if (small > 0) text += " " + std::to_string(small) + " " + small_unit;
+    return text;
+  };
+  if (whole < 3600) return two(whole / 60, "min", whole % 60, "s");
+  if (whole < 86400) return two(whole / 3600, "h", whole % 3600 / 60, "min");
+  return two(whole / 86400, "d", whole % 86400 / 3600, "h");
+}
+
+std::string bytes_in_words(std::uint64_t bytes) {
+  constexpr std::array kUnits{"B", "KiB", "MiB", "GiB", "TiB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  while (value >= 1000 && unit + 1 < kUnits.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  return (unit == 0 ? std::to_string(bytes) : short_number(value)) + " " + kUnits[unit];
+}
+
+// Never rounded up to 100 nor down to 0: "99.99 %" must not hide a failure.
+std::string percent(double share) {
+  const double value = std::clamp(share, 0.0, 1.0) * 100;
+  if (value == 100) return "100 %";
+  if (value == 0) return "0 %";
+  if (value < 0.01) return "< 0.01 %";
+  return format("%.2f %%", std::floor(value * 100 + 1e-6) / 100);
+}
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,49 @@
+// FrozenThread stops one thread of a process that this one started, and lets it go
+// on when destroyed: what a hung disk, a deadlock or an endless loop does to it. By
+// ptrace, so it must live and die on the same thread.
+#pragma once
+
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+
+namespace holdfast::scenario {
+
+class FrozenThread {
+ public:
+  // `name` as in /proc: at most 15 characters. Of several the oldest: threads that
+  // have no name of their own carry the main thread's.
+  FrozenThread(pid_t process, const std::string& name) {
+    const auto tasks = "/proc/" + std::to_string(process) + "/task";
+    for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+      std::ifstream comm(task.path() / "comm");
+      std::string found;
+      if (!std::getline(comm, found) || found != name) continue;
+      const auto id = static_cast<pid_t>(std::stol(task.path().filename().string()));
+      if (thread_ == 0 || id < thread_) thread_ = id;
+    }
+    if (thread_ == 0) throw std::runtime_error("no thread " + name);
+    if (ptrace(PTRACE_SEIZE, thread_, nullptr, nullptr) != 0 ||
+        ptrace(PTRACE_INTERRUPT, thread_, nullptr, nullptr) != 0) {
+      throw std::runtime_error("ptrace: " + std::string(std::strerror(errno)));
+    }
+    int status = 0;
+    if (waitpid(thread_, &status, __WALL) != thread_ || !WIFSTOPPED(status)) {
+      throw std::runtime_error("the thread did not stop");
+    }
+  }
+  ~FrozenThread() { ptrace(PTRACE_DETACH, thread_, nullptr, nullptr); }
+  FrozenThread(const FrozenThread&) = delete;
+  FrozenThread& operator=(const FrozenThread&) = delete;
+
+ private:
+  pid_t thread_ = 0;
+};
+
+}  // namespace holdfast::scenario

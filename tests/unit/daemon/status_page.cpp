@@ -1,0 +1,154 @@
+#include "daemon/status_page.h"
+
+#include <doctest/doctest.h>
+#include <simdjson.h>
+
+#include <limits>
+
+using namespace holdfast;
+using namespace holdfast::daemon;
+using namespace std::chrono_literals;
+using proxy::CacheOutcome;
+using upstream::Breaker;
+
+namespace {
+
+constexpr const char* kEvil = "</script><script>alert(1)</script><!--&\"'\x01\xff";
+
+StatusData sample_data() {
+  base::ManualClock clock;
+  StatusData data;
+  data.at = clock.wall();
+  data.version = "1.2.3";
+  data.started = data.at - 2h;
+  data.health_json = "{\"status\":\"ok\"}\n";
+  History::Sample sample{clock.now(), clock.wall(), 10s, {}};
+  sample.counts.outcomes[static_cast<std::size_t>(CacheOutcome::Hit)] = 999;
+  for (auto& durations : sample.counts.durations) {
+    durations.resize(Counts().all_durations().size());
+  }
+  sample.counts.durations[0][1] = 990;
+  sample.counts.durations[0].back() = 9;
+  data.samples = {sample};
+  upstream::OriginStatus origin;
+  origin.name = "api.example:8000";
+  origin.pace = std::numeric_limits<double>::infinity();
+  data.upstream.origins = {origin};
+  data.memory = {.entries = 5, .bytes = 1000};
+  data.memory_limit_bytes = 4000;
+  data.store = {.state = cache::StoreStatus::State::Ok, .entries = 5};
+  return data;
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != text.npos;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "the headline says what clients get, how the upstream is and what is wrong with the store") {
+  StatusData data = sample_data();
+  data.upstream.origins[0].volume = 20;
+  CHECK(headline(data) == "Clients get their answers. The upstream answers.");
+  data.upstream.origins[0].error_rate = 0.3;
+  CHECK(contains(headline(data), "The upstream fails 30.00 % of our attempts."));
+  data.upstream.origins[0].breaker = Breaker::State::Open;
+  data.upstream.origins[0].last_error = "connect: refused";
+  CHECK(contains(headline(data), "The upstream is down (connect: refused); what is stored still"));
+  data.memory.entries = data.store.entries = 0;
+  CHECK(contains(headline(data), "and nothing is stored."));
+  data.samples[0].counts.outcomes[kFailed] = 1;
+  CHECK(contains(headline(data), "0.10 % of the lookups of the last minute failed."));
+  data.store_trouble = "disk full";
+  CHECK(contains(headline(data), "The store is not well: disk full."));
+  data.draining = true;
+  CHECK(headline(data).starts_with("Stopping"));
+  data.upstream.token = upstream::TokenState::State::Refused;
+  CHECK(contains(headline(data), "The upstream refuses our token."));
+  data.samples.clear();
+  CHECK(contains(headline(data), "Nobody asked in the last minute."));
+}
+
+TEST_CASE("the JSON is valid whatever the upstream said, and says null where nothing is known") {
+  StatusData data = sample_data();
+  data.upstream.origins[0].last_error = kEvil;
+  data.upstream.origins[0].breaker_history = {{data.at - 5s, Breaker::State::Open, kEvil}};
+  data.failures = {{.status = 502, .cause = kEvil, .count = 3, .request_id = "id"}};
+  data.settings = {{"api_token", "(secret)", "environment API_TOKEN"}};
+  simdjson::dom::parser parser;
+  const std::string json = status_json(data);
+  simdjson::dom::element document;
+  REQUIRE(parser.parse(json).get(document) == simdjson::SUCCESS);
+  CHECK(double(document["minute"]["share_ok"]) == 1.0);
+  CHECK(double(document["minute"]["latency"]["all"]["p50"]) < 50e-6);
+  // Above the last bucket: told as its bound.
+  CHECK(double(document["minute"]["latency"]["hit"]["p99"]) == doctest::Approx(50e-6).epsilon(0.2));
+  CHECK(document["minute"]["latency"]["miss"]["p50"].is_null());
+  CHECK(document["history"]["hit"].get_array().size() == 1);
+  CHECK(document["store"]["oldest"].is_null());
+  auto origin = document["upstream"]["origins"].at(0);
+  CHECK(origin["pace"].is_null());
+  CHECK(origin["last_success"].is_null());
+  CHECK(std::string_view(origin["breaker_history"].at(0)["to"]) == "open");
+  CHECK(std::string_view(document["settings"].at(0)["value"]) == "(secret)");
+  CHECK(std::string_view(document["health"]["status"]) == "ok");
+
+  data.samples.clear();
+  REQUIRE(parser.parse(status_json(data)).get(document) == simdjson::SUCCESS);
+  CHECK(document["minute"]["share_ok"].is_null());
+}
+
+TEST_CASE("the page holds the tables and the data, and nothing from outside becomes markup") {
+  StatusData data = sample_data();
+  data.upstream.origins[0].name = kEvil;
+  data.upstream.origins[0].last_error = kEvil;
+  data.failures = {{.status = 502, .cause = kEvil, .count = 3, .request_id = "id"}};
+  const std::string page = status_html(data);
+  CHECK_FALSE(contains(page, "<script>alert"));
+  CHECK(contains(page, "&lt;script&gt;alert(1)&lt;/script&gt;"));  // in the tables
+  CHECK(contains(page, "\\u003c/script>\\u003cscript>alert(1)"));  // in the data
+  // Two script elements, the page's own: the data and the script.
+  std::size_t scripts = 0;
+  for (std::size_t at = 0; (at = page.find("</script", at)) != page.npos; ++at) ++scripts;
+  CHECK(scripts == 2);
+  for (const char* part : {"<th scope=\"row\">answered 200<td>100 %<td>100 %", "Latest failures",
+                           "Breaker history", "5 responses, 1.0 KiB of 3.9 KiB (25.00 %)"}) {
+    CAPTURE(part);
+    CHECK(contains(page, part));
+  }
+  // Nothing is loaded from anywhere.
+  for (const char* part : {" src=", "@import", "http://", "https://"}) {
+    CAPTURE(part);
+    const std::size_t at = page.find(part);
+    const bool namespace_only =
+        at == page.npos || page.substr(at, 20).starts_with("http://www.w3.org/20");
+    CHECK(namespace_only);
+  }
+}
+
+TEST_CASE("the policy allows the page's own style and script by their hashes and no other") {
+  const std::string_view fields = status_html_fields();
+  CHECK(fields.starts_with("Content-Security-Policy: default-src 'none'; style-src 'sha256-"));
+  CHECK(contains(fields, "script-src 'sha256-"));
+  CHECK_FALSE(contains(fields, "unsafe"));
+  CHECK(contains(fields, "frame-ancestors 'none'"));
+  CHECK(fields.ends_with("\r\n"));
+}
+
+TEST_CASE("numbers in words are short, and a share is never rounded to all or nothing") {
+  CHECK(percent(1) == "100 %");
+  CHECK(percent(0.999999) == "99.99 %");
+  CHECK(percent(0.29) == "29.00 %");
+  CHECK(percent(0) == "0 %");
+  CHECK(percent(0.000001) == "< 0.01 %");
+  CHECK(bytes_in_words(0) == "0 B");
+  CHECK(bytes_in_words(64U << 20) == "64 MiB");
+  CHECK(bytes_in_words(1536U << 20) == "1.5 GiB");
+  CHECK(in_words(0s) == "0 s");
+  CHECK(in_words(std::chrono::duration<double>(0.00004)) == "40 \xC2\xB5s");
+  CHECK(in_words(3200us) == "3.2 ms");
+  CHECK(in_words(61s) == "1 min 1 s");
+  CHECK(in_words(2h) == "2 h");
+  CHECK(in_words(31 * 24h) == "31 d");
+}
