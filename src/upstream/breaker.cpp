@@ -48,6 +48,12 @@ void Breaker::trip(base::SteadyTime now, base::Duration probe_cap) {
   open(now);
 }
 
+void Breaker::hurry(base::SteadyTime now) {
+  probe_cap_ = settings_.probe_cap;
+  interval_ = std::min(interval_, probe_cap_);
+  if (state_ == State::Open && probe_at_ > now + interval_) schedule_probe(now, now);
+}
+
 bool Breaker::probe_due(base::SteadyTime now) const {
   return forced_ == Forced::No && state_ == State::Open && now >= probe_at_;
 }

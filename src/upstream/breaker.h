@@ -57,6 +57,9 @@ class Breaker {
   // Opens it at once: its owner knows better (a better origin is at hand, say).
   // Probes then grow up to `probe_cap`.
   void trip(base::SteadyTime now, base::Duration probe_cap);
+  // There is nobody better any more: probes keep to the settings' cap again, the
+  // next one included.
+  void hurry(base::SteadyTime now);
 
   // Ordinary attempts may be sent.
   bool allows() const { return state() == State::Closed; }

@@ -114,6 +114,7 @@ void Pacer::cut(base::SteadyTime now) {
                 settings_.min_rate});
   if (mode_ == Mode::Free || rate < rate_) set_rate(now, rate);
   mode_ = through >= kMeasurable ? Mode::Keeping : Mode::Climbing;
+  ramping_ = false;
   met_at_ = through;
   cut_ = now;
   grown_ = now;
@@ -136,6 +137,7 @@ void Pacer::ramp(base::SteadyTime now) {
       std::max(settings_.ramp_rate, static_cast<double>(seconds_.peak(now)) * kPeakShare);
   if (mode_ == Mode::Keeping && rate_ <= start) return;
   mode_ = Mode::Climbing;
+  ramping_ = true;
   set_rate(now, start);
   grown_ = now;
   cut_ = now;
@@ -177,7 +179,8 @@ void Pacer::grow(base::SteadyTime now) {
     return;
   }
   // Unused, a rate says nothing about the limit.
-  const bool used = static_cast<double>(let_through_.sum(now)) >= rate_ / 2 ||
+  const double used_share = ramping_ ? 0.25 : 0.5;
+  const bool used = static_cast<double>(let_through_.sum(now)) >= rate_ * used_share ||
                     now - std::max(cut_, not_before_) < std::chrono::seconds(1);
   if (!used) {
     // Nor does it bind anybody, so after a while it may go.
@@ -186,7 +189,7 @@ void Pacer::grow(base::SteadyTime now) {
   }
   double rate = rate_;
   if (mode_ == Mode::Climbing) {
-    rate *= std::exp2(passed.count());
+    rate *= std::exp2(passed.count() * (ramping_ ? settings_.ramp_doublings : 1.0));
   } else if (rate < met_at_ * settings_.decrease || now - cut_ > kReclaimAfter) {
     rate *= std::pow(1.0 + settings_.reclaim_increase, passed.count());
   } else {

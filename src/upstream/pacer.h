@@ -3,7 +3,8 @@
 // thread; time is an argument.
 //
 //   free     no limit known
-//   climbing a limit exists, its height is unknown: the rate doubles every second
+//   climbing a limit exists, its height is unknown: the rate doubles every second,
+//            after an outage twice a second
 //   keeping  a limit was met: a little below it, rising slowly to see whether it moved
 //
 // A refusal proves nothing: an upstream that throws 429 at random answers the
@@ -49,7 +50,10 @@ class Pacer {
     double reclaim_increase = 0.25;         // below what was let through before, or long after
     std::chrono::seconds forget_after{60};  // without a refusal
     double free_rate = 1000.0;              // past this it is no limit worth keeping
-    double ramp_rate = 20.0;                // least to start with after an outage
+    // After an outage: what to start with at least, and how often it doubles in a
+    // second. Those who waited have seconds left, not a minute.
+    double ramp_rate = 50.0;
+    double ramp_doublings = 2.0;
   };
 
   explicit Pacer(Settings settings);
@@ -105,6 +109,7 @@ class Pacer {
 
   Settings settings_;
   Mode mode_ = Mode::Free;
+  bool ramping_ = false;  // climbing after an outage, and not refused since
   double rate_ = std::numeric_limits<double>::infinity();
   double met_at_ = 0;  // what was let through per second when the limit was last met
   TokenBucket bucket_{0, 1};

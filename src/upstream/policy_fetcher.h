@@ -89,6 +89,8 @@ class PolicyFetcher final : public Fetcher {
   void eject_if_outlier(Origin& origin);
   void announce(Origin& origin);
   bool has_slot() const { return in_flight_ < settings_.concurrency; }
+  void arm_breaker_timer(Origin& origin);
+  void hurry_if_alone();
   void probe_if_due(Origin& origin);
   void send_bare_probe(Origin& origin);
   void arm_idle_probe(Origin& origin);

@@ -41,14 +41,7 @@ void PolicyFetcher::eject_if_outlier(Origin& origin) {
 void PolicyFetcher::announce(Origin& origin) {
   const Breaker::State state = origin.breaker.state();
   const base::SteadyTime at = now();
-  if (state == Breaker::State::Open && origin.breaker.forced() == Breaker::Forced::No) {
-    if (!origin.breaker_timer.pending()) {
-      origin.breaker_timer.set_at(scheduler_, origin.breaker.probe_at(),
-                                  [this, &origin] { probe_if_due(origin); });
-    }
-  } else {
-    origin.breaker_timer.cancel();
-  }
+  arm_breaker_timer(origin);
   if (state == origin.announced) return;
   const Breaker::State before = std::exchange(origin.announced, state);
   metrics_.transition(origin.index, state);
@@ -59,7 +52,7 @@ void PolicyFetcher::announce(Origin& origin) {
              {{"origin", origin.name},
               {"state", to_string(state)},
               {"last_error", origin.status(scheduler_.clock()).last_error}});
-  if (state != Breaker::State::Closed) return;
+  if (state != Breaker::State::Closed) return hurry_if_alone();
 
   origin.pacer.ramp(at);
   origin.concurrency.restart();
@@ -67,6 +60,30 @@ void PolicyFetcher::announce(Origin& origin) {
   while (!parked_.empty()) make_ready(*fetches_.at(std::get<FetchId>(*parked_.begin())));
   // Soon, not now: whoever called may be in the middle of a fetch's life.
   pump_timer_.set_at(scheduler_, at, [this] { pump(); });
+}
+
+void PolicyFetcher::arm_breaker_timer(Origin& origin) {
+  const Breaker& breaker = origin.breaker;
+  if (breaker.state() != Breaker::State::Open || breaker.forced() != Breaker::Forced::No) {
+    return origin.breaker_timer.cancel();
+  }
+  if (origin.breaker_timer.pending()) return;
+  origin.breaker_timer.set_at(scheduler_, breaker.probe_at(),
+                              [this, &origin] { probe_if_due(origin); });
+}
+
+// Origins that were set aside while another did better are probed seldom. With
+// the last one down, each of them is a hope.
+void PolicyFetcher::hurry_if_alone() {
+  if (origins_.size() == 1) return;
+  const bool served = std::any_of(origins_.begin(), origins_.end(),
+                                  [](const auto& other) { return other->breaker.allows(); });
+  if (served) return;
+  for (auto& origin : origins_) {
+    origin->breaker.hurry(now());
+    origin->breaker_timer.cancel();
+    arm_breaker_timer(*origin);
+  }
 }
 
 void PolicyFetcher::probe_if_due(Origin& origin) {

@@ -40,7 +40,7 @@ struct Settings {
   std::vector<std::string> origins{"upstream"};
   int concurrency = 64;            // UPSTREAM_CONCURRENCY: attempts in flight, over all origins
   std::size_t max_waiting = 4096;  // fetches that wait for a slot, the pace or a backoff
-  std::size_t max_parked = 1024;   // fetches that wait for an open breaker
+  std::size_t max_parked = 4096;   // fetches that wait for an open breaker
 
   BackoffSettings backoff;
   AttemptTimeout::Settings attempt_timeout;

@@ -55,7 +55,7 @@ upstream::Settings Simulation::draw_upstream_settings(base::Random& random) {
   }
   settings.concurrency = pick(64, 64, 16, 4, 2, 1);
   settings.max_waiting = pick(std::size_t{4096}, std::size_t{4096}, std::size_t{5});
-  settings.max_parked = pick(std::size_t{1024}, std::size_t{1024}, std::size_t{3});
+  settings.max_parked = pick(std::size_t{4096}, std::size_t{1024}, std::size_t{3});
   if (random.below(3) == 0) {
     settings.retry_budget.per_fetch = pick(0.0, 0.2, 2.0);
     settings.retry_budget.reserve_per_second = pick(0.2, 1.0, 10.0);

@@ -38,9 +38,23 @@ std::string target_of(std::string_view key) {
 }
 
 const char* name_of(Rung rung) {
-  constexpr const char* kNames[] = {
-      "fresh", "stale-while-revalidate", "fetched", "stale-if-error", "offline", "error"};
-  return kNames[static_cast<int>(rung)];
+  switch (rung) {
+    case Rung::Fresh:
+      return "fresh";
+    case Rung::StaleWhileRevalidate:
+      return "stale-while-revalidate";
+    case Rung::Fetched:
+      return "fetched";
+    case Rung::StaleIfError:
+      return "stale-if-error";
+    case Rung::Offline:
+      return "offline";
+    case Rung::NotStored:
+      return "not-stored";
+    case Rung::Error:
+      break;
+  }
+  return "error";
 }
 
 }  // namespace

@@ -127,7 +127,8 @@ TEST_CASE("a 30 s outage at 200 cold keys/s: probes only, nobody late, back with
     const auto late = std::count_if(sent.begin(), sent.end(),
                                     [&](base::SteadyTime at) { return at > begun + 5s; });
     CHECK(late <= 20);
-    CHECK(world.fetcher.status().parked <= 1024);
+    const std::size_t waiting = world.fetcher.status().parked;
+    CHECK(waiting <= Settings{}.max_parked);
 
     world.upstream.always.clear();
     const base::SteadyTime recovered = world.now();
@@ -138,6 +139,8 @@ TEST_CASE("a 30 s outage at 200 cold keys/s: probes only, nobody late, back with
     CHECK(world.outcomes.late == 0);
     CHECK(world.fetcher.status().parked == 0);
     CHECK(world.upstream.in_flight == 0);
+    // Nearly all of those who waited, and all who came since, have their answer.
+    CHECK(world.outcomes.ends[FetchEnd::Answered] >= 2000 + waiting * 3 / 5);
     report(world, "outage");
   }
 }
@@ -163,6 +166,30 @@ TEST_CASE("of two origins, the one that fails is set aside, whatever way it fail
     world.fetch_all(100, 5);
     CHECK(world.upstream.by_origin[0] > 80);
   }
+}
+
+TEST_CASE("with the last origin down, one that was set aside long ago is probed as often as any") {
+  Settings settings;
+  settings.origins = {"a", "b"};
+  World world(3, settings);
+  world.upstream.always[0] = Fault::Error500;
+  world.fetch_all(200, 10);
+  for (int i = 0; i < 300; ++i) {
+    world.fetch("/b/" + std::to_string(i));
+    world.scheduler.advance(1s);
+  }
+  REQUIRE(world.fetcher.status().origins[0].next_probe > 5s);
+  world.upstream.always[1] = Fault::Refused;
+  for (int i = 0; i < 10; ++i) {
+    world.fetch("/none/" + std::to_string(i));
+    world.scheduler.advance(1s);
+  }
+  world.settle();
+  world.upstream.always.erase(0);
+  world.outcomes = {};
+  world.fetch("/again");
+  world.scheduler.advance(3s);
+  CHECK(world.outcomes.ends[FetchEnd::Answered] == 1);
 }
 
 TEST_CASE("attempts in flight never exceed the limit, and follow an origin that queues") {

@@ -362,6 +362,27 @@ TEST_CASE("a limit is forgotten a minute after the last refusal") {
   CHECK_FALSE(pacer.limited());
 }
 
+TEST_CASE("after an outage the rate starts low and doubles twice a second while it is used") {
+  Pacer pacer({.ramp_rate = 50});
+  pacer.ramp(kStart);
+  CHECK(pacer.rate(kStart) == 50);
+  int sent = 0;
+  for (auto now = kStart; now < kStart + 2s; now += 1ms) {
+    if (!pacer.allows(now)) continue;
+    pacer.sent(now);
+    pacer.let_through(now, now);
+    ++sent;
+  }
+  // 50 (4^2 - 1) / ln 4, and the first burst.
+  CHECK(sent > 450);
+  CHECK(sent < 600);
+  // A refusal is a limit met: from then on the rate climbs as ever.
+  for (int i = 0; i < 6; ++i) pacer.refused(kStart + 2s, kStart + 2s, 1s);
+  const double cut = pacer.rate(kStart + 2s);
+  CHECK(cut < 600);
+  CHECK(pacer.rate(kStart + 4s) <= cut * 2);
+}
+
 TEST_CASE("pacing can be switched off") {
   Pacer pacer({.enabled = false});
   for (int i = 0; i < 100; ++i) pacer.refused(kStart, kStart, 1s);
