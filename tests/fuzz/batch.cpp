@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t kMost = 20;
 
 std::optional<std::vector<std::string>> by_simdjson(std::string_view content) {
+  if (content.empty()) return std::nullopt;  // simdjson copies from no null pointer
   static simdjson::dom::parser parser;
   simdjson::dom::array array;
   if (parser.parse(content.data(), content.size(), true).get(array) != simdjson::SUCCESS) {
