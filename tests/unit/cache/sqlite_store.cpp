@@ -460,7 +460,7 @@ TEST_CASE("a write-back never undoes what is more recent, nor what was erased me
   std::atomic<bool> go{false};
   f.settings.memory = [&](const auto& visit) {
     asked = true;
-    while (!go) std::this_thread::sleep_for(1ms);
+    go.wait(false);
     for (const char* key : {"replaced", "erased", "kept"}) visit(key, old);
   };
   f.open();
@@ -470,6 +470,7 @@ TEST_CASE("a write-back never undoes what is more recent, nor what was erased me
   REQUIRE(f.store->erase("erased"));
   f.store->flush();
   go = true;
+  go.notify_all();
   CHECK(eventually([&] { return f.body("kept") == "old"; }));
   CHECK(f.body("replaced") == "new");
   CHECK(f.body("erased").empty());

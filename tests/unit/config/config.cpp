@@ -1,92 +1,14 @@
 #include "config/config.h"
 
 #include <doctest/doctest.h>
-#include <sys/stat.h>
 
 #include <filesystem>
-#include <fstream>
-#include <map>
-#include <sstream>
 
 #include "config/setting_table.h"
+#include "start.h"
 
 using namespace holdfast::config;
 using namespace std::chrono_literals;
-using holdfast::base::Result;
-
-namespace {
-
-const char* const kToken = "s3cr3t-t0k3n";
-
-// A command line, an environment and files of its own, removed at the end.
-struct Start {
-  std::vector<std::string> arguments;
-  std::map<std::string, std::string> variables;
-  std::filesystem::path folder;
-
-  Start() {
-    std::string name = (std::filesystem::temp_directory_path() / "config-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    folder = name;
-  }
-  ~Start() { std::filesystem::remove_all(folder); }
-  Start(const Start&) = delete;
-  Start& operator=(const Start&) = delete;
-
-  std::string file(const std::string& name, const std::string& text) const {
-    const std::string path = (folder / name).string();
-    std::ofstream(path) << text;
-    return path;
-  }
-
-  Result<Outcome> load() const {
-    std::vector<const char*> argv{"holdfast"};
-    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-    const Environment environment = [this](const std::string& name) {
-      const auto found = variables.find(name);
-      return found == variables.end() ? std::nullopt : std::optional(found->second);
-    };
-    const Program program{"holdfast",
-                          "1.2.3",
-                          "A caching reverse proxy.",
-                          {{"--metrics-table", "Print the metrics.", [] { return "metrics"; }}}};
-    return holdfast::config::load(static_cast<int>(argv.size()), argv.data(), environment, program);
-  }
-  Settings settings() const {
-    auto outcome = load();
-    REQUIRE_MESSAGE(outcome, (outcome ? "" : outcome.error().message));
-    REQUIRE(std::holds_alternative<Settings>(*outcome));
-    return std::get<Settings>(*outcome);
-  }
-  std::string printout() const {
-    auto outcome = load();
-    REQUIRE_MESSAGE(outcome, (outcome ? "" : outcome.error().message));
-    REQUIRE(std::holds_alternative<Printout>(*outcome));
-    return std::get<Printout>(*outcome).text;
-  }
-  // The one line that main prints.
-  std::string error() const {
-    const auto outcome = load();
-    REQUIRE(!outcome);
-    const std::string& message = outcome.error().message;
-    CHECK(message.find('\n') == std::string::npos);
-    CHECK(message.find(kToken) == std::string::npos);
-    return message;
-  }
-};
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-bool warns(const Settings& settings, const std::string& part) {
-  for (const std::string& warning : settings.warnings) {
-    if (contains(warning, part)) return true;
-  }
-  return false;
-}
-
-}  // namespace
 
 TEST_CASE("defaults are those of the contract, without warnings") {
   const Settings s = Start().settings();
@@ -512,101 +434,6 @@ TEST_CASE("settings that contradict each other are warned of by name") {
   Start local;
   local.variables = {{"API_TOKEN", kToken}, {"API_URL", "http://127.0.0.1:80,http://localhost"}};
   CHECK(local.settings().warnings.empty());
-}
-
-TEST_CASE("print-config shows every setting with its source, and reads back as a file") {
-  Start start;
-  start.arguments = {"--config", start.file("h.toml", "cache_ttl = \"2h\"\n"), "--port", "8080"};
-  start.variables = {{"HEDGE", "off"}};
-  const Settings before = start.settings();
-  start.arguments.push_back("--print-config");
-  const std::string text = start.printout();
-  CHECK(contains(text, "port = 8080"));
-  CHECK(contains(text, "# flag --port\n"));
-  CHECK(contains(text, "# environment HEDGE\n"));
-  CHECK(contains(text, "h.toml:1\n"));
-  CHECK(contains(text, "bind = [\"127.0.0.1\", \"::1\"]"));
-  for (const Setting& setting : setting_table()) {
-    CAPTURE(setting.key);
-    CHECK(contains(text, std::string(setting.key) + " = "));
-  }
-
-  Start again;
-  again.arguments = {"--config", again.file("printed.toml", text)};
-  CHECK(changes(before, again.settings()).none());
-}
-
-TEST_CASE("the example file has every key, changes nothing as it is and is valid uncommented") {
-  Start start;
-  start.arguments = {"--print-example-config"};
-  const std::string example = start.printout();
-  start.arguments = {"--config", start.file("h.toml", example)};
-  CHECK(changes(Start().settings(), start.settings()).none());
-
-  std::string uncommented;
-  std::string previous;
-  for (std::size_t at = 0; at < example.size();) {
-    const auto end = example.find('\n', at);
-    std::string line = example.substr(at, end - at);
-    at = end + 1;
-    const bool setting = line.size() > 1 && line[0] == '#' && line[1] != ' ';
-    if (setting && line.rfind("#api_token_file", 0) != 0) uncommented += line.substr(1) + "\n";
-  }
-  start.arguments = {"--config", start.file("all.toml", uncommented)};
-  const Settings all = start.settings();
-  for (const Setting& setting : setting_table()) {
-    CAPTURE(setting.key);
-    if (setting.key != "api_token_file") CHECK(!all.is_default(setting.key));
-    CHECK(contains(example, "\n#" + std::string(setting.key) + " = "));
-    if (!setting.initial.text.empty()) {
-      CHECK(setting.value.text(all) == setting.value.text(Start().settings()));
-    }
-  }
-}
-
-TEST_CASE("help, version and tables need no valid settings") {
-  Start start;
-  start.variables = {{"PORT", "abc"}};
-  start.arguments = {"--help"};
-  const std::string help = start.printout();
-  for (const Setting& setting : setting_table()) {
-    CAPTURE(setting.key);
-    CHECK(contains(help, setting.flag() + " "));
-  }
-  CHECK(contains(help, "--metrics-table"));
-  start.arguments = {"--version"};
-  CHECK(start.printout() == "holdfast 1.2.3\n");
-  start.arguments = {"--metrics-table"};
-  CHECK(start.printout() == "metrics");
-  start.arguments = {"--settings-table"};
-  const std::string table = start.printout();
-  CHECK(contains(table, "| `CACHE_TTL` | `--cache-ttl` | `24h` |"));
-  CHECK(static_cast<std::size_t>(std::count(table.begin(), table.end(), '\n')) ==
-        setting_table().size() + 2);
-  start.arguments = {"--check-config"};
-  CHECK(contains(start.error(), "PORT"));
-  start.variables.clear();
-  CHECK(start.printout() == "the settings are valid\n");
-}
-
-TEST_CASE("--settings-man names every setting, and no text of ours becomes a roff request") {
-  Start start;
-  start.arguments = {"--settings-man"};
-  const std::string page = start.printout();
-  CHECK(contains(page,
-                 ".SS Freshness\n"
-                 ".TP\n"
-                 "\\fB\\-\\-cache\\-ttl\\fR \\fIDURATION\\fR, \\fBCACHE_TTL\\fR\n"
-                 "Freshness lifetime where the upstream states none.\n"
-                 "Default: \\fB24h\\fR. A change needs a restart.\n"));
-  std::istringstream lines(page);
-  std::size_t settings = 0;
-  for (std::string line; std::getline(lines, line);) {
-    settings += line == ".TP";
-    const bool is_request = line.starts_with(".") || line.starts_with("'");
-    CHECK(is_request == (line == ".TP" || line.starts_with(".SS ")));
-  }
-  CHECK(settings == setting_table().size());
 }
 
 TEST_CASE("changes: what a reload applies and what waits for a restart") {

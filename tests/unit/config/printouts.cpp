@@ -1,0 +1,107 @@
+// What the program prints about its settings.
+#include "config/config.h"
+
+#include <doctest/doctest.h>
+
+#include <sstream>
+
+#include "config/setting_table.h"
+#include "start.h"
+
+using namespace holdfast::config;
+using namespace std::chrono_literals;
+
+TEST_CASE("print-config shows every setting with its source, and reads back as a file") {
+  Start start;
+  start.arguments = {"--config", start.file("h.toml", "cache_ttl = \"2h\"\n"), "--port", "8080"};
+  start.variables = {{"HEDGE", "off"}};
+  const Settings before = start.settings();
+  start.arguments.push_back("--print-config");
+  const std::string text = start.printout();
+  CHECK(contains(text, "port = 8080"));
+  CHECK(contains(text, "# flag --port\n"));
+  CHECK(contains(text, "# environment HEDGE\n"));
+  CHECK(contains(text, "h.toml:1\n"));
+  CHECK(contains(text, "bind = [\"127.0.0.1\", \"::1\"]"));
+  for (const Setting& setting : setting_table()) {
+    CAPTURE(setting.key);
+    CHECK(contains(text, std::string(setting.key) + " = "));
+  }
+
+  Start again;
+  again.arguments = {"--config", again.file("printed.toml", text)};
+  CHECK(changes(before, again.settings()).none());
+}
+
+TEST_CASE("the example file has every key, changes nothing as it is and is valid uncommented") {
+  Start start;
+  start.arguments = {"--print-example-config"};
+  const std::string example = start.printout();
+  start.arguments = {"--config", start.file("h.toml", example)};
+  CHECK(changes(Start().settings(), start.settings()).none());
+
+  std::string uncommented;
+  std::string previous;
+  for (std::size_t at = 0; at < example.size();) {
+    const auto end = example.find('\n', at);
+    std::string line = example.substr(at, end - at);
+    at = end + 1;
+    const bool setting = line.size() > 1 && line[0] == '#' && line[1] != ' ';
+    if (setting && line.rfind("#api_token_file", 0) != 0) uncommented += line.substr(1) + "\n";
+  }
+  start.arguments = {"--config", start.file("all.toml", uncommented)};
+  const Settings all = start.settings();
+  for (const Setting& setting : setting_table()) {
+    CAPTURE(setting.key);
+    if (setting.key != "api_token_file") CHECK(!all.is_default(setting.key));
+    CHECK(contains(example, "\n#" + std::string(setting.key) + " = "));
+    if (!setting.initial.text.empty()) {
+      CHECK(setting.value.text(all) == setting.value.text(Start().settings()));
+    }
+  }
+}
+
+TEST_CASE("help, version and tables need no valid settings") {
+  Start start;
+  start.variables = {{"PORT", "abc"}};
+  start.arguments = {"--help"};
+  const std::string help = start.printout();
+  for (const Setting& setting : setting_table()) {
+    CAPTURE(setting.key);
+    CHECK(contains(help, setting.flag() + " "));
+  }
+  CHECK(contains(help, "--metrics-table"));
+  start.arguments = {"--version"};
+  CHECK(start.printout() == "holdfast 1.2.3\n");
+  start.arguments = {"--metrics-table"};
+  CHECK(start.printout() == "metrics");
+  start.arguments = {"--settings-table"};
+  const std::string table = start.printout();
+  CHECK(contains(table, "| `CACHE_TTL` | `--cache-ttl` | `24h` |"));
+  CHECK(static_cast<std::size_t>(std::count(table.begin(), table.end(), '\n')) ==
+        setting_table().size() + 2);
+  start.arguments = {"--check-config"};
+  CHECK(contains(start.error(), "PORT"));
+  start.variables.clear();
+  CHECK(start.printout() == "the settings are valid\n");
+}
+
+TEST_CASE("--settings-man names every setting, and no text of ours becomes a roff request") {
+  Start start;
+  start.arguments = {"--settings-man"};
+  const std::string page = start.printout();
+  CHECK(contains(page,
+                 ".SS Freshness\n"
+                 ".TP\n"
+                 "\\fB\\-\\-cache\\-ttl\\fR \\fIDURATION\\fR, \\fBCACHE_TTL\\fR\n"
+                 "Freshness lifetime where the upstream states none.\n"
+                 "Default: \\fB24h\\fR. A change needs a restart.\n"));
+  std::istringstream lines(page);
+  std::size_t settings = 0;
+  for (std::string line; std::getline(lines, line);) {
+    settings += line == ".TP";
+    const bool is_request = line.starts_with(".") || line.starts_with("'");
+    CHECK(is_request == (line == ".TP" || line.starts_with(".SS ")));
+  }
+  CHECK(settings == setting_table().size());
+}
