@@ -51,9 +51,7 @@ for number in "$rounds" "$seconds" "$hit_rate"; do
   [[ $number =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $number"
 done
 
-for package in nginx wrk curl; do
-  [ -z "$(missing_package "$package")" ] || die "$package is missing: tools/bench/hits.sh installs it"
-done
+install_without_services nginx wrk curl || die 'packages could not be installed'
 holdfast=$build/src/holdfast
 flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
 for program in "$holdfast" "$flaky_upstream"; do
