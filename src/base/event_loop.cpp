@@ -1,11 +1,14 @@
 // One eventfd wakes the loop, written only when the mailbox was empty, and one
-// libevent timer stands for the whole TimerQueue, set to its earliest entry.
+// timerfd stands for the whole TimerQueue, set to its earliest entry. libevent's
+// own precise timers would set theirs before every wait: 4 to 5 % of a cache
+// hit's time under load.
 #include "base/event_loop.h"
 
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -19,7 +22,8 @@ event_base* new_base() {
   // A loop's libevent state is touched by its own thread only; the mailbox is
   // how others reach it. So libevent needs no locks.
   event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-  event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+  // It has no timers to look at a clock for either.
+  event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
   event_base* base = event_base_new_with_config(config);
   event_config_free(config);
   if (base == nullptr) throw std::runtime_error("libevent: cannot make an event loop");
@@ -57,20 +61,21 @@ void FdWatch::dispatch(int, short what, void* self) {
 
 EventLoop::EventLoop(std::string name, const Clock& clock)
     : name_(std::move(name)), clock_(clock), base_(new_base()) {
-  timer_event_ = event_new(base_, -1, 0, &EventLoop::on_timer, this);
   wake_fd_.reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (timer_event_ == nullptr || !wake_fd_) {
-    if (timer_event_ != nullptr) event_free(timer_event_);
+  timer_fd_.reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!wake_fd_ || !timer_fd_) {
     event_base_free(base_);
-    throw std::runtime_error("cannot make an eventfd: out of descriptors?");
+    throw std::runtime_error("cannot make an eventfd or timerfd: out of descriptors?");
   }
   wake_watch_ = std::make_unique<FdWatch>(*this, wake_fd_.get(), &EventLoop::on_wake, this);
   wake_watch_->want(kFdReadable);
+  timer_watch_ = std::make_unique<FdWatch>(*this, timer_fd_.get(), &EventLoop::on_timer, this);
+  timer_watch_->want(kFdReadable);
 }
 
 EventLoop::~EventLoop() {
+  timer_watch_.reset();
   wake_watch_.reset();
-  event_free(timer_event_);
   event_base_free(base_);
 }
 
@@ -78,8 +83,10 @@ void EventLoop::run() {
   pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
   thread_.store(pthread_self(), std::memory_order_relaxed);
   while (!stopping_.load(std::memory_order_acquire)) {
+    woken_.reset();
     if (event_base_loop(base_, EVLOOP_ONCE) < 0) break;
   }
+  woken_.reset();
   drain_mailbox();
   thread_.store(0, std::memory_order_relaxed);
 }
@@ -93,14 +100,19 @@ bool EventLoop::in_loop_thread() const {
   return pthread_equal(thread_.load(std::memory_order_relaxed), pthread_self()) != 0;
 }
 
+SteadyTime EventLoop::woken() {
+  if (!woken_) woken_ = clock_.now();
+  return *woken_;
+}
+
 Scheduler::TimerId EventLoop::call_at(SteadyTime when, Callback callback) {
   const auto id = timers_.add(when, std::move(callback));
   if (when < armed_for_) arm_timer();
   return id;
 }
 
-// The libevent timer stays as it is: waking once for nothing is cheaper than
-// setting it again for every cancelled deadline.
+// The timerfd stays as it is: waking once for nothing is cheaper than setting it
+// again for every cancelled deadline.
 void EventLoop::cancel(TimerId id) {
   timers_.cancel(id);
 }
@@ -108,17 +120,22 @@ void EventLoop::cancel(TimerId id) {
 void EventLoop::arm_timer() {
   const auto next = timers_.next();
   armed_for_ = next.value_or(SteadyTime::max());
-  if (!next) return;
-  const auto delay = std::max(Duration::zero(), *next - clock_.now());
-  // Rounded up, as a timer that fires early would only be set again.
-  const auto us = std::chrono::ceil<std::chrono::microseconds>(delay).count();
-  const timeval tv{static_cast<time_t>(us / 1'000'000), static_cast<suseconds_t>(us % 1'000'000)};
-  event_add(timer_event_, &tv);
+  itimerspec setting{};  // all zero: never
+  if (next) {
+    // Relative, as the clock need not be the kernel's.
+    const auto delay = std::max(Duration(1), *next - clock_.now());
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(delay);
+    setting.it_value = {static_cast<time_t>(seconds.count()),
+                        static_cast<long>((delay - seconds).count())};
+  }
+  // Also makes a timerfd that has fired unreadable again.
+  ::timerfd_settime(timer_fd_.get(), 0, &setting, nullptr);
 }
 
-void EventLoop::on_timer(int, short, void* self) {
+void EventLoop::on_timer(void* self, unsigned) {
   auto& loop = *static_cast<EventLoop*>(self);
-  loop.armed_for_ = SteadyTime::max();
+  // What the callbacks add is covered by the arming behind them.
+  loop.armed_for_ = SteadyTime::min();
   loop.timers_.run_due(loop.clock_.now());
   loop.arm_timer();
 }

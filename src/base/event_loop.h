@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -69,24 +70,30 @@ class EventLoop final : public Scheduler {
   void cancel(TimerId id) override;
   void post(Callback callback) override;
 
+  // Loop's own thread, inside a callback of an FdWatch: when the loop began with
+  // the events it has at hand, this one among them. Read once for all of them.
+  SteadyTime woken();
+
   // True while the caller is the thread inside run().
   bool in_loop_thread() const;
 
  private:
   friend class FdWatch;
   static void on_wake(void* self, unsigned events);
-  static void on_timer(int fd, short what, void* self);
+  static void on_timer(void* self, unsigned events);
   void arm_timer();
   void drain_mailbox();
 
   std::string name_;
   const Clock& clock_;
   event_base* base_ = nullptr;
-  event* timer_event_ = nullptr;
   TimerQueue timers_;
   SteadyTime armed_for_ = SteadyTime::max();
+  std::optional<SteadyTime> woken_;
   UniqueFd wake_fd_;
   std::unique_ptr<FdWatch> wake_watch_;
+  UniqueFd timer_fd_;
+  std::unique_ptr<FdWatch> timer_watch_;
   std::atomic<bool> stopping_{false};
   std::atomic<unsigned long> thread_{0};
 

@@ -80,13 +80,14 @@ Connection::~Connection() {
 }
 
 void Connection::start() {
-  now_ = core_.loop.now();
+  now_ = core_.loop.woken();
   on_readable();
 }
 
 void Connection::on_events(void* self, unsigned events) {
   auto& connection = *static_cast<Connection*>(self);
-  connection.now_ = connection.core_.loop.now();
+  // Also for what waited behind others of the same wake-up: its duration says so.
+  connection.now_ = connection.core_.loop.woken();
   if (!connection.pending_.empty()) {
     connection.on_writable();
   } else if ((events & base::kFdReadable) != 0) {
@@ -143,7 +144,7 @@ void Connection::discard() {
 
 void Connection::resume() {
   resume_queued = false;
-  now_ = core_.loop.now();
+  now_ = core_.loop.woken();
   if (!may_go_on() || inbox_.empty()) return settle();
   const std::size_t held = inbox_.size();
   std::memcpy(core_.read_buffer.get(), inbox_.data(), held);
@@ -151,7 +152,7 @@ void Connection::resume() {
 }
 
 void Connection::read_last_and_drain() {
-  now_ = core_.loop.now();
+  now_ = core_.loop.woken();
   // All others come to their end by themselves.
   if (may_go_on() && !resume_queued) on_readable();
 }
@@ -297,7 +298,7 @@ void Connection::answer_now(const Response& response) {
 }
 
 void Connection::answer_late(const Response& response) {
-  now_ = core_.loop.now();
+  now_ = core_.loop.woken();
   in_flight_counted_ = false;
   core_.count_in_flight(-1);
   core_.writer.update_date(now_);
@@ -437,7 +438,7 @@ void Connection::begin_lingering() {
 }
 
 void Connection::time_out() {
-  now_ = core_.loop.now();
+  now_ = core_.loop.woken();
   switch (waiting_for_) {
     case Wait::None:
       return;

@@ -144,7 +144,7 @@ void ServerCore::refuse(int fd, RefuseReason reason, int status, std::string_vie
   const auto index = static_cast<std::size_t>(reason);
   shard_.add(refused_[index]);
   handler.rejected({status, kRefuseNames[index], detail, address.text()});
-  writer.update_date(loop.now());
+  writer.update_date(loop.woken());
   const std::string body = problem_json(status, detail);
   writer.write(late,
                {.status = status,
@@ -248,7 +248,7 @@ void ServerCore::arm_sweep() {
 }
 
 void ServerCore::sweep() {
-  const auto now = loop.now();
+  const auto now = loop.woken();
   for (TimeoutList* list : {&idle_, &head_, &body_, &write_, &linger_}) {
     // Each either ends here or moves to another list, or to this one's end.
     while (TimeoutHook* hook = list->due(now)) static_cast<Connection*>(hook)->time_out();

@@ -1,6 +1,7 @@
 #include "base/event_loop.h"
 
 #include <doctest/doctest.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -85,6 +86,62 @@ TEST_CASE("timers fire no earlier than asked and in order") {
   loop.run();
   CHECK(order == std::vector<int>{1, 2, 3});
   CHECK_FALSE(early);
+}
+
+TEST_CASE("a timer set inside a timer's callback fires too, also one that is due already") {
+  SystemClock clock;
+  EventLoop loop("test", clock);
+  std::vector<int> order;
+  loop.call_at(loop.now() + 1ms, [&] {
+    order.push_back(1);
+    loop.call_at(loop.now() + 2ms, [&] {
+      order.push_back(3);
+      loop.stop();
+    });
+    loop.call_at(loop.now() - 1s, [&] { order.push_back(2); });
+  });
+  loop.run();
+  CHECK(order == std::vector<int>{1, 2, 3});
+}
+
+TEST_CASE("a timer is not held up by one that is due much later") {
+  SystemClock clock;
+  EventLoop loop("test", clock);
+  bool late = false;
+  const auto far = loop.call_at(loop.now() + 1h, [&] { late = true; });
+  loop.call_at(loop.now() + 1ms, [&] {
+    loop.cancel(far);
+    loop.call_at(loop.now() + 1ms, [&] { loop.stop(); });
+  });
+  loop.run();
+  CHECK_FALSE(late);
+}
+
+TEST_CASE("all events of one wake-up have the same time of waking") {
+  ManualClock clock;
+  EventLoop loop("test", clock);
+  struct Watched {
+    EventLoop& loop;
+    ManualClock& clock;
+    std::vector<SteadyTime> woken;
+  } watched{loop, clock, {}};
+  UniqueFd first(eventfd(1, EFD_CLOEXEC));
+  UniqueFd second(eventfd(1, EFD_CLOEXEC));
+  const auto note = [](void* context, unsigned) {
+    auto& self = *static_cast<Watched*>(context);
+    self.woken.push_back(self.loop.woken());
+    self.clock.advance(1ms);
+    if (self.woken.size() == 4) self.loop.stop();
+  };
+  FdWatch one(loop, first.get(), note, &watched);
+  FdWatch other(loop, second.get(), note, &watched);
+  one.want(kFdReadable);  // never read: each wake-up has both
+  other.want(kFdReadable);
+  loop.run();
+  REQUIRE(watched.woken.size() >= 4);
+  CHECK(watched.woken[0] == watched.woken[1]);
+  CHECK(watched.woken[2] == watched.woken[3]);
+  CHECK(watched.woken[2] - watched.woken[0] == 2ms);
 }
 
 TEST_CASE("a watched descriptor is reported until its events are no longer wanted") {
