@@ -1,6 +1,7 @@
-// A line is made in the caller's thread, complete, and crosses spdlog's queue as
-// bytes; the sink does nothing but write it. spdlog escapes nothing, and its
-// default policy blocks the caller when the queue is full: we use overrun_oldest.
+// A line is made in the caller's thread, complete, and waits in a LineBuffer. What
+// crosses spdlog's queue is only word that the buffer is no longer empty: a lock,
+// an allocation and often a system call for every line would double what a hit
+// costs when each is logged. The sink writes all that waits at once.
 #include "observe/log.h"
 
 #include <poll.h>
@@ -11,6 +12,7 @@
 #include <spdlog/sinks/sink.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
@@ -18,13 +20,18 @@
 #include <cmath>
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 
+#include "observe/line_buffer.h"
 #include "observe/timestamp.h"
 
 namespace holdfast::observe {
 namespace {
 
 constexpr auto kFlushPatience = std::chrono::seconds(2);
+constexpr auto kWriteInterval = std::chrono::milliseconds(1);
+// At most one is on its way, besides the one being handled.
+constexpr std::size_t kWakeUps = 8;
 
 void append_number(std::string& out, auto value) {
   char text[32];
@@ -108,21 +115,21 @@ void append_line(std::string& out, Log::Format format, Level level, std::string_
   out += '\n';
 }
 
-// Writes all of `line`, waiting where the descriptor is one of those that say
-// "later" (standard error may be a non-blocking pipe). False if it refuses.
-bool write_all(int fd, std::string_view line) {
-  while (!line.empty()) {
-    const ssize_t written = ::write(fd, line.data(), line.size());
+// Writes all of `lines`, waiting where the descriptor is one of those that say
+// "later" (standard error may be a non-blocking pipe). Returns what it refused.
+std::string_view write_all(int fd, std::string_view lines) {
+  while (!lines.empty()) {
+    const ssize_t written = ::write(fd, lines.data(), lines.size());
     if (written > 0) {
-      line.remove_prefix(static_cast<std::size_t>(written));
+      lines.remove_prefix(static_cast<std::size_t>(written));
     } else if (written < 0 && errno == EAGAIN) {
       pollfd wait{fd, POLLOUT, 0};
-      if (::poll(&wait, 1, -1) < 0 && errno != EINTR) return false;
+      if (::poll(&wait, 1, -1) < 0 && errno != EINTR) break;
     } else if (written == 0 || errno != EINTR) {
-      return false;
+      break;
     }
   }
-  return true;
+  return lines;
 }
 
 // Signals are for the loops; with SIGPIPE blocked a vanished reader is an error
@@ -137,46 +144,50 @@ void prepare_thread() {
 // The writing thread's side. spdlog calls log() from one thread only.
 class DescriptorSink final : public spdlog::sinks::sink {
  public:
-  DescriptorSink(int fd, Log::Format format) : fd_(fd), format_(format) {}
+  DescriptorSink(const Log::Settings& settings)
+      : fd_(settings.fd), format_(settings.format), waiting_(settings.queue_bytes) {}
 
-  // The queue's own count of what it dropped. Before the first line.
-  void watch(spdlog::details::thread_pool& pool) { pool_ = &pool; }
+  LineBuffer& waiting() { return waiting_; }
 
-  void log(const spdlog::details::log_msg& message) override {
-    report_gap();
-    if (!write_all(fd_, {message.payload.data(), message.payload.size()})) ++refused_;
+  void log(const spdlog::details::log_msg&) override {
+    // Under load lines come together here; without, none waits.
+    std::this_thread::sleep_until(next_write_);
+    const LineBuffer::Batch batch = waiting_.take(batch_);
+    if (batch.lost > 0) report_gap(batch.lost);
+    const std::string_view refused = write_all(fd_, batch_);
+    refused_ += static_cast<std::uint64_t>(std::count(refused.begin(), refused.end(), '\n'));
+    next_write_ = std::chrono::steady_clock::now() + kWriteInterval;
     {
-      std::lock_guard lock(mutex_);
-      ++taken_;
+      const std::lock_guard lock(mutex_);
+      taken_ += batch.lines;
     }
     changed_.notify_all();
   }
-  void flush() override {}  // nothing is buffered here
+  void flush() override {}  // log() leaves nothing behind
   void set_pattern(const std::string&) override {}
   void set_formatter(std::unique_ptr<spdlog::formatter>) override {}
 
-  std::uint64_t refused() const { return refused_; }
+  std::uint64_t dropped() const { return waiting_.lost() + refused_; }
 
-  // Waits until `queued` lines were taken from the queue or lost in it.
-  void wait_for(std::uint64_t queued, std::chrono::steady_clock::time_point until) {
+  // Waits until the lines that were there when it was called are written or lost.
+  void wait(std::chrono::steady_clock::time_point until) {
+    const std::uint64_t appended = waiting_.appended();
     std::unique_lock lock(mutex_);
-    changed_.wait_until(lock, until, [&] { return taken_ + pool_->overrun_counter() >= queued; });
+    changed_.wait_until(lock, until, [&] { return taken_ + waiting_.lost() >= appended; });
   }
 
  private:
-  void report_gap() {
-    const std::uint64_t lost = pool_->overrun_counter();
-    if (lost == reported_) return;
+  void report_gap(std::uint64_t lines) const {
     std::string line;
-    append_line(line, format_, Level::Warn, "log_lines_dropped", {{"lines", lost - reported_}});
-    reported_ = lost;
+    append_line(line, format_, Level::Warn, "log_lines_dropped", {{"lines", lines}});
     write_all(fd_, line);
   }
 
   const int fd_;
   const Log::Format format_;
-  spdlog::details::thread_pool* pool_ = nullptr;
-  std::uint64_t reported_ = 0;
+  LineBuffer waiting_;
+  std::string batch_;
+  std::chrono::steady_clock::time_point next_write_{};
   std::atomic<std::uint64_t> refused_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -189,10 +200,8 @@ struct Log::Sink {
   explicit Sink(const Settings& settings)
       : level(settings.level),
         format(settings.format),
-        output(std::make_shared<DescriptorSink>(settings.fd, settings.format)),
-        pool(std::make_shared<spdlog::details::thread_pool>(settings.queue_lines, 1U,
-                                                            &prepare_thread)) {
-    output->watch(*pool);
+        output(std::make_shared<DescriptorSink>(settings)),
+        pool(std::make_shared<spdlog::details::thread_pool>(kWakeUps, 1U, &prepare_thread)) {
     logger = std::make_shared<spdlog::async_logger>("holdfast", output, pool,
                                                     spdlog::async_overflow_policy::overrun_oldest);
     // Levels are decided before a line is made.
@@ -201,7 +210,6 @@ struct Log::Sink {
 
   std::atomic<Level> level;
   const Format format;
-  std::atomic<std::uint64_t> queued{0};
   std::shared_ptr<DescriptorSink> output;
   std::shared_ptr<spdlog::details::thread_pool> pool;
   std::shared_ptr<spdlog::async_logger> logger;
@@ -230,18 +238,17 @@ void Log::event(Level level, std::string_view event, std::initializer_list<LogFi
   thread_local std::string line;  // keeps its memory from line to line
   line.clear();
   append_line(line, sink_->format, level, event, fields);
-  sink_->logger->log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
-  sink_->queued.fetch_add(1, std::memory_order_release);
+  if (sink_->output->waiting().append(line)) {
+    sink_->logger->log(spdlog::level::info, spdlog::string_view_t());
+  }
 }
 
 std::uint64_t Log::dropped() const {
-  return sink_ ? sink_->pool->overrun_counter() + sink_->output->refused() : 0;
+  return sink_ ? sink_->output->dropped() : 0;
 }
 
 void Log::flush() {
-  if (!sink_) return;
-  sink_->output->wait_for(sink_->queued.load(std::memory_order_acquire),
-                          std::chrono::steady_clock::now() + kFlushPatience);
+  if (sink_) sink_->output->wait(std::chrono::steady_clock::now() + kFlushPatience);
 }
 
 std::string_view to_string(Level level) {

@@ -1,7 +1,8 @@
 // Log writes one structured event a line, as JSON or as text for people. Any
-// thread; never blocks on the output: lines go through a bounded queue to a
-// thread of their own, and what that cannot take is dropped, oldest first, and
-// counted. A gap is said in the log itself, by an event "log_lines_dropped".
+// thread; never blocks on the output: lines wait in a bounded buffer for a thread of
+// their own, which writes what there is at most once a millisecond. What the buffer
+// cannot take is dropped, oldest first, and counted. A gap is said in the log
+// itself, by an event "log_lines_dropped".
 #pragma once
 
 #include <cstdint>
@@ -42,7 +43,7 @@ class Log {
   struct Settings {
     Level level = Level::Info;
     Format format = Format::Json;
-    std::size_t queue_lines = 8192;
+    std::size_t queue_bytes = 4U << 20;
     int fd = 2;  // not owned; standard error
   };
 

@@ -175,15 +175,15 @@ TEST_CASE("flush waits until the lines before it are written") {
 
 TEST_CASE("when the reader stalls, callers go on, the oldest lines go, and the loss is counted") {
   Pipe pipe;
-  constexpr std::size_t kQueue = 16;
+  constexpr std::size_t kQueueBytes = 16U << 10;
   constexpr int kLines = 2000;
   const std::string padding(1000, 'x');  // far more than a pipe holds
   std::string read;
   std::uint64_t dropped = 0;
   {
-    Log log({.queue_lines = kQueue, .fd = pipe.write_end.get()});
+    Log log({.queue_bytes = kQueueBytes, .fd = pipe.write_end.get()});
     for (int i = 0; i < kLines; ++i) log.event(Level::Info, "e", {{"i", i}, {"padding", padding}});
-    // Nobody has read yet: at most the pipe, the queue and one in hand are kept.
+    // Nobody has read yet: at most the pipe, the buffer and one batch in hand are kept.
     dropped = log.dropped();
     CHECK(dropped > 0);
     std::thread reader([&] {
