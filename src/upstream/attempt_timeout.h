@@ -40,6 +40,8 @@ class AttemptTimeout {
   base::Duration next(base::Duration left) const;
   // For a fetch that has just begun.
   base::Duration typical() const { return next(base::Duration::max()); }
+  // The same, had there been no timeouts.
+  base::Duration undoubled() const;
 
   // The median of recent successes, zero if there is no history: an attempt with
   // less time than this is not worth starting.

@@ -62,6 +62,7 @@ void Breaker::probe_started(base::SteadyTime now) {
   state_ = State::HalfOpen;
   since_ = now;
   probe_started_ = now;
+  ++probes_;
 }
 
 void Breaker::probe_ended(base::SteadyTime now, bool success) {
@@ -108,6 +109,7 @@ void Breaker::open(base::SteadyTime now) {
   state_ = State::Open;
   since_ = now;
   ++openings_;
+  probes_ = 0;
   schedule_probe(now, now);
 }
 

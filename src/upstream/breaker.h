@@ -40,7 +40,7 @@ class Breaker {
     // Between the starts of probes. The cap is also how long after its recovery
     // an upstream may still go unnoticed.
     base::Duration probe_base = std::chrono::milliseconds(250);
-    base::Duration probe_cap = std::chrono::seconds(2);
+    base::Duration probe_cap = std::chrono::seconds(1);
     double probe_growth = 1.6;
     double probe_jitter = 0.2;  // +- this share
     // After so many good answers the next outage is a new one: short probes again.
@@ -68,6 +68,7 @@ class Breaker {
   // When the next is due; for Retry-After too. Meaningless while closed.
   base::SteadyTime probe_at() const { return probe_at_; }
   base::Duration probe_interval() const { return interval_; }
+  int probes() const { return probes_; }  // started since it opened
   void probe_started(base::SteadyTime now);
   void probe_ended(base::SteadyTime now, bool success);
   // The probe ended without a finding: cancelled with its fetch, say.
@@ -102,6 +103,7 @@ class Breaker {
   base::Duration interval_;
   base::SteadyTime probe_at_{};
   base::SteadyTime probe_started_{};
+  int probes_ = 0;
   std::uint64_t openings_ = 0;
 };
 

@@ -6,6 +6,7 @@ namespace holdfast::upstream {
 namespace {
 
 constexpr std::size_t kKeptChanges = 32;
+constexpr int kPatientProbe = 4;  // of so many probes, one is patient
 
 ConcurrencyLimit::Settings bounded(ConcurrencyLimit::Settings limit, int concurrency) {
   limit.max = std::max(1, std::min(limit.max, concurrency));
@@ -99,9 +100,12 @@ void Origin::note_breaker(base::WallTime at) {
   breaker_history_.push_back({at, breaker.state(), last_error_});
 }
 
+// An origin that hangs costs each probe its whole timeout, and as long its
+// recovery goes unnoticed. One that is back but slow needs a long one.
 base::Duration Origin::probe_timeout() const {
-  return std::min(settings_.attempt_timeout.ceiling,
-                  std::max(timeout.typical(), breaker.probe_interval() / 2));
+  const base::Duration longest = settings_.attempt_timeout.ceiling;
+  if (breaker.probes() % kPatientProbe == kPatientProbe - 1) return longest;
+  return std::min(longest, std::max(timeout.undoubled(), breaker.probe_interval() / 2));
 }
 
 OriginStatus Origin::status(const base::Clock& clock) {

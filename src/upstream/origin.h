@@ -38,7 +38,8 @@ class Origin {
   // The breaker opened or closed.
   void note_breaker(base::WallTime at);
 
-  // Timeout for a probe: long enough for an upstream that wakes up slowly.
+  // Timeout for the next probe; of every few, one is long enough for an upstream that
+  // wakes up slowly.
   base::Duration probe_timeout() const;
 
   OriginStatus status(const base::Clock& clock);

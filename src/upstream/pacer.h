@@ -4,7 +4,7 @@
 //
 //   free     no limit known
 //   climbing a limit exists, its height is unknown: the rate doubles every second,
-//            after an outage twice a second
+//            after an outage four times a second
 //   keeping  a limit was met: a little below it, rising slowly to see whether it moved
 //
 // A refusal proves nothing: an upstream that throws 429 at random answers the
@@ -53,7 +53,7 @@ class Pacer {
     // After an outage: what to start with at least, and how often it doubles in a
     // second. Those who waited have seconds left, not a minute.
     double ramp_rate = 50.0;
-    double ramp_doublings = 2.0;
+    double ramp_doublings = 4.0;
   };
 
   explicit Pacer(Settings settings);

@@ -116,6 +116,7 @@ void PolicyFetcher::send_bare_probe(Origin& origin) {
   const base::SteadyTime at = now();
   const bool half_open = origin.breaker.probe_due(at);
   const Request request{target, {}};
+  const base::Duration timeout = origin.probe_timeout();
   origin.bare_probe_in_flight = true;
   ++in_flight_;
   origin.attempt_sent(at);
@@ -124,7 +125,7 @@ void PolicyFetcher::send_bare_probe(Origin& origin) {
     announce(origin);
   }
   transport_.start(
-      origin.index, request, origin.probe_timeout(),
+      origin.index, request, timeout,
       [this, &origin, request, at, half_open, alive = std::weak_ptr(alive_)](Reply reply) {
         if (alive.expired()) return;
         origin.bare_probe_in_flight = false;
