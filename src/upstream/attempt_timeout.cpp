@@ -15,17 +15,17 @@ void AttemptTimeout::succeeded(base::Duration took) {
 }
 
 base::Duration AttemptTimeout::next(base::Duration left) const {
-  if (window_.count() < settings_.min_samples) return settings_.ceiling;
-  const base::Duration start = undoubled();
+  const auto start = learned();
+  if (!start) return settings_.ceiling;
   const int doublings =
       std::min(in_a_row_ / std::max(1, settings_.timeouts_that_double), kMostDoublings);
-  if (doublings > 0) return std::min(start * (1 << doublings), settings_.ceiling);
+  if (doublings > 0) return std::min(*start * (1 << doublings), settings_.ceiling);
   const base::Duration slow = *window_.percentile(settings_.quantile);
-  return std::min(start, std::max({left / settings_.share, slow, settings_.floor}));
+  return std::min(*start, std::max({left / settings_.share, slow, settings_.floor}));
 }
 
-base::Duration AttemptTimeout::undoubled() const {
-  if (window_.count() < settings_.min_samples) return settings_.ceiling;
+std::optional<base::Duration> AttemptTimeout::learned() const {
+  if (window_.count() < settings_.min_samples) return std::nullopt;
   const base::Duration slow = *window_.percentile(settings_.quantile);
   const auto stretched = std::chrono::duration_cast<base::Duration>(slow * settings_.headroom);
   return std::clamp(stretched, settings_.floor, settings_.ceiling);

@@ -8,6 +8,8 @@
 // hangs cannot use up all of it.
 #pragma once
 
+#include <optional>
+
 #include "base/clock.h"
 #include "upstream/latency_window.h"
 
@@ -40,8 +42,8 @@ class AttemptTimeout {
   base::Duration next(base::Duration left) const;
   // For a fetch that has just begun.
   base::Duration typical() const { return next(base::Duration::max()); }
-  // The same, had there been no timeouts.
-  base::Duration undoubled() const;
+  // What successes alone say; nothing before there are enough of them.
+  std::optional<base::Duration> learned() const;
 
   // The median of recent successes, zero if there is no history: an attempt with
   // less time than this is not worth starting.

@@ -105,7 +105,8 @@ void Origin::note_breaker(base::WallTime at) {
 base::Duration Origin::probe_timeout() const {
   const base::Duration longest = settings_.attempt_timeout.ceiling;
   if (breaker.probes() % kPatientProbe == kPatientProbe - 1) return longest;
-  return std::min(longest, std::max(timeout.undoubled(), breaker.probe_interval() / 2));
+  const base::Duration usual = timeout.learned().value_or(settings_.attempt_timeout.floor);
+  return std::min(longest, std::max(usual, breaker.probe_interval() / 2));
 }
 
 OriginStatus Origin::status(const base::Clock& clock) {

@@ -7,6 +7,7 @@
 #include <iostream>
 #include <limits>
 #include <ranges>
+#include <vector>
 
 #include "simulated_upstream.h"
 
@@ -142,6 +143,31 @@ TEST_CASE("a 30 s outage at 200 cold keys/s: probes only, nobody late, back with
     // Nearly all of those who waited, and all who came since, have their answer.
     CHECK(world.outcomes.ends[FetchEnd::Answered] >= 2000 + waiting * 4 / 5);
     report(world, "outage");
+  }
+}
+
+TEST_CASE("against a hang most probes are cut off early, also when nothing ever succeeded") {
+  World world(6);
+  world.upstream.always[0] = Fault::Hang;
+  std::vector<base::Duration> timeouts;
+  world.upstream.on_start = [&](base::Duration timeout) {
+    if (world.fetcher.status().origins[0].breaker == Breaker::State::HalfOpen) {
+      timeouts.push_back(timeout);
+    }
+  };
+  for (int i = 0; i < 300; ++i) {
+    world.fetch("/" + std::to_string(i));
+    world.scheduler.advance(100ms);
+  }
+  REQUIRE(timeouts.size() >= 8);
+  for (std::size_t i = 0; i < timeouts.size(); ++i) {
+    CAPTURE(i);
+    if (i % 4 == 3) {
+      CHECK(timeouts[i] == 2s);
+    } else {
+      CHECK(timeouts[i] <= 500ms);
+      CHECK(timeouts[i] >= 200ms);
+    }
   }
 }
 
