@@ -6,12 +6,13 @@
 #include <memory>
 
 #include "base/event_loop.h"
+#include "base/timeout_list.h"
 #include "base/unique_fd.h"
 #include "http/server_core.h"
 
 namespace holdfast::http {
 
-class Connection : public TimeoutHook {
+class Connection : public base::TimeoutHook {
  public:
   Connection(ServerCore& core, base::UniqueFd fd, const ClientAddress& address, std::uint32_t slot);
   ~Connection();

@@ -127,7 +127,7 @@ void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
 
 // A new client matters more than one that has said nothing for longest.
 bool ServerCore::make_room() {
-  TimeoutHook* hook = idle_.front();
+  base::TimeoutHook* hook = idle_.front();
   for (int i = 0; i < kMostVictims && hook != nullptr; ++i, hook = idle_.after(*hook)) {
     auto& victim = static_cast<Connection&>(*hook);
     if (victim.has_unread()) continue;  // it has just spoken
@@ -249,9 +249,9 @@ void ServerCore::arm_sweep() {
 
 void ServerCore::sweep() {
   const auto now = loop.now();
-  for (TimeoutList* list : {&idle_, &head_, &body_, &write_, &linger_}) {
+  for (base::TimeoutList* list : {&idle_, &head_, &body_, &write_, &linger_}) {
     // Each either ends here or moves to another list, or to this one's end.
-    while (TimeoutHook* hook = list->due(now)) static_cast<Connection*>(hook)->time_out();
+    while (base::TimeoutHook* hook = list->due(now)) static_cast<Connection*>(hook)->time_out();
   }
   if (connections_.load(std::memory_order_relaxed) > 0) arm_sweep();
 }

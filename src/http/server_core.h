@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/scheduler.h"
+#include "base/timeout_list.h"
 #include "http/byte_buffer.h"
 #include "http/client_address.h"
 #include "http/client_limits.h"
@@ -17,7 +18,6 @@
 #include "http/request_parser.h"
 #include "http/response_writer.h"
 #include "http/server.h"
-#include "http/timeout_list.h"
 
 namespace holdfast::http {
 
@@ -105,7 +105,7 @@ class ServerCore {
   std::atomic<std::size_t> in_flight_{0};
 
   std::vector<std::unique_ptr<Listener>> listeners_;
-  TimeoutList idle_, head_, body_, write_, linger_;
+  base::TimeoutList idle_, head_, body_, write_, linger_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
   ClientLimits* const limits_;  // the settings'; null: none
