@@ -7,7 +7,7 @@
 // memory knows all of. Else the missing keys go to the origin loop, a few a turn,
 // so that single requests get between them, and each answer comes back by
 // itself. The last one, or the deadline, ends the batch; what has not come by
-// then is a 504 of its own.
+// then is what memory has, or a 504 of its own.
 #pragma once
 
 #include <atomic>
