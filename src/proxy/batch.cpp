@@ -321,6 +321,7 @@ void Batches::refuse(const Batch& batch, int status, std::string_view detail,
   response.body = body;
   batch.server.respond(batch.id, response);
   counts_.count(CacheOutcome::Error, status, parts_.worker.now() - batch.received);
+  if (!parts_.log.enabled(Level::Info) || !parts_.may_log_refusal()) return;
   parts_.log.event(Level::Info, "batch",
                    {{"request_id", batch.request_id},
                     {"client", batch.client},

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -50,6 +51,7 @@ class Batches {
     observe::Log& log;
     Route& route;
     RefreshGate& refresh_gate;
+    std::function<bool()> may_log_refusal;  // false: one of too many
   };
   // 1000 of the longest addresses, each on an indented line of its own.
   static constexpr std::size_t kMaxContentBytes = 64U << 10;

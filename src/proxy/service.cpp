@@ -25,8 +25,9 @@ constexpr std::string_view kNoStore = "Cache-Control: no-store\r\n";
 // no cost on the way of the others.
 constexpr unsigned kHitsPerUse = 16;
 
-// Of failures, in ten seconds, that many have a line of their own; an outage has
-// as many as there are requests, and all of them say the same.
+// Of failures, and of refused requests, in ten seconds, that many have a line of
+// their own: an outage has as many as there are requests, and all of them say the
+// same; a client that sends nothing but nonsense must not fill the disk.
 constexpr unsigned kLoggedFailures = 100;
 
 // What of a client's path goes into a line of the log.
@@ -66,7 +67,8 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       failures_({.burst = kLoggedFailures}),
       rejections_({.burst = kLoggedFailures}),
       batches_({parts.worker, parts.origin, parts.flights, parts.memory, parts.store, parts.log,
-                parts.route, refresh_gate_},
+                parts.route, refresh_gate_,
+                [this] { return admit(rejections_, "rejections_not_logged"); }},
                {.request_deadline = settings.request_deadline}, parts.metrics, parts.shard),
       deadlines_(worker_patience(settings.request_deadline)) {}
 
@@ -405,6 +407,7 @@ void Service::send_problem(http::Server& server, http::ExchangeId id, const http
   if (status == 404) parts_.shard.add(not_found_);
   if (status == 405) parts_.shard.add(not_allowed_);
   if (!parts_.log.enabled(Level::Info)) return;
+  if (!admit(rejections_, "rejections_not_logged")) return;
   parts_.log.event(Level::Info, "request",
                    {{"request_id", request_id_},
                     {"trace_id", trace_id_of(request.field(Known::Traceparent))},
