@@ -23,6 +23,7 @@ class Connection : public base::TimeoutHook {
   void time_out();                             // what it waits for has not come in time
   void read_last_and_drain();                  // serves what has arrived, then closes if idle
   void answer_late(const Response& response);  // outside handle()
+  void cut_off(CloseReason reason);            // by a reset, whatever it is doing
 
   // Inside handle(), for this connection's exchange.
   void answer_now(const Response& response);
@@ -64,6 +65,7 @@ class Connection : public base::TimeoutHook {
     failed_ = reason;
     has_failed_ = true;
   }
+  void reset_on_close();
   void settle();
   void begin_lingering();
   void wait(Wait what);
@@ -78,6 +80,7 @@ class Connection : public base::TimeoutHook {
   std::uint64_t requests_ = 0;
   std::size_t checked_ = 0;    // of the incomplete head; see RequestParser::parse()
   std::size_t discarded_ = 0;  // while lingering
+  std::size_t unsent_ = 0;     // what ServerCore counts for `pending_`
   base::SteadyTime now_{};     // of this wake-up
   std::uint32_t slot_;
   Wait waiting_for_ = Wait::None;
