@@ -77,12 +77,15 @@ mkdir -p "$findings"
 if [ -z "$corpora" ]; then corpora=$work/corpora; fi
 
 start() {
-  local target=$1
+  local target=$1 words=()
   mkdir -p "$corpora/$target"
+  case $target in
+    http_request | service) words=(-dict=tests/fuzz/http.dict) ;;
+  esac
   # A single input that takes ten seconds, or 2 GiB, is a finding.
   UBSAN_OPTIONS=print_stacktrace=1 "$build/tests/fuzz/fuzz-$target" \
     -max_total_time=$((minutes * 60)) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -use_value_profile=1 -artifact_prefix="$findings/$target-" \
+    -use_value_profile=1 "${words[@]}" -artifact_prefix="$findings/$target-" \
     "$corpora/$target" "tests/fuzz/corpus/$target" >"$work/$target.log" 2>&1 </dev/null &
   own $!
   running[$!]=$target
