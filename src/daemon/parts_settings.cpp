@@ -7,6 +7,11 @@
 namespace holdfast::daemon {
 namespace {
 
+// Answers that slow readers have not taken yet, over all workers; and what each may
+// have at least.
+constexpr std::size_t kMaxUnsentBytes = 256U << 20;
+constexpr std::size_t kMinUnsentBytes = 16U << 20;
+
 std::chrono::seconds whole_seconds(base::Duration duration) {
   return std::chrono::duration_cast<std::chrono::seconds>(duration);
 }
@@ -109,6 +114,7 @@ proxy::Flights::Settings flights_settings(const config::Settings& settings) {
 http::Server::Settings server_settings(const config::Settings& settings) {
   http::Server::Settings server;
   server.max_connections = (settings.max_connections + settings.workers - 1) / settings.workers;
+  server.max_unsent_bytes = std::max(kMaxUnsentBytes / settings.workers, kMinUnsentBytes);
   server.max_requests_per_connection = settings.connection_max_requests;
   server.idle_timeout = settings.idle_timeout;
   server.head_timeout = settings.head_timeout;

@@ -60,9 +60,16 @@ ChunkedDecoder::Outcome ChunkedDecoder::step(char c) {
       if (at_ == At::SizeFirst) return Outcome::Malformed;
       if (chunk_left_ > content_limit_ - content_bytes_) return Outcome::TooLarge;
       content_bytes_ += static_cast<std::size_t>(chunk_left_);
-      at_ = c == '\r' ? At::SizeLf : At::Extension;
-      return go_on_if(c == '\r' || c == ';' || c == ' ' || c == '\t');
+      if (c == '\r') {
+        at_ = At::SizeLf;
+        return Outcome::Incomplete;
+      }
+      at_ = c == ';' ? At::Extension : At::ExtensionGap;
+      return go_on_if(c == ';' || c == ' ' || c == '\t');
     }
+    case At::ExtensionGap:
+      if (c == ';') at_ = At::Extension;
+      return c == ';' || c == ' ' || c == '\t' ? costs() : Outcome::Malformed;
     case At::Extension:
       if (c == '\r') {
         at_ = At::SizeLf;

@@ -37,7 +37,8 @@ class ChunkedDecoder {
   enum class At : std::uint8_t {
     SizeFirst,     // the first digit of a chunk's size
     Size,          // further digits
-    Extension,     // after the size, to the end of the line
+    ExtensionGap,  // white space after the size: only an extension may follow
+    Extension,     // after its semicolon, to the end of the line
     SizeLf,        // the LF of that line
     Data,          // content
     DataCr,        // the CR after it

@@ -35,6 +35,9 @@ namespace {
 constexpr std::size_t kMaxDiscardedBytes = 1U << 20;
 // The shared buffer of answers keeps its memory up to this size.
 constexpr std::size_t kMaxIdleBatchBytes = 1U << 20;
+// How many requests of one connection are served before the others have a turn:
+// one read brings hundreds, and some answers are packed anew each time.
+constexpr int kRequestsPerTurn = 32;
 
 }  // namespace
 
@@ -77,6 +80,7 @@ Connection::Connection(ServerCore& core, base::UniqueFd fd, const ClientAddress&
 
 Connection::~Connection() {
   if (in_flight_counted_) core_.count_in_flight(-1);
+  core_.count_unsent(unsent_, 0);
 }
 
 void Connection::start() {
@@ -114,6 +118,8 @@ Connection::Read Connection::read_into(char* at, std::size_t room, std::size_t& 
 void Connection::on_readable() {
   if (lingering_) return discard();
   if (exchange_ != 0) return read_ahead();
+  // First what is here already: to read the client's end now would be to forget it.
+  if (resume_queued) return resume();
   char* const buffer = core_.read_buffer.get();
   const std::size_t held = inbox_.size();
   std::size_t got = 0;
@@ -168,7 +174,8 @@ void Connection::process(std::string_view input) {
   assert(may_go_on() && core_.batch.empty());
   core_.set_current(this);
   core_.writer.update_date(now_);
-  while (!input.empty() && may_go_on()) {
+  int left_of_turn = kRequestsPerTurn;
+  while (!input.empty() && may_go_on() && left_of_turn-- > 0) {
     const std::size_t used = content_ ? take_content(input) : next_request(input);
     if (used == 0) break;
     input.remove_prefix(used);
@@ -187,6 +194,10 @@ void Connection::process(std::string_view input) {
   }
   flush(core_.batch);
   if (core_.batch.capacity() > kMaxIdleBatchBytes) core_.batch.release();
+  if (left_of_turn < 0 && may_go_on() && !inbox_.empty()) {
+    wait(Wait::None);
+    return core_.resume_soon(*this);
+  }
   settle();
 }
 
@@ -401,6 +412,10 @@ void Connection::wait(Wait what) {
 }
 
 void Connection::settle() {
+  if (pending_.capacity() != unsent_) {
+    core_.count_unsent(unsent_, pending_.capacity());
+    unsent_ = pending_.capacity();
+  }
   if (has_failed_) return core_.close(*this, failed_);
   if (!pending_.empty()) {
     watch_.want(base::kFdWritable);
@@ -448,6 +463,7 @@ void Connection::time_out() {
     case Wait::Head:
     case Wait::Body: {
       const bool head = waiting_for_ == Wait::Head;
+      if (head) to_head_ = inbox_.view().starts_with("HEAD ");
       core_.writer.update_date(now_);
       refuse(408, head ? RejectReason::HeadTimeout : RejectReason::BodyTimeout,
              head ? "the request head did not come in time"
@@ -457,18 +473,27 @@ void Connection::time_out() {
       flush(core_.batch);
       break;
     }
-    case Wait::Write: {
-      // Reset: the kernel need not keep what this client does not read.
-      const linger reset{1, 0};
-      ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    case Wait::Write:
+      reset_on_close();
       fail(CloseReason::WriteTimeout);
       break;
-    }
     case Wait::Linger:
       fail(close_reason_);
       break;
   }
   settle();
+}
+
+void Connection::cut_off(CloseReason reason) {
+  reset_on_close();
+  fail(reason);
+  settle();
+}
+
+// The kernel need not keep what this client does not read.
+void Connection::reset_on_close() {
+  const linger reset{1, 0};
+  ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
 bool Connection::has_unread() const {

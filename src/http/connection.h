@@ -6,12 +6,13 @@
 #include <memory>
 
 #include "base/event_loop.h"
+#include "base/timeout_list.h"
 #include "base/unique_fd.h"
 #include "http/server_core.h"
 
 namespace holdfast::http {
 
-class Connection : public TimeoutHook {
+class Connection : public base::TimeoutHook {
  public:
   Connection(ServerCore& core, base::UniqueFd fd, const ClientAddress& address, std::uint32_t slot);
   ~Connection();
@@ -22,6 +23,7 @@ class Connection : public TimeoutHook {
   void time_out();                             // what it waits for has not come in time
   void read_last_and_drain();                  // serves what has arrived, then closes if idle
   void answer_late(const Response& response);  // outside handle()
+  void cut_off(CloseReason reason);            // by a reset, whatever it is doing
 
   // Inside handle(), for this connection's exchange.
   void answer_now(const Response& response);
@@ -63,6 +65,7 @@ class Connection : public TimeoutHook {
     failed_ = reason;
     has_failed_ = true;
   }
+  void reset_on_close();
   void settle();
   void begin_lingering();
   void wait(Wait what);
@@ -77,6 +80,7 @@ class Connection : public TimeoutHook {
   std::uint64_t requests_ = 0;
   std::size_t checked_ = 0;    // of the incomplete head; see RequestParser::parse()
   std::size_t discarded_ = 0;  // while lingering
+  std::size_t unsent_ = 0;     // what ServerCore counts for `pending_`
   base::SteadyTime now_{};     // of this wake-up
   std::uint32_t slot_;
   Wait waiting_for_ = Wait::None;

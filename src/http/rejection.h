@@ -41,7 +41,7 @@ enum class CloseReason : std::uint8_t {
   WriteTimeout,  // a reader too slow
   Rejected,      // after an error that the server itself answered
   Server,        // the handler asked for it
-  Limit,         // requests per connection, or room for a new connection
+  Limit,         // requests per connection; room for a new client, or for others' answers
   Drain,
   Error,  // reset, or another error of the socket
   kCount,

@@ -28,6 +28,9 @@ constexpr std::size_t kReadBytes = 16U << 10;
 constexpr base::Duration kLingerTimeout = 2s;
 // How many idle connections are looked at to find one without unread bytes.
 constexpr int kMostVictims = 8;
+// How long a client may keep a place that another needs while it sends nothing more,
+// or takes nothing.
+constexpr base::Duration kPlaceKept = 1s;
 
 // Whether the other end of a Unix socket is of our own user, or root's.
 bool is_own_peer(int fd) {
@@ -125,13 +128,21 @@ void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
   slots_[index].connection->start();
 }
 
-// A new client matters more than one that has said nothing for longest.
+// A new client matters more than one that has said nothing for longest; and if
+// none is idle, more than one that we have waited for in vain for a while.
 bool ServerCore::make_room() {
-  TimeoutHook* hook = idle_.front();
+  base::TimeoutHook* hook = idle_.front();
   for (int i = 0; i < kMostVictims && hook != nullptr; ++i, hook = idle_.after(*hook)) {
     auto& victim = static_cast<Connection&>(*hook);
     if (victim.has_unread()) continue;  // it has just spoken
     close(victim, CloseReason::Limit);
+    return true;
+  }
+  const auto long_ago = loop.now() - kPlaceKept;
+  for (const base::TimeoutList* list : {&linger_, &write_, &head_, &body_}) {
+    hook = list->front();
+    if (hook == nullptr || list->since(*hook) > long_ago) continue;
+    static_cast<Connection*>(hook)->cut_off(CloseReason::Limit);
     return true;
   }
   return false;
@@ -223,6 +234,21 @@ void ServerCore::close(Connection& connection, CloseReason reason) {
   if (exchange != 0) handler.abandoned(exchange);
 }
 
+// Not at once: the caller may be inside any of its connections.
+void ServerCore::count_unsent(std::size_t before, std::size_t after) {
+  unsent_ += after - before;
+  if (unsent_ <= settings.max_unsent_bytes || unsent_timer_.pending()) return;
+  unsent_timer_.set_at(loop, loop.now(), [this] { cut_off_slowest_readers(); });
+}
+
+void ServerCore::cut_off_slowest_readers() {
+  while (unsent_ > settings.max_unsent_bytes) {
+    base::TimeoutHook* slowest = write_.front();
+    if (slowest == nullptr) return;
+    static_cast<Connection*>(slowest)->cut_off(CloseReason::Limit);
+  }
+}
+
 // Timeouts
 
 void ServerCore::wait(Connection& connection, Wait wait, base::SteadyTime now) {
@@ -249,9 +275,9 @@ void ServerCore::arm_sweep() {
 
 void ServerCore::sweep() {
   const auto now = loop.woken();
-  for (TimeoutList* list : {&idle_, &head_, &body_, &write_, &linger_}) {
+  for (base::TimeoutList* list : {&idle_, &head_, &body_, &write_, &linger_}) {
     // Each either ends here or moves to another list, or to this one's end.
-    while (TimeoutHook* hook = list->due(now)) static_cast<Connection*>(hook)->time_out();
+    while (base::TimeoutHook* hook = list->due(now)) static_cast<Connection*>(hook)->time_out();
   }
   if (connections_.load(std::memory_order_relaxed) > 0) arm_sweep();
 }

@@ -103,6 +103,9 @@ class Server {
     std::size_t max_contents_held = 512;
     // Answers waiting for a slow reader; the connection is not read meanwhile.
     std::size_t max_pending_write_bytes = 256U << 10;
+    // The same of all connections together: beyond it the reader that has taken
+    // nothing for longest is cut off.
+    std::size_t max_unsent_bytes = 64U << 20;
     base::Duration head_timeout = std::chrono::seconds(10);  // from the first byte
     base::Duration body_timeout = std::chrono::seconds(10);
     base::Duration idle_timeout = std::chrono::seconds(75);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/scheduler.h"
+#include "base/timeout_list.h"
 #include "http/byte_buffer.h"
 #include "http/client_address.h"
 #include "http/client_limits.h"
@@ -17,7 +18,6 @@
 #include "http/request_parser.h"
 #include "http/response_writer.h"
 #include "http/server.h"
-#include "http/timeout_list.h"
 
 namespace holdfast::http {
 
@@ -67,6 +67,8 @@ class ServerCore {
     in_flight_.store(in_flight_.load(std::memory_order_relaxed) + static_cast<std::size_t>(change),
                      std::memory_order_relaxed);
   }
+  // The memory of a connection's unsent answers was `before` bytes and is `after`.
+  void count_unsent(std::size_t before, std::size_t after);
   // Puts the connection on the list of `wait`, with its full timeout from `now`.
   void wait(Connection& connection, Wait wait, base::SteadyTime now);
   // Lets the connection go on with what it has buffered, soon but not now: the
@@ -86,6 +88,7 @@ class ServerCore {
 
   void accept(base::UniqueFd fd, const ClientAddress& address);
   bool make_room();
+  void cut_off_slowest_readers();
   void refuse(int fd, RefuseReason reason, int status, std::string_view detail,
               const ClientAddress& address);
   void start_drain();
@@ -105,16 +108,17 @@ class ServerCore {
   std::atomic<std::size_t> in_flight_{0};
 
   std::vector<std::unique_ptr<Listener>> listeners_;
-  TimeoutList idle_, head_, body_, write_, linger_;
+  base::TimeoutList idle_, head_, body_, write_, linger_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
   ClientLimits* const limits_;  // the settings'; null: none
   Connection* current_ = nullptr;
   std::vector<std::uint32_t> to_resume_;
+  std::size_t unsent_ = 0;
 
   bool draining_ = false;
   std::function<void()> drained_;
-  base::Timer sweep_timer_, resume_timer_, drain_timer_, grace_timer_;
+  base::Timer sweep_timer_, resume_timer_, drain_timer_, grace_timer_, unsent_timer_;
 };
 
 }  // namespace holdfast::http

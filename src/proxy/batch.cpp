@@ -7,6 +7,7 @@
 #include "http/content_coding.h"
 #include "http/problem.h"
 #include "proxy/batch_request.h"
+#include "proxy/last_moment.h"
 #include "proxy/response_fields.h"
 #include "proxy/storing.h"
 
@@ -20,10 +21,6 @@ using observe::Level;
 constexpr std::size_t kKeysPerTurn = 32;
 // As for single hits: the store hears of one in this many.
 constexpr std::size_t kHitsPerUse = 16;
-
-// The last moment before the deadline, as a part of the whole: late enough that
-// the flights' own end comes first, early enough to be in time.
-constexpr int kLastMoment = 400;
 
 constexpr std::size_t kNoLookup = static_cast<std::size_t>(-1);
 
@@ -108,7 +105,7 @@ void Batches::start(http::Server& server, http::ExchangeId id, const http::Reque
   }
   batch.errand = errand;
   // For an origin loop that does not get to the flights' own deadlines.
-  batch.deadline.set_at(parts_.worker, deadline - settings_.request_deadline / kLastMoment,
+  batch.deadline.set_at(parts_.worker, batch.received + worker_patience(settings_.request_deadline),
                         [this, &batch] { finish(batch); });
   batches_.emplace(id, std::move(owned));
   parts_.origin.post([this, errand] { run(errand); });
@@ -237,6 +234,11 @@ class OutcomeCounts {
 void Batches::finish(Batch& batch) {
   const base::SteadyTime now = parts_.worker.now();
   OutcomeCounts outcomes;
+  for (Lookup& lookup : batch.lookups) {
+    if (lookup.done) continue;
+    lookup.answer = answer_without_origin(parts_.memory, lookup.key, parts_.worker.clock().wall());
+    lookup.answered = now;
+  }
   std::string body = "[";
   const auto count = [&](CacheOutcome outcome, int status, base::SteadyTime answered) {
     outcomes.add(outcome);
@@ -252,10 +254,7 @@ void Batches::finish(Batch& batch) {
     const Lookup& lookup = batch.lookups[element.lookup];
     const Answer& answer = lookup.answer;
     const std::string_view subject = parts_.route.subject(lookup.key);
-    if (!lookup.done) {
-      append_error(body, subject, "no answer came in time", 504);
-      count(CacheOutcome::Error, 504, now);
-    } else if (!answer.content) {
+    if (!answer.content) {
       append_error(body, subject, answer.detail, answer.status);
       count(CacheOutcome::Error, answer.status, lookup.answered);
     } else if (answer.content->status != 200) {
@@ -322,6 +321,7 @@ void Batches::refuse(const Batch& batch, int status, std::string_view detail,
   response.body = body;
   batch.server.respond(batch.id, response);
   counts_.count(CacheOutcome::Error, status, parts_.worker.now() - batch.received);
+  if (!parts_.log.enabled(Level::Info) || !parts_.may_log_refusal()) return;
   parts_.log.event(Level::Info, "batch",
                    {{"request_id", batch.request_id},
                     {"client", batch.client},

@@ -7,11 +7,12 @@
 // memory knows all of. Else the missing keys go to the origin loop, a few a turn,
 // so that single requests get between them, and each answer comes back by
 // itself. The last one, or the deadline, ends the batch; what has not come by
-// then is a 504 of its own.
+// then is what memory has, or a 504 of its own.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -50,6 +51,7 @@ class Batches {
     observe::Log& log;
     Route& route;
     RefreshGate& refresh_gate;
+    std::function<bool()> may_log_refusal;  // false: one of too many
   };
   // 1000 of the longest addresses, each on an indented line of its own.
   static constexpr std::size_t kMaxContentBytes = 64U << 10;

@@ -6,6 +6,7 @@
 #include "http/cache_control.h"
 #include "http/content_coding.h"
 #include "http/problem.h"
+#include "proxy/last_moment.h"
 #include "proxy/response_fields.h"
 #include "proxy/trace_context.h"
 
@@ -24,8 +25,9 @@ constexpr std::string_view kNoStore = "Cache-Control: no-store\r\n";
 // no cost on the way of the others.
 constexpr unsigned kHitsPerUse = 16;
 
-// Of failures, in ten seconds, that many have a line of their own; an outage has
-// as many as there are requests, and all of them say the same.
+// Of failures, and of refused requests, in ten seconds, that many have a line of
+// their own: an outage has as many as there are requests, and all of them say the
+// same; a client that sends nothing but nonsense must not fill the disk.
 constexpr unsigned kLoggedFailures = 100;
 
 // What of a client's path goes into a line of the log.
@@ -65,8 +67,10 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       failures_({.burst = kLoggedFailures}),
       rejections_({.burst = kLoggedFailures}),
       batches_({parts.worker, parts.origin, parts.flights, parts.memory, parts.store, parts.log,
-                parts.route, refresh_gate_},
-               {.request_deadline = settings.request_deadline}, parts.metrics, parts.shard) {}
+                parts.route, refresh_gate_,
+                [this] { return admit(rejections_, "rejections_not_logged"); }},
+               {.request_deadline = settings.request_deadline}, parts.metrics, parts.shard),
+      deadlines_(worker_patience(settings.request_deadline)) {}
 
 void Service::handle(http::Server& server, http::ExchangeId id, const http::Request& request) {
   take_request_id(request);
@@ -173,18 +177,27 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
                          std::string_view tracestate) {
   upstream::Fields trace = continued_trace(exchange.traceparent, tracestate, random_);
   const bool traced = !trace.empty();
-  pending_.emplace(
-      exchange.id,
-      Pending{&server, exchange.method, std::string(exchange.key),
-              std::string(exchange.if_none_match), std::string(exchange.accept_encoding),
-              std::string(exchange.request_id), std::string(exchange.client),
-              std::string(logged_path(exchange.path)),
-              std::string(exchange.traceparent.substr(0, traced ? kTraceParentSize : 0)),
-              exchange.received});
+  Pending& pending = pending_[exchange.id];
+  pending.id = exchange.id;
+  pending.server = &server;
+  pending.method = exchange.method;
+  pending.only_if_cached = exchange.wanted.only_if_cached;
+  pending.key = exchange.key;
+  pending.if_none_match = exchange.if_none_match;
+  pending.accept_encoding = exchange.accept_encoding;
+  pending.request_id = exchange.request_id;
+  pending.client = exchange.client;
+  pending.path = logged_path(exchange.path);
+  pending.traceparent = exchange.traceparent.substr(0, traced ? kTraceParentSize : 0);
+  pending.received = exchange.received;
+  deadlines_.add(pending, exchange.received);
+  if (!deadline_timer_.pending()) arm_deadline();
   const base::SteadyTime deadline = exchange.received + settings_.request_deadline;
   parts_.origin.post([this, id = exchange.id, key = std::string(exchange.key), deadline,
                       wanted = exchange.wanted, trace = std::move(trace)] {
-    // On the origin loop from here, where only `parts_` may be touched.
+    // On the origin loop from here, where only `parts_` may be touched. It comes too
+    // late if it was held up: the worker has answered, and nobody waits.
+    if (parts_.origin.now() >= deadline) return;
     const auto reply = [this, id](Answer answer) {
       parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
     };
@@ -194,10 +207,9 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
 }
 
 void Service::finish(http::ExchangeId id, const Answer& answer) {
-  const auto found = pending_.find(id);
-  if (found == pending_.end()) return;  // the client is gone
-  const Pending pending = std::move(found->second);
-  pending_.erase(found);
+  const auto taken = pending_.extract(id);
+  if (taken.empty()) return;  // the client is gone, or has had its answer at the deadline
+  const Pending& pending = taken.mapped();
   const Exchange exchange{id,
                           pending.method,
                           pending.key,
@@ -212,6 +224,30 @@ void Service::finish(http::ExchangeId id, const Answer& answer) {
   if (!answer.content) return send_error(*pending.server, exchange, answer);
   send_content(*pending.server, exchange, answer,
                cache::freshness(*answer.content, parts_.worker.clock().wall()));
+}
+
+void Service::arm_deadline() {
+  const base::TimeoutHook* first = deadlines_.front();
+  if (first == nullptr) return;
+  deadline_timer_.set_at(parts_.worker, first->deadline(), [this] { answer_those_due(); });
+}
+
+void Service::answer_those_due() {
+  const base::SteadyTime now = parts_.worker.now();
+  while (base::TimeoutHook* due = deadlines_.due(now)) {
+    const auto& pending = static_cast<const Pending&>(*due);
+    Answer answer;
+    if (!pending.only_if_cached) {
+      answer = answer_without_origin(parts_.memory, pending.key, parts_.worker.clock().wall());
+    } else {
+      // Memory had nothing to use at once, and such a client wants nothing else.
+      answer.rung = Rung::NotStored;
+      answer.status = 504;
+      answer.detail = "no answer came in time";
+    }
+    finish(pending.id, answer);
+  }
+  arm_deadline();
 }
 
 void Service::send_content(http::Server& server, const Exchange& exchange, const Answer& answer,
@@ -371,6 +407,7 @@ void Service::send_problem(http::Server& server, http::ExchangeId id, const http
   if (status == 404) parts_.shard.add(not_found_);
   if (status == 405) parts_.shard.add(not_allowed_);
   if (!parts_.log.enabled(Level::Info)) return;
+  if (!admit(rejections_, "rejections_not_logged")) return;
   parts_.log.event(Level::Info, "request",
                    {{"request_id", request_id_},
                     {"trace_id", trace_id_of(request.field(Known::Traceparent))},

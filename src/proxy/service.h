@@ -11,6 +11,7 @@
 
 #include "base/random.h"
 #include "base/scheduler.h"
+#include "base/timeout_list.h"
 #include "cache/memory_cache.h"
 #include "cache/store.h"
 #include "http/cache_control.h"
@@ -71,10 +72,12 @@ class Service final : public http::Handler {
     base::SteadyTime received;
     http::RequestCacheControl wanted;
   };
-  // The same, owned, while the origin loop looks for the answer.
-  struct Pending {
-    http::Server* server;
-    http::Method method;
+  // The same, owned, while the origin loop looks for the answer; on `deadlines_`.
+  struct Pending : base::TimeoutHook {
+    http::ExchangeId id = 0;
+    http::Server* server = nullptr;
+    http::Method method{};
+    bool only_if_cached = false;
     std::string key;
     std::string if_none_match;
     std::string accept_encoding;
@@ -91,6 +94,8 @@ class Service final : public http::Handler {
   void look_up(http::Server& server, http::ExchangeId id, const http::Request& request);
   void ask_origin(http::Server& server, const Exchange& exchange, std::string_view tracestate);
   void finish(http::ExchangeId id, const Answer& answer);
+  void arm_deadline();
+  void answer_those_due();
   void send_content(http::Server& server, const Exchange& exchange, const Answer& answer,
                     const cache::Freshness& freshness);
   void send_error(http::Server& server, const Exchange& exchange, const Answer& answer);
@@ -115,6 +120,10 @@ class Service final : public http::Handler {
   RefreshGate refresh_gate_;
   Batches batches_;  // after what it uses
   std::unordered_map<http::ExchangeId, Pending> pending_;
+  // One timer for all who wait, set for the first: it fires at most about once per
+  // deadline while the origin loop answers.
+  base::TimeoutList deadlines_;
+  base::Timer deadline_timer_;
   unsigned hits_until_used_ = 0;
   // Buffers kept between requests, so that a hit allocates nothing.
   std::string key_;

@@ -17,6 +17,9 @@ build_packages=(
 # python3 comes with meson, but the scripts use it too.
 # shellcheck disable=SC2034
 check_packages=(clang-format shellcheck python3 systemd groff-base)
+# To fuzz (tests/fuzz/run.sh): libFuzzer comes with the compiler's runtime.
+# shellcheck disable=SC2034
+fuzz_packages=(clang libclang-rt-dev)
 # To compare with other caches.
 # shellcheck disable=SC2034
 bench_packages=(nginx haproxy varnish wrk curl)

@@ -45,7 +45,7 @@ TEST_CASE("chunks are put together, and what follows is left alone") {
 }
 
 TEST_CASE("extensions and trailers are read and ignored") {
-  const auto d = decode("2;a=b;c=\"d\"\r\nok\r\n000;x\r\nFoo: bar\r\nBaz:\r\n\r\n");
+  const auto d = decode("2 \t;a=b;c=\"d\"\r\nok\r\n000;x\r\nFoo: bar\r\nBaz:\r\n\r\n");
   CHECK(d.outcome == Outcome::Complete);
   CHECK(d.content == "ok");
 }
@@ -69,6 +69,9 @@ TEST_CASE("chunked framing that two parsers could read in two ways is malformed"
            std::string_view(" 1\r\n"),
            std::string_view("g\r\n"),
            std::string_view(";a\r\n"),
+           std::string_view("2 \r\nok\r\n0\r\n\r\n"),  // white space, but no extension
+           std::string_view("1 0\r\nk\r\n0\r\n\r\n"),  // 1 or 16?
+           std::string_view("1\t0\r\n"),
            std::string_view("1;a\nb\r\n"),               // a line end inside an extension
            std::string_view("1;\0\r\n", 5),              //
            std::string_view("0\r\n folded\r\n\r\n"),     // trailer without a name

@@ -270,6 +270,21 @@ TEST_CASE("a half-closed client still gets its answers") {
   CHECK(server.await([&] { return server.connections() == 0; }));
 }
 
+TEST_CASE("a client that half-closes when its next request is about to be served is answered") {
+  TestServer server;
+  Client client(server.port());
+  client.send(get("/later") + get("/2") + get("/3"));
+  const auto id = server.handler.request(0).id;
+  server.on_loop([&] {
+    server.server().respond(id, {.body = "1"});
+    client.half_close();  // seen in the same turn in which "/2" is to go on
+  });
+  CHECK(client.read().body == "1");
+  CHECK(client.read().body == "GET /2");
+  CHECK(client.read().body == "GET /3");
+  CHECK(client.at_end());
+}
+
 TEST_CASE("a client that ends in the middle of a request is let go") {
   TestServer server;
   for (const char* part : {"", "G", "GET / HTTP/1.1\r\nHost: a\r\n", "\r\n",
@@ -428,6 +443,32 @@ TEST_CASE("good requests before a bad one are answered, none behind it") {
   CHECK(client.read().status == 505);
   CHECK(client.at_end());
   CHECK(server.handler.requests() == 2);
+}
+
+TEST_CASE("many pipelined requests of one client do not keep another waiting") {
+  TestServer server;
+  Client greedy(server.port());
+  Client modest(server.port());
+  CHECK(greedy.ask(get("/0")).status == 200);
+  CHECK(modest.ask(get("/0")).status == 200);
+  constexpr std::size_t kMany = 800;
+  std::string stream;
+  for (std::size_t i = 0; i < kMany; ++i) stream += get("/" + std::to_string(i));
+  // Both are there when the loop looks, the greedy one first.
+  server.on_loop([&] {
+    greedy.send(stream);
+    modest.send(get("/modest"));
+  });
+  CHECK(modest.read().body == "GET /modest");
+  for (std::size_t i = 0; i < kMany; ++i) {
+    if (greedy.read().body != "GET /" + std::to_string(i)) {
+      FAIL_CHECK("answer " << i);
+      break;
+    }
+  }
+  std::size_t before = 2;
+  while (server.handler.request(before).path != "/modest") ++before;
+  CHECK(before < kMany / 4);
 }
 
 TEST_CASE("a refused HEAD gets no content either") {

@@ -57,6 +57,23 @@ TEST_CASE("a head that trickles in is 408 after the head timeout, counted from i
   CHECK(server.handler.rejections(1) == std::vector<std::string>{"head_timeout"});
 }
 
+TEST_CASE("408 has content unless it was HEAD that did not come in time") {
+  TestServer server({.head_timeout = 10s});
+  Client get_client(server.port());
+  CHECK(get_client.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", true).status == 200);
+  deliver(server, get_client, "GET / HTTP/1.1\r\n");
+  Client head_client(server.port());
+  CHECK(head_client.ask(get("/")).status == 200);
+  deliver(server, head_client, "HEAD / HTTP/1.1\r\n");
+  server.clock.advance(11s);
+  const auto with_content = get_client.read();
+  CHECK(with_content.status == 408);
+  CHECK(with_content.body.find("\"status\":408") != std::string::npos);
+  CHECK(head_client.read(true).status == 408);
+  head_client.half_close();
+  CHECK(head_client.at_end());
+}
+
 TEST_CASE("each head of a connection has the whole head timeout") {
   TestServer server({.head_timeout = 10s});
   Client client(server.port());
@@ -157,6 +174,28 @@ TEST_CASE("a reader that takes something within each write timeout is not cut of
   CHECK(server.connections() == 1);
 }
 
+TEST_CASE("beyond the memory for unsent answers the reader stuck longest is cut off") {
+  TestServer server({.max_unsent_bytes = 700'000});
+  std::vector<std::unique_ptr<SlowReader>> readers;
+  const auto cut_off = [&] { return server.value(Family::ConnectionsClosed, "limit") > 0; };
+  while (!cut_off() && readers.size() < 30) {
+    readers.push_back(std::make_unique<SlowReader>(server, 100));
+  }
+  REQUIRE(cut_off());
+  CHECK(readers.size() > 1);  // one alone never has that much
+  // Whoever came last is served to the end.
+  for (int i = 0; i < 100; ++i) {
+    if (readers.back()->client.read().body.size() != 500'000) {
+      FAIL_CHECK("answer " << i);
+      break;
+    }
+  }
+  // The first one got what was on its way, and then a reset.
+  int whole = 0;
+  while (readers.front()->client.read().status == 200) ++whole;
+  CHECK(whole < 100);
+}
+
 TEST_CASE("a client is told when there are too many connections") {
   TestServer server({.max_connections = 2});
   Client one(server.port());
@@ -184,6 +223,29 @@ TEST_CASE("an idle connection makes room for a new one") {
   CHECK(third.ask(get("/x")).body == "GET /x");
   CHECK(idle.at_end());
   CHECK(server.counted(Family::ConnectionsClosed, "limit") == 1);
+  CHECK(server.connections() == 2);
+}
+
+TEST_CASE("a connection that has been trickling for a while makes room for a new one") {
+  TestServer server({.max_connections = 2, .head_timeout = 1h, .body_timeout = 1h});
+  Client head(server.port());
+  deliver(server, head, "GET / HTTP/1.1\r\n");
+  Client content(server.port());
+  deliver(server, content, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n[");
+  CHECK(Client(server.port()).ask(get("/")).status == 503);  // not at once
+  server.clock.advance(2s);
+  Client third(server.port());
+  CHECK(third.ask(get("/x")).body == "GET /x");
+  CHECK(!head.at_end());  // reset
+  third.send(get("/later"));
+  server.handler.request(1);
+  Client fourth(server.port());
+  fourth.send(get("/later"));
+  server.handler.request(2);
+  CHECK(!content.at_end());
+  // Those whose request is in flight stay.
+  CHECK(Client(server.port()).ask(get("/")).status == 503);
+  CHECK(server.counted(Family::ConnectionsClosed, "limit", 2) == 2);
   CHECK(server.connections() == 2);
 }
 

@@ -196,6 +196,9 @@ class TestServer {
     await([&] { return metrics_.value(family, labels) >= at_least; });
     return metrics_.value(family, labels);
   }
+  double value(observe::Family family, const std::string& reason) const {
+    return metrics_.value(family, {{"reason", reason}});
+  }
   // Lets loop turns pass until it is so; for what no event tells of.
   template <typename Condition>
   bool await(Condition condition) {

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-namespace holdfast::http {
+namespace holdfast::base {
 
 // What can be on a list, one at a time. Leaves it when destroyed.
 class TimeoutHook {
@@ -16,7 +16,7 @@ class TimeoutHook {
   ~TimeoutHook() { unlink(); }
 
   bool linked() const { return next_ != nullptr; }
-  base::SteadyTime deadline() const { return deadline_; }
+  SteadyTime deadline() const { return deadline_; }
   void unlink() {
     if (next_ == nullptr) return;
     next_->prev_ = prev_;
@@ -28,14 +28,12 @@ class TimeoutHook {
   friend class TimeoutList;
   TimeoutHook* prev_ = nullptr;
   TimeoutHook* next_ = nullptr;
-  base::SteadyTime deadline_{};
+  SteadyTime deadline_{};
 };
 
 class TimeoutList {
  public:
-  explicit TimeoutList(base::Duration timeout) : timeout_(timeout) {
-    head_.prev_ = head_.next_ = &head_;
-  }
+  explicit TimeoutList(Duration timeout) : timeout_(timeout) { head_.prev_ = head_.next_ = &head_; }
   ~TimeoutList() {
     while (TimeoutHook* hook = front()) hook->unlink();
     head_.prev_ = head_.next_ = nullptr;
@@ -44,7 +42,7 @@ class TimeoutList {
   TimeoutList& operator=(const TimeoutList&) = delete;
 
   // Takes the hook off whichever list it is on. `now` must not go backwards.
-  void add(TimeoutHook& hook, base::SteadyTime now) {
+  void add(TimeoutHook& hook, SteadyTime now) {
     hook.deadline_ = now + timeout_;
     if (head_.prev_ == &hook) return;  // already last here
     hook.unlink();
@@ -54,18 +52,20 @@ class TimeoutList {
     head_.prev_ = &hook;
   }
   // The one whose deadline comes first; null if there is none.
-  TimeoutHook* front() { return head_.next_ == &head_ ? nullptr : head_.next_; }
+  TimeoutHook* front() const { return head_.next_ == &head_ ? nullptr : head_.next_; }
+  // When a hook of this list was added.
+  SteadyTime since(const TimeoutHook& hook) const { return hook.deadline_ - timeout_; }
   // The one after `hook` on this list; null at the end.
   TimeoutHook* after(TimeoutHook& hook) { return hook.next_ == &head_ ? nullptr : hook.next_; }
   // The front one, if its deadline has come.
-  TimeoutHook* due(base::SteadyTime now) {
+  TimeoutHook* due(SteadyTime now) const {
     TimeoutHook* first = front();
     return first != nullptr && first->deadline_ <= now ? first : nullptr;
   }
 
  private:
-  base::Duration timeout_;
+  Duration timeout_;
   TimeoutHook head_;
 };
 
-}  // namespace holdfast::http
+}  // namespace holdfast::base

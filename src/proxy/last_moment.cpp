@@ -1,0 +1,26 @@
+#include "proxy/last_moment.h"
+
+#include "cache/freshness.h"
+
+namespace holdfast::proxy {
+
+Answer answer_without_origin(const cache::MemoryCache& memory, std::string_view key,
+                             base::WallTime now) {
+  Answer answer;
+  answer.cause = "the origin loop did not answer by the deadline";
+  cache::StoredPtr stored = memory.find(key);
+  const cache::Use use = stored ? cache::freshness(*stored, now).use : cache::Use::Unusable;
+  if (use == cache::Use::Unusable) {
+    answer.status = 504;
+    answer.detail = "no answer came in time";
+    answer.retry_after = std::chrono::seconds(1);
+    return answer;
+  }
+  // Fresh if it came meanwhile, or was not as fresh as the client wanted.
+  answer.rung = use == cache::Use::Fresh ? Rung::Fresh : Rung::StaleIfError;
+  answer.was_stale = use != cache::Use::Fresh;
+  answer.content = std::move(stored);
+  return answer;
+}
+
+}  // namespace holdfast::proxy

@@ -1,0 +1,25 @@
+// What a worker does when the origin loop does not answer in time: that loop may
+// be held up by a disk, and no client waits past its deadline for it. Pure
+// functions but for reading memory; any thread.
+#pragma once
+
+#include <string_view>
+
+#include "base/clock.h"
+#include "cache/memory_cache.h"
+#include "proxy/answer.h"
+
+namespace holdfast::proxy {
+
+// How long a worker waits for the origin loop. A little less than the client's
+// deadline: late enough that the flights' own end comes first, early enough for
+// the answer to be in time.
+inline base::Duration worker_patience(base::Duration request_deadline) {
+  return request_deadline - request_deadline / 400;
+}
+
+// What memory holds for `key`, even if it was too old to be used at once; else 504.
+Answer answer_without_origin(const cache::MemoryCache& memory, std::string_view key,
+                             base::WallTime now);
+
+}  // namespace holdfast::proxy

@@ -1,0 +1,91 @@
+#!/bin/bash
+# The daemon under AddressSanitizer, UBSan and LeakSanitizer with every kind of load at
+# once for a while: hits, misses, stale answers, batches, pages, faults of every kind,
+# bad requests, slow readers, clients that leave, reloads, purges, token rotations
+# (load.py). Then a clean stop. Exit 1 if an answer was wrong, the sanitizers spoke up,
+# something leaked, or memory or descriptors grew in the second half. On demand.
+set -euo pipefail
+export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
+cd "$(dirname "$0")/../.."
+. tools/lib/packages.sh
+. tools/lib/common.sh
+
+minutes=10 seed=1 build=${BUILD_DIR:-build}/asan
+usage() {
+  cat <<EOF_USAGE
+usage: tests/soak/run.sh [options]
+  --minutes N   how long the load lasts                      $minutes
+  --seed N      of the load's choices                        $seed
+  --build DIR   meson build folder, made if missing          $build
+EOF_USAGE
+}
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h | --help) usage; exit 0 ;;
+    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+  esac
+  [ $# -ge 2 ] || die "unknown option $1, or its value is missing (--help lists them)"
+  case $1 in
+    --minutes) minutes=$2 ;;
+    --seed) seed=$2 ;;
+    --build) build=$2 ;;
+    *) die "unknown option $1 (--help lists them)" ;;
+  esac
+  shift 2
+done
+for number in "$minutes" "$seed"; do
+  [[ $number =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $number"
+done
+
+install_packages "${build_packages[@]}" python3 || die 'packages could not be installed'
+work=$(mktemp -d)
+cleanup() {
+  end_own
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+# As tools/test.sh builds it, so that either finds the other's.
+if [ ! -f "$build/build.ninja" ]; then
+  meson setup "$build" -Dwerror=true -Doptimization=1 -Ddebug=false -Dcpp_args=-g1 \
+    -Db_sanitize=address,undefined -Db_lundef=false >"$work/setup" 2>&1 ||
+    { tail -n 30 "$work/setup"; die 'meson setup failed'; }
+fi
+ninja -C "$build" src/holdfast tools/flaky-upstream/flaky-upstream >"$work/ninja" 2>&1 ||
+  { grep -v '^\[' "$work/ninja" | head -n 60; die 'the build failed'; }
+
+flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
+start_upstream "$work/upstream" --token secret --seed "$seed" --latency 2ms
+port=$(free_port)
+echo 'log_level = "warn"' >"$work/holdfast.toml"
+echo secret >"$work/token"
+# Short lifetimes and small caches: everything ages, is evicted and comes again many
+# times. A small quarantine, or freed memory would pass for growth.
+env ASAN_OPTIONS=quarantine_size_mb=16:detect_stack_use_after_return=1 \
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+  API_URL="http://127.0.0.1:$upstream_port" API_TOKEN_FILE="$work/token" PORT="$port" BIND=127.0.0.1 \
+  WORKERS=2 CACHE_TTL=3s STALE_WHILE_REVALIDATE=5s STALE_IF_ERROR=30s REQUEST_DEADLINE=3s \
+  MEMORY_LIMIT=1MiB STORE_LIMIT=4MiB STORE_PATH="$work/holdfast.db" ADMIN_SOCKET="$work/admin.sock" \
+  IDLE_TIMEOUT=60s HEAD_TIMEOUT=3s BODY_TIMEOUT=3s WRITE_TIMEOUT=4s PROBE_PATH=/geoip/192.0.2.1 \
+  "$build/src/holdfast" --config "$work/holdfast.toml" >/dev/null 2>"$work/holdfast.err" </dev/null &
+holdfast_pid=$!
+own "$holdfast_pid"
+wait_for "$holdfast_pid" 60 answers_200 "http://127.0.0.1:$port/readyz" ||
+  die "holdfast did not become ready: $(tail -n 20 "$work/holdfast.err")"
+
+failed=0
+python3 tests/soak/load.py --port "$port" --control "$upstream_control" --pid "$holdfast_pid" \
+  --seconds $((minutes * 60)) --seed "$seed" --admin-socket "$work/admin.sock" --token secret \
+  --token-file "$work/token" --config "$work/holdfast.toml" || failed=1
+
+kill -TERM "$holdfast_pid" 2>/dev/null || true
+status=0
+wait "$holdfast_pid" || status=$?
+say "holdfast ended with $status"
+if [ "$status" -ne 0 ] || grep -qE 'Sanitizer|runtime error' "$work/holdfast.err"; then
+  failed=1
+  head -n 100 "$work/holdfast.err"
+fi
+[ "$failed" -eq 0 ]

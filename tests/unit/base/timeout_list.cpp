@@ -1,0 +1,59 @@
+#include "base/timeout_list.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+
+using namespace holdfast::base;
+using namespace std::chrono_literals;
+
+namespace {
+const SteadyTime kStart{1h};
+}
+
+TEST_CASE("what was added first is due first, each after its whole timeout") {
+  TimeoutList list(10s);
+  TimeoutHook one, two;
+  CHECK(list.front() == nullptr);
+  list.add(one, kStart);
+  list.add(two, kStart + 1s);
+  CHECK(list.front() == &one);
+  CHECK(list.after(one) == &two);
+  CHECK(list.after(two) == nullptr);
+  CHECK(list.due(kStart + 10s - 1ns) == nullptr);
+  CHECK(list.due(kStart + 10s) == &one);
+  CHECK(list.since(two) == kStart + 1s);
+  one.unlink();
+  CHECK(!one.linked());
+  CHECK(list.due(kStart + 10s) == nullptr);
+  CHECK(list.due(kStart + 11s) == &two);
+}
+
+TEST_CASE("adding again starts the timeout anew, on whichever list") {
+  TimeoutList list(10s), other(1s);
+  TimeoutHook one, two;
+  list.add(one, kStart);
+  list.add(two, kStart);
+  list.add(one, kStart + 5s);
+  CHECK(list.front() == &two);
+  list.add(two, kStart + 6s);
+  list.add(two, kStart + 7s);
+  CHECK(list.front() == &one);
+  CHECK(two.deadline() == kStart + 17s);
+  other.add(one, kStart + 8s);
+  CHECK(list.front() == &two);
+  CHECK(other.due(kStart + 9s) == &one);
+}
+
+TEST_CASE("hooks and lists may go in any order") {
+  TimeoutHook outlives;
+  {
+    TimeoutList list(10s);
+    auto goes = std::make_unique<TimeoutHook>();
+    list.add(*goes, kStart);
+    list.add(outlives, kStart);
+    goes.reset();
+    CHECK(list.front() == &outlives);
+  }
+  CHECK(!outlives.linked());
+}

@@ -1,0 +1,280 @@
+// A worker's service in front of an origin loop that may be held up, as by a disk
+// that hangs: two loops on threads of their own, one clock that moves when told to.
+#include "proxy/service.h"
+
+#include <doctest/doctest.h>
+
+#include "cache/no_store.h"
+#include "proxy/geoip_route.h"
+#include "test_server.h"
+
+using namespace holdfast;
+using namespace std::chrono_literals;
+using http::test::Answer;
+using http::test::Client;
+using http::test::get;
+
+namespace {
+
+std::string body_of(std::string_view ip) {
+  return R"({"ip":")" + std::string(ip) + R"(","location":"x"})";
+}
+
+// Knows every address; answers at once, or when told to.
+class Fetcher final : public upstream::Fetcher {
+ public:
+  explicit Fetcher(base::Scheduler& loop) : loop_(loop) {}
+
+  FetchId start(upstream::FetchRequest request, Callback callback) override {
+    started.push_back(request.request.target.substr(std::string_view("/geoip/").size()));
+    upstream::FetchResult result;
+    result.end = upstream::FetchEnd::Answered;
+    result.outcome = upstream::Outcome::Ok;
+    result.reply.status = 200;
+    result.reply.body = body_of(started.back());
+    result.attempts_sent = 1;
+    waiting_.push_back([callback = std::move(callback), result] { callback(result); });
+    if (!holding) release();
+    return started.size();
+  }
+  void extend(FetchId, base::SteadyTime, upstream::Priority) override {}
+  void cancel(FetchId) override {}
+  void release() {
+    for (auto& answer : std::exchange(waiting_, {})) loop_.post(std::move(answer));
+  }
+
+  // Origin loop only.
+  bool holding = false;
+  std::vector<std::string> started;
+
+ private:
+  base::Scheduler& loop_;
+  std::vector<std::function<void()>> waiting_;
+};
+
+class Stack {
+ public:
+  Stack() {
+    auto socket = http::listen_at({"127.0.0.1", 0});
+    port_ = http::local_port(socket->get());
+    server_.emplace(worker_, http::Server::Settings{.sweep_interval = 1ms}, service_, metrics_,
+                    worker_shard_);
+    server_->listen(std::move(*socket));
+    worker_thread_ = std::thread([this] { worker_.run(); });
+    origin_thread_ = std::thread([this] { origin_.run(); });
+  }
+  ~Stack() {
+    on(worker_, [this] { server_.reset(); });
+    worker_.stop();
+    worker_thread_.join();
+    origin_.stop();
+    origin_thread_.join();
+  }
+
+  // Runs it on the loop and waits.
+  static void on(base::EventLoop& loop, const std::function<void()>& function) {
+    std::promise<void> done;
+    loop.post([&] {
+      function();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void on_origin(const std::function<void()>& function) { on(origin_, function); }
+  // Waits until so many requests wait for the origin loop.
+  bool in_flight(std::size_t count) {
+    const auto until = std::chrono::steady_clock::now() + 20s;
+    while (server_->stats().in_flight != count) {
+      if (std::chrono::steady_clock::now() > until) return false;
+      on(worker_, [] {});
+    }
+    return true;
+  }
+  // Some turns of the worker's loop, in which nothing is to happen.
+  void turns() {
+    for (int i = 0; i < 10; ++i) on(worker_, [] {});
+  }
+  // Something that may be used only if the upstream fails.
+  void have_old(const std::string& ip) {
+    cache::StoredParts parts;
+    parts.body = body_of(ip);
+    parts.fields = "Content-Type: application/json\r\n";
+    parts.response_time = clock.wall() - 2h;
+    parts.freshness_lifetime = 1h;
+    parts.stale_if_error = 24h;
+    memory_.put("lookup/" + ip, cache::make_stored(std::move(parts)));
+  }
+  // An answer is counted after it is sent.
+  double counted(const std::string& route, const std::string& code, const std::string& cache) {
+    on(worker_, [] {});
+    return metrics_.value(observe::Family::Requests,
+                          {{"route", route}, {"code", code}, {"cache", cache}});
+  }
+  Client client() { return Client(port_); }
+  base::EventLoop& origin() { return origin_; }
+  Fetcher& fetcher() { return fetcher_; }
+
+  http::test::TestClock clock;
+
+ private:
+  base::EventLoop worker_{"worker", clock};
+  base::EventLoop origin_{"origin", clock};
+  observe::Metrics metrics_;
+  observe::Shard& worker_shard_ = metrics_.shard();
+  observe::Shard& origin_shard_ = metrics_.shard();
+  observe::Log log_;
+  observe::RecentFailures failures_;
+  cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
+  cache::NoStore store_;
+  std::unique_ptr<proxy::Route> route_ = proxy::make_geoip_route(nullptr);
+  proxy::Pages pages_;
+  Fetcher fetcher_{origin_};
+  proxy::Flights flights_{{origin_, fetcher_, memory_, store_, log_, metrics_, origin_shard_},
+                          proxy::Flights::Settings{},
+                          1};
+  proxy::Service service_{{worker_, origin_, flights_, memory_, store_, log_, metrics_,
+                           worker_shard_, failures_, *route_, pages_},
+                          {.request_deadline = 10s},
+                          1};
+  std::optional<http::Server> server_;
+  std::uint16_t port_ = 0;
+  std::thread worker_thread_, origin_thread_;
+};
+
+// The origin loop does nothing while this lives.
+class HeldUp {
+ public:
+  explicit HeldUp(Stack& stack) {
+    std::promise<void> entered;
+    stack.origin().post([this, &entered] {
+      // What is used here must outlive neither set_value() nor the wait.
+      auto released = released_.get_future();
+      entered.set_value();
+      released.wait();
+    });
+    entered.get_future().wait();
+  }
+  ~HeldUp() { released_.set_value(); }
+
+ private:
+  std::promise<void> released_;
+};
+
+std::string post(std::string_view content) {
+  return "POST /lookup HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: " +
+         std::to_string(content.size()) + "\r\n\r\n" + std::string(content);
+}
+
+}  // namespace
+
+TEST_CASE("a miss that the origin loop does not get to is 504 at the deadline, not before") {
+  Stack stack;
+  Client one = stack.client();
+  {
+    const HeldUp held(stack);
+    one.send(get("/lookup/192.0.2.1"));
+    REQUIRE(stack.in_flight(1));
+    stack.clock.advance(9900ms);
+    stack.turns();
+    CHECK(!one.readable_now());
+    stack.clock.advance(99ms);
+    const Answer late = one.read();
+    CHECK(late.status == 504);
+    CHECK(late.field("Retry-After") == "1");
+    CHECK(late.field("Content-Type") == "application/problem+json");
+    CHECK(late.field("Connection") == "(none)");
+    CHECK(stack.counted("lookup", "504", "error") == 1);
+    // It goes on with others, whose deadlines are their own.
+    stack.clock.advance(1ms);
+    one.send(get("/lookup/192.0.2.2"));
+    REQUIRE(stack.in_flight(1));
+  }
+  CHECK(one.read().body == body_of("192.0.2.2"));
+  CHECK(one.ask(get("/lookup/192.0.2.3")).body == body_of("192.0.2.3"));
+  // Nobody waited for the first any more: it cost no request.
+  stack.on_origin([&] {
+    CHECK(stack.fetcher().started == std::vector<std::string>{"192.0.2.2", "192.0.2.3"});
+  });
+}
+
+TEST_CASE("an answer that comes after the deadline reaches nobody, and fills the cache") {
+  Stack stack;
+  stack.on_origin([&] { stack.fetcher().holding = true; });
+  Client one = stack.client();
+  Client two = stack.client();
+  one.send(get("/lookup/192.0.2.1") + get("/lookup/192.0.2.2"));
+  two.send(get("/lookup/192.0.2.1"));
+  REQUIRE(stack.in_flight(2));
+  // The fetch is under way, so that its answer will come.
+  stack.on_origin([&] { REQUIRE(stack.fetcher().started.size() == 1); });
+  {
+    const HeldUp held(stack);
+    stack.clock.advance(10s);
+    CHECK(one.read().status == 504);
+    CHECK(two.read().status == 504);
+    two.send(get("/lookup/192.0.2.3"));
+    REQUIRE(stack.in_flight(2));  // the second of each
+  }
+  stack.on_origin([&] {
+    stack.fetcher().holding = false;
+    stack.fetcher().release();
+  });
+  CHECK(one.read().body == body_of("192.0.2.2"));
+  CHECK(two.read().body == body_of("192.0.2.3"));
+  stack.turns();
+  CHECK(!one.readable_now());
+  CHECK(!two.readable_now());
+  const Answer hit = two.ask(get("/lookup/192.0.2.1"));
+  CHECK(hit.body == body_of("192.0.2.1"));
+  CHECK(hit.field("Cache-Status").starts_with("holdfast; hit"));
+}
+
+TEST_CASE("at the deadline a stale answer is better than 504, for batches too") {
+  Stack stack;
+  stack.have_old("198.51.100.1");
+  Client single = stack.client();
+  Client picky = stack.client();
+  Client batch = stack.client();
+  const HeldUp held(stack);
+  single.send(get("/lookup/198.51.100.1"));
+  picky.send(get("/lookup/198.51.100.1", "Cache-Control: only-if-cached\r\n"));
+  batch.send(post(R"(["192.0.2.1","198.51.100.1"])"));
+  REQUIRE(stack.in_flight(3));
+  stack.clock.advance(10s);
+  const Answer stale = single.read();
+  CHECK(stale.status == 200);
+  CHECK(stale.body == body_of("198.51.100.1"));
+  CHECK(stale.field("Age") == "7210");
+  CHECK(stale.field("Cache-Status") == "holdfast; hit; ttl=-3610; detail=stale-if-error");
+  CHECK(picky.read().status == 504);
+  CHECK(stack.counted("lookup", "504", "absent") == 1);
+  const Answer both = batch.read();
+  CHECK(both.status == 200);
+  CHECK(both.body == R"([{"ip":"192.0.2.1","error":"no answer came in time","status":504},)" +
+                         body_of("198.51.100.1") + "]");
+}
+
+TEST_CASE("clients that leave before the deadline leave nothing behind") {
+  Stack stack;
+  {
+    const HeldUp held(stack);
+    for (int i = 0; i < 3; ++i) {
+      Client gone = stack.client();
+      gone.send(get("/lookup/192.0.2.1"));
+      REQUIRE(stack.in_flight(1));
+      gone.reset();
+      REQUIRE(stack.in_flight(0));
+      stack.clock.advance(4s);
+    }
+    Client stays = stack.client();
+    stays.send(get("/lookup/192.0.2.1"));
+    REQUIRE(stack.in_flight(1));
+    // The deadlines of all who are gone, but not this one's.
+    stack.clock.advance(9s);
+    stack.turns();
+    CHECK(!stays.readable_now());
+    stack.clock.advance(1s);
+    CHECK(stays.read().status == 504);
+  }
+  stack.on_origin([&] { CHECK(stack.fetcher().started.empty()); });
+}
