@@ -38,7 +38,7 @@ enum class Family : std::size_t {
   UpstreamConcurrencyLimit,  // gauge
   UpstreamLastSuccess,       // gauge: origin; Unix time
   Refreshes,                 // counter: result (freshened, replaced, failed, skipped)
-  TokenState,                // gauge: 1 accepted or unknown, 0 refused (401 or 403)
+  TokenState,  // gauge: 1 accepted or unknown, 0 refused (several 401 or 403 in a row)
 
   // What is kept.
   MemoryEntries,

@@ -194,7 +194,7 @@ std::vector<MetricInfo> make_table() {
       {Family::TokenState,
        "holdfast_upstream_token_accepted",
        Gauge,
-       "0 after the upstream refused our token with 401 or 403, otherwise 1.",
+       "0 while the upstream refuses our token, with 401 or 403 several times in a row; else 1.",
        {},
        {}},
 

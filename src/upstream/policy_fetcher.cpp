@@ -506,9 +506,11 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
     finish(fetch, FetchEnd::Answered);
   } else if (verdict.outcome == Outcome::Unauthorized) {
     token_.refused(now(), fetch.result.reply.status);
-    metrics_.gauges.token_accepted = 0;
-    // Once: those that were under way and the checks that follow say the same.
-    if (!token_was_refused) {
+    const bool token_is_refused = token_.state() == TokenState::State::Refused;
+    // Metric, log and health say the same at the same time: one 403 may be about one
+    // request. And once: those that were under way and the checks say nothing new.
+    metrics_.gauges.token_accepted = token_is_refused ? 0 : 1;
+    if (token_is_refused && !token_was_refused) {
       log_.event(Level::Error, "token_refused",
                  {{"origin", attempt.origin->name}, {"status", fetch.result.reply.status}});
     }

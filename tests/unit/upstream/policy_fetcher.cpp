@@ -75,6 +75,17 @@ TEST_CASE("401 and 403 are not retried; many keys cost a handful of attempts; a 
   CHECK(world.metrics.value(observe::Family::TokenState) == 1);
 }
 
+TEST_CASE("a token is refused in the metric when it is in the status, not at the first 403") {
+  World world;
+  world.upstream.always[0] = Fault::Unauthorized;
+  for (int refusals = 1; refusals <= 3; ++refusals) {
+    world.fetch_all(1, 1, 1s);
+    const bool refused = world.fetcher.status().token == TokenState::State::Refused;
+    CHECK(refused == (refusals == 3));
+    CHECK(world.metrics.value(observe::Family::TokenState) == (refused ? 0 : 1));
+  }
+}
+
 TEST_CASE("a token that was accepted again is noticed without being told") {
   World world;
   world.upstream.always[0] = Fault::Unauthorized;
