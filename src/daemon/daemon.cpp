@@ -261,19 +261,9 @@ void Daemon::start() {
 
 // What the service manager shows of us.
 std::string Daemon::status() {
-  using observe::Family;
-  // A 304 is the 200 that the client has already.
-  RecentAnswers::Count count;
-  for (const char* cache : {"hit", "stale", "miss", "collapsed", "offline", "error"}) {
-    const auto value = [&](Family family, const observe::Labels& labels) {
-      return static_cast<std::uint64_t>(metrics_.value(family, labels));
-    };
-    for (const char* code : {"200", "304"}) {
-      count.ok += value(Family::Requests, {{"route", "lookup"}, {"code", code}, {"cache", cache}});
-    }
-    count.all += value(Family::RequestDuration, {{"cache", cache}});
-  }
-  recent_answers_.note(clock_.now(), count);
+  // As the status page counts them.
+  const Counts counts = read_counts(metrics_);
+  recent_answers_.note(clock_.now(), {.all = counts.ok() + counts.failed(), .ok = counts.ok()});
 
   const bool has_store = !settings_.store_path.empty();
   StatusFacts facts;
@@ -310,7 +300,7 @@ void Daemon::watch_store() {
 void Daemon::sample_history() {
   history_timer_.set_after(control_, history_->settings().step, [this] {
     const Counts counts = read_counts(metrics_);
-    history_->add(counts, control_.now(), clock_.wall());
+    history_->add(counts, control_.now());
     const auto samples = history_->samples(counts, control_.now(), clock_.wall());
     runway_ = History::window(samples, kRunwayWindow)
                   .counts.share_without_upstream()
