@@ -31,7 +31,7 @@ constexpr base::Duration kDrainGrace = std::chrono::seconds(1);
 constexpr base::Duration kStopGrace = std::chrono::seconds(10);
 // Of the lookups of that time, how many an outage would leave answered.
 constexpr base::Duration kRunwayWindow = std::chrono::minutes(10);
-constexpr base::Duration kStoreWatchInterval = std::chrono::milliseconds(500);
+constexpr base::Duration kWatchInterval = std::chrono::milliseconds(500);
 
 // What is open besides client connections: the store, the upstream, the loops.
 constexpr std::size_t kOtherDescriptors = 256;
@@ -202,11 +202,15 @@ void Daemon::add_metrics() {
   export_memory(metrics_, memory_, settings_.memory_limit_bytes);
   // Without a store there is nothing to be up, and nobody to alert.
   if (!settings_.store_path.empty()) {
-    export_store(metrics_, *store_, *store_health_, settings_.store_limit_bytes);
+    export_store(
+        metrics_, *store_, *store_health_,
+        {.bytes = settings_.store_limit_bytes, .queued = store_settings(settings_).queue_entries});
   }
   metrics_.callback(Family::LogDropped, {}, [this] { return static_cast<double>(log_.dropped()); });
   metrics_.callback(Family::OutageRunway, {}, [this] { return runway_.load(); });
   metrics_.callback(Family::Draining, {}, [this] { return health_.draining() ? 1.0 : 0.0; });
+  metrics_.callback(Family::ConnectionsLimit, {},
+                    [this] { return static_cast<double>(settings_.max_connections); });
   for (const auto& worker : workers_) {
     metrics_.callback(Family::Connections, {}, [&worker = *worker] {
       return static_cast<double>(worker.stats().connections);
@@ -254,7 +258,7 @@ void Daemon::start() {
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
   heartbeat_.start(control_);
   sample_history();
-  watch_store();
+  watch();
   watch_token();
   service_manager_.ready();
 }
@@ -292,9 +296,10 @@ void Daemon::load_memory() {
   });
 }
 
-void Daemon::watch_store() {
-  store_timer_.set_after(control_, kStoreWatchInterval, [this] { watch_store(); });
+void Daemon::watch() {
+  watch_timer_.set_after(control_, kWatchInterval, [this] { watch(); });
   store_watch_->look(store_->status(), control_.now());
+  overload_watch_.look(turned_away(metrics_), control_.now());
 }
 
 void Daemon::sample_history() {
@@ -316,6 +321,7 @@ StatusData Daemon::status_data() {
   data.started = started_;
   data.state = health_.overall();
   data.draining = health_.draining();
+  data.overloaded = health_.overloaded();
   data.health_json = health_.json();
   data.samples = history_->samples(read_counts(metrics_), control_.now(), data.at);
   data.step = history_->settings().step;

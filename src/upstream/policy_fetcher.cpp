@@ -71,7 +71,8 @@ PolicyFetcher::PolicyFetcher(base::Scheduler& scheduler, base::Random& random, T
       transport_(transport),
       settings_(checked(std::move(settings))),
       log_(log),
-      metrics_(metrics, shard, settings_.origins),
+      metrics_(metrics, shard, settings_.origins,
+               {.queued = settings_.max_waiting, .parked = settings_.max_parked}),
       budget_(settings_.retry_budget),
       hedge_(settings_.hedge),
       token_(settings_.token),
@@ -214,9 +215,8 @@ void PolicyFetcher::park(Fetch& fetch) {
     return origin->breaker.forced() == Breaker::Forced::No;
   });
   if (fetch.refresh()) return finish(fetch, FetchEnd::GaveUp);
-  if (!hope || !fetch.request.may_park || parked_.size() >= settings_.max_parked) {
-    return finish(fetch, FetchEnd::BreakerOpen);
-  }
+  if (!hope || !fetch.request.may_park) return finish(fetch, FetchEnd::BreakerOpen);
+  if (parked_.size() >= settings_.max_parked) return finish(fetch, FetchEnd::CrowdedOut);
   move(fetch, Place::Parked);
   // A probe may be overdue, if there was nothing to send it with.
   for (auto& origin : origins_) probe_if_due(*origin);

@@ -133,7 +133,7 @@ TEST_CASE("requests outside every route and shed ones are counted") {
   CHECK(daemon.metric("holdfast_requests_total{route=\"none\",code=\"404\",cache=\"error\"}") == 1);
   CHECK(daemon.metric("holdfast_requests_total{route=\"none\",code=\"405\",cache=\"error\"}") == 1);
   CHECK(contains(get(daemon.url("/metrics")).body,
-                 "holdfast_requests_limited_total{reason=\"overload\"} 0\n"));
+                 "holdfast_requests_limited_total{reason=\"waiters\"} 0\n"));
 }
 
 TEST_CASE("the status page shows an outage: failures with their cause, and the breaker opening") {

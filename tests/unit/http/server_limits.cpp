@@ -183,7 +183,8 @@ TEST_CASE("an idle connection makes room for a new one") {
   Client third(server.port());
   CHECK(third.ask(get("/x")).body == "GET /x");
   CHECK(idle.at_end());
-  CHECK(server.counted(Family::ConnectionsClosed, "limit") == 1);
+  CHECK(server.counted(Family::ConnectionsClosed, "evicted") == 1);
+  CHECK(server.counted(Family::ConnectionsClosed, "limit", 0) == 0);
   CHECK(server.connections() == 2);
 }
 

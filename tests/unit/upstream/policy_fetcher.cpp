@@ -182,7 +182,9 @@ TEST_CASE(
   for (int i = 0; i < 20; ++i) world.fetch("/p" + std::to_string(i), 10s);
   world.scheduler.run_ready();
   CHECK(world.fetcher.status().parked <= 5);
-  CHECK(world.outcomes.ends[FetchEnd::BreakerOpen] >= 14);
+  CHECK(world.outcomes.ends[FetchEnd::CrowdedOut] >= 14);
+  CHECK(world.outcomes.ends[FetchEnd::BreakerOpen] == 0);
+  CHECK(world.metrics.value(observe::Family::UpstreamParkedLimit) == 5);
   CHECK(world.results.back().retry_after >= 1s);
   CHECK(world.results.back().retry_after <= 3s);
   CHECK(world.upstream.attempts <= before + 1);
@@ -279,6 +281,7 @@ TEST_CASE("too many waiting fetches are turned away at once") {
   for (int i = 0; i < 50; ++i) world.fetch("/" + std::to_string(i));
   world.scheduler.run_ready();
   CHECK(world.outcomes.ends[FetchEnd::Overloaded] == 39);
+  CHECK(world.metrics.value(observe::Family::UpstreamQueuedLimit) == 10);
   world.settle();
   CHECK(world.answered() == 11);
 }
