@@ -31,7 +31,7 @@ constexpr base::Duration kDrainGrace = std::chrono::seconds(1);
 constexpr base::Duration kStopGrace = std::chrono::seconds(10);
 // Of the lookups of that time, how many an outage would leave answered.
 constexpr base::Duration kRunwayWindow = std::chrono::minutes(10);
-constexpr base::Duration kStoreWatchInterval = std::chrono::milliseconds(500);
+constexpr base::Duration kWatchInterval = std::chrono::milliseconds(500);
 
 // What is open besides client connections: the store, the upstream, the loops.
 constexpr std::size_t kOtherDescriptors = 256;
@@ -202,11 +202,15 @@ void Daemon::add_metrics() {
   export_memory(metrics_, memory_, settings_.memory_limit_bytes);
   // Without a store there is nothing to be up, and nobody to alert.
   if (!settings_.store_path.empty()) {
-    export_store(metrics_, *store_, *store_health_, settings_.store_limit_bytes);
+    export_store(
+        metrics_, *store_, *store_health_,
+        {.bytes = settings_.store_limit_bytes, .queued = store_settings(settings_).queue_entries});
   }
   metrics_.callback(Family::LogDropped, {}, [this] { return static_cast<double>(log_.dropped()); });
   metrics_.callback(Family::OutageRunway, {}, [this] { return runway_.load(); });
   metrics_.callback(Family::Draining, {}, [this] { return health_.draining() ? 1.0 : 0.0; });
+  metrics_.callback(Family::ConnectionsLimit, {},
+                    [this] { return static_cast<double>(settings_.max_connections); });
   for (const auto& worker : workers_) {
     metrics_.callback(Family::Connections, {}, [&worker = *worker] {
       return static_cast<double>(worker.stats().connections);
@@ -254,26 +258,16 @@ void Daemon::start() {
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
   heartbeat_.start(control_);
   sample_history();
-  watch_store();
+  watch();
   watch_token();
   service_manager_.ready();
 }
 
 // What the service manager shows of us.
 std::string Daemon::status() {
-  using observe::Family;
-  // A 304 is the 200 that the client has already.
-  RecentAnswers::Count count;
-  for (const char* cache : {"hit", "stale", "miss", "collapsed", "offline", "error"}) {
-    const auto value = [&](Family family, const observe::Labels& labels) {
-      return static_cast<std::uint64_t>(metrics_.value(family, labels));
-    };
-    for (const char* code : {"200", "304"}) {
-      count.ok += value(Family::Requests, {{"route", "lookup"}, {"code", code}, {"cache", cache}});
-    }
-    count.all += value(Family::RequestDuration, {{"cache", cache}});
-  }
-  recent_answers_.note(clock_.now(), count);
+  // As the status page counts them.
+  const Counts counts = read_counts(metrics_);
+  recent_answers_.note(clock_.now(), {.all = counts.ok() + counts.failed(), .ok = counts.ok()});
 
   const bool has_store = !settings_.store_path.empty();
   StatusFacts facts;
@@ -302,15 +296,16 @@ void Daemon::load_memory() {
   });
 }
 
-void Daemon::watch_store() {
-  store_timer_.set_after(control_, kStoreWatchInterval, [this] { watch_store(); });
+void Daemon::watch() {
+  watch_timer_.set_after(control_, kWatchInterval, [this] { watch(); });
   store_watch_->look(store_->status(), control_.now());
+  overload_watch_.look(turned_away(metrics_), control_.now());
 }
 
 void Daemon::sample_history() {
   history_timer_.set_after(control_, history_->settings().step, [this] {
     const Counts counts = read_counts(metrics_);
-    history_->add(counts, control_.now(), clock_.wall());
+    history_->add(counts, control_.now());
     const auto samples = history_->samples(counts, control_.now(), clock_.wall());
     runway_ = History::window(samples, kRunwayWindow)
                   .counts.share_without_upstream()
@@ -326,6 +321,7 @@ StatusData Daemon::status_data() {
   data.started = started_;
   data.state = health_.overall();
   data.draining = health_.draining();
+  data.overloaded = health_.overloaded();
   data.health_json = health_.json();
   data.samples = history_->samples(read_counts(metrics_), control_.now(), data.at);
   data.step = history_->settings().step;

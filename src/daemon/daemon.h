@@ -25,6 +25,7 @@
 #include "daemon/admin.h"
 #include "daemon/history.h"
 #include "daemon/origin.h"
+#include "daemon/overload_watch.h"
 #include "daemon/service_manager.h"
 #include "daemon/status_line.h"
 #include "daemon/status_page.h"
@@ -69,7 +70,7 @@ class Daemon {
   void drain();
   void worker_drained();
   void stop();
-  void watch_store();
+  void watch();
   std::string status();
   void watch_token();
   void on_token(const base::Result<std::string>& token);
@@ -94,7 +95,8 @@ class Daemon {
   std::unique_ptr<cache::Store> store_;
   observe::Dependency* store_health_ = nullptr;
   std::optional<StoreWatch> store_watch_;
-  base::Timer store_timer_;
+  OverloadWatch overload_watch_{health_, log_};
+  base::Timer watch_timer_;
   std::optional<History> history_;
   base::Timer history_timer_;
   std::atomic<double> runway_{std::numeric_limits<double>::quiet_NaN()};

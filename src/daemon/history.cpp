@@ -19,12 +19,16 @@ const std::vector<double>& bounds() {
   return observe::metric_info(Family::RequestDuration).bounds;
 }
 
+constexpr auto kAbsent = static_cast<std::size_t>(CacheOutcome::Absent);
+
 std::string cache_label(std::size_t outcome) {
   return std::string(proxy::to_string(static_cast<CacheOutcome>(outcome)));
 }
 
 // Which outcome a series of holdfast_requests_total counts as.
 std::size_t outcome_of(const std::string& code, const std::string& cache) {
+  // A 504, but no failure: cache-warm asks so for every address of its list.
+  if (cache == cache_label(kAbsent)) return kAbsent;
   if (code.starts_with('4')) return kRefused;
   if (code.starts_with('5')) return kFailed;
   std::size_t i = 0;
@@ -60,7 +64,8 @@ std::string_view outcome_name(std::size_t outcome) {
 }
 
 std::uint64_t Counts::ok() const {
-  return std::accumulate(outcomes.begin(), outcomes.begin() + kFailed, std::uint64_t{0});
+  const auto all = std::accumulate(outcomes.begin(), outcomes.end(), std::uint64_t{0});
+  return all - outcomes[kAbsent] - outcomes[kFailed] - outcomes[kRefused];
 }
 
 std::optional<double> Counts::share_ok() const {
@@ -132,15 +137,14 @@ History::History(Settings settings, Counts start, base::SteadyTime now)
   ring_.reserve(settings_.samples);
 }
 
-History::Sample History::since_last(const Counts& now, base::SteadyTime at,
-                                    base::WallTime wall) const {
-  Sample sample{at, wall, at - last_at_, now};
+History::Sample History::since_last(const Counts& now, base::SteadyTime at) const {
+  Sample sample{at, {}, at - last_at_, now};
   sample.counts.subtract(last_);
   return sample;
 }
 
-void History::add(const Counts& now, base::SteadyTime at, base::WallTime wall) {
-  Sample sample = since_last(now, at, wall);
+void History::add(const Counts& now, base::SteadyTime at) {
+  Sample sample = since_last(now, at);
   if (ring_.size() < settings_.samples) {
     ring_.push_back(std::move(sample));
   } else {
@@ -158,7 +162,11 @@ std::vector<History::Sample> History::samples(const Counts& now, base::SteadyTim
   const auto oldest = ring_.begin() + static_cast<std::ptrdiff_t>(next_);
   all.insert(all.end(), oldest, ring_.end());
   all.insert(all.end(), ring_.begin(), oldest);
-  all.push_back(since_last(now, at, wall));
+  all.push_back(since_last(now, at));
+  // From here back, so that a clock that was set leaves no sample in the future.
+  for (Sample& sample : all) {
+    sample.at = wall - std::chrono::duration_cast<std::chrono::milliseconds>(at - sample.end);
+  }
   return all;
 }
 

@@ -1,5 +1,5 @@
 // History knows how the daemon did over the last hour: the counters are read in
-// equal steps, and the differences kept in a ring of fixed size (some 200 KB).
+// equal steps, and the differences kept in a ring of fixed size (some 600 KB).
 // Control loop only; time is an argument.
 #pragma once
 
@@ -17,7 +17,8 @@
 namespace holdfast::daemon {
 
 // What became of the lookups: the answers with content by how they came to be
-// (as CacheOutcome, of which Error stands for what failed), then what we refused.
+// (as CacheOutcome, of which Error stands for what failed and Absent for the 504 to
+// who wanted nothing but what is stored), then what we refused.
 inline constexpr std::size_t kOutcomes = proxy::kCacheOutcomes + 1;
 inline constexpr auto kFailed = static_cast<std::size_t>(proxy::CacheOutcome::Error);  // 5xx
 inline constexpr std::size_t kRefused = proxy::kCacheOutcomes;  // 4xx: the request's own fault
@@ -35,7 +36,8 @@ struct Counts {
   std::uint64_t ok() const;  // 200, or 304 to who has it already
   std::uint64_t failed() const { return outcomes[kFailed]; }
   std::uint64_t refused() const { return outcomes[kRefused]; }
-  // Of the answers that were ours to give: all but the refused. None: there were none.
+  // Of the answers that were ours to give: all but the refused and the absent, with
+  // which the client got what it asked for. None: there were none.
   std::optional<double> share_ok() const;
   // Of those, what was answered from what was stored, or offline.
   std::optional<double> share_without_upstream() const;
@@ -62,7 +64,7 @@ class History {
   };
   struct Sample {
     base::SteadyTime end;
-    base::WallTime at;  // its end
+    base::WallTime at;  // its end, on the wall clock as it is set now
     base::Duration length{};
     Counts counts;
   };
@@ -74,7 +76,7 @@ class History {
 
   // Ends a sample: call it every step. A late call makes a longer sample, and
   // nothing is counted twice or lost.
-  void add(const Counts& now, base::SteadyTime at, base::WallTime wall);
+  void add(const Counts& now, base::SteadyTime at);
 
   // The samples, oldest first, with the one that has not ended yet as the last.
   std::vector<Sample> samples(const Counts& now, base::SteadyTime at, base::WallTime wall) const;
@@ -87,7 +89,7 @@ class History {
   static Window window(const std::vector<Sample>& samples, base::Duration time);
 
  private:
-  Sample since_last(const Counts& now, base::SteadyTime at, base::WallTime wall) const;
+  Sample since_last(const Counts& now, base::SteadyTime at) const;
 
   Settings settings_;
   Counts last_;

@@ -1,6 +1,7 @@
 // The page is a template (status_page/, made one file by embed.py when built) with
 // two holes: the tables for those without JavaScript, and the first data for the
 // script. All text from outside is escaped here; the script sets text, never HTML.
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ std::string escaped(std::string_view text) {
 }
 
 using Row = std::vector<std::string>;
+// A cell with more has room to be read in, and the table is scrolled.
+constexpr std::size_t kLongText = 40;
 
 // Of texts; the first of each row is its heading.
 void append_table(std::string& out, std::string_view caption, const Row& columns,
@@ -44,7 +47,9 @@ void append_table(std::string& out, std::string_view caption, const Row& columns
     out += "<p>None.</p></section>";
     return;
   }
-  out += "<div class=\"scroll\" tabindex=\"0\"><table>";
+  // It can be scrolled, so it can be reached by keyboard, and so it has a name.
+  out += "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"" + escaped(caption) +
+         "\"><table>";
   if (!columns.empty()) {
     out += "<thead><tr>";
     for (const std::string& column : columns) out += "<th scope=\"col\">" + escaped(column);
@@ -53,7 +58,10 @@ void append_table(std::string& out, std::string_view caption, const Row& columns
   out += "<tbody>";
   for (const Row& row : rows) {
     out += "<tr><th scope=\"row\">" + escaped(row.front());
-    for (std::size_t i = 1; i < row.size(); ++i) out += "<td>" + escaped(row[i]);
+    for (std::size_t i = 1; i < row.size(); ++i) {
+      out += row[i].size() > kLongText ? "<td class=\"wide\">" : "<td>";
+      out += escaped(row[i]);
+    }
   }
   out += "</table></div></section>\n";
 }
@@ -81,6 +89,17 @@ std::string fill(std::uint64_t bytes, std::uint64_t limit) {
   return text;
 }
 
+std::string failing(const upstream::OriginStatus& origin) {
+  // The breaker counts what is sent while it is closed.
+  if (origin.breaker != upstream::Breaker::State::Closed) return "only probed";
+  return origin.volume == 0 ? "not asked lately" : percent(origin.error_rate);
+}
+
+// Below 500 it was answered all the same.
+std::string answer(int status) {
+  return std::to_string(status) + (status < 500 ? ", stale" : "");
+}
+
 void append_answers(std::string& out, const StatusData& data) {
   const Counts minute = History::window(data.samples, std::chrono::minutes(1)).counts;
   const Counts hour = History::window(data.samples, std::chrono::hours(1)).counts;
@@ -97,7 +116,7 @@ void append_answers(std::string& out, const StatusData& data) {
     rows.push_back({name, time_or_dash(quantile(minute.all_durations(), q)),
                     time_or_dash(quantile(hour.all_durations(), q))});
   }
-  append_table(out, "Lookups", {"", "last minute", "last hour"}, rows);
+  append_table(out, "Lookups", {"what", "last minute", "last hour"}, rows);
 
   rows.clear();
   for (std::size_t i = 0; i < hour.attempts.size(); ++i) {
@@ -115,7 +134,7 @@ void append_upstream(std::string& out, const StatusData& data) {
     rows.push_back(
         {origin.name,
          std::string(upstream::to_string(origin.breaker)) + (origin.forced ? " (forced)" : ""),
-         moment(origin.breaker_since), percent(origin.error_rate), moment(origin.last_success),
+         moment(origin.breaker_since), failing(origin), moment(origin.last_success),
          origin.last_error.empty() ? "none"
                                    : moment(origin.last_error_at) + " " + origin.last_error});
     for (auto change = origin.breaker_history.rbegin(); change != origin.breaker_history.rend();
@@ -140,7 +159,7 @@ void append_stored(std::string& out, const StatusData& data) {
     rows.push_back({"oldest", moment(data.store.oldest)});
     rows.push_back({"newest", moment(data.store.newest)});
   } else {
-    rows.push_back({"store", "none: STORE_PATH is empty"});
+    rows.push_back({"store", "none: STORE_PATH is off"});
   }
   rows.push_back(
       {"usable without the upstream", in_words(data.usable_for) + " after it was received"});
@@ -150,8 +169,7 @@ void append_stored(std::string& out, const StatusData& data) {
 void append_failures(std::string& out, const StatusData& data) {
   std::vector<Row> rows;
   for (const auto& failure : data.failures) {
-    rows.push_back({moment(failure.last), std::to_string(failure.count),
-                    failure.status == 200 ? "200, stale" : std::to_string(failure.status),
+    rows.push_back({moment(failure.last), std::to_string(failure.count), answer(failure.status),
                     failure.cause, failure.request_id});
   }
   append_table(out, "Latest failures", {"last", "times", "answer", "cause", "request id"}, rows);

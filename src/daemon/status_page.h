@@ -27,6 +27,7 @@ struct StatusData {
 
   observe::HealthState state = observe::HealthState::Ok;
   bool draining = false;
+  bool overloaded = false;
   std::string health_json;  // as /healthz says it
 
   std::vector<History::Sample> samples;

@@ -28,6 +28,7 @@ void add_sentence(std::string& text, const std::string& sentence) {
 std::string about_clients(const StatusData& data) {
   const auto minute = History::window(data.samples, std::chrono::minutes(1)).counts;
   const auto share = minute.share_ok();
+  if (!share && minute.refused() > 0) return "All that was asked in the last minute was refused.";
   if (!share) return "Nobody asked in the last minute.";
   if (minute.failed() == 0) return "Clients get their answers.";
   return percent(1 - *share) + " of the lookups of the last minute failed.";
@@ -43,6 +44,7 @@ std::string about_upstream(const StatusData& data) {
   });
   if (down > 0 && static_cast<std::size_t>(down) == origins.size()) {
     const auto& first = origins.front();
+    if (first.forced) return "An operator holds the breaker open: the upstream is not asked.";
     std::string text = "The upstream is down";
     if (!first.last_error.empty()) text += " (" + first.last_error + ")";
     return text + (data.memory.entries > 0 || data.store.entries > 0
@@ -50,7 +52,8 @@ std::string about_upstream(const StatusData& data) {
                        : ", and nothing is stored.");
   }
   if (down > 0) {
-    return std::to_string(down) + " of " + std::to_string(origins.size()) + " origins are down.";
+    return std::to_string(down) + " of " + std::to_string(origins.size()) +
+           (down == 1 ? " origins is down." : " origins are down.");
   }
   double worst = 0;
   bool asked = false;
@@ -68,6 +71,7 @@ std::string headline(const StatusData& data) {
   std::string text;
   if (data.draining) add_sentence(text, "Stopping: finishing what is in flight.");
   add_sentence(text, about_clients(data));
+  if (data.overloaded) add_sentence(text, "Clients are turned away for want of room.");
   add_sentence(text, about_upstream(data));
   if (!data.store_trouble.empty()) {
     add_sentence(text, "The store is not well: " + data.store_trouble + ".");

@@ -33,7 +33,7 @@ void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
 }
 
 void export_store(observe::Metrics& metrics, const cache::Store& store,
-                  const observe::Dependency& health, std::uint64_t limit_bytes) {
+                  const observe::Dependency& health, StoreLimits limits) {
   using Status = cache::StoreStatus;
   const auto number = [&](Family family, observe::Labels labels, auto member) {
     metrics.callback(family, std::move(labels),
@@ -62,7 +62,9 @@ void export_store(observe::Metrics& metrics, const cache::Store& store,
   moment(Family::StoreOldest, &Status::oldest);
   moment(Family::StoreNewest, &Status::newest);
   metrics.callback(Family::StoreLimitBytes, {},
-                   [limit_bytes] { return static_cast<double>(limit_bytes); });
+                   [limits] { return static_cast<double>(limits.bytes); });
+  metrics.callback(Family::StoreQueueLimit, {},
+                   [limits] { return static_cast<double>(limits.queued); });
 }
 
 void describe_store(observe::Dependency& health, const cache::Store& store,

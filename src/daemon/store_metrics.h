@@ -15,8 +15,12 @@ namespace holdfast::daemon {
 void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
                    std::uint64_t limit_bytes);
 // `health` is the judgement on the store, of which it knows only a part itself.
+struct StoreLimits {
+  std::uint64_t bytes = 0;
+  std::size_t queued = 0;
+};
 void export_store(observe::Metrics& metrics, const cache::Store& store,
-                  const observe::Dependency& health, std::uint64_t limit_bytes);
+                  const observe::Dependency& health, StoreLimits limits);
 
 // The members of /healthz that tell how the store is doing. Both are kept.
 void describe_store(observe::Dependency& health, const cache::Store& store,

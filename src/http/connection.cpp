@@ -133,8 +133,10 @@ void Connection::on_readable() {
 void Connection::read_ahead() {
   std::size_t got = 0;
   const std::size_t room = core_.read_buffer_bytes - inbox_.size();
-  if (room > 0 && read_into(core_.read_buffer.get(), room, got) == Read::Some) {
-    inbox_.append({core_.read_buffer.get(), got});
+  if (room > 0) {
+    const Read read = read_into(core_.read_buffer.get(), room, got);
+    if (read == Read::Some) inbox_.append({core_.read_buffer.get(), got});
+    if (read == Read::Ended) core_.count_abandoned();
   }
   settle();
 }

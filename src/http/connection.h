@@ -32,6 +32,9 @@ class Connection : public base::TimeoutHook {
   bool has_unread() const;
 
   ExchangeId exchange() const { return exchange_; }
+  // The client has sent its last byte. Most that do so early have gone; those that
+  // only closed their side still get their answer.
+  bool client_ended() const { return ended_; }
   std::uint32_t slot() const { return slot_; }
   const ClientAddress& address() const { return address_; }
   Wait waiting_for() const { return waiting_for_; }

@@ -41,15 +41,16 @@ enum class CloseReason : std::uint8_t {
   WriteTimeout,  // a reader too slow
   Rejected,      // after an error that the server itself answered
   Server,        // the handler asked for it
-  Limit,         // requests per connection; room for a new client, or for others' answers
+  Limit,         // requests per connection; memory for answers that nobody reads
+  Evicted,       // its place was needed: idle for longest, or silent in the middle of something
   Drain,
   Error,  // reset, or another error of the socket
   kCount,
 };
 
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(CloseReason::kCount)>
-    kCloseNames = {"client",   "idle",   "head_timeout", "body_timeout", "write_timeout",
-                   "rejected", "server", "limit",        "drain",        "error"};
+    kCloseNames = {"client", "idle",  "head_timeout", "body_timeout", "write_timeout", "rejected",
+                   "server", "limit", "evicted",      "drain",        "error"};
 
 // Why a new connection was turned away.
 enum class RefuseReason : std::uint8_t {

@@ -57,6 +57,7 @@ ServerCore::ServerCore(Server& the_server, base::EventLoop& the_loop,
       read_buffer(std::make_unique_for_overwrite<char[]>(read_buffer_bytes)),
       shard_(shard),
       accepted_(metrics.counter(observe::Family::ConnectionsAccepted)),
+      abandoned_(metrics.counter(observe::Family::RequestsAbandoned)),
       idle_(settings.idle_timeout),
       head_(settings.head_timeout),
       body_(settings.body_timeout),
@@ -135,14 +136,14 @@ bool ServerCore::make_room() {
   for (int i = 0; i < kMostVictims && hook != nullptr; ++i, hook = idle_.after(*hook)) {
     auto& victim = static_cast<Connection&>(*hook);
     if (victim.has_unread()) continue;  // it has just spoken
-    close(victim, CloseReason::Limit);
+    close(victim, CloseReason::Evicted);
     return true;
   }
   const auto long_ago = loop.now() - kPlaceKept;
   for (const base::TimeoutList* list : {&linger_, &write_, &head_, &body_}) {
     hook = list->front();
     if (hook == nullptr || list->since(*hook) > long_ago) continue;
-    static_cast<Connection*>(hook)->cut_off(CloseReason::Limit);
+    static_cast<Connection*>(hook)->cut_off(CloseReason::Evicted);
     return true;
   }
   return false;
@@ -225,6 +226,7 @@ void ServerCore::reject(RejectReason reason, int status, std::string_view detail
 void ServerCore::close(Connection& connection, CloseReason reason) {
   shard_.add(closed_[static_cast<std::size_t>(reason)]);
   const ExchangeId exchange = connection.exchange();
+  if (exchange != 0 && !connection.client_ended()) count_abandoned();
   if (limits_) limits_->remove_connection(connection.address().key());
   const std::uint32_t slot = connection.slot();
   slots_[slot].connection.reset();

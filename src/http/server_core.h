@@ -69,6 +69,8 @@ class ServerCore {
   }
   // The memory of a connection's unsent answers was `before` bytes and is `after`.
   void count_unsent(std::size_t before, std::size_t after);
+  // The client has left, as far as can be told, and its request was not answered.
+  void count_abandoned() { shard_.add(abandoned_); }
   // Puts the connection on the list of `wait`, with its full timeout from `now`.
   void wait(Connection& connection, Wait wait, base::SteadyTime now);
   // Lets the connection go on with what it has buffered, soon but not now: the
@@ -100,6 +102,7 @@ class ServerCore {
 
   observe::Shard& shard_;
   observe::Counter accepted_;
+  observe::Counter abandoned_;
   std::array<observe::Counter, kRefuseNames.size()> refused_;
   std::array<observe::Counter, kCloseNames.size()> closed_;
   std::array<observe::Counter, kRejectNames.size()> rejected_;

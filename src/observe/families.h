@@ -12,22 +12,27 @@ enum class Family : std::size_t {
   Requests,             // counter: route, code, cache
   RequestDuration,      // histogram: cache
   RequestsInFlight,     // gauge
+  RequestsAbandoned,    // counter: the client was gone first
   Connections,          // gauge
+  ConnectionsLimit,     // gauge: MAX_CONNECTIONS
   ConnectionsAccepted,  // counter
   ConnectionsRefused,   // counter: reason
   ConnectionsClosed,    // counter: reason (client, idle, head_timeout, write_timeout, error, drain,
-                        // limit)
+                        // limit, evicted)
   RequestsRejected,     // counter: reason (malformed, too large, ...): never reached a route
-  RequestsLimited,      // counter: reason (client_rate, overload)
+  RequestsLimited,      // counter: reason (client_rate, waiters, queued, parked)
 
   // What we asked of the upstream.
   Flights,                   // gauge: fetches in progress, each with all who wait on it
   FlightWaiters,             // gauge
+  FlightWaitersLimit,        // gauge: MAX_WAITING
   UpstreamAttempts,          // counter: origin, outcome
   UpstreamAttemptDuration,   // histogram: origin
   UpstreamAttemptsInFlight,  // gauge
   UpstreamQueued,            // gauge: fetches waiting for a slot, the pace or a backoff
+  UpstreamQueuedLimit,       // gauge
   UpstreamParked,            // gauge: fetches waiting for an open breaker
+  UpstreamParkedLimit,       // gauge
   UpstreamRetries,           // counter
   UpstreamHedges,            // counter: result (won, lost)
   RetryBudget,               // gauge: tokens left
@@ -38,7 +43,7 @@ enum class Family : std::size_t {
   UpstreamConcurrencyLimit,  // gauge
   UpstreamLastSuccess,       // gauge: origin; Unix time
   Refreshes,                 // counter: result (freshened, replaced, failed, skipped)
-  TokenState,                // gauge: 1 accepted or unknown, 0 refused (401 or 403)
+  TokenState,  // gauge: 1 accepted or unknown, 0 refused (several 401 or 403 in a row)
 
   // What is kept.
   MemoryEntries,
@@ -50,6 +55,7 @@ enum class Family : std::size_t {
   StoreSizeBytes,
   StoreLimitBytes,
   StoreQueue,
+  StoreQueueLimit,
   StorePuts,            // counter: result (committed, dropped)
   StoreCommitDuration,  // histogram
   StoreReadDuration,    // histogram

@@ -1,54 +1,10 @@
 #include "observe/health.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 
-#include "observe/log.h"
-#include "observe/timestamp.h"
+#include "observe/json_writer.h"
 
 namespace holdfast::observe {
-namespace {
-
-void append_string(std::string& out, std::string_view text) {
-  out += '"';
-  append_json_escaped(out, text);
-  out += '"';
-}
-
-void append_key(std::string& out, std::string_view key) {
-  append_string(out, key);
-  out += ':';
-}
-
-void append_moment(std::string& out, const std::optional<base::WallTime>& when) {
-  if (!when) {
-    out += "null";
-    return;
-  }
-  out += '"';
-  append_timestamp(out, *when);
-  out += '"';
-}
-
-struct AppendFact {
-  std::string& out;
-
-  void operator()(bool value) const { out += value ? "true" : "false"; }
-  void operator()(std::int64_t value) const { out += std::to_string(value); }
-  void operator()(double value) const {
-    if (!std::isfinite(value)) {
-      out += "null";
-      return;
-    }
-    char text[32];
-    const auto end = std::to_chars(text, text + sizeof text, value).ptr;
-    out.append(text, static_cast<std::size_t>(end - text));
-  }
-  void operator()(const std::string& value) const { append_string(out, value); }
-};
-
-}  // namespace
 
 std::string_view to_string(HealthState state) {
   switch (state) {
@@ -97,46 +53,25 @@ std::string Dependency::reason() const {
 }
 
 void Dependency::append_json(std::string& out) const {
-  out += '{';
-  append_key(out, "name");
-  append_string(out, name_);
+  JsonWriter json(out);
+  json.open('{').member("name", name_);
   {
     std::lock_guard lock(mutex_);
-    out += ',';
-    append_key(out, "state");
-    append_string(out, to_string(state_));
-    out += ',';
-    append_key(out, "since");
-    append_moment(out, since_);
-    out += ',';
-    append_key(out, "reason");
-    if (reason_.empty()) {
-      out += "null";
-    } else {
-      append_string(out, reason_);
-    }
-    out += ',';
-    append_key(out, "last_success");
-    append_moment(out, last_success_);
-    out += ',';
-    append_key(out, "last_error");
+    json.member("state", to_string(state_)).member("since", since_).key("reason");
+    reason_.empty() ? json.null() : json.value(reason_);
+    json.member("last_success", last_success_).key("last_error");
     if (last_error_) {
-      out += R"({"at":)";
-      append_moment(out, last_error_->at);
-      out += R"(,"error":)";
-      append_string(out, last_error_->error);
-      out += '}';
+      json.open('{').member("at", last_error_->at).member("error", last_error_->error).close('}');
     } else {
-      out += "null";
+      json.null();
     }
   }
   // Outside the lock: a fact may be the owner's, and the owner may be telling us.
   for (const auto& [key, read] : facts_) {
-    out += ',';
-    append_key(out, key);
-    std::visit(AppendFact{out}, read());
+    json.key(key);
+    std::visit([&json](const auto& fact) { json.value(fact); }, read());
   }
-  out += '}';
+  json.close('}');
 }
 
 Health::Health(const base::Clock& clock) : clock_(clock) {}
@@ -174,7 +109,8 @@ HealthState Health::judge(bool cache_can_answer) const {
   }
   if (!listening_.load()) return HealthState::Down;
   if (has_origin && !origin_works && !cache_can_answer) return HealthState::Down;
-  return all_ok && !draining_.load() ? HealthState::Ok : HealthState::Degraded;
+  all_ok = all_ok && !draining_.load() && !overloaded_.load();
+  return all_ok ? HealthState::Ok : HealthState::Degraded;
 }
 
 HealthState Health::overall() const {
@@ -183,22 +119,19 @@ HealthState Health::overall() const {
 
 std::string Health::json() const {
   const bool cache_can_answer = cache_answers();
-  std::string out = R"({"status":)";
-  append_string(out, to_string(judge(cache_can_answer)));
-  out += R"(,"ready":)";
-  out += ready() ? "true" : "false";
-  out += R"(,"draining":)";
-  out += draining() ? "true" : "false";
-  out += R"(,"cache_answers":)";
-  out += cache_can_answer ? "true" : "false";
-  out += R"(,"dependencies":[)";
-  const char* between = "";
+  std::string out;
+  JsonWriter json(out);
+  json.open('{').member("status", to_string(judge(cache_can_answer)));
+  json.member("ready", ready()).member("draining", draining());
+  json.member("overloaded", overloaded()).member("cache_answers", cache_can_answer);
+  json.key("dependencies").open('[');
   for (const auto& dependency : dependencies_) {
-    out += between;
-    between = ",";
-    dependency->append_json(out);
+    std::string one;
+    dependency->append_json(one);
+    json.raw(one);
   }
-  out += "]}\n";
+  json.close(']').close('}');
+  out += '\n';
   return out;
 }
 

@@ -95,6 +95,9 @@ class Health {
   void set_listening(bool listening) { listening_.store(listening); }
   void set_draining() { draining_.store(true); }
   bool draining() const { return draining_.load(); }
+  // Clients are being turned away for want of room.
+  void set_overloaded(bool overloaded) { overloaded_.store(overloaded); }
+  bool overloaded() const { return overloaded_.load(); }
 
   // The best state of any dependency in this role; Ok if there is none.
   HealthState best(Dependency::Role role) const;
@@ -105,10 +108,10 @@ class Health {
 
   // Down: clients get no answers. That is when we do not listen, or when every
   // origin is down and nothing is stored; while the cache can answer, an outage
-  // is Degraded. Degraded also: draining, or any dependency that is not Ok.
+  // is Degraded. Degraded also: draining, overloaded, or any dependency that is not Ok.
   HealthState overall() const;
 
-  // {"status":"degraded","ready":true,"draining":false,"cache_answers":true,
+  // {"status":"degraded","ready":true,"draining":false,"overloaded":false,"cache_answers":true,
   //  "dependencies":[{"name":…,"state":…,"since":…,"reason":…,
   //    "last_success":…,"last_error":{"at":…,"error":…},<facts>},…]}
   // Members without a value are null. Moments are RFC 3339.
@@ -123,6 +126,7 @@ class Health {
   std::function<bool()> cache_answers_;
   std::atomic<bool> listening_{false};
   std::atomic<bool> draining_{false};
+  std::atomic<bool> overloaded_{false};
 };
 
 }  // namespace holdfast::observe

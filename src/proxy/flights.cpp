@@ -59,6 +59,8 @@ ErrorText error_for(const FetchResult& result) {
   switch (result.end) {
     case FetchEnd::BreakerOpen:
       return {503, "the upstream is down; it is being probed"};
+    case FetchEnd::CrowdedOut:
+      return {503, "the upstream is down, and too many requests wait for it already"};
     case FetchEnd::Overloaded:
       return {503, "too many requests are waiting for the upstream"};
     case FetchEnd::Shutdown:
@@ -115,12 +117,18 @@ Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
   replaced_ = metrics.counter(Family::Refreshes, {{"result", "replaced"}});
   failed_ = metrics.counter(Family::Refreshes, {{"result", "failed"}});
   skipped_ = metrics.counter(Family::Refreshes, {{"result", "skipped"}});
-  shed_ = metrics.counter(Family::RequestsLimited, {{"reason", "overload"}});
+  shed_by_waiters_ = metrics.counter(Family::RequestsLimited, {{"reason", "waiters"}});
+  shed_by_queued_ = metrics.counter(Family::RequestsLimited, {{"reason", "queued"}});
+  shed_by_parked_ = metrics.counter(Family::RequestsLimited, {{"reason", "parked"}});
   flights_gauge_ = metrics.gauge(Family::Flights);
   waiters_gauge_ = metrics.gauge(Family::FlightWaiters);
+  limit_callback_ =
+      metrics.callback(Family::FlightWaitersLimit, {},
+                       [limit = static_cast<double>(settings_.max_waiters)] { return limit; });
 }
 
 Flights::~Flights() {
+  parts_.metrics.remove_callback(limit_callback_);
   abandon_all();
 }
 
@@ -169,7 +177,7 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
     }
   }
   if (waiters_ >= settings_.max_waiters) {
-    parts_.shard.add(shed_);
+    parts_.shard.add(shed_by_waiters_);
     Answer answer;
     answer.status = 503;
     answer.detail = "too many requests are waiting for the upstream";
@@ -319,9 +327,7 @@ void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = flights_.extract(std::string_view(flight.key));
   parts_.shard.add(flights_gauge_, -1);
   Answer answer = is_answer(result) ? take_answer(flight, result) : fall_back(flight, result);
-  if (result.end == FetchEnd::Overloaded && answer.rung == Rung::Error) {
-    parts_.shard.add(shed_, flight.waiters.size());
-  }
+  if (answer.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
   if (flight.stored) count_refresh(result);
   if (result.end != FetchEnd::Shutdown) {
     if (is_answer(result)) {
@@ -431,6 +437,11 @@ void Flights::count_refresh(const FetchResult& result) {
   } else {
     parts_.shard.add(replaced_);
   }
+}
+
+void Flights::count_shed(FetchEnd end, std::size_t waiters) {
+  if (end == FetchEnd::Overloaded) parts_.shard.add(shed_by_queued_, waiters);
+  if (end == FetchEnd::CrowdedOut) parts_.shard.add(shed_by_parked_, waiters);
 }
 
 }  // namespace holdfast::proxy

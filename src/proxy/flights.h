@@ -150,6 +150,8 @@ class Flights {
   bool usable_if_error(const cache::StoredPtr& stored) const;
   bool usable_if_error(const Flight& flight) const;
   void count_refresh(const upstream::FetchResult& result);
+  // Those who wait for a fetch that was turned away and have no answer.
+  void count_shed(upstream::FetchEnd end, std::size_t waiters);
 
   Parts parts_;
   Settings settings_;
@@ -158,13 +160,17 @@ class Flights {
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
   std::size_t waiters_ = 0;
 
+  observe::Metrics::CallbackId limit_callback_ = 0;
   observe::Gauge flights_gauge_;
   observe::Gauge waiters_gauge_;
   observe::Counter freshened_;
   observe::Counter replaced_;
   observe::Counter failed_;
   observe::Counter skipped_;
-  observe::Counter shed_;
+  // Clients turned away, by what was full.
+  observe::Counter shed_by_waiters_;
+  observe::Counter shed_by_queued_;
+  observe::Counter shed_by_parked_;
 };
 
 }  // namespace holdfast::proxy

@@ -60,7 +60,6 @@ bool Breaker::probe_due(base::SteadyTime now) const {
 
 void Breaker::probe_started(base::SteadyTime now) {
   state_ = State::HalfOpen;
-  since_ = now;
   probe_started_ = now;
   ++probes_;
 }
@@ -69,7 +68,6 @@ void Breaker::probe_ended(base::SteadyTime now, bool success) {
   if (state_ != State::HalfOpen) return;
   if (success) return close(now);
   state_ = State::Open;
-  since_ = now;
   interval_ = std::min(
       probe_cap_, std::chrono::duration_cast<base::Duration>(interval_ * settings_.probe_growth));
   schedule_probe(probe_started_, now);
@@ -78,7 +76,6 @@ void Breaker::probe_ended(base::SteadyTime now, bool success) {
 void Breaker::probe_abandoned(base::SteadyTime now) {
   if (state_ != State::HalfOpen) return;
   state_ = State::Open;
-  since_ = now;
   schedule_probe(now, now);
 }
 

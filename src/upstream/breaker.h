@@ -79,8 +79,10 @@ class Breaker {
   Forced forced() const { return forced_; }
 
   State state() const;
-  base::SteadyTime since() const { return since_; }  // when it entered this state
-  double error_rate(base::SteadyTime now);           // 0 without attempts
+  // When it opened, if it is not closed; else when it closed. The probes of an outage
+  // do not count: who asks wants to know how long it has lasted.
+  base::SteadyTime since() const { return since_; }
+  double error_rate(base::SteadyTime now);  // 0 without attempts
   std::uint64_t volume(base::SteadyTime now);
   std::uint64_t openings() const { return openings_; }
 

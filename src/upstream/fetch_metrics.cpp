@@ -11,7 +11,7 @@ constexpr std::array<const char*, 3> kStates = {"closed", "half_open", "open"};
 }  // namespace
 
 FetchMetrics::FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
-                           const std::vector<std::string>& origins)
+                           const std::vector<std::string>& origins, Limits limits)
     : metrics_(metrics), shard_(shard) {
   for (const std::string& name : origins) {
     auto& origin = *origins_.emplace_back(std::make_unique<PerOrigin>());
@@ -39,6 +39,12 @@ FetchMetrics::FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
   expose(Family::UpstreamPaceLimit, {}, gauges.pace);
   expose(Family::UpstreamConcurrencyLimit, {}, gauges.concurrency_limit);
   expose(Family::TokenState, {}, gauges.token_accepted);
+  const auto fixed = [&](Family family, std::size_t value) {
+    callbacks_.push_back(
+        metrics_.callback(family, {}, [value] { return static_cast<double>(value); }));
+  };
+  fixed(Family::UpstreamQueuedLimit, limits.queued);
+  fixed(Family::UpstreamParkedLimit, limits.parked);
 }
 
 FetchMetrics::~FetchMetrics() {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,9 +18,14 @@ namespace holdfast::upstream {
 
 class FetchMetrics {
  public:
+  // How many fetches may wait, where.
+  struct Limits {
+    std::size_t queued = 0;
+    std::size_t parked = 0;
+  };
   // `metrics` and `shard` must live as long as this.
   FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
-               const std::vector<std::string>& origins);
+               const std::vector<std::string>& origins, Limits limits);
   ~FetchMetrics();
   FetchMetrics(const FetchMetrics&) = delete;
   FetchMetrics& operator=(const FetchMetrics&) = delete;

@@ -53,8 +53,9 @@ struct AttemptRecord {
 enum class FetchEnd {
   Answered,     // `reply` is a valid 2xx, a 304, or a final 4xx
   Deadline,     // attempts were made or waited for, time ran out
-  BreakerOpen,  // refused: the upstream is known to be down and there is no room to wait
-  Overloaded,   // refused: too many wait already
+  BreakerOpen,  // refused: the upstream is known to be down, and waiting is not wanted or hopeless
+  CrowdedOut,   // refused: it is known to be down, and too many wait for it already
+  Overloaded,   // refused: too many wait for their turn already
   Refused,      // 401 or 403: asking again cannot help
   GaveUp,       // a refresh that failed: refreshes give up early and quietly
   Shutdown,     // the fetcher is going away

@@ -71,7 +71,8 @@ PolicyFetcher::PolicyFetcher(base::Scheduler& scheduler, base::Random& random, T
       transport_(transport),
       settings_(checked(std::move(settings))),
       log_(log),
-      metrics_(metrics, shard, settings_.origins),
+      metrics_(metrics, shard, settings_.origins,
+               {.queued = settings_.max_waiting, .parked = settings_.max_parked}),
       budget_(settings_.retry_budget),
       hedge_(settings_.hedge),
       token_(settings_.token),
@@ -214,9 +215,8 @@ void PolicyFetcher::park(Fetch& fetch) {
     return origin->breaker.forced() == Breaker::Forced::No;
   });
   if (fetch.refresh()) return finish(fetch, FetchEnd::GaveUp);
-  if (!hope || !fetch.request.may_park || parked_.size() >= settings_.max_parked) {
-    return finish(fetch, FetchEnd::BreakerOpen);
-  }
+  if (!hope || !fetch.request.may_park) return finish(fetch, FetchEnd::BreakerOpen);
+  if (parked_.size() >= settings_.max_parked) return finish(fetch, FetchEnd::CrowdedOut);
   move(fetch, Place::Parked);
   // A probe may be overdue, if there was nothing to send it with.
   for (auto& origin : origins_) probe_if_due(*origin);
@@ -506,9 +506,11 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
     finish(fetch, FetchEnd::Answered);
   } else if (verdict.outcome == Outcome::Unauthorized) {
     token_.refused(now(), fetch.result.reply.status);
-    metrics_.gauges.token_accepted = 0;
-    // Once: those that were under way and the checks that follow say the same.
-    if (!token_was_refused) {
+    const bool token_is_refused = token_.state() == TokenState::State::Refused;
+    // Metric, log and health say the same at the same time: one 403 may be about one
+    // request. And once: those that were under way and the checks say nothing new.
+    metrics_.gauges.token_accepted = token_is_refused ? 0 : 1;
+    if (token_is_refused && !token_was_refused) {
       log_.event(Level::Error, "token_refused",
                  {{"origin", attempt.origin->name}, {"status", fetch.result.reply.status}});
     }

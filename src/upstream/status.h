@@ -22,8 +22,8 @@ struct BreakerChange {
 struct OriginStatus {
   std::string name;
   Breaker::State breaker = Breaker::State::Closed;
-  bool forced = false;  // by an operator
-  base::WallTime breaker_since;
+  bool forced = false;                       // by an operator
+  base::WallTime breaker_since;              // as Breaker::since()
   std::optional<base::Duration> next_probe;  // while open
   std::optional<base::WallTime> last_success;
   std::optional<base::WallTime> last_error_at;

@@ -2,7 +2,8 @@
 # The status page in a real browser: installs Chromium (Debian's package) and
 # playwright-core (npm, into a temporary folder), starts the daemon in front of the
 # flaky upstream and runs status.mjs. On demand: it is no part of tools/test.sh, for
-# the size of what it needs.
+# the size of what it needs. With --picture it takes the README's picture instead,
+# which lies here, beside what makes it.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
@@ -10,13 +11,14 @@ cd "$(dirname "$0")/../.."
 . tools/lib/common.sh
 
 build=${BUILD_DIR:-build}
-shots=''
+shots='' picture=no
 playwright=1.48.2
 
 usage() {
   cat <<USAGE
-usage: tests/browser/run.sh [--shots FOLDER]
+usage: tests/browser/run.sh [--shots FOLDER] [--picture]
   --shots FOLDER   keep screenshots there, at phone and desktop width
+  --picture        make tests/browser/status.png anew, in five minutes
   BUILD_DIR        meson build folder, built already ($build)
 USAGE
 }
@@ -25,6 +27,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --shots=*) shots=${1#*=} ;;
+    --picture) picture=yes ;;
     --shots) [ $# -ge 2 ] || die '--shots needs a folder'; shots=$2; shift ;;
     *) die "unknown option $1 (--help lists them)" ;;
   esac
@@ -36,11 +39,8 @@ if [ -n "$shots" ]; then
   shots=$(realpath "$shots")
 fi
 
-packages=(chromium)
-# Node may come from elsewhere than Debian.
-command -v node >/dev/null 2>&1 || packages+=(nodejs)
-command -v npm >/dev/null 2>&1 || packages+=(npm)
-install_packages "${packages[@]}" || die 'packages could not be installed'
+if [ "$picture" = yes ]; then browser_packages+=("${picture_packages[@]}"); fi
+install_packages "${browser_packages[@]}" || die 'packages could not be installed'
 
 work=$(mktemp -d)
 pids=()
@@ -70,7 +70,7 @@ number_from() {
 }
 
 mkdir "$work/node"
-cp tests/browser/status.mjs "$work/node/"
+cp tests/browser/*.mjs "$work/node/"
 (cd "$work/node" && npm install --no-save --no-audit --no-fund --silent "playwright-core@$playwright") ||
   die 'npm could not install playwright-core'
 
@@ -78,11 +78,21 @@ cp tests/browser/status.mjs "$work/node/"
 pids+=($!)
 upstream=$(number_from "$work/upstream.log" port)
 control=$(number_from "$work/upstream.log" control_port)
-API_URL=http://127.0.0.1:$upstream API_TOKEN=t BIND=127.0.0.1 PORT=0 REQUEST_DEADLINE=3s \
+# For the picture, lifetimes that end while it is made.
+lifetime=24h
+if [ "$picture" = yes ]; then lifetime=45s; fi
+API_URL=http://127.0.0.1:$upstream API_TOKEN=t BIND=127.0.0.1 PORT=0 REQUEST_DEADLINE=3s CACHE_TTL=$lifetime \
   STORE_PATH=$work/holdfast.db "$build/src/holdfast" >"$work/holdfast.log" 2>&1 &
 daemon_pid=$!
 pids+=("$daemon_pid")
 port=$(number_from "$work/holdfast.log" port)
 
-node "$work/node/status.mjs" "$(command -v chromium)" "http://127.0.0.1:$port" "$daemon_pid" \
-  "http://127.0.0.1:$control" "$shots"
+browser=$(command -v chromium)
+daemon=http://127.0.0.1:$port control=http://127.0.0.1:$control
+if [ "$picture" = yes ]; then
+  node "$work/node/picture.mjs" "$browser" "$daemon" "$control" "$work/status.png" "$shots"
+  pngquant --force --strip --speed 1 --output tests/browser/status.png 128 "$work/status.png"
+  say "tests/browser/status.png: $(wc -c <tests/browser/status.png) bytes"
+else
+  node "$work/node/status.mjs" "$browser" "$daemon" "$daemon_pid" "$control" "$shots"
+fi

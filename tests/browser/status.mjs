@@ -3,8 +3,8 @@
 // that it is out of date when the daemon is gone. Run by run.sh, which starts the
 // daemon and the upstream. Arguments: chromium, daemon's URL and pid, upstream's
 // control URL, folder for screenshots.
-import { chromium } from "playwright-core";
 import process from "node:process";
+import { launch } from "./launch.mjs";
 
 const [browserPath, daemon, daemonPid, control, shots] = process.argv.slice(2);
 const kPatience = 60_000;
@@ -18,11 +18,7 @@ const lookUp = (from, count) => Promise.all(Array.from({ length: count }, (_, i)
   fetch(`${daemon}/lookup/8.8.${Math.floor((from + i) / 250)}.${(from + i) % 250}`).then((r) => r.text())));
 const tell = (knob, body) => fetch(`${control}/${knob}`, { method: "PUT", body });
 
-const browser = await chromium.launch({
-  executablePath: browserPath, headless: true,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch(browserPath);
 // A page and all that it complains about; requests to anywhere but the daemon count too.
 async function open(options) {
   const context = await browser.newContext(options);
@@ -67,13 +63,18 @@ try {
   check("a script that is not the page's own does not run", !ran);
   complaints.length = 0;  // of which the browser has complained
 
+  check("the title says the state first", (await page.title()).startsWith("OK – "), await page.title());
+
   // ---- It updates while traffic flows ----
+  await page.evaluate(() => { document.querySelector("#settings tr").marked = true; });
   const before = await page.locator("#areas svg path").first().getAttribute("d");
   await lookUp(200, 300);
   await until(page, () => document.querySelector("#tiles").innerText.includes("500 lookups"));
   check("it updates by itself while traffic flows", true);
   await until(page, (d) => document.querySelector("#areas svg path").getAttribute("d") !== d, before);
   check("the area chart moves on", true);
+  check("what has not changed is not replaced, so that it can be marked and copied",
+    await page.evaluate(() => document.querySelector("#settings tr").marked === true));
 
   // ---- An outage ----
   await tell("mode", "down");
@@ -85,6 +86,10 @@ try {
   check("the strip shows the outage", await page.locator("#strip-0 .open").count() > 0);
   await until(page, () => document.querySelector("#failures").innerText.includes("connect"));
   check("the failures stand with their cause", true);
+  check("the title says it, too", (await page.title()).startsWith("Degraded – "), await page.title());
+  check("how long the breaker has been open does not start anew with each probe",
+    await page.evaluate(() => fetch("/status.json").then((r) => r.json()).then(({ upstream: { origins: [o] } }) =>
+      Math.abs(Date.parse(o.breaker_since) - Date.parse(o.breaker_history.at(-1).at)) < 100)));
   check("the state is words and a sign, not only a colour",
     (await text(page, "state")) === "Degraded" && (await page.locator("#sign").getAttribute("d")).length > 0, await text(page, "state"));
   if (shots) await page.screenshot({ path: `${shots}/outage.png`, fullPage: true });
@@ -117,10 +122,32 @@ try {
   check("without JavaScript it renews itself", (await plain.page.content()).includes('http-equiv="refresh"'));
   if (shots) await plain.page.screenshot({ path: `${shots}/plain.png`, fullPage: true });
 
+  // ---- What it is told is not what it knows ----
+  const version = await page.evaluate(() => JSON.parse(document.getElementById("data").textContent).version);
+  const told = async (body) => {
+    const view = await open({ viewport: { width: 1200, height: 900 } });
+    await view.page.route("**/status.json", (route) => route.fulfill({ json: body }));
+    return view;
+  };
+  const puzzled = await told({ version });
+  await puzzled.page.locator("#outdated").waitFor({ state: "visible", timeout: kPatience });
+  check("data that it cannot draw are not taken for news", (await puzzled.page.title()).startsWith("Unknown – "), await puzzled.page.title());
+  check("and it complains", puzzled.complaints.length > 0);
+  const upgraded = await told({ version: version + "-next" });
+  await upgraded.page.waitForEvent("load", { timeout: kPatience });
+  check("the data of another release make it load itself anew", upgraded.complaints.length === 0, upgraded.complaints.join(" | "));
+  for (const view of [puzzled, upgraded]) await view.page.context().close();
+
   // ---- The daemon goes away ----
   process.kill(Number(daemonPid), "SIGTERM");
   await page.locator("#outdated").waitFor({ state: "visible", timeout: kPatience });
-  check("it says that it is out of date", (await text(page, "outdated")).startsWith("Out of date"));
+  const warning = await text(page, "outdated"), age = await text(page, "updated");
+  check("it says that it is out of date", warning.startsWith("Out of date"), warning);
+  check("its title says so, too", (await page.title()).startsWith("Unknown – "), await page.title());
+  await until(page, (before) => document.querySelector("#updated").innerText !== before, age);
+  check("the warning is said once, while its age goes on", await text(page, "outdated") === warning, await text(page, "outdated"));
+  const faint = await page.evaluate(contrasts);
+  check("what is out of date can still be read", faint.length === 0, faint.slice(0, 5).join("; "));
   if (shots) await page.screenshot({ path: `${shots}/out-of-date.png` });
 } catch (error) {
   check("all steps", false, error.stack);

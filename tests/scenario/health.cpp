@@ -4,13 +4,13 @@
 #include <doctest/doctest.h>
 #include <poll.h>
 #include <signal.h>
-#include <simdjson.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <functional>
 
 #include "frozen_thread.h"
+#include "health_page.h"
 #include "stage.h"
 
 using namespace holdfast::scenario;
@@ -20,30 +20,6 @@ namespace {
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
-
-// Of one dependency of /healthz, as JSON.
-class Health {
- public:
-  explicit Health(const Daemon& daemon) : response(get(daemon.url("/healthz"))) {
-    document_ = parser_.parse(response.body);
-  }
-  std::string text(const char* member) { return simdjson::to_string(document_[member]); }
-  simdjson::dom::element dependency(std::string_view name) {
-    for (const simdjson::dom::element element : document_["dependencies"].get_array()) {
-      if (std::string_view(element["name"]) == name) return element;
-    }
-    throw std::runtime_error("no dependency " + std::string(name));
-  }
-  std::string text(std::string_view name, const char* member) {
-    return simdjson::to_string(dependency(name)[member]);
-  }
-
-  Response response;
-
- private:
-  simdjson::dom::parser parser_;
-  simdjson::dom::element document_;
-};
 
 // A connection with a request on it that has not been sent whole.
 class HalfSent {
@@ -117,13 +93,13 @@ TEST_CASE("a store's writer that hangs degrades health, and no client notices") 
   Upstream upstream;
   Daemon daemon(folder, upstream.url());
   REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
-  CHECK(eventually([&] { return Health(daemon).text("store", "last_success") != "null"; }));
-  CHECK(Health(daemon).text("store", "state") == "\"ok\"");
+  CHECK(eventually([&] { return HealthPage(daemon).text("store", "last_success") != "null"; }));
+  CHECK(HealthPage(daemon).text("store", "state") == "\"ok\"");
   {
     const FrozenThread frozen(daemon.process().pid(), "store-writer");
     CHECK(get(daemon.lookup_url("8.8.4.4")).status == 200);
-    CHECK(eventually([&] { return Health(daemon).text("store", "state") == "\"degraded\""; }));
-    Health health(daemon);
+    CHECK(eventually([&] { return HealthPage(daemon).text("store", "state") == "\"degraded\""; }));
+    HealthPage health(daemon);
     CHECK(contains(health.text("store", "reason"), "makes no progress"));
     CHECK(contains(health.text("store", "last_error"), "makes no progress"));
     CHECK(health.text("status") == "\"degraded\"");
@@ -136,7 +112,7 @@ TEST_CASE("a store's writer that hangs degrades health, and no client notices") 
     daemon.process().wait_for_line("\"event\":\"store_writer_stuck\"");
   }
   daemon.process().wait_for_line("\"event\":\"store_writer_moves\"");
-  CHECK(eventually([&] { return Health(daemon).text("store", "state") == "\"ok\""; }));
+  CHECK(eventually([&] { return HealthPage(daemon).text("store", "state") == "\"ok\""; }));
   CHECK(daemon.metric("holdfast_store_up") == 1);
   CHECK(daemon.metric("holdfast_store_puts_total{result=\"committed\"}") == 3);
   CHECK(daemon.metric("holdfast_store_newest_timestamp_seconds") > 1e9);
@@ -168,15 +144,15 @@ TEST_CASE("health tells of the upstream since when, its last success and its las
   const Folder folder;
   Upstream upstream;
   Daemon daemon(folder, upstream.url(), {{"REQUEST_DEADLINE", "2s"}});
-  CHECK(Health(daemon).text("upstream", "last_success") == "null");
-  CHECK(Health(daemon).text("upstream", "last_error") == "null");
+  CHECK(HealthPage(daemon).text("upstream", "last_success") == "null");
+  CHECK(HealthPage(daemon).text("upstream", "last_error") == "null");
   REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
-  CHECK(eventually([&] { return Health(daemon).text("upstream", "last_success") != "null"; }));
-  const std::string since = Health(daemon).text("upstream", "since");
+  CHECK(eventually([&] { return HealthPage(daemon).text("upstream", "last_success") != "null"; }));
+  const std::string since = HealthPage(daemon).text("upstream", "since");
   upstream.kill();
   CHECK(get(daemon.lookup_url("8.8.4.4")).status >= 502);
-  CHECK(eventually([&] { return Health(daemon).text("upstream", "state") == "\"down\""; }));
-  Health health(daemon);
+  CHECK(eventually([&] { return HealthPage(daemon).text("upstream", "state") == "\"down\""; }));
+  HealthPage health(daemon);
   CHECK(health.text("upstream", "since") > since);
   CHECK(health.text("upstream", "breaker") != "\"closed\"");
   CHECK(contains(health.text("upstream", "last_error"), "connect"));

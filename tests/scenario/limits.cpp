@@ -108,7 +108,7 @@ TEST_CASE("overload sheds misses, not hits, and not what waits already") {
     CHECK(shed.field("Retry-After") == "1");
   }
   for (int i = 0; i < 100; ++i) CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
-  CHECK(daemon.metric(R"(holdfast_requests_limited_total{reason="overload"})") == 2);
+  CHECK(daemon.metric(R"(holdfast_requests_limited_total{reason="waiters"})") == 2);
   CHECK(upstream.count("requests") == 4);
 
   upstream.tell("release", "");

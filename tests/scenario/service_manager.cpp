@@ -87,6 +87,14 @@ TEST_CASE("the service manager is told of readiness, of a reload and of the stop
   CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
   CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
   manager.wait_for("; 1 stored; 100 % 200s of 2 in the last minute");
+  // Batches count by element; what was no lookup, or wanted only what is stored, does not.
+  const std::string all = daemon.url("/lookup");
+  CHECK(ask({all, "POST", {"Content-Type: application/json"}, R"(["8.8.8.8","8.8.8.8"])"}).status ==
+        200);
+  CHECK(get(daemon.lookup_url("nowhere")).status == 400);
+  CHECK(ask({daemon.lookup_url("9.9.9.9"), "GET", {"Cache-Control: only-if-cached"}}).status ==
+        504);
+  manager.wait_for("; 1 stored; 100 % 200s of 4 in the last minute");
 
   const std::size_t before = manager.messages().size();
   daemon.process().signal(SIGHUP);

@@ -103,6 +103,27 @@ TEST_CASE("the metrics are packed for whoever asks for it") {
   CHECK(refused.field("Content-Encoding") == "");
 }
 
+TEST_CASE("on the status page who asks for nothing but what is stored has not met a failure") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  // As cache-warm does for each address of its list.
+  CHECK(ask({daemon.lookup_url("9.9.9.9"), "GET", {"Cache-Control: only-if-cached"}}).status ==
+        504);
+  simdjson::dom::parser parser;
+  simdjson::dom::element status;
+  // Counted a moment after they were answered.
+  CHECK(eventually([&] {
+    status = parser.parse(get(daemon.url("/status.json")).body);
+    return std::uint64_t(status["minute"]["miss"]) == 1 &&
+           std::uint64_t(status["minute"]["absent"]) == 1;
+  }));
+  CHECK(double(status["minute"]["share_ok"]) == 1.0);
+  CHECK(std::uint64_t(status["minute"]["failed"]) == 0);
+  CHECK(contains(std::string(std::string_view(status["headline"])), "Clients get their answers."));
+}
+
 TEST_CASE("requests outside every route and shed ones are counted") {
   const Folder folder;
   Upstream upstream;
@@ -112,7 +133,7 @@ TEST_CASE("requests outside every route and shed ones are counted") {
   CHECK(daemon.metric("holdfast_requests_total{route=\"none\",code=\"404\",cache=\"error\"}") == 1);
   CHECK(daemon.metric("holdfast_requests_total{route=\"none\",code=\"405\",cache=\"error\"}") == 1);
   CHECK(contains(get(daemon.url("/metrics")).body,
-                 "holdfast_requests_limited_total{reason=\"overload\"} 0\n"));
+                 "holdfast_requests_limited_total{reason=\"waiters\"} 0\n"));
 }
 
 TEST_CASE("the status page shows an outage: failures with their cause, and the breaker opening") {

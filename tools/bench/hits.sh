@@ -9,17 +9,13 @@
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
-. tools/lib/packages.sh
-. tools/lib/common.sh
+. tools/bench/lib.sh
 
 all_cases='hot uniform zipf big close conns1000 two-workers'
 cases=$all_cases
 servers='holdfast haproxy nginx varnish ceiling'
 base=holdfast
 rounds=5 seconds=5 keys=100000 big_keys=1000000
-server_core=0 load_core=1
-build=${BUILD_DIR:-build}
-out=
 
 usage() {
   cat <<EOF
@@ -46,62 +42,27 @@ cases: hot          one key, 32 connections
 EOF
 }
 
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
-    --*) [ $# -ge 2 ] || die "$1 needs a value" ;;
-  esac
-  case $1 in
-    --rounds) rounds=$2 ;;
-    --seconds) seconds=$2 ;;
-    --cases) cases=${2//,/ } ;;
-    --only) servers=${2//,/ } ;;
-    --base) base=$2 ;;
-    --keys) keys=$2 ;;
-    --big-keys) big_keys=$2 ;;
-    --cores) server_core=${2%,*} load_core=${2#*,} ;;
-    --build) build=$2 ;;
-    --out) out=$2 ;;
-    *) die "unknown option $1 (--help lists them)" ;;
-  esac
-  shift 2
-done
-for number in "$rounds" "$seconds" "$keys" "$big_keys"; do
-  [[ $number =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $number"
-done
-for name in $cases; do [[ " $all_cases " == *" $name "* ]] || die "unknown case $name"; done
-for name in $servers; do
-  [[ $name =~ ^(holdfast|haproxy|nginx|varnish|ceiling)$ ]] || die "unknown server $name"
-done
+read_options 'rounds:rounds:count seconds:seconds:count cases:cases:words only:servers:words
+  base:base:text keys:keys:count big-keys:big_keys:count cores::cores build:build:text out:out:text' "$@"
+# shellcheck disable=SC2086
+only_known case "$all_cases" $cases
+# shellcheck disable=SC2086
+only_known server 'holdfast haproxy nginx varnish ceiling' $servers
 [[ " $servers " == *" $base "* ]] || base=${servers%% *}
 [ "$big_keys" -le 16777216 ] || die "at most 16777216 keys"
 
 install_without_services "${bench_packages[@]}" || die 'packages could not be installed'
 
-holdfast=$build/src/holdfast
-flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
-ceiling=$build/tools/bench/bench-ceiling
-[ -x "$flaky_upstream" ] || die "$flaky_upstream is missing: build first (meson setup $build && ninja -C $build)"
-[[ " $servers " != *" holdfast "* || -x $holdfast ]] || die "$holdfast is missing: build first"
-[[ " $servers " != *" ceiling "* || -x $ceiling ]] || die "$ceiling is missing: build first"
-[ "$(nproc)" -ge 2 ] || die "needs two cores: one for the server, one for the load"
-taskset -c "$server_core,$load_core" true 2>/dev/null || die "no such cores: $server_core,$load_core"
+flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
+if [[ " $servers " == *" holdfast "* ]]; then holdfast=$(built src/holdfast); fi
+if [[ " $servers " == *" ceiling "* ]]; then ceiling=$(built tools/bench/bench-ceiling); fi
+need_two_cores
 # 1000 connections on either side, and for nginx a descriptor per cached file, as
 # far as the machine allows.
-ulimit -n 262144 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+raise_descriptors 262144
 descriptors=$(ulimit -n)
 
-work=$(mktemp -d)
-cleanup() {
-  if [ -n "${upstream_pid:-}" ]; then kill -CONT "$upstream_pid" 2>/dev/null || true; fi
-  end_own
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-results=${out:-$work/results}
+make_work_folder "${TMPDIR:-/tmp}"
 printf 'case\tround\tserver\trequests_per_s\tcpu_us\tp50_us\tp99_us\tresident_kib\terrors\n' >"$results"
 problems=0
 
@@ -229,32 +190,6 @@ start_ceiling() {
 address() { printf '20.%d.%d.%d' $(($1 / 65536 % 256)) $(($1 / 256 % 256)) $(($1 % 256)); }
 url() { printf 'http://127.0.0.1:%s/lookup/%s' "${ports[$1]}" "$(address "$2")"; }
 
-# PID -> it and all below it.
-process_tree() {
-  cat /proc/[0-9]*/stat 2>/dev/null | awk -v root="$1" '
-    { pid = $1; sub(/^.*\) /, ""); parent[pid] = $2 }
-    END { for (pid in parent) {
-            for (p = pid; p in parent && p != root; p = parent[p]);
-            if (p == root) print pid } }'
-}
-
-# User and system time of a process and all below it, in clock ticks.
-cpu_ticks() {
-  local pid
-  for pid in $(process_tree "$1"); do
-    sed 's/^.*) //' "/proc/$pid/stat" 2>/dev/null || true
-  done | awk '{ ticks += $12 + $13 } END { print ticks + 0 }'
-}
-
-# Pages shared by several of its processes count once (PSS), as far as the
-# kernel tells.
-resident_kib() {
-  local pid
-  for pid in $(process_tree "$1"); do
-    { grep '^Pss:' "/proc/$pid/smaps_rollup" || grep '^VmRSS:' "/proc/$pid/status"; } 2>/dev/null || true
-  done | awk '{ kib += $2 } END { print kib + 0 }'
-}
-
 # SERVER KEYS: asks for every key once.
 fill() {
   local filler
@@ -289,16 +224,15 @@ is_right() {
 
 # CASE ROUND SERVER: one turn.
 measure() {
-  local before after requests micros p50 p99 status sockets name
+  local before after log=$work/wrk.log
   before=$(cpu_ticks "${pids[$3]}")
   "${load[@]}" wrk "-t$load_threads" "-c$connections" "-d${seconds}s" --timeout 5s "${wrk_fields[@]}" \
-    -s tools/bench/keys.lua "$(url "$3" 0)" -- "$distribution" "$case_keys" "$2" >"$work/wrk.log" 2>&1 || true
+    -s tools/bench/keys.lua "$(url "$3" 0)" -- "$distribution" "$case_keys" "$2" >"$log" 2>&1 || true
   after=$(cpu_ticks "${pids[$3]}")
-  read -r name requests micros p50 p99 status sockets \
-    <<<"$(grep '^RESULT' "$work/wrk.log" || echo RESULT 0 1 0 0 0 1)"
-  awk -v OFS='\t' -v case_name="$1" -v round="$2" -v server="$3" -v requests="$requests" \
-    -v micros="$micros" -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" -v p50="$p50" \
-    -v p99="$p99" -v kib="$(resident_kib "${pids[$3]}")" -v errors="$((status + sockets))" 'BEGIN {
+  awk -v OFS='\t' -v case_name="$1" -v round="$2" -v server="$3" -v requests="$(wrk_result "$log" 1)" \
+    -v micros="$(wrk_result "$log" 2)" -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" \
+    -v p50="$(wrk_result "$log" 3)" -v p99="$(wrk_result "$log" 4)" \
+    -v kib="$(resident_kib "${pids[$3]}")" -v errors="$(wrk_errors "$log")" 'BEGIN {
       print case_name, round, server, sprintf("%.0f", requests / micros * 1e6),
         sprintf("%.2f", requests ? ticks / hz * 1e6 / requests : 0), p50, p99, kib, errors }' >>"$results"
 }
@@ -306,17 +240,7 @@ measure() {
 # CASE: the table of its turns. Ratios are of medians; what is in brackets are
 # the smallest and largest ratio of one round.
 report() {
-  awk -F '\t' -v case_name="$1" -v base="$base" '
-    function median(values, n,  i, j, t, sorted) {
-      for (i = 1; i <= n; i++) sorted[i] = values[i]
-      for (i = 2; i <= n; i++) {
-        t = sorted[i]
-        for (j = i - 1; j > 0 && sorted[j] > t; j--) sorted[j + 1] = sorted[j]
-        sorted[j + 1] = t
-      }
-      least = sorted[1]; most = sorted[n]
-      return n % 2 ? sorted[(n + 1) / 2] : (sorted[n / 2] + sorted[n / 2 + 1]) / 2
-    }
+  awk -F '\t' -v case_name="$1" -v base="$base" "$awk_median"'
     function of(server, field,  i, values) {
       for (i = 1; i <= turns[server]; i++) values[i] = value[server, field, i]
       return median(values, turns[server])
@@ -351,8 +275,7 @@ report() {
 
 # ---- The runs ---------------------------------------------------------------
 
-say "$(uname -sr), $(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores;" \
-  "$rounds rounds of $seconds s; server on core $server_core, load on core $load_core"
+describe "$rounds rounds of $seconds s; server on core $server_core, load on core $load_core"
 
 for case_name in $cases; do
   pin=(taskset -c "$server_core") load=(taskset -c "$load_core")

@@ -1,4 +1,4 @@
--- wrk script for hits.sh: which keys are asked for, and one line of results.
+-- wrk script for hits.sh, store.sh and scrape.sh: which keys are asked for.
 --
 --   wrk ... -s keys.lua URL -- hot
 --   wrk ... -s keys.lua URL -- uniform|zipf KEYS SEED
@@ -7,6 +7,7 @@
 -- Key i is the i-th address from 20.0.0.0 on. Requests are prepared before the
 -- clock starts, so that drawing keys costs the load generator next to nothing.
 local ffi = require("ffi")
+dofile("tools/bench/result.lua")
 
 local DRAWS = 2 ^ 20
 
@@ -75,12 +76,4 @@ function init(args)
     next_draw = (next_draw + 1) % DRAWS
     return requests[i]
   end
-end
-
--- requests, microseconds, p50 and p99 in microseconds, answers that were no 2xx,
--- socket errors and timeouts
-function done(summary, latency)
-  local e = summary.errors
-  io.write(string.format("RESULT %d %d %d %d %d %d\n", summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(99), e.status, e.connect + e.read + e.write + e.timeout))
 end

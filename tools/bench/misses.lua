@@ -2,6 +2,8 @@
 --
 --   wrk ... -s misses.lua URL -- fill NETWORK   NETWORK.0.0.0, NETWORK.0.0.1 and on, each once
 --   wrk ... -s misses.lua URL -- hits RATE      9.9.9.9, about RATE times a second in all
+dofile("tools/bench/result.lua")
+
 local CONNECTIONS = 4 -- of hits
 
 function init(args)
@@ -19,12 +21,4 @@ function init(args)
     request = function() return hit end
     delay = function() return pause end
   end
-end
-
--- requests, microseconds, p50 and p99 in microseconds, answers that were no 2xx,
--- socket errors and timeouts
-function done(summary, latency)
-  local e = summary.errors
-  io.write(string.format("RESULT %d %d %d %d %d %d\n", summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(99), e.status, e.connect + e.read + e.write + e.timeout))
 end

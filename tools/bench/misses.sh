@@ -10,13 +10,9 @@
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
-. tools/lib/packages.sh
-. tools/lib/common.sh
+. tools/bench/lib.sh
 
 rounds=5 seconds=5 hit_rate=500
-server_core=0 load_core=1
-build=${BUILD_DIR:-build}
-out=
 
 usage() {
   cat <<END
@@ -30,46 +26,15 @@ usage: tools/bench/misses.sh [options]
 END
 }
 
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
-    --*) [ $# -ge 2 ] || die "$1 needs a value" ;;
-  esac
-  case $1 in
-    --rounds) rounds=$2 ;;
-    --seconds) seconds=$2 ;;
-    --hit-rate) hit_rate=$2 ;;
-    --cores) server_core=${2%,*} load_core=${2#*,} ;;
-    --build) build=$2 ;;
-    --out) out=$2 ;;
-    *) die "unknown option $1 (--help lists them)" ;;
-  esac
-  shift 2
-done
-for number in "$rounds" "$seconds" "$hit_rate"; do
-  [[ $number =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $number"
-done
+read_options 'rounds:rounds:count seconds:seconds:count hit-rate:hit_rate:count cores::cores
+  build:build:text out:out:text' "$@"
 
 install_without_services nginx wrk curl || die 'packages could not be installed'
-holdfast=$build/src/holdfast
-flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
-for program in "$holdfast" "$flaky_upstream"; do
-  [ -x "$program" ] || die "$program is missing: build first (meson setup $build && ninja -C $build)"
-done
-[ "$(nproc)" -ge 2 ] || die "needs two cores: one for the server, one for the load"
-ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
-
-work=$(mktemp -d)
-cleanup() {
-  if [ -n "${upstream_pid:-}" ]; then kill -CONT "$upstream_pid" 2>/dev/null || true; fi
-  end_own
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-results=${out:-$work/results}
+holdfast=$(built src/holdfast)
+flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
+need_two_cores
+raise_descriptors 65536
+make_work_folder "${TMPDIR:-/tmp}"
 printf 'round\tserver\tfilled_per_s\tcpu_us\tfill_errors\tsample_kept\tquiet_p99_us\tfill_p99_us\thit_errors\n' >"$results"
 pin=(taskset -c "$server_core") load=(taskset -c "$load_core")
 
@@ -120,14 +85,6 @@ END
 
 address() { printf '%d.%d.%d.%d' "$1" $(($2 / 65536 % 256)) $(($2 / 256 % 256)) $(($2 % 256)); }
 
-# User and system time of a process and its children, in clock ticks.
-cpu_ticks() {
-  local pid
-  for pid in "$1" $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
-    sed 's/^.*) //' "/proc/$pid/stat" 2>/dev/null || true
-  done | awk '{ ticks += $12 + $13 } END { print ticks + 0 }'
-}
-
 # LOG: asks for one key, warm, at a steady pace, for $seconds; in the background.
 start_hits() {
   "${load[@]}" wrk -t1 -c4 "-d${seconds}s" --timeout 5s -s tools/bench/misses.lua "$url" -- \
@@ -138,12 +95,6 @@ start_hits() {
 end_hits() {
   wait "$hits_pid" || true
   end "$hits_pid"
-}
-# LOG FIELD: of the RESULT line: requests microseconds p50 p99 status-errors socket-errors.
-result() {
-  local line
-  line=$(grep '^RESULT' "$1" || echo RESULT 0 1 0 0 0 1)
-  cut -d ' ' -f "$(($2 + 1))" <<<"$line"
 }
 
 # ROUND SERVER: one turn, on an empty store.
@@ -163,7 +114,7 @@ turn() {
     fill "$network" >"$work/fill" 2>&1 || true
   end_hits
   after=$(cpu_ticks "$started_pid")
-  answered=$(result "$work/fill" 1)
+  answered=$(wrk_result "$work/fill" 1)
   [ "$answered" -gt $((2 * sample)) ] || die "$2 answered only $answered: $(tail -n 3 "$work/fill")"
 
   # What was promised to be kept: ended as a supervisor would, and started anew.
@@ -180,17 +131,16 @@ turn() {
   kill -CONT "$upstream_pid"
   end "$started_pid"
   rm -rf "$folder"
-  awk -v OFS='\t' -v round="$1" -v server="$2" -v n="$answered" -v us="$(result "$work/fill" 2)" \
+  awk -v OFS='\t' -v round="$1" -v server="$2" -v n="$answered" -v us="$(wrk_result "$work/fill" 2)" \
     -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" \
-    -v errors="$(($(result "$work/fill" 5) + $(result "$work/fill" 6)))" -v survived="$survived/$sample" \
-    -v quiet="$(result "$work/quiet" 4)" -v busy="$(result "$work/busy" 4)" \
-    -v hit_errors="$(($(result "$work/busy" 5) + $(result "$work/busy" 6)))" 'BEGIN {
+    -v errors="$(wrk_errors "$work/fill")" -v survived="$survived/$sample" \
+    -v quiet="$(wrk_result "$work/quiet" 4)" -v busy="$(wrk_result "$work/busy" 4)" \
+    -v hit_errors="$(wrk_errors "$work/busy")" 'BEGIN {
       print round, server, sprintf("%.0f", n / us * 1e6), sprintf("%.1f", ticks / hz * 1e6 / n), \
         errors, survived, quiet, busy, hit_errors }' >>"$results"
 }
 
-say "$(uname -sr), $(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores;" \
-  "$rounds rounds of $seconds s; server on core $server_core, upstream and load on core $load_core"
+describe "$rounds rounds of $seconds s; server on core $server_core, upstream and load on core $load_core"
 start_upstream "$work/upstream" --token bench
 taskset -acp "$load_core" "$upstream_pid" >/dev/null
 order=(holdfast nginx)
@@ -199,16 +149,10 @@ for round in $(seq "$rounds"); do
   order=("${order[1]}" "${order[0]}")
 done
 
-awk -F '\t' '
-  function median(server, field,  n, i, j, t, v) {
-    n = turns[server]
-    for (i = 1; i <= n; i++) v[i] = value[server, field, i]
-    for (i = 2; i <= n; i++) {
-      t = v[i]
-      for (j = i - 1; j > 0 && v[j] > t; j--) v[j + 1] = v[j]
-      v[j + 1] = t
-    }
-    return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
+awk -F '\t' "$awk_median"'
+  function of(server, field,  i, values) {
+    for (i = 1; i <= turns[server]; i++) values[i] = value[server, field, i]
+    return median(values, turns[server])
   }
   NR > 1 {
     n = ++turns[$2]
@@ -223,16 +167,13 @@ awk -F '\t' '
     split("holdfast nginx", names, " ")
     for (i = 1; i <= 2; i++) {
       s = names[i]
-      printf "%-10s %9d %8.1f %11.2f ms %11.2f ms %10.2f %d of %d", s, median(s, 3), median(s, 4), \
-        median(s, 7) / 1000, median(s, 8) / 1000, median(s, 10), survived[s], asked[s]
+      printf "%-10s %9d %8.1f %11.2f ms %11.2f ms %10.2f %d of %d", s, of(s, 3), of(s, 4), \
+        of(s, 7) / 1000, of(s, 8) / 1000, of(s, 10), survived[s], asked[s]
       if (errors[s]) printf "   %d ERRORS", errors[s]
       printf "\n"
     }
-    for (i = 1; i <= turns["holdfast"]; i++) {
-      ratio = value["holdfast", 3, i] / value["nginx", 3, i]
-      if (i == 1 || ratio < least) least = ratio
-      if (i == 1 || ratio > most) most = ratio
-    }
-    printf "holdfast/nginx, filled per second: %.2f of medians [%.2f-%.2f by round]\n", \
-      median("holdfast", 3) / median("nginx", 3), least, most
+    for (i = 1; i <= turns["holdfast"]; i++) ratio[i] = value["holdfast", 3, i] / value["nginx", 3, i]
+    of_medians = of("holdfast", 3) / of("nginx", 3)
+    median(ratio, turns["holdfast"])
+    printf "holdfast/nginx, filled per second: %.2f of medians [%.2f-%.2f by round]\n", of_medians, least, most
   }' "$results"

@@ -9,15 +9,12 @@
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
-. tools/lib/packages.sh
-. tools/lib/common.sh
+. tools/bench/lib.sh
 
 all_cases='half most limit flapping outage tail stale token'
 cases=$all_cases
 servers='holdfast nginx varnish haproxy'
 rounds=1 seconds=30
-build=${BUILD_DIR:-build}
-out=
 
 usage() {
   cat <<EOF
@@ -43,50 +40,24 @@ cases, an attempt at the upstream taking 20 ms, a client waiting 15 s, where not
 EOF
 }
 
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
-    --*) [ $# -ge 2 ] || die "$1 needs a value" ;;
-  esac
-  case $1 in
-    --rounds) rounds=$2 ;;
-    --seconds) seconds=$2 ;;
-    --cases) cases=${2//,/ } ;;
-    --only) servers=${2//,/ } ;;
-    --build) build=$2 ;;
-    --out) out=$2 ;;
-    *) die "unknown option $1 (--help lists them)" ;;
-  esac
-  shift 2
-done
-for number in "$rounds" "$seconds"; do
-  [[ $number =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $number"
-done
-for name in $cases; do [[ " $all_cases " == *" $name "* ]] || die "unknown case $name"; done
+read_options 'rounds:rounds:count seconds:seconds:count cases:cases:words only:servers:words
+  build:build:text out:out:text' "$@"
+# shellcheck disable=SC2086
+only_known case "$all_cases" $cases
+# shellcheck disable=SC2086
+only_known server 'holdfast haproxy nginx varnish' $servers
 peers=()
 for name in $servers; do
-  [[ $name =~ ^(holdfast|haproxy|nginx|varnish)$ ]] || die "unknown server $name"
   if [ "$name" != holdfast ]; then peers+=("$name"); fi
 done
 install_without_services "${peers[@]}" curl python3 || die 'packages could not be installed'
 
-holdfast=$build/src/holdfast
-flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
-[ -x "$flaky_upstream" ] || die "$flaky_upstream is missing: build first (meson setup $build && ninja -C $build)"
-[[ " $servers " != *" holdfast "* || -x $holdfast ]] || die "$holdfast is missing: build first"
+flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
+if [[ " $servers " == *" holdfast "* ]]; then holdfast=$(built src/holdfast); fi
 # Thousands of clients may wait at once, each with a connection on either side.
-ulimit -n 20000 2>/dev/null || ulimit -n "$(ulimit -Hn)"
+raise_descriptors 20000
 
-work=$(mktemp -d)
-cleanup() {
-  end_own
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-results=${out:-$work/results}
+make_work_folder "${TMPDIR:-/tmp}"
 printf 'case\tround\tserver\tresult\tms\tcame_at_ms\n' >"$results"
 : >"$work/turns"
 
@@ -339,8 +310,8 @@ for line in sys.stdin:
 head -n 300 "$work/thousand" >"$work/some"
 awk 'BEGIN { for (i = 0; i < 5000; i++) printf "20.77.%d.%d\n", i / 256, i % 256 }' >"$work/many"
 
-say "$(uname -sr), $(nproc) cores; $rounds round(s). right: 200 with the right body; wrong: 200 with" \
-  "another; none: no 200; attempts: seen by the upstream, for each request asked."
+describe "$rounds round(s). right: 200 with the right body; wrong: 200 with another; none: no 200;" \
+  "attempts: seen by the upstream, for each request asked."
 for case_name in $cases; do
   printf '\n%s: %s\n' "$case_name" "$(usage | awk -v name="$case_name" '
     $1 == name { found = 1; $1 = ""; line = $0; next }

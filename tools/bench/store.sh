@@ -8,13 +8,12 @@
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
-. tools/lib/common.sh
+. tools/bench/lib.sh
 
 sizes='10000 100000 1000000'
 http_sizes=100000
 reads=50000
 memory_mib=64
-build=${BUILD_DIR:-build}
 folder=${TMPDIR:-/tmp}
 
 usage() {
@@ -31,34 +30,11 @@ usage: tools/bench/store.sh [options]
 USAGE
 }
 
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
-    --*) [ $# -ge 2 ] || die "$1 needs a value" ;;
-  esac
-  case $1 in
-    --sizes) sizes=${2//,/ } ;;
-    --http) http_sizes=${2//,/ } ;;
-    --reads) reads=$2 ;;
-    --memory) memory_mib=$2 ;;
-    --folder) folder=$2 ;;
-    --build) build=$2 ;;
-    *) die "unknown option $1 (--help lists them)" ;;
-  esac
-  shift 2
-done
-if [ "$http_sizes" = none ]; then http_sizes=''; fi
-for number in $sizes $http_sizes "$reads" "$memory_mib"; do
-  [[ $number =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $number"
-done
-
-bench=$build/tools/bench/bench-store
-holdfast=$build/src/holdfast
-flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
-for program in "$bench" "$holdfast" "$flaky_upstream"; do
-  [ -x "$program" ] || die "$program is missing: build first (meson setup $build && ninja -C $build)"
-done
+read_options 'sizes:sizes:counts http:http_sizes:counts reads:reads:count memory:memory_mib:count
+  folder:folder:text build:build:text' "$@"
+bench=$(built tools/bench/bench-store)
+holdfast=$(built src/holdfast)
+flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
 if [ -n "$http_sizes" ]; then
   for program in nginx wrk; do
     command -v "$program" >/dev/null || PATH=$PATH:/usr/sbin command -v "$program" >/dev/null ||
@@ -67,14 +43,7 @@ if [ -n "$http_sizes" ]; then
   PATH=$PATH:/usr/sbin
 fi
 
-work=$(mktemp -d "$folder/holdfast-bench-XXXXXX")
-cleanup() {
-  end_own
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+make_work_folder "$folder"
 
 # value NAME FILE: from "name value" lines
 value() { awk -v name="$1" '$1 == name { print $2; exit }' "$2"; }
@@ -87,17 +56,7 @@ metric() {
   curl -gsf --noproxy '*' -m 5 "http://127.0.0.1:$2/metrics" | awk -v name="$1" '$1 == name { printf "%.0f", $2 }'
 }
 
-# resident_mib PID...: of all of them and their children
-resident_mib() {
-  local pid all=()
-  for pid in "$@"; do
-    all+=("$pid")
-    # shellcheck disable=SC2207
-    all+=($(cat "/proc/$pid/task/$pid/children" 2>/dev/null))
-  done
-  for pid in "${all[@]}"; do cat "/proc/$pid/smaps_rollup" 2>/dev/null || true; done |
-    awk '/^Pss:/ { kib += $2 } END { printf "%.0f", kib / 1024 }'
-}
+resident_mib() { calculate "$(resident_kib "$1") / 1024"; }
 
 # start_holdfast FILE API_URL: sets started_pid, started_port and ready_ms
 start_holdfast() {
@@ -124,7 +83,7 @@ is_warm() {
   [ "$bytes" -ge $((memory_mib * 1048576 * 9 / 10)) ] || [ "$entries" -ge "$1" ]
 }
 
-say "$(nproc) cores, load average $(cut -d ' ' -f 1-3 /proc/loadavg), $(date -u +%F)"
+describe "MEMORY_LIMIT ${memory_mib}MiB"
 
 # ---- The store alone ----------------------------------------------------------
 

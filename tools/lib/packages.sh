@@ -27,6 +27,15 @@ bench_packages=(nginx haproxy varnish wrk curl)
 # shellcheck disable=SC2034
 prometheus_packages=(prometheus python3 curl)
 
+# To see the status page in a browser (tests/browser/run.sh), and to take its picture.
+# Node and npm may come from elsewhere than Debian.
+# shellcheck disable=SC2034
+browser_packages=(chromium)
+command -v node >/dev/null 2>&1 || browser_packages+=(nodejs)
+command -v npm >/dev/null 2>&1 || browser_packages+=(npm)
+# shellcheck disable=SC2034
+picture_packages=(pngquant)
+
 package_installed() {
   [ "$(dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | sort -u)" = installed ]
 }

@@ -2,19 +2,21 @@
 // outside is set as text; nothing here makes HTML of it.
 "use strict";
 (() => {
-  const kRefresh = 5000, kOutdated = 15000;
-  const kOutcomes = ["hit", "stale", "miss", "collapsed", "offline", "failed", "refused"];
+  const kRefresh = 5000, kOutdated = 15000, kKeptChanges = 32;
+  const kOutcomes = ["hit", "stale", "miss", "collapsed", "offline", "failed", "absent", "refused"];
   const kMeaning = {
     hit: "fresh, from what is stored", stale: "stored, past its freshness", miss: "fetched",
     collapsed: "shared another's fetch", offline: "from the offline database",
-    failed: "5xx; marked above the chart", refused: "4xx, the request's fault",
+    failed: "5xx; marked above the chart", absent: "504 to only-if-cached", refused: "4xx, the request's fault",
   };
   const kSigns = {
     good: "M3 8.5 6.5 12 13 4.5", warn: "M8 2.5v6.5M8 12.6v.2", bad: "M3.5 3.5l9 9M12.5 3.5l-9 9",
   };
   const byId = (id) => document.getElementById(id);
   let data = JSON.parse(byId("data").textContent);
-  let receivedAt = performance.now();
+  // Of a machine that slept only the wall clock tells, of one whose clock was set only the other.
+  const present = () => ({ steady: performance.now(), wall: Date.now() });
+  let drawnAt = present();
   let failing = false;
 
   // ---- Making elements ----
@@ -33,7 +35,16 @@
   const setText = (id, text) => { if (byId(id).textContent !== text) byId(id).textContent = text; };
   const row = (head, ...cells) => element("tr", {}, element("th", { scope: "row" }, head),
     ...cells.map((cell) => cell instanceof Node && cell.tagName === "TD" ? cell : element("td", {}, cell)));
-  const rows = (id, made) => byId(id).replaceChildren(...made);
+  // What has not changed stays, and with it what somebody has marked to copy.
+  function rows(id, made) {
+    const host = byId(id);
+    made.forEach((fresh, i) => {
+      const old = host.children[i];
+      if (!old) host.append(fresh);
+      else if (!old.isEqualNode(fresh)) old.replaceWith(fresh);
+    });
+    while (host.children.length > made.length) host.lastElementChild.remove();
+  }
   const facts = (pairs) => element("dl", { class: "facts" },
     ...pairs.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
   const pill = (kind, text) => element("span", { class: "pill small " + kind },
@@ -73,8 +84,15 @@
   const seconds = (moment) => Date.parse(moment) / 1000;
   const clock = (moment) => new Date(moment).toLocaleTimeString("en-GB");
   const ago = (moment) => moment ? span(seconds(data.at) - seconds(moment)) + " ago" : "never";
+  // In the reader's own time, which the log is not in: so its offset stands with it.
+  function zone() {
+    const minutes = -new Date(data.at).getTimezoneOffset(), size = Math.abs(minutes);
+    if (!minutes) return "UTC";
+    return "UTC" + (minutes < 0 ? "−" : "+") + Math.floor(size / 60) + (size % 60 ? ":" + String(size % 60).padStart(2, "0") : "");
+  }
   function time(moment) {
-    const day = moment.slice(0, 10) === data.at.slice(0, 10) ? "" : moment.slice(5, 10) + " ";
+    const at = new Date(moment), today = at.toDateString() === new Date(data.at).toDateString();
+    const day = today ? "" : at.toLocaleDateString("en-GB", { day: "numeric", month: "short" }) + " ";
     return element("time", { datetime: moment }, day + clock(moment));
   }
 
@@ -122,22 +140,27 @@
   const rate = (sample, outcome) => data.history[outcome][sample.i] / sample.length;
   const nearest = (list, f, px) => list.reduce((best, s) =>
     Math.abs(f.x(s.at - s.length / 2) - px) < Math.abs(f.x(best.at - best.length / 2) - px) ? s : best, list[0]);
-  // A line that follows the pointer, and words for where it stands.
+  // A line that follows the pointer, and words for where it stands, also when the
+  // chart is drawn anew under it.
+  const pointers = {};
   function reading(f, list, id, words) {
-    const cross = shape("line", { class: "cross", y1: f.top, y2: f.bottom, visibility: "hidden" });
+    const cross = shape("line", { class: "cross", y1: f.top, y2: f.bottom });
     f.svg.append(cross);
-    const idle = byId(id).dataset.idle || "";
-    setText(id, idle);
-    f.svg.addEventListener("pointermove", (event) => {
-      if (!list.length) return;
-      const s = nearest(list, f, event.clientX - f.svg.getBoundingClientRect().left);
-      const px = f.x(s.at - s.length / 2);
+    const show = () => {
+      const over = pointers[id] !== undefined && list.length > 0;
+      cross.setAttribute("visibility", over ? "visible" : "hidden");
+      if (!over) return setText(id, "");
+      const s = nearest(list, f, pointers[id]), px = f.x(s.at - s.length / 2);
       cross.setAttribute("x1", px);
       cross.setAttribute("x2", px);
-      cross.setAttribute("visibility", "visible");
       setText(id, clock(s.at * 1000) + "  " + words(s));
+    };
+    f.svg.addEventListener("pointermove", (event) => {
+      pointers[id] = event.clientX - f.svg.getBoundingClientRect().left;
+      show();
     });
-    f.svg.addEventListener("pointerleave", () => { cross.setAttribute("visibility", "hidden"); setText(id, idle); });
+    f.svg.addEventListener("pointerleave", () => { delete pointers[id]; show(); });
+    show();
   }
   function pattern(outcome) {
     const marks = {
@@ -145,6 +168,7 @@
       collapsed: [shape("path", { class: "ink", d: "M0 3h12M0 9h12" })],
       offline: [shape("circle", { class: "dot", cx: 3, cy: 3, r: 1.5 }), shape("circle", { class: "dot", cx: 9, cy: 9, r: 1.5 })],
       failed: [shape("path", { class: "ink", d: "M0 0 12 12M12 0 0 12" })],
+      absent: [shape("circle", { class: "dot", cx: 6, cy: 6, r: 2 })],
       refused: [shape("path", { class: "ink", d: "M3 0v12M9 0v12" })],
     }[outcome];
     if (!marks) return null;
@@ -200,12 +224,12 @@
       shape("svg", { viewBox: "0 0 18 14", "aria-hidden": "true" }, shape("rect", { width: 18, height: 14, ...filled(o) })),
       element("span", {}, o), element("b", {}, all ? percent(hour[o] / all) : "–"),
       element("span", { class: "muted" }, kMeaning[o]))));
-    // The hour in twelve rows.
+    // Five minutes a row, and none for what was before the start.
     rows("areas-head", [element("tr", {}, element("th", { scope: "col" }, "Minutes ago"),
       ...kOutcomes.map((o) => element("th", { scope: "col" }, o)))]);
-    const groups = Array.from({ length: 12 }, () => Object.fromEntries(kOutcomes.map((o) => [o, 0])));
+    const groups = Array.from({ length: range / 300 }, () => Object.fromEntries(kOutcomes.map((o) => [o, 0])));
     for (const s of list) {
-      const group = groups[Math.min(11, Math.floor((f.now - s.at) / 300))];
+      const group = groups[Math.min(groups.length - 1, Math.floor((f.now - s.at) / 300))];
       for (const o of kOutcomes) group[o] += data.history[o][s.i];
     }
     rows("areas-rows", groups.map((g, i) => row(`${i * 5} to ${i * 5 + 5}`, ...kOutcomes.map((o) => count(g[o])))));
@@ -220,7 +244,7 @@
     const y = (v) => f.bottom - (f.bottom - f.top) * (Math.log10(Math.max(v, 10 ** low)) - low) / (high - low);
     for (let power = low; power <= high; power++) gridLine(f, y(10 ** power), duration(10 ** power).replace(".0", ""));
     timeAxis(f);
-    let labels = [];
+    const labels = [];
     for (const name of ["p50", "p95", "p99"]) {
       let d = "", last = null;
       for (const s of list) {
@@ -232,16 +256,17 @@
       f.svg.append(shape("path", { class: "line " + name, d }));
       labels.push({ name, y: y(data.history[name][list[list.length - 1].i]) });
     }
-    // Labels at the lines' ends, kept apart.
-    labels.sort((a, b) => b.y - a.y);
-    for (let i = 1; i < labels.length; i++) labels[i].y = Math.min(labels[i].y, labels[i - 1].y - 13);
+    // Labels at the lines' ends, kept apart and within: first down from the top, then up from the bottom.
+    labels.sort((a, b) => a.y - b.y || b.name.localeCompare(a.name));
+    labels.forEach((l, i) => { l.y = Math.max(l.y, i ? labels[i - 1].y + 13 : f.top); });
+    labels.reverse().forEach((l, i) => { l.y = Math.min(l.y, i ? labels[i - 1].y - 13 : f.bottom); });
     for (const l of labels) f.svg.append(shape("text", { class: "direct", x: f.width - f.right + 6, y: l.y + 4 }, l.name));
     f.svg.setAttribute("aria-label", "Latency percentiles over time; the table below has the numbers");
     reading(f, list, "lines-reading", (s) => ["p50", "p95", "p99"].map((n) => n + " " + duration(data.history[n][s.i])).join("  ·  "));
     f.host.replaceChildren(f.svg);
     const l = data.hour.latency;
     rows("latency", ["all", ...kOutcomes.filter((o) => l[o] && l[o].p50 !== null)].map((o) =>
-      row(o === "failed" ? "errors" : o, duration(l[o].p50), duration(l[o].p95), duration(l[o].p99))));
+      row(o === "failed" ? "failed, refused" : o, duration(l[o].p50), duration(l[o].p95), duration(l[o].p99))));
   }
 
   // ---- The upstream ----
@@ -249,8 +274,10 @@
     const id = "strip-" + index;
     const host = element("div", { class: "chart strip", id });
     return { host, draw() {
-      const f = frame(id, 0, 0), start = f.now - range, began = Math.max(start, seconds(data.started));
-      const changes = origin.breaker_history;
+      const f = frame(id, 0, 0), changes = origin.breaker_history;
+      // Only the latest changes are told; of the time before them nothing is known.
+      const known = changes.length < kKeptChanges ? seconds(data.started) : seconds(changes[0].at);
+      const began = Math.max(f.now - range, known);
       let open = changes.length ? changes[0].to === "closed" : origin.breaker !== "closed";
       let from = began, outage = 0;
       const cuts = [...changes.map((c) => ({ at: seconds(c.at), open: c.to !== "closed" })), { at: f.now, open: false }];
@@ -280,10 +307,11 @@
       const pace = o.pace === null ? "not limited" : short(o.pace) + "/s";
       return element("div", { class: "origin" },
         element("h3", {}, o.name, pill(kind, "breaker " + o.breaker.replace("_", "-") + (o.forced ? ", forced" : "")),
+          ...(data.upstream.token === "refused" ? [pill("bad", "token refused")] : []),
           element("span", { class: "muted" }, "for " + span(seconds(data.at) - seconds(o.breaker_since)))),
         element("div", { class: "columns" },
           facts([
-            ["Failing lately", o.attempts_lately ? percent(o.error_rate) + " of " + count(o.attempts_lately) + " attempts" : "not asked"],
+            ["Failing lately", o.breaker !== "closed" ? "only probes are sent" : o.attempts_lately ? percent(o.error_rate) + " of " + count(o.attempts_lately) + " attempts" : "not asked"],
             ["Last success", ago(o.last_success)],
             ["Last error", o.last_error ? ago(o.last_error_at) + ": " + o.last_error : "none"],
           ]),
@@ -314,7 +342,7 @@
     const fill = element("span", { class: share > 0.9 ? "full" : "" });
     fill.style.width = 100 * share + "%";
     return element("div", { class: "meter" }, element("p", { class: "muted" }, title),
-      element("p", {}, element("b", {}, count(entries)), " responses, ", bytes(used), limit ? ` of ${bytes(limit)} (${percent(share)})` : ""),
+      element("p", {}, element("b", {}, count(entries)), " responses, ", bytes(used), ...(limit ? [" of " + bytes(limit) + " ", element("span", { class: "nowrap" }, `(${percent(share)})`)] : [])),
       element("span", { class: "bar", role: "img", "aria-label": percent(share) + " full" }, fill), facts(details));
   }
   function drawStored() {
@@ -328,7 +356,7 @@
         ["Received", s.oldest ? `oldest ${ago(s.oldest)}, newest ${ago(s.newest)}` : "nothing yet"],
       ]));
     } else {
-      parts.push(element("p", { class: "muted" }, "No store on disk: STORE_PATH is empty."));
+      parts.push(element("p", { class: "muted" }, "No store on disk: STORE_PATH is off."));
     }
     rows("stored", parts);
     const share = data.hour.share_without_upstream;
@@ -343,6 +371,7 @@
     byId("pill").className = "pill " + kind;
     byId("sign").setAttribute("d", kSigns[kind]);
     setText("state", words);
+    document.title = words + " – Holdfast";
   }
   function drawTop() {
     const kind = { ok: data.minute.failed ? "warn" : "good", degraded: "warn", down: "bad" }[data.state];
@@ -350,14 +379,13 @@
     setText("headline", data.headline);
     setRange();
     setText("about", `${data.version}, up ${span(seconds(data.at) - seconds(data.started))}`);
-    document.title = data.state === "ok" ? "Holdfast: ok" : "Holdfast: " + data.state;
     const { minute, hour } = data, n = (w) => w.ok + w.failed;
     const known = hour.seconds < 3500 ? "since " + clock((seconds(data.at) - hour.seconds) * 1000) : count(n(hour)) + " lookups";
     const p = minute.latency.all;
     const tiles = [
       ["200s, last minute", percent(minute.share_ok), minute.failed ? count(minute.failed) + " of " + count(n(minute)) + " failed" : count(n(minute)) + " lookups"],
       ["200s, last hour", percent(hour.share_ok), hour.failed ? count(hour.failed) + " of " + count(n(hour)) + " failed" : known],
-      ["Lookups per second", short((n(minute) + minute.refused) / Math.max(1, minute.seconds)), `${count(data.requests_in_flight)} in flight, ${count(data.connections)} connections`],
+      ["Lookups per second", short((n(minute) + minute.absent + minute.refused) / Math.max(1, minute.seconds)), `${count(data.requests_in_flight)} in flight, ${count(data.connections)} connections`],
       ["p50, last minute", duration(p.p50), `p95 ${duration(p.p95)}, p99 ${duration(p.p99)}`],
     ];
     rows("tiles", tiles.map(([name, value, note]) => element("div", {}, element("dt", {}, name),
@@ -366,8 +394,8 @@
   function drawTables() {
     byId("no-failures").hidden = data.failures.length > 0;
     byId("failures-table").hidden = data.failures.length === 0;
-    rows("failures", data.failures.map((f) => row(time(f.last), count(f.count) + " \u00d7",
-      f.status === 200 ? "200, stale" : String(f.status),
+    rows("failures", data.failures.map((f) => row(time(f.last), element("td", { class: "nowrap" }, count(f.count) + " \u00d7"),
+      f.status < 500 ? f.status + ", stale" : String(f.status),
       element("td", { class: "wide" }, f.cause), element("td", { class: "id" }, f.request_id))));
     rows("settings", data.settings.map((s) => row(s.key, element("td", { class: "id" }, s.value), s.source)));
     setText("loops", "Loop lag: " + data.loops.map((l) => l.name + " " + duration(l.lag_seconds)).join(", "));
@@ -379,30 +407,52 @@
     drawOrigins();
     drawStored();
     drawTables();
-    drawAge();
   }
   function drawAge() {
-    const age = performance.now() - receivedAt;
+    const age = Math.max(performance.now() - drawnAt.steady, Date.now() - drawnAt.wall);
     const outdated = age > kOutdated;
-    setText("updated", failing || outdated ? "last update " + span(age / 1000) + " ago" : "updates itself, as of " + clock(data.at));
+    setText("updated", failing || outdated ? "last update " + span(age / 1000) + " ago" : `updates itself, as of ${clock(data.at)} ${zone()}`);
     byId("outdated").hidden = !outdated;
     document.body.classList.toggle("is-outdated", outdated);
     if (outdated) setState("bad", "Unknown");
-    if (outdated) setText("outdated", "Out of date: the daemon has not answered for " + span(age / 1000) + ". Shown is " + clock(data.at) + ".");
+    // No counting here: a screen reader says each change of it.
+    if (outdated) setText("outdated", `Out of date: no news from the daemon since ${clock(data.at)}. What is shown is from then.`);
   }
+  let timer = 0, asking = false;
   async function refresh() {
+    if (asking) return;
+    asking = true;
+    clearTimeout(timer);
+    try {
+      const fresh = await ask();
+      failing = fresh === null;
+      // Another release may say what this script does not know.
+      if (fresh && fresh.version !== data.version) return location.reload();
+      if (fresh) show(fresh);
+    } finally {
+      asking = false;
+      timer = setTimeout(refresh, kRefresh);
+      drawAge();
+    }
+  }
+  function show(fresh) {
+    const before = data;
+    data = fresh;
+    try {
+      draw();
+      drawnAt = present();
+    } catch (error) {
+      data = before;
+      throw error;
+    }
+  }
+  async function ask() {
     try {
       const response = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(kRefresh * 2) });
-      if (!response.ok) throw new Error(String(response.status));
-      data = await response.json();
-      receivedAt = performance.now();
-      failing = false;
-      draw();
+      return response.ok ? await response.json() : null;
     } catch {
-      failing = true;
+      return null;
     }
-    drawAge();
-    setTimeout(refresh, kRefresh);
   }
 
   try {
@@ -410,10 +460,13 @@
     document.body.append(shape("svg", { width: 0, height: 0, "aria-hidden": "true" }, shape("defs", {}, ...patterns)));
     byId("live").hidden = false;
     draw();
+    drawAge();
     byId("plain").remove();
     new ResizeObserver(() => { drawAreas(); drawLines(); drawOrigins(); }).observe(byId("live"));
     setInterval(drawAge, 1000);
-    setTimeout(refresh, kRefresh);
+    timer = setTimeout(refresh, kRefresh);
+    // Browsers let the timers of a hidden page rest.
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
   } catch (error) {
     document.body.classList.add("plain");  // the tables are better than nothing
     byId("live").hidden = true;

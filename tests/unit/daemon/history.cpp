@@ -34,6 +34,7 @@ TEST_CASE("the counters are read into outcomes by code and by what the cache did
   requests.count(CacheOutcome::Hit, 404, 30us);  // the upstream's own word, stored
   requests.count(CacheOutcome::Stale, 200, 30us);
   requests.count(CacheOutcome::Miss, 200, 70ms);
+  requests.count(CacheOutcome::Absent, 504, 5us);
   requests.count(CacheOutcome::Error, 400, 1us);
   requests.count(CacheOutcome::Error, 503, 10s);
   shard.add(metrics.counter(Family::UpstreamAttempts, {{"origin", "a"}, {"outcome", "5xx"}}), 3);
@@ -43,6 +44,8 @@ TEST_CASE("the counters are read into outcomes by code and by what the cache did
   CHECK(read.ok() == 4);
   CHECK(read.failed() == 1);
   CHECK(read.refused() == 2);
+  // The client wanted nothing but what is stored: that is no failure of ours.
+  CHECK(read.outcomes[static_cast<std::size_t>(CacheOutcome::Absent)] == 1);
   CHECK(read.share_ok() == 0.8);
   CHECK(read.share_without_upstream() == 0.6);
   CHECK(read.attempts[static_cast<std::size_t>(upstream::Outcome::ServerError)] == 7);
@@ -75,9 +78,9 @@ TEST_CASE("samples are differences, the last one up to now, and nothing is lost 
   base::ManualClock clock;
   History history({}, counts(1000), clock.now());
   clock.advance(10s);
-  history.add(counts(1007), clock.now(), clock.wall());
+  history.add(counts(1007), clock.now());
   clock.advance(25s);
-  history.add(counts(1010, 5), clock.now(), clock.wall());
+  history.add(counts(1010, 5), clock.now());
   clock.advance(3s);
   const auto samples = history.samples(counts(1011, 5), clock.now(), clock.wall());
   REQUIRE(samples.size() == 3);
@@ -97,7 +100,7 @@ TEST_CASE("an hour is kept, and a day costs no more memory than an hour") {
   std::uint64_t n = 0;
   for (int i = 0; i < 6 * 60 * 24; ++i) {
     clock.advance(10s);
-    history.add(counts(++n), clock.now(), clock.wall());
+    history.add(counts(++n), clock.now());
   }
   const auto samples = history.samples(counts(n), clock.now(), clock.wall());
   REQUIRE(samples.size() == 361);
@@ -114,7 +117,7 @@ TEST_CASE("a window goes back as far as it says and is known, to a step") {
   History history({}, counts(0), clock.now());
   for (std::uint64_t i = 1; i <= 12; ++i) {
     clock.advance(10s);
-    history.add(counts(i * 10), clock.now(), clock.wall());
+    history.add(counts(i * 10), clock.now());
   }
   clock.advance(4s);
   const auto samples = history.samples(counts(121), clock.now(), clock.wall());
@@ -126,13 +129,16 @@ TEST_CASE("a window goes back as far as it says and is known, to a step") {
   CHECK(hits(all.counts) == 121);
 }
 
-TEST_CASE("the wall clock may jump; the samples' lengths do not") {
+TEST_CASE("the wall clock may jump; the samples' lengths do not, and none is from the future") {
   base::ManualClock clock;
   History history({}, counts(0), clock.now());
   clock.advance(10s);
+  history.add(counts(5), clock.now());
+  clock.advance(5s);
   clock.jump_wall(-1h);
-  history.add(counts(5), clock.now(), clock.wall());
   const auto samples = history.samples(counts(5), clock.now(), clock.wall());
   CHECK(samples[0].length == 10s);
+  CHECK(samples[0].at == clock.wall() - 5s);
+  CHECK(samples[1].at == clock.wall());
   CHECK(hits(History::window(samples, 1min).counts) == 5);
 }

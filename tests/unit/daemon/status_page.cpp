@@ -64,10 +64,37 @@ TEST_CASE(
   CHECK(contains(headline(data), "The store is not well: disk full."));
   data.draining = true;
   CHECK(headline(data).starts_with("Stopping"));
+  data.overloaded = true;
+  CHECK(contains(headline(data), "Clients are turned away for want of room."));
+  data.upstream.origins[0].forced = true;
+  CHECK(contains(headline(data), "An operator holds the breaker open"));
   data.upstream.token = upstream::TokenState::State::Refused;
   CHECK(contains(headline(data), "The upstream refuses our token."));
+  data.samples[0].counts = {};
+  data.samples[0].counts.outcomes[kRefused] = 1;
+  CHECK(contains(headline(data), "All that was asked in the last minute was refused."));
   data.samples.clear();
   CHECK(contains(headline(data), "Nobody asked in the last minute."));
+}
+
+TEST_CASE("without JavaScript, too, nobody is told that an origin is well which is not asked") {
+  StatusData data = sample_data();
+  auto& origin = data.upstream.origins[0];
+  CHECK(contains(status_html(data), "<td>not asked lately<td>"));
+  origin.volume = 20;
+  CHECK(contains(status_html(data), "<td>0 %<td>never"));
+  // What the breaker's window held is gone after ten seconds; the outage is not.
+  origin.volume = 0;
+  origin.breaker = Breaker::State::HalfOpen;
+  CHECK(contains(status_html(data), "<td>only probed<td>"));
+}
+
+TEST_CASE("a stale answer after a failure is no error, whatever its status") {
+  StatusData data = sample_data();
+  data.failures = {{.status = 304, .cause = "timeout", .count = 1, .request_id = "id"},
+                   {.status = 504, .cause = "timeout", .count = 1, .request_id = "id"}};
+  CHECK(contains(status_html(data), "<td>304, stale<td>timeout"));
+  CHECK(contains(status_html(data), "<td>504<td>timeout"));
 }
 
 TEST_CASE("the JSON is valid whatever the upstream said, and says null where nothing is known") {

@@ -310,6 +310,29 @@ TEST_CASE("the handler is told once when a client resets while its request is in
   CHECK(server.in_flight() == 0);
   CHECK(server.handler.abandoned_count() == 1);
   CHECK(server.counted(observe::Family::ConnectionsClosed, "error") == 1);
+  CHECK(server.abandoned(1) == 1);
+}
+
+TEST_CASE("a request whose client closes before the answer is counted as abandoned, once") {
+  TestServer server;
+  Client patient(server.port());
+  patient.send(get("/later"));
+  server.handler.request(0);
+  {
+    Client gone(server.port());
+    gone.send(get("/later"));
+    const auto id = server.handler.request(1).id;
+    gone.close();
+    CHECK(server.abandoned(1) == 1);
+    server.respond(id, {.body = "for nobody"});  // it might have closed its side only
+  }
+  CHECK(server.await([&] { return server.connections() == 1; }));
+  // Those who have their answers may go.
+  CHECK(Client(server.port()).ask(get("/")).status == 200);
+  CHECK(server.await([&] { return server.connections() == 1; }));
+  server.respond(server.handler.request(0).id, {.body = "at last"});
+  CHECK(patient.read().body == "at last");
+  CHECK(server.abandoned(1) == 1);
 }
 
 TEST_CASE("requests in flight are abandoned when the server is destroyed") {

@@ -222,7 +222,8 @@ TEST_CASE("an idle connection makes room for a new one") {
   Client third(server.port());
   CHECK(third.ask(get("/x")).body == "GET /x");
   CHECK(idle.at_end());
-  CHECK(server.counted(Family::ConnectionsClosed, "limit") == 1);
+  CHECK(server.counted(Family::ConnectionsClosed, "evicted") == 1);
+  CHECK(server.counted(Family::ConnectionsClosed, "limit", 0) == 0);
   CHECK(server.connections() == 2);
 }
 
@@ -245,7 +246,7 @@ TEST_CASE("a connection that has been trickling for a while makes room for a new
   CHECK(!content.at_end());
   // Those whose request is in flight stay.
   CHECK(Client(server.port()).ask(get("/")).status == 503);
-  CHECK(server.counted(Family::ConnectionsClosed, "limit", 2) == 2);
+  CHECK(server.counted(Family::ConnectionsClosed, "evicted", 2) == 2);
   CHECK(server.connections() == 2);
 }
 

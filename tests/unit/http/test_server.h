@@ -199,6 +199,12 @@ class TestServer {
   double value(observe::Family family, const std::string& reason) const {
     return metrics_.value(family, {{"reason", reason}});
   }
+  // Likewise, of the requests whose client was gone first.
+  double abandoned(double at_least) {
+    const auto family = observe::Family::RequestsAbandoned;
+    await([&] { return metrics_.value(family) >= at_least; });
+    return metrics_.value(family);
+  }
   // Lets loop turns pass until it is so; for what no event tells of.
   template <typename Condition>
   bool await(Condition condition) {

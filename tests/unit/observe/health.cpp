@@ -72,6 +72,19 @@ TEST_CASE("readiness: listening and not draining, whatever the upstream does") {
   CHECK(health.overall() == HealthState::Degraded);
 }
 
+TEST_CASE("turning clients away degrades, and is said") {
+  ManualClock clock;
+  Health health(clock);
+  health.set_listening(true);
+  CHECK(health.json().find(R"("overloaded":false)") != std::string::npos);
+  health.set_overloaded(true);
+  CHECK(health.overall() == HealthState::Degraded);
+  CHECK(health.ready());  // what is stored is answered all the same
+  CHECK(health.json().find(R"("overloaded":true)") != std::string::npos);
+  health.set_overloaded(false);
+  CHECK(health.overall() == HealthState::Ok);
+}
+
 TEST_CASE("since is when the state changed, not when it was last confirmed") {
   ManualClock clock;
   Health health(clock);

@@ -11,6 +11,7 @@
 using namespace holdfast;
 using namespace holdfast::proxy;
 using namespace std::chrono_literals;
+using observe::Family;
 using upstream::FetchEnd;
 using upstream::FetchResult;
 using upstream::Outcome;
@@ -140,6 +141,9 @@ struct Fixture {
   }
 
   void pass(base::Duration time) { loop.advance(time); }
+  double limited(const char* reason) const {
+    return metrics.value(Family::RequestsLimited, {{"reason", reason}});
+  }
 
   base::VirtualScheduler loop;
   ScriptedFetcher fetcher;
@@ -386,6 +390,7 @@ TEST_CASE_FIXTURE(Fixture, "each way to fail has its status and says when to com
                         Case{FetchEnd::Deadline, Outcome::InvalidBody, 502},
                         Case{FetchEnd::Deadline, Outcome::RateLimited, 503},
                         Case{FetchEnd::BreakerOpen, Outcome::Connect, 503},
+                        Case{FetchEnd::CrowdedOut, Outcome::Connect, 503},
                         Case{FetchEnd::Overloaded, Outcome::Timeout, 503},
                         Case{FetchEnd::Refused, Outcome::Unauthorized, 502},
                         Case{FetchEnd::Answered, Outcome::ClientError, 502}}) {
@@ -475,6 +480,25 @@ TEST_CASE_FIXTURE(
   const auto stale = ask("1.1.1.1");
   REQUIRE(answers[stale].has_value());
   CHECK(answers[stale]->rung == Rung::StaleIfError);
+  CHECK(metrics.value(Family::FlightWaiters) == 2);
+  CHECK(metrics.value(Family::FlightWaitersLimit) == 2);
+  CHECK(limited("waiters") == 1);
+}
+
+TEST_CASE_FIXTURE(Fixture, "who is turned away is counted by what was full, and nobody else is") {
+  have("1.1.1.1");
+  pass(24h * 9);
+  for (const FetchEnd end : {FetchEnd::Overloaded, FetchEnd::CrowdedOut, FetchEnd::BreakerOpen}) {
+    ask("8.8.8.8");
+    ask("8.8.8.8");
+    fetcher.end(fetcher.last, failed(end, Outcome::Connect));
+    ask("1.1.1.1");  // has something to fall back on
+    fetcher.end(fetcher.last, failed(end, Outcome::Connect));
+    pass(2min);  // or the key would rest
+  }
+  CHECK(limited("queued") == 2);
+  CHECK(limited("parked") == 2);
+  CHECK(limited("waiters") == 0);
 }
 
 TEST_CASE_FIXTURE(Fixture, "abandoning answers everybody and drops the fetches") {

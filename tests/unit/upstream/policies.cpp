@@ -190,12 +190,15 @@ TEST_CASE("an open breaker admits one probe at a time, at growing intervals up t
     breaker.probe_ended(now, false);
     CHECK(breaker.state() == Breaker::State::Open);
     CHECK(breaker.probes() == i + 1);
+    CHECK(breaker.since() == kStart);  // how long the outage has lasted, whatever was tried
     last = wait;
   }
   CHECK(last >= 800ms);
-  breaker.probe_started(breaker.probe_at());
-  breaker.probe_ended(breaker.probe_at(), true);
+  now = breaker.probe_at();
+  breaker.probe_started(now);
+  breaker.probe_ended(now, true);
   CHECK(breaker.allows());
+  CHECK(breaker.since() == now);
 }
 
 TEST_CASE("an abandoned probe says nothing, and another follows after an interval") {
@@ -206,6 +209,7 @@ TEST_CASE("an abandoned probe says nothing, and another follows after an interva
   breaker.probe_started(now);
   breaker.probe_abandoned(now);
   CHECK(breaker.state() == Breaker::State::Open);
+  CHECK(breaker.since() == kStart);
   CHECK_FALSE(breaker.probe_due(now));
   CHECK(breaker.probe_due(now + 300ms));
 }

@@ -75,6 +75,17 @@ TEST_CASE("401 and 403 are not retried; many keys cost a handful of attempts; a 
   CHECK(world.metrics.value(observe::Family::TokenState) == 1);
 }
 
+TEST_CASE("a token is refused in the metric when it is in the status, not at the first 403") {
+  World world;
+  world.upstream.always[0] = Fault::Unauthorized;
+  for (int refusals = 1; refusals <= 3; ++refusals) {
+    world.fetch_all(1, 1, 1s);
+    const bool refused = world.fetcher.status().token == TokenState::State::Refused;
+    CHECK(refused == (refusals == 3));
+    CHECK(world.metrics.value(observe::Family::TokenState) == (refused ? 0 : 1));
+  }
+}
+
 TEST_CASE("a token that was accepted again is noticed without being told") {
   World world;
   world.upstream.always[0] = Fault::Unauthorized;
@@ -171,7 +182,9 @@ TEST_CASE(
   for (int i = 0; i < 20; ++i) world.fetch("/p" + std::to_string(i), 10s);
   world.scheduler.run_ready();
   CHECK(world.fetcher.status().parked <= 5);
-  CHECK(world.outcomes.ends[FetchEnd::BreakerOpen] >= 14);
+  CHECK(world.outcomes.ends[FetchEnd::CrowdedOut] >= 14);
+  CHECK(world.outcomes.ends[FetchEnd::BreakerOpen] == 0);
+  CHECK(world.metrics.value(observe::Family::UpstreamParkedLimit) == 5);
   CHECK(world.results.back().retry_after >= 1s);
   CHECK(world.results.back().retry_after <= 3s);
   CHECK(world.upstream.attempts <= before + 1);
@@ -268,6 +281,7 @@ TEST_CASE("too many waiting fetches are turned away at once") {
   for (int i = 0; i < 50; ++i) world.fetch("/" + std::to_string(i));
   world.scheduler.run_ready();
   CHECK(world.outcomes.ends[FetchEnd::Overloaded] == 39);
+  CHECK(world.metrics.value(observe::Family::UpstreamQueuedLimit) == 10);
   world.settle();
   CHECK(world.answered() == 11);
 }
