@@ -11,6 +11,7 @@
 //      rests for a while, and the waiters get the stale response, the offline
 //      answer or an error.
 //   4. A waiter whose deadline comes first leaves alone; the flight goes on.
+// A purge takes a flight out of the way: who asks from then on starts another.
 #pragma once
 
 #include <chrono>
@@ -98,7 +99,7 @@ class Flights {
 
   // What is stored for `key` was purged: a fetch under way still answers those who
   // wait for it, but neither falls back on what was there nor stores its answer,
-  // which may be from before the purge.
+  // which may be from before the purge. Nobody who asks later gets it.
   void purged(std::string_view key);
   void purged_all();
   // For people who inspect a key.
@@ -108,10 +109,7 @@ class Flights {
   // Answers every waiter with 503 and drops the fetches. For a stop whose time is up.
   void abandon_all();
 
-  // For tests and settings that change: those of later answers.
-  void set_storing(StoringPolicy storing) { settings_.storing = storing; }
-
-  Stats stats() const { return {flights_.size(), waiters_}; }
+  Stats stats() const { return {flights_.size() + purged_.size(), waiters_}; }
 
  private:
   struct Waiter {
@@ -141,6 +139,7 @@ class Flights {
   void leave(Flight& flight, std::list<Waiter>::iterator waiter);
   void out_of_patience(Flight& flight);
   void finish(Flight& flight, upstream::FetchResult result);
+  std::unique_ptr<Flight> take_out(Flight& flight);
 
   // The rungs, each from what the one above could not answer.
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);
@@ -156,6 +155,7 @@ class Flights {
   base::Random random_;
   RestingKeys resting_;
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
+  std::unordered_map<const Flight*, std::unique_ptr<Flight>> purged_;
   std::size_t waiters_ = 0;
 
   observe::Gauge flights_gauge_;
