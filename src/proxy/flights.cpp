@@ -92,6 +92,14 @@ ErrorText error_for(const FetchResult& result) {
   }
 }
 
+Answer refusal(const char* detail) {
+  Answer answer;
+  answer.status = 503;
+  answer.detail = detail;
+  answer.retry_after = std::chrono::seconds(1);
+  return answer;
+}
+
 Answer from_stored(Rung rung, cache::StoredPtr stored) {
   Answer answer;
   answer.rung = rung;
@@ -127,6 +135,7 @@ Flights::~Flights() {
 void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline,
                    std::chrono::seconds min_fresh, Callback callback,
                    const upstream::Fields& fields) {
+  if (abandoned_) return callback(refusal("the service is stopping"));
   const auto flying = flights_.find(key);
   if (flying != flights_.end()) {
     Flight& flight = *flying->second;
@@ -170,11 +179,7 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
   }
   if (waiters_ >= settings_.max_waiters) {
     parts_.shard.add(shed_);
-    Answer answer;
-    answer.status = 503;
-    answer.detail = "too many requests are waiting for the upstream";
-    answer.retry_after = std::chrono::seconds(1);
-    return callback(std::move(answer));
+    return callback(refusal("too many requests are waiting for the upstream"));
   }
 
   Flight& flight = start(route, key, std::move(stored), deadline, upstream::Priority::Miss, fields);
@@ -201,7 +206,7 @@ Answer Flights::stored(std::string_view key, std::chrono::seconds min_fresh) {
 }
 
 void Flights::refresh(Route& route, std::string_view key) {
-  if (flights_.contains(key)) return;
+  if (abandoned_ || flights_.contains(key)) return;
   if (resting_.resting(key, parts_.loop.now())) {
     parts_.shard.add(skipped_);
     return;
@@ -233,6 +238,7 @@ void Flights::purged_all() {
 }
 
 void Flights::abandon_all() {
+  abandoned_ = true;
   while (!flights_.empty() || !purged_.empty()) {
     Flight& flight = flights_.empty() ? *purged_.begin()->second : *flights_.begin()->second;
     parts_.fetcher.cancel(flight.fetch);

@@ -106,7 +106,8 @@ class Flights {
   bool fetching(std::string_view key) const { return flights_.contains(key); }
   bool resting(std::string_view key) const { return resting_.resting(key, parts_.loop.now()); }
 
-  // Answers every waiter with 503 and drops the fetches. For a stop whose time is up.
+  // Drops the fetches and answers every waiter, with 503 where nothing is stored; so
+  // is whoever joins afterwards. For a stop whose time is up.
   void abandon_all();
 
   Stats stats() const { return {flights_.size() + purged_.size(), waiters_}; }
@@ -157,6 +158,7 @@ class Flights {
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
   std::unordered_map<const Flight*, std::unique_ptr<Flight>> purged_;
   std::size_t waiters_ = 0;
+  bool abandoned_ = false;
 
   observe::Gauge flights_gauge_;
   observe::Gauge waiters_gauge_;

@@ -642,3 +642,20 @@ TEST_CASE_FIXTURE(Fixture, "a purge ends the refresh that nobody waits for") {
   CHECK(fetcher.fetches.empty());
   CHECK(flights->stats().flights == 0);
 }
+
+TEST_CASE_FIXTURE(Fixture,
+                  "once abandoned, whoever still comes is told so, and nothing is fetched") {
+  ask("1.1.1.1");
+  flights->purged_all();
+  ask("1.1.1.1");
+  flights->abandon_all();
+  CHECK(answers[0]->status == 503);
+  CHECK(answers[1]->status == 503);
+  const auto late = ask("8.8.8.8");
+  flights->refresh(*route, "lookup/8.8.8.8");
+  CHECK(fetcher.fetches.empty());
+  CHECK(flights->stats().flights == 0);
+  REQUIRE(answers[late].has_value());
+  CHECK(answers[late]->status == 503);
+  CHECK(answers[late]->detail == "the service is stopping");
+}
