@@ -98,13 +98,15 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
   // A negative answer that has expired is asked for again: it says too little to
   // be worth keeping for days.
   if (!strict && !negative) {
+    const auto window = [&](std::optional<seconds> stated_window, seconds ours) {
+      if (policy.ttl_override) return ours;
+      // To a shared cache s-maxage implies proxy-revalidate (RFC 9111, 5.2.2.10); but
+      // what the upstream says of stale responses beside it, it must mean as well.
+      return stated_window.value_or(directives.s_maxage ? seconds(0) : ours);
+    };
     parts.stale_while_revalidate =
-        policy.ttl_override
-            ? policy.stale_while_revalidate
-            : directives.stale_while_revalidate.value_or(policy.stale_while_revalidate);
-    parts.stale_if_error = policy.ttl_override
-                               ? policy.stale_if_error
-                               : directives.stale_if_error.value_or(policy.stale_if_error);
+        window(directives.stale_while_revalidate, policy.stale_while_revalidate);
+    parts.stale_if_error = window(directives.stale_if_error, policy.stale_if_error);
   }
   const std::string* vary = upstream::find_field(reply.fields, "Vary");
   const bool forbidden =

@@ -92,6 +92,19 @@ TEST_CASE("no-cache and must-revalidate leave nothing to serve stale") {
   CHECK(cache::freshness(*must.response, kNow + 61s).use == cache::Use::Unusable);
 }
 
+// RFC 9111, 5.2.2.10: for a shared cache it implies proxy-revalidate.
+TEST_CASE("s-maxage leaves nothing to serve stale but what the upstream itself allows") {
+  const Storable alone = store(ok({{"Cache-Control", "s-maxage=60"}}));
+  CHECK(cache::freshness(*alone.response, kNow + 59s).use == cache::Use::Fresh);
+  CHECK(cache::freshness(*alone.response, kNow + 61s).use == cache::Use::Unusable);
+  const Storable with = store(ok({{"Cache-Control", "s-maxage=60, stale-if-error=20"}}));
+  CHECK(cache::freshness(*with.response, kNow + 61s).use == cache::Use::StaleIfError);
+  CHECK(cache::freshness(*with.response, kNow + 81s).use == cache::Use::Unusable);
+  const Storable must =
+      store(ok({{"Cache-Control", "s-maxage=60, stale-if-error=20, proxy-revalidate"}}));
+  CHECK(cache::freshness(*must.response, kNow + 61s).use == cache::Use::Unusable);
+}
+
 TEST_CASE("the upstream's own stale directives go before ours") {
   const Storable got =
       store(ok({{"Cache-Control", "max-age=60, stale-while-revalidate=10, stale-if-error=20"}}));
