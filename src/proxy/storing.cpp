@@ -1,7 +1,5 @@
 #include "proxy/storing.h"
 
-#include <strings.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -37,7 +35,7 @@ seconds age_field(const upstream::Fields& fields) {
 http::CacheControl cache_control_of(const upstream::Fields& fields) {
   http::CacheControl directives;
   for (const upstream::Field& field : fields) {
-    if (strcasecmp(field.name.c_str(), "Cache-Control") == 0) {
+    if (upstream::is_field(field, "Cache-Control")) {
       http::parse_cache_control(field.value, directives);
     }
   }
@@ -58,6 +56,13 @@ std::optional<seconds> stated_lifetime(const upstream::Fields& fields,
     return std::max(seconds(0), std::chrono::floor<seconds>(*expires - date));
   }
   return std::nullopt;
+}
+
+// RFC 9111, 4.1: "*", in whichever line, matches no later request.
+bool varies_on_anything(const upstream::Fields& fields) {
+  return std::any_of(fields.begin(), fields.end(), [](const upstream::Field& field) {
+    return upstream::is_field(field, "Vary") && field.value.find('*') != field.value.npos;
+  });
 }
 
 seconds scaled(seconds lifetime, double factor) {
@@ -108,9 +113,8 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
         window(directives.stale_while_revalidate, policy.stale_while_revalidate);
     parts.stale_if_error = window(directives.stale_if_error, policy.stale_if_error);
   }
-  const std::string* vary = upstream::find_field(reply.fields, "Vary");
   const bool forbidden =
-      directives.no_store || directives.is_private || (vary && vary->find('*') != vary->npos);
+      directives.no_store || directives.is_private || varies_on_anything(reply.fields);
   return policy.ttl_override || !forbidden;
 }
 

@@ -80,6 +80,7 @@ TEST_CASE("what the upstream forbids to store is for those who wait now") {
     CHECK_FALSE(store(ok({{"Cache-Control", directive}})).may_store);
   }
   CHECK_FALSE(store(ok({{"Vary", "*"}})).may_store);
+  CHECK_FALSE(store(ok({{"Vary", "Accept-Encoding"}, {"Vary", "*"}})).may_store);
   CHECK(store(ok({{"Vary", "Accept-Encoding"}})).may_store);
 }
 
