@@ -173,6 +173,16 @@ TEST_CASE("a salvage that a restart interrupted goes on at the next start") {
   CHECK(eventually([&] { return f.folder.count("store.db.damaged") == 0; }));
 }
 
+TEST_CASE("a salvage is done with at its end, whatever way the path is written") {
+  StoreFixture f;
+  const Bytes bytes = make_store(f, 10);
+  write_file(f.settings.path + ".damaged-20260401T000000Z", bytes.database);
+  f.settings.path = f.folder.path().string() + "//store.db";
+  f.open();
+  CHECK(eventually([&] { return f.folder.count("store.db.salvaged-20260401T") == 1; }));
+  CHECK(f.folder.count("store.db.damaged") == 0);
+}
+
 TEST_CASE("what was purged does not come back out of a file that was set aside") {
   StoreFixture f;
   const Bytes bytes = make_store(f, 500);
