@@ -203,17 +203,19 @@ bool StoreWriter::write_batch() {
 }
 
 bool StoreWriter::write_restored() {
-  const auto items = restorer_.take(kRestoreRows);
+  const auto items = restorer_.next(kRestoreRows);
   if (items.empty()) return true;
   more_to_do_ = true;
   const std::int64_t now_hour = hour();
-  return transact([&]() -> base::Result<void> {
+  const bool written = transact([&]() -> base::Result<void> {
     for (const Restorer::Item& item : items) {
       const auto put = rows_->put(item.key, *item.stored, now_hour, true);
       if (!put) return tl::unexpected(put.error());
     }
     return {};
   });
+  if (written) restorer_.done(items.size());
+  return written;
 }
 
 bool StoreWriter::write_touches(std::size_t most) {

@@ -1,5 +1,6 @@
 // Files that were damaged while nobody looked, and what comes back out of them.
 #include <doctest/doctest.h>
+#include <sqlite3.h>
 
 #include <cstdlib>
 #include <map>
@@ -181,6 +182,28 @@ TEST_CASE("a salvage is done with at its end, whatever way the path is written")
   f.open();
   CHECK(eventually([&] { return f.folder.count("store.db.salvaged-20260401T") == 1; }));
   CHECK(f.folder.count("store.db.damaged") == 0);
+}
+
+TEST_CASE("a salvage loses nothing to a disk that refuses a write in the middle of it") {
+  constexpr std::uint64_t kCount = 500;
+  FaultVfs disk(true);
+  StoreFixture made;
+  const Bytes bytes = make_store(made, kCount);
+  for (int nth = 1; nth <= 150; nth += 7) {
+    CAPTURE(nth);
+    StoreFixture f;
+    f.settings.vfs = FaultVfs::name();
+    write_file(f.settings.path + ".damaged-20260401T000000Z", bytes.database);
+    write_file(f.settings.path + ".damaged-20260401T000000Z-wal", bytes.wal);
+    disk.plan({.call = FaultVfs::Call::Write, .nth = nth, .code = SQLITE_IOERR_WRITE});
+    if (const auto opened = f.try_open(); !opened) {
+      f.store = store_without_file(f.settings, opened.error(), f.clock, f.log);
+    }
+    REQUIRE(eventually([&] { return f.folder.count("store.db.damaged") == 0; }));
+    REQUIRE(eventually([&] { return f.store->status().entries == kCount; }));
+    f.store.reset();
+    disk.heal();
+  }
 }
 
 TEST_CASE("what was purged does not come back out of a file that was set aside") {
