@@ -92,8 +92,8 @@ bool StoreWriter::flush_wanted() {
   return flush_wanted_ > flush_reached_;
 }
 
-void StoreWriter::report_corruption() {
-  corruption_reported_ = true;
+void StoreWriter::report_corruption(std::uint64_t generation) {
+  corrupt_generation_ = generation;
   shared_.queue.wake();
 }
 
@@ -124,7 +124,8 @@ void StoreWriter::run() {
 
 bool StoreWriter::work() {
   more_to_do_ = false;
-  if (corruption_reported_.exchange(false)) {
+  // A reader may still hold the file that was set aside: that one is known.
+  if (corrupt_generation_.exchange(0) == generation()) {
     trouble(base::Error{base::ErrorKind::Corrupt, base::Side::Internal, false,
                         "a read found the file damaged"});
     return false;

@@ -206,6 +206,41 @@ TEST_CASE("a salvage loses nothing to a disk that refuses a write in the middle 
   }
 }
 
+TEST_CASE("damage in a file that was set aside meanwhile is not held against the new one") {
+  constexpr int kCount = 3000;
+  StoreFixture f;
+  Bytes bytes = make_store(f, kCount);
+  // A leaf among the oldest rows, which are looked at last.
+  for (std::size_t i = 9 * 4096; i < 10 * 4096; ++i) bytes.database[i] = '\xff';
+  write_file(f.settings.path, bytes.database);
+  write_file(f.settings.path + "-wal", bytes.wal);
+  f.open();
+  std::atomic<bool> reading{false};
+  std::atomic<bool> go_on{false};
+  f.store->load_recent([&](std::string_view, const StoredPtr&) {
+    reading = true;
+    while (!go_on) std::this_thread::sleep_for(1ms);
+    return true;
+  });
+  REQUIRE(eventually([&] { return reading.load(); }));
+  for (int i = 0; i < kCount && f.folder.count("store.db.damaged") == 0; ++i) {
+    static_cast<void>(f.store->find("key-" + std::to_string(i)));
+  }
+  CHECK(eventually([&] { return f.folder.count("store.db.salvaged") > 0; }));
+  REQUIRE(f.store->put("new", f.make("put since")));
+  f.store->flush();
+  CHECK(f.body("new") == "put since");
+  const StoreStatus before = f.store->status();
+  CHECK(before.state == StoreStatus::State::Ok);
+  go_on = true;
+  CHECK(eventually([&] { return f.store->status().read_errors > before.read_errors; }));
+  REQUIRE(f.store->put("newer", f.make("put after")));
+  f.store->flush();
+  CHECK(f.store->status().write_errors == before.write_errors);
+  CHECK(f.store->status().state == StoreStatus::State::Ok);
+  CHECK(f.body("newer") == "put after");
+}
+
 TEST_CASE("what was purged does not come back out of a file that was set aside") {
   StoreFixture f;
   const Bytes bytes = make_store(f, 500);
