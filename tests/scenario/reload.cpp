@@ -72,6 +72,22 @@ TEST_CASE("SIGHUP with a bad file changes nothing, says so, and the next good on
   CHECK(contains(daemon.process().output(), "\"cache\":\"hit\""));
 }
 
+TEST_CASE("after a SIGHUP the status page says where the values in force come from") {
+  Reloading service;
+  const auto source_of_level = [&] {
+    const std::string status = get(service.daemon->url("/status.json")).body;
+    const std::size_t at = status.find("\"log_level\"");
+    REQUIRE(at != std::string::npos);
+    return status.substr(at, status.find('}', at) - at);
+  };
+  CHECK(contains(source_of_level(), "holdfast.toml:1"));
+  service.write("# quiet, please\nlog_level = \"warn\"\n");
+  service.daemon->process().signal(SIGHUP);
+  CHECK(eventually([&] { return contains(source_of_level(), "warn"); }));
+  CHECK(contains(source_of_level(), "holdfast.toml:2"));
+  CHECK(service.daemon->stop() == 0);
+}
+
 TEST_CASE("a token file that became a pipe keeps nobody waiting for what it may say") {
   const Folder folder;
   Upstream upstream;
