@@ -140,7 +140,7 @@ void append_stored(std::string& out, const StatusData& data) {
     rows.push_back({"oldest", moment(data.store.oldest)});
     rows.push_back({"newest", moment(data.store.newest)});
   } else {
-    rows.push_back({"store", "none: STORE_PATH is empty"});
+    rows.push_back({"store", "none: STORE_PATH is off"});
   }
   rows.push_back(
       {"usable without the upstream", in_words(data.usable_for) + " after it was received"});

@@ -26,7 +26,7 @@ StoreWatch::StoreWatch(observe::Dependency& health, observe::Log& log, bool off)
     : health_(health), log_(log), off_(off) {}
 
 void StoreWatch::look(const cache::StoreStatus& status, base::SteadyTime now) {
-  if (off_) return health_.set_state(observe::HealthState::Ok, "no store: STORE_PATH is empty");
+  if (off_) return health_.set_state(observe::HealthState::Ok, "no store: STORE_PATH is off");
   const std::uint64_t errors = status.read_errors + status.write_errors + status.corrupt_rows;
   const std::uint64_t done = status.committed + errors;
   // Work that is new since the last look has only just come, for all we know.

@@ -328,7 +328,7 @@
         ["Received", s.oldest ? `oldest ${ago(s.oldest)}, newest ${ago(s.newest)}` : "nothing yet"],
       ]));
     } else {
-      parts.push(element("p", { class: "muted" }, "No store on disk: STORE_PATH is empty."));
+      parts.push(element("p", { class: "muted" }, "No store on disk: STORE_PATH is off."));
     }
     rows("stored", parts);
     const share = data.hour.share_without_upstream;
