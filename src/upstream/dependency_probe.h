@@ -44,7 +44,6 @@ class DependencyProbe {
   const std::string& target() const {
     return settings_.target.empty() ? last_target_ : settings_.target;
   }
-  const Settings& settings() const { return settings_; }
 
  private:
   Settings settings_;

@@ -42,7 +42,6 @@ class Origin {
   base::Duration probe_timeout() const;
 
   OriginStatus status(const base::Clock& clock);
-  std::optional<base::WallTime> last_success() const { return last_success_; }
 
  private:
   const Settings& settings_;
