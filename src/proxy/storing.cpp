@@ -23,13 +23,20 @@ std::optional<base::WallTime> date_field(const upstream::Fields& fields, std::st
   return value ? http::parse_http_date(*value) : std::nullopt;
 }
 
+// The largest age we count to (RFC 9111, 1.2.2), 34 years: a lifetime of our own
+// still fits on top of it.
+constexpr seconds kLongestAge{std::int64_t{1} << 30};
+
+// RFC 9111, 5.1: the first, if there are several; none if it is malformed.
 seconds age_field(const upstream::Fields& fields) {
   const std::string* value = upstream::find_field(fields, "Age");
   if (!value) return seconds(0);
   std::uint32_t age = 0;
-  const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), age);
-  const bool whole = error == std::errc{} && end == value->data() + value->size();
-  return seconds(whole ? age : 0);
+  const char* const last = value->data() + std::min(value->find(','), value->size());
+  const auto [end, error] = std::from_chars(value->data(), last, age);
+  if (end != last) return seconds(0);
+  if (error == std::errc::result_out_of_range) return kLongestAge;
+  return error == std::errc{} ? std::min(seconds(age), kLongestAge) : seconds(0);
 }
 
 http::CacheControl cache_control_of(const upstream::Fields& fields) {

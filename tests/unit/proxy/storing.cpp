@@ -66,6 +66,21 @@ TEST_CASE("the age an answer brings along counts against a stated lifetime only"
   CHECK(cache::freshness(*own.response, kNow).age == 21s);
 }
 
+TEST_CASE("an age too large to count is very old, a list's first counts, nonsense is none") {
+  const auto age = [](const char* value) {
+    const Storable got = store(ok({{"Cache-Control", "max-age=3600"}, {"Age", value}}));
+    return cache::freshness(*got.response, kNow).age;
+  };
+  CHECK(age("20") == 21s);
+  CHECK(age("20, 3000") == 21s);
+  CHECK(age("4294967296") >= 34 * 365 * 24h);
+  CHECK(age("99999999999999999999999") >= 34 * 365 * 24h);
+  CHECK(age("soon") == 0s);
+  CHECK(age("20 minutes") == 0s);
+  CHECK(age("-20") == 0s);
+  CHECK(ttl(store(ok({{"Age", "99999999999999999999999"}}))) == 24h);
+}
+
 TEST_CASE("an upstream's slow clock makes a stated lifetime shorter, never ours") {
   const std::string past = http::format_http_date(kNow - 30s);
   CHECK(ttl(store(ok({{"Date", past}, {"Cache-Control", "max-age=60"}}))) == 30s);
