@@ -129,7 +129,10 @@ void PolicyFetcher::send_bare_probe(Origin& origin) {
         if (alive.expired()) return;
         origin.bare_probe_in_flight = false;
         --in_flight_;
-        const Verdict verdict = judge(request, reply, settings_.probe.validate);
+        // A client's last target, asked for want of one that was set, must answer as
+        // it has to answer clients.
+        const Verdict verdict = settings_.probe.target.empty() ? judge(request, reply, {})
+                                                               : judge_probe(request, reply);
         metrics_.attempt(origin.index, verdict.outcome, now() - at);
         if (sign_of(verdict.outcome) == Sign::Good) {
           metrics_.succeeded(origin.index, scheduler_.clock().wall());
