@@ -267,6 +267,23 @@ TEST_CASE("a health check that answers without content is no outage") {
   CHECK(other.fetcher.status().origins[0].breaker != Breaker::State::Closed);
 }
 
+TEST_CASE("how fast a health check answers says nothing of what clients ask for") {
+  Settings settings;
+  settings.probe.target = "/health";
+  World world(1, settings);
+  world.upstream.median = 1ms;
+  world.scheduler.advance(30min);
+  CHECK(world.upstream.by_target["/health"] > 50);
+  CHECK(world.fetcher.status().origins[0].attempt_timeout == settings.attempt_timeout.ceiling);
+  // So a lookup that takes long is waited for, and answered by the first attempt.
+  world.upstream.median = 1s;
+  world.upstream.sigma = 0;
+  world.fetch("/a");
+  world.settle();
+  CHECK(world.answered() == 1);
+  CHECK(world.upstream.by_target["/a"] <= 2);  // with a hedge
+}
+
 TEST_CASE("a breaker forced open answers at once, and forced closed never refuses") {
   World world;
   world.fetcher.force_breaker(0, Breaker::Forced::Open);
