@@ -1,8 +1,17 @@
 #include "cache/freshness.h"
 
+#include <algorithm>
+
 namespace holdfast::cache {
 
 using std::chrono::seconds;
+
+namespace {
+
+// A clock that is put right moves by less.
+constexpr std::chrono::hours kLargestStepBack{1};
+
+}  // namespace
 
 Freshness freshness(const StoredResponse& stored, base::WallTime now) {
   // RFC 9111, 4.2.3: current_age = corrected_initial_age + resident_time.
@@ -11,6 +20,11 @@ Freshness freshness(const StoredResponse& stored, base::WallTime now) {
                                : seconds(0);
   Freshness result;
   result.age = stored.initial_age + resident;
+  // Dated by a clock that was wrong, or one that is wrong now: its age is anybody's
+  // guess, and it would be fresh until that date.
+  if (stored.response_time - kLargestStepBack > now) {
+    result.age = std::max(result.age, stored.freshness_lifetime);
+  }
   result.ttl = stored.freshness_lifetime - result.age;
   // RFC 9111, 4.2: fresh while the lifetime is greater than the age. RFC 5861
   // counts its windows from the end of the lifetime; both start there.

@@ -23,7 +23,7 @@ struct Freshness {
 };
 
 // A wall clock that stepped back before `response_time` gives the initial age,
-// never a negative one.
+// never a negative one; by more than an hour, and the response counts as just stale.
 Freshness freshness(const StoredResponse& stored, base::WallTime now);
 
 }  // namespace holdfast::cache

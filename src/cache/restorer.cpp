@@ -1,5 +1,6 @@
 #include "cache/restorer.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace holdfast::cache {
@@ -49,21 +50,29 @@ void Restorer::note_erase_all() {
   changed_.notify_all();
 }
 
-std::vector<Restorer::Item> Restorer::take(std::size_t most) {
-  std::vector<Item> taken;
+std::vector<Restorer::Item> Restorer::next(std::size_t most) {
   const std::lock_guard lock(mutex_);
-  while (!items_.empty() && taken.size() < most) {
-    if (!erased_.contains(items_.front().key)) taken.push_back(std::move(items_.front()));
-    items_.pop_front();
+  offered_era_ = era_;
+  if (!erased_.empty()) {
+    std::erase_if(items_, [this](const Item& item) { return erased_.contains(item.key); });
+    made_room();
   }
-  if (items_.empty() && !running_ && jobs_.empty()) erased_.clear();
-  changed_.notify_all();
-  return taken;
+  const auto end = items_.begin() + static_cast<std::ptrdiff_t>(std::min(most, items_.size()));
+  return {items_.begin(), end};
 }
 
-bool Restorer::has_items() const {
+void Restorer::done(std::size_t count) {
   const std::lock_guard lock(mutex_);
-  return !items_.empty();
+  // Erased meanwhile, and with it what came after.
+  if (offered_era_ != era_) return;
+  items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(count));
+  made_room();
+}
+
+// There is room for more; and with nothing left to bring back, nothing to keep away.
+void Restorer::made_room() {
+  if (items_.empty() && !running_ && jobs_.empty()) erased_.clear();
+  changed_.notify_all();
 }
 
 bool Restorer::push(std::uint64_t era, std::string_view key, StoredPtr stored) {

@@ -43,9 +43,11 @@ class Restorer {
     std::string key;
     StoredPtr stored;
   };
-  // What to write now, erased keys left out. The writing thread.
-  std::vector<Item> take(std::size_t most);
-  bool has_items() const;
+  // What to write now, erased keys left out. It is offered again until done() says
+  // that it is written. The writing thread.
+  std::vector<Item> next(std::size_t most);
+  // The first `count` of what next() gave last.
+  void done(std::size_t count);
 
  private:
   struct Queued {
@@ -53,10 +55,11 @@ class Restorer {
     std::uint64_t era;
   };
   void run();
+  void made_room();  // mutex held
   bool push(std::uint64_t era, std::string_view key, StoredPtr stored);
 
   const std::function<void()> wake_;
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::condition_variable changed_;
   // All guarded by mutex_.
   std::deque<Queued> jobs_;
@@ -64,6 +67,7 @@ class Restorer {
   bool stopping_ = false;
   std::uint64_t era_ = 0;  // grows when everything is erased: older jobs are void
   std::deque<Item> items_;
+  std::uint64_t offered_era_ = 0;  // when next() was last called
   std::unordered_set<std::string> erased_;
   std::thread thread_;  // started with the first job
 };

@@ -338,8 +338,4 @@ base::Result<void> RowWriter::probe() {
   return commit();
 }
 
-base::Result<std::string> RowWriter::integrity() {
-  return connection_.text("PRAGMA integrity_check(20)");
-}
-
 }  // namespace holdfast::cache

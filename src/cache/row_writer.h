@@ -71,7 +71,6 @@ class RowWriter {
   base::Result<bool> checkpoint(sqlite::Connection::Checkpoint mode);
   // Writes and commits one page, without a change: does the disk take it?
   base::Result<void> probe();
-  base::Result<std::string> integrity();
 
  private:
   explicit RowWriter(sqlite::Connection connection) : connection_(std::move(connection)) {}

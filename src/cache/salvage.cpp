@@ -112,9 +112,9 @@ std::vector<std::string> unsalvaged(const std::string& path) {
 }
 
 void mark_salvaged(const std::string& path, const std::string& aside) {
-  const std::string prefix = path + std::string(kDamaged);
-  if (!aside.starts_with(prefix)) return;
-  const std::string done = path + std::string(kSalvaged) + aside.substr(prefix.size());
+  const std::size_t at = aside.rfind(kDamaged);
+  if (at == aside.npos) return;
+  const std::string done = std::string(aside).replace(at, kDamaged.size(), kSalvaged);
   // The WAL first, so that a file is never left to be salvaged without it.
   std::rename((aside + "-wal").c_str(), (done + "-wal").c_str());
   std::rename(aside.c_str(), done.c_str());

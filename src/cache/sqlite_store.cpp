@@ -135,7 +135,7 @@ base::Result<StoredPtr> SqliteStore::find(std::string_view key) {
       health_.degraded(StoreHealth::Part::Reading, error.message);
       reader_.reset();
     }
-    if (error.kind == base::ErrorKind::Corrupt) writer_.report_corruption();
+    if (error.kind == base::ErrorKind::Corrupt) writer_.report_corruption(reader_generation_);
     return tl::unexpected(error);
   };
   if (auto opened = open_reader(); !opened) {
@@ -182,6 +182,7 @@ bool SqliteStore::wait_until_opened() {
 
 void SqliteStore::load(const std::function<bool(std::string_view, StoredPtr)>& sink) {
   if (!wait_until_opened()) return;
+  const std::uint64_t generation = writer_.generation();  // of what is opened now, or of less
   auto reader = RowReader::open(settings_.path, settings_.vfs);
   if (!reader) {
     ++health_.read_errors;
@@ -200,7 +201,7 @@ void SqliteStore::load(const std::function<bool(std::string_view, StoredPtr)>& s
     for (const std::int64_t id : damaged) queue_.drop_damaged(id);
     if (!read) {
       ++health_.read_errors;
-      if (read.error().kind == base::ErrorKind::Corrupt) writer_.report_corruption();
+      if (read.error().kind == base::ErrorKind::Corrupt) writer_.report_corruption(generation);
       return;
     }
     more = *read;

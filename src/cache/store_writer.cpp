@@ -92,8 +92,8 @@ bool StoreWriter::flush_wanted() {
   return flush_wanted_ > flush_reached_;
 }
 
-void StoreWriter::report_corruption() {
-  corruption_reported_ = true;
+void StoreWriter::report_corruption(std::uint64_t generation) {
+  corrupt_generation_ = generation;
   shared_.queue.wake();
 }
 
@@ -124,7 +124,8 @@ void StoreWriter::run() {
 
 bool StoreWriter::work() {
   more_to_do_ = false;
-  if (corruption_reported_.exchange(false)) {
+  // A reader may still hold the file that was set aside: that one is known.
+  if (corrupt_generation_.exchange(0) == generation()) {
     trouble(base::Error{base::ErrorKind::Corrupt, base::Side::Internal, false,
                         "a read found the file damaged"});
     return false;
@@ -203,17 +204,19 @@ bool StoreWriter::write_batch() {
 }
 
 bool StoreWriter::write_restored() {
-  const auto items = restorer_.take(kRestoreRows);
+  const auto items = restorer_.next(kRestoreRows);
   if (items.empty()) return true;
   more_to_do_ = true;
   const std::int64_t now_hour = hour();
-  return transact([&]() -> base::Result<void> {
+  const bool written = transact([&]() -> base::Result<void> {
     for (const Restorer::Item& item : items) {
       const auto put = rows_->put(item.key, *item.stored, now_hour, true);
       if (!put) return tl::unexpected(put.error());
     }
     return {};
   });
+  if (written) restorer_.done(items.size());
+  return written;
 }
 
 bool StoreWriter::write_touches(std::size_t most) {

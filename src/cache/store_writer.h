@@ -50,8 +50,8 @@ class StoreWriter {
   // Any thread. Returns when all that was queued before is committed, or when an
   // attempt to do so has failed.
   void flush();
-  // Any thread. Something read from the file contradicts itself.
-  void report_corruption();
+  // Any thread. Something read from the file of that generation contradicts itself.
+  void report_corruption(std::uint64_t generation);
   // Changes whenever the path leads to another file: readers reopen. Any thread.
   std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   Restorer& restorer() { return restorer_; }
@@ -125,7 +125,7 @@ class StoreWriter {
   std::uint64_t dropped_when_well_ = 0;
 
   std::atomic<std::uint64_t> generation_{1};
-  std::atomic<bool> corruption_reported_{false};
+  std::atomic<std::uint64_t> corrupt_generation_{0};  // as reported; 0: none
   std::atomic<bool> stopping_{false};
   std::mutex flush_mutex_;
   std::condition_variable flushed_;

@@ -270,7 +270,9 @@ std::vector<Setting> make_table() {
        {"20000"},
        Reload::Restart,
        kOpen,
-       "Requests that wait for the upstream at a time; further ones get 503, or what is stored.",
+       "Requests that wait for the upstream at a time, for at most 4096 keys; further ones get "
+       "503, "
+       "or what is stored.",
        count(&S::max_waiting, 1, 1'000'000)},
       {"connection_max_requests",
        "Limits",

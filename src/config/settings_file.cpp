@@ -248,8 +248,12 @@ std::string toml_string(std::string_view text) {
 }
 
 base::Result<std::string> read_file(const std::string& path, std::size_t most_bytes) {
-  base::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return internal_error(base::ErrorKind::Io, std::strerror(errno));
+  // Opening a pipe would wait for somebody to write to it, and on a reload everything
+  // would wait with it. Reading one waits only for those who do.
+  base::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file || ::fcntl(file.get(), F_SETFL, 0) != 0) {
+    return internal_error(base::ErrorKind::Io, std::strerror(errno));
+  }
   std::string text;
   char buffer[4096];
   for (;;) {

@@ -24,7 +24,8 @@ base::Result<std::vector<FileEntry>> parse_settings_file(std::string_view text);
 // `text` as a TOML string, quotes included.
 std::string toml_string(std::string_view text);
 
-// The whole file, if it has at most `most_bytes`. The error does not name it.
+// The whole file, if it has at most `most_bytes`. The error does not name it. A pipe
+// that nobody writes to is an empty file.
 base::Result<std::string> read_file(const std::string& path, std::size_t most_bytes);
 
 }  // namespace holdfast::config

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <thread>
 #include <utility>
 
 #include "cache/no_store.h"
@@ -404,6 +403,10 @@ void Daemon::take_settings() {
     origin_->set_token(settings_.api_token);
   }
   settings_.api_token_file = reread->api_token_file;
+  // The others are still in force as they were, and from where they were.
+  for (const char* key : {"log_level", "api_token", "api_token_file"}) {
+    settings_.sources[key] = reread->sources[key];
+  }
   watch_token();
   log_.event(Level::Info, "reloaded",
              {{"changed", joined(changes.now)}, {"needs_restart", joined(changes.needs_restart)}});

@@ -44,10 +44,6 @@ void Origin::start() {
   thread_ = std::thread([this] { loop_.run(); });
 }
 
-void Origin::abandon_all() {
-  loop_.post([this] { flights_.abandon_all(); });
-}
-
 void Origin::stop() {
   if (!thread_.joinable()) return;
   loop_.post([this] {

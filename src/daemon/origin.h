@@ -48,9 +48,7 @@ class Origin {
   upstream::PolicyFetcher& fetcher() { return fetcher_; }
 
   void start();
-  // Any thread. For a stop whose time is up: every waiter gets its answer now.
-  void abandon_all();
-  // Stops the loop and waits for its thread.
+  // Answers every waiter now, stops the loop and waits for its thread.
   void stop();
 
   // Any thread: what a reload changes.

@@ -68,8 +68,6 @@ class Batches {
   // The client is gone. Unknown ids are fine.
   void abandoned(http::ExchangeId id);
 
-  std::size_t in_flight() const { return batches_.size(); }
-
  private:
   struct Lookup;
   struct Batch;

@@ -94,6 +94,14 @@ ErrorText error_for(const FetchResult& result) {
   }
 }
 
+Answer refusal(const char* detail) {
+  Answer answer;
+  answer.status = 503;
+  answer.detail = detail;
+  answer.retry_after = std::chrono::seconds(1);
+  return answer;
+}
+
 Answer from_stored(Rung rung, cache::StoredPtr stored) {
   Answer answer;
   answer.rung = rung;
@@ -135,6 +143,7 @@ Flights::~Flights() {
 void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline,
                    std::chrono::seconds min_fresh, Callback callback,
                    const upstream::Fields& fields) {
+  if (abandoned_) return callback(refusal("the service is stopping"));
   const auto flying = flights_.find(key);
   if (flying != flights_.end()) {
     Flight& flight = *flying->second;
@@ -178,11 +187,7 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
   }
   if (waiters_ >= settings_.max_waiters) {
     parts_.shard.add(shed_by_waiters_);
-    Answer answer;
-    answer.status = 503;
-    answer.detail = "too many requests are waiting for the upstream";
-    answer.retry_after = std::chrono::seconds(1);
-    return callback(std::move(answer));
+    return callback(refusal("too many requests are waiting for the upstream"));
   }
 
   Flight& flight = start(route, key, std::move(stored), deadline, upstream::Priority::Miss, fields);
@@ -209,7 +214,7 @@ Answer Flights::stored(std::string_view key, std::chrono::seconds min_fresh) {
 }
 
 void Flights::refresh(Route& route, std::string_view key) {
-  if (flights_.contains(key)) return;
+  if (abandoned_ || flights_.contains(key)) return;
   if (resting_.resting(key, parts_.loop.now())) {
     parts_.shard.add(skipped_);
     return;
@@ -223,17 +228,27 @@ void Flights::refresh(Route& route, std::string_view key) {
 }
 
 void Flights::purged(std::string_view key) {
-  const auto flying = flights_.find(key);
-  if (flying != flights_.end()) flying->second->purged = true;
+  auto taken = flights_.extract(key);
+  if (taken.empty()) return;
+  Flight& flight = *taken.mapped();
+  if (flight.waiters.empty()) {
+    // Of no use to anybody any more.
+    parts_.fetcher.cancel(flight.fetch);
+    parts_.shard.add(flights_gauge_, -1);
+    return;
+  }
+  flight.purged = true;
+  purged_.emplace(&flight, std::move(taken.mapped()));
 }
 
 void Flights::purged_all() {
-  for (auto& [key, flight] : flights_) flight->purged = true;
+  while (!flights_.empty()) purged(flights_.begin()->first);
 }
 
 void Flights::abandon_all() {
-  while (!flights_.empty()) {
-    Flight& flight = *flights_.begin()->second;
+  abandoned_ = true;
+  while (!flights_.empty() || !purged_.empty()) {
+    Flight& flight = flights_.empty() ? *purged_.begin()->second : *flights_.begin()->second;
     parts_.fetcher.cancel(flight.fetch);
     FetchResult result;
     result.end = FetchEnd::Shutdown;
@@ -324,7 +339,7 @@ void Flights::out_of_patience(Flight& flight) {
 }
 
 void Flights::finish(Flight& flight, FetchResult result) {
-  const auto owned = flights_.extract(std::string_view(flight.key));
+  const auto owned = take_out(flight);
   parts_.shard.add(flights_gauge_, -1);
   Answer answer = is_answer(result) ? take_answer(flight, result) : fall_back(flight, result);
   if (answer.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
@@ -332,11 +347,16 @@ void Flights::finish(Flight& flight, FetchResult result) {
   if (result.end != FetchEnd::Shutdown) {
     if (is_answer(result)) {
       resting_.succeeded(flight.key);
-    } else if (flight.stored) {
+    } else if (flight.stored && !flight.purged) {
       resting_.failed(flight.key, parts_.loop.now(), random_);
     }
   }
   answer_all(flight, answer);
+}
+
+std::unique_ptr<Flights::Flight> Flights::take_out(Flight& flight) {
+  if (flight.purged) return std::move(purged_.extract(&flight).mapped());
+  return std::move(flights_.extract(std::string_view(flight.key)).mapped());
 }
 
 Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
@@ -348,8 +368,10 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   } else {
     storable = make_storable(result.reply, settings_.storing, received, random_);
   }
-  if (flight.purged) storable.may_store = false;
-  if (storable.may_store) {
+  if (flight.purged) {
+    // What is there now, if anything, came after the purge.
+    storable.may_store = false;
+  } else if (storable.may_store) {
     parts_.memory.put(flight.key, storable.response);
     parts_.store.put(flight.key, storable.response);
   } else if (flight.stored) {

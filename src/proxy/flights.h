@@ -11,6 +11,7 @@
 //      rests for a while, and the waiters get the stale response, the offline
 //      answer or an error.
 //   4. A waiter whose deadline comes first leaves alone; the flight goes on.
+// A purge takes a flight out of the way: who asks from then on starts another.
 #pragma once
 
 #include <chrono>
@@ -98,20 +99,18 @@ class Flights {
 
   // What is stored for `key` was purged: a fetch under way still answers those who
   // wait for it, but neither falls back on what was there nor stores its answer,
-  // which may be from before the purge.
+  // which may be from before the purge. Nobody who asks later gets it.
   void purged(std::string_view key);
   void purged_all();
   // For people who inspect a key.
   bool fetching(std::string_view key) const { return flights_.contains(key); }
   bool resting(std::string_view key) const { return resting_.resting(key, parts_.loop.now()); }
 
-  // Answers every waiter with 503 and drops the fetches. For a stop whose time is up.
+  // Drops the fetches and answers every waiter, with 503 where nothing is stored; so
+  // is whoever joins afterwards. For a stop whose time is up.
   void abandon_all();
 
-  // For tests and settings that change: those of later answers.
-  void set_storing(StoringPolicy storing) { settings_.storing = storing; }
-
-  Stats stats() const { return {flights_.size(), waiters_}; }
+  Stats stats() const { return {flights_.size() + purged_.size(), waiters_}; }
 
  private:
   struct Waiter {
@@ -141,6 +140,7 @@ class Flights {
   void leave(Flight& flight, std::list<Waiter>::iterator waiter);
   void out_of_patience(Flight& flight);
   void finish(Flight& flight, upstream::FetchResult result);
+  std::unique_ptr<Flight> take_out(Flight& flight);
 
   // The rungs, each from what the one above could not answer.
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);
@@ -158,7 +158,9 @@ class Flights {
   base::Random random_;
   RestingKeys resting_;
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
+  std::unordered_map<const Flight*, std::unique_ptr<Flight>> purged_;
   std::size_t waiters_ = 0;
+  bool abandoned_ = false;
 
   observe::Metrics::CallbackId limit_callback_ = 0;
   observe::Gauge flights_gauge_;

@@ -30,9 +30,16 @@ void append_forward(std::string& out, const Answer& answer) {
 
 }  // namespace
 
-void append_age_and_lifetime(std::string& out, const cache::Freshness& freshness) {
+void append_age_and_lifetime(std::string& out, const Answer& answer,
+                             const cache::Freshness& freshness) {
   out += "Age: ";
   append_number(out, freshness.age.count());
+  if (answer.rung == Rung::Fetched && !answer.stored) {
+    // The upstream forbade it (RFC 9111, 5.2: directives are to be passed on), or a
+    // purge came in between.
+    out += "\r\nCache-Control: no-store\r\n";
+    return;
+  }
   out += "\r\nCache-Control: max-age=";
   append_number(out, std::max<std::int64_t>(0, freshness.ttl.count()));
   out += "\r\n";

@@ -11,8 +11,10 @@
 
 namespace holdfast::proxy {
 
-// Age (RFC 9111, 5.1) and Cache-Control: max-age of what is left, 0 when stale.
-void append_age_and_lifetime(std::string& out, const cache::Freshness& freshness);
+// Age (RFC 9111, 5.1) and Cache-Control: max-age of what is left, 0 when stale; or
+// no-store, for what we did not store either.
+void append_age_and_lifetime(std::string& out, const Answer& answer,
+                             const cache::Freshness& freshness);
 
 // ETag. `weak` for content that another coding of it shares the tag with (RFC 9110,
 // 8.8.1): the bytes differ, what they say does not.

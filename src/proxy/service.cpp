@@ -281,7 +281,7 @@ void Service::send_content(http::Server& server, const Exchange& exchange, const
       }
     }
   }
-  append_age_and_lifetime(fields_, freshness);
+  append_age_and_lifetime(fields_, answer, freshness);
   append_cache_status(fields_, answer, freshness);
   append_request_id(fields_, exchange.request_id);
   response.more_fields = fields_;

@@ -1,7 +1,5 @@
 #include "proxy/storing.h"
 
-#include <strings.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -25,19 +23,26 @@ std::optional<base::WallTime> date_field(const upstream::Fields& fields, std::st
   return value ? http::parse_http_date(*value) : std::nullopt;
 }
 
+// The largest age we count to (RFC 9111, 1.2.2), 34 years: a lifetime of our own
+// still fits on top of it.
+constexpr seconds kLongestAge{std::int64_t{1} << 30};
+
+// RFC 9111, 5.1: the first, if there are several; none if it is malformed.
 seconds age_field(const upstream::Fields& fields) {
   const std::string* value = upstream::find_field(fields, "Age");
   if (!value) return seconds(0);
   std::uint32_t age = 0;
-  const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), age);
-  const bool whole = error == std::errc{} && end == value->data() + value->size();
-  return seconds(whole ? age : 0);
+  const char* const last = value->data() + std::min(value->find(','), value->size());
+  const auto [end, error] = std::from_chars(value->data(), last, age);
+  if (end != last) return seconds(0);
+  if (error == std::errc::result_out_of_range) return kLongestAge;
+  return error == std::errc{} ? std::min(seconds(age), kLongestAge) : seconds(0);
 }
 
 http::CacheControl cache_control_of(const upstream::Fields& fields) {
   http::CacheControl directives;
   for (const upstream::Field& field : fields) {
-    if (strcasecmp(field.name.c_str(), "Cache-Control") == 0) {
+    if (upstream::is_field(field, "Cache-Control")) {
       http::parse_cache_control(field.value, directives);
     }
   }
@@ -58,6 +63,13 @@ std::optional<seconds> stated_lifetime(const upstream::Fields& fields,
     return std::max(seconds(0), std::chrono::floor<seconds>(*expires - date));
   }
   return std::nullopt;
+}
+
+// RFC 9111, 4.1: "*", in whichever line, matches no later request.
+bool varies_on_anything(const upstream::Fields& fields) {
+  return std::any_of(fields.begin(), fields.end(), [](const upstream::Field& field) {
+    return upstream::is_field(field, "Vary") && field.value.find('*') != field.value.npos;
+  });
 }
 
 seconds scaled(seconds lifetime, double factor) {
@@ -98,17 +110,18 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
   // A negative answer that has expired is asked for again: it says too little to
   // be worth keeping for days.
   if (!strict && !negative) {
+    const auto window = [&](std::optional<seconds> stated_window, seconds ours) {
+      if (policy.ttl_override) return ours;
+      // To a shared cache s-maxage implies proxy-revalidate (RFC 9111, 5.2.2.10); but
+      // what the upstream says of stale responses beside it, it must mean as well.
+      return stated_window.value_or(directives.s_maxage ? seconds(0) : ours);
+    };
     parts.stale_while_revalidate =
-        policy.ttl_override
-            ? policy.stale_while_revalidate
-            : directives.stale_while_revalidate.value_or(policy.stale_while_revalidate);
-    parts.stale_if_error = policy.ttl_override
-                               ? policy.stale_if_error
-                               : directives.stale_if_error.value_or(policy.stale_if_error);
+        window(directives.stale_while_revalidate, policy.stale_while_revalidate);
+    parts.stale_if_error = window(directives.stale_if_error, policy.stale_if_error);
   }
-  const std::string* vary = upstream::find_field(reply.fields, "Vary");
   const bool forbidden =
-      directives.no_store || directives.is_private || (vary && vary->find('*') != vary->npos);
+      directives.no_store || directives.is_private || varies_on_anything(reply.fields);
   return policy.ttl_override || !forbidden;
 }
 

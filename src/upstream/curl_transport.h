@@ -62,7 +62,6 @@ class CurlTransport final : public Transport {
   // changes, if it holds what no field value may (a line break, say).
   bool set_token(std::string token);
 
-  std::size_t origins() const { return settings_.base_urls.size(); }
   std::size_t in_flight() const { return attempts_.size(); }
 
  private:

@@ -5,11 +5,9 @@
 // the last target a client asked for will do. One origin; one thread.
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include "base/clock.h"
-#include "upstream/fetcher.h"
 
 namespace holdfast::upstream {
 
@@ -20,7 +18,6 @@ class DependencyProbe {
     base::Duration interval = std::chrono::seconds(30);       // without other traffic
     base::Duration retry_interval = std::chrono::seconds(2);  // after a failure
     int failures_to_trip = 3;                                 // in a row
-    std::function<Verdict(const Reply&)> validate;            // of a 2xx; none: any is fine
   };
 
   DependencyProbe(const Settings& settings, base::SteadyTime now)
@@ -44,7 +41,6 @@ class DependencyProbe {
   const std::string& target() const {
     return settings_.target.empty() ? last_target_ : settings_.target;
   }
-  const Settings& settings() const { return settings_; }
 
  private:
   Settings settings_;

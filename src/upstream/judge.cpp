@@ -59,6 +59,11 @@ Verdict judge(const Request& request, const Reply& reply,
   return {outcome, {}};
 }
 
+Verdict judge_probe(const Request& request, const Reply& reply) {
+  const bool good = reply.transport == Outcome::Ok && reply.status >= 200 && reply.status < 300;
+  return good ? Verdict{} : judge(request, reply, {});
+}
+
 bool is_answer(Outcome outcome) {
   return outcome == Outcome::Ok || outcome == Outcome::NotModified ||
          outcome == Outcome::ClientError;

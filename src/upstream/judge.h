@@ -11,6 +11,10 @@ namespace holdfast::upstream {
 Verdict judge(const Request& request, const Reply& reply,
               const std::function<Verdict(const Reply&)>& validate);
 
+// The same of a probe whose target was set for that purpose: a 2xx without content is
+// as good as any other.
+Verdict judge_probe(const Request& request, const Reply& reply);
+
 // An answer for the client, final: a valid 2xx, a 304, or a 4xx about the request.
 bool is_answer(Outcome outcome);
 

@@ -34,7 +34,8 @@ void Origin::attempt_sent(base::SteadyTime now) {
 }
 
 void Origin::attempt_ended(const base::Clock& clock, base::SteadyTime sent_at,
-                           const Verdict& verdict, const Reply& reply, bool was_probe) {
+                           const Verdict& verdict, const Reply& reply, bool was_probe,
+                           bool typical) {
   const base::SteadyTime now = clock.now();
   const base::Duration took = now - sent_at;
   const Outcome outcome = verdict.outcome;
@@ -55,17 +56,20 @@ void Origin::attempt_ended(const base::Clock& clock, base::SteadyTime sent_at,
   if (limited && reply.retry_after.value_or(std::chrono::seconds(0)) > settings_.pace.longest_pause)
     sign = Sign::Bad;
 
-  if (sign == Sign::Good) {
+  if (!typical) {
+    // A health check takes a millisecond where a lookup takes a second.
+  } else if (sign == Sign::Good) {
     timeout.succeeded(took);
     concurrency.answered(took);
-    last_success_ = clock.wall();
   } else if (outcome == Outcome::Timeout) {
     timeout.timed_out();
     concurrency.timed_out();
   } else if (!is_connect_failure(outcome)) {
     timeout.failed_in_time();
   }
-  if (sign != Sign::Good) {
+  if (sign == Sign::Good) {
+    last_success_ = clock.wall();
+  } else {
     last_error_at_ = clock.wall();
     last_error_ = to_string(outcome);
     if (outcome == Outcome::ServerError || outcome == Outcome::Unexpected ||

@@ -29,9 +29,10 @@ class Origin {
   bool bare_probe_in_flight = false;
 
   void attempt_sent(base::SteadyTime now);
-  // An attempt ended. A probe's word goes to the breaker as a probe's.
+  // An attempt ended. A probe's word goes to the breaker as a probe's. `typical`: it
+  // asked for what clients ask for, so that how long it took says something of them.
   void attempt_ended(const base::Clock& clock, base::SteadyTime sent_at, const Verdict& verdict,
-                     const Reply& reply, bool probe);
+                     const Reply& reply, bool probe, bool typical);
   // ... by our doing: it says nothing, but its slot is free.
   void attempt_cancelled(base::SteadyTime now, bool probe, bool overtaken);
 
@@ -43,7 +44,6 @@ class Origin {
   base::Duration probe_timeout() const;
 
   OriginStatus status(const base::Clock& clock);
-  std::optional<base::WallTime> last_success() const { return last_success_; }
 
  private:
   const Settings& settings_;

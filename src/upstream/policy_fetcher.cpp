@@ -235,7 +235,7 @@ void PolicyFetcher::on_deadline(Fetch& fetch) {
     const Verdict verdict{Outcome::Timeout, "deadline"};
     record(fetch, attempt, verdict, 0);
     ended(*attempt.origin, attempt.sent_at, verdict, Reply{.transport = Outcome::Timeout},
-          attempt.probe);
+          attempt.probe, true);
   }
   finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Deadline);
   pump();
@@ -492,7 +492,7 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
 
   const Verdict verdict = judge(fetch.request.request, reply, fetch.request.validate);
   record(fetch, attempt, verdict, reply.status);
-  ended(*attempt.origin, attempt.sent_at, verdict, reply, attempt.probe);
+  ended(*attempt.origin, attempt.sent_at, verdict, reply, attempt.probe, true);
   fetch.result.outcome = verdict.outcome;
   fetch.result.reply = std::move(reply);
 

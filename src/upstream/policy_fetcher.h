@@ -85,7 +85,7 @@ class PolicyFetcher final : public Fetcher {
 
   // Origins.
   void ended(Origin& origin, base::SteadyTime sent_at, const Verdict& verdict, const Reply& reply,
-             bool probe);
+             bool probe, bool typical);
   void eject_if_outlier(Origin& origin);
   void announce(Origin& origin);
   bool has_slot() const { return in_flight_ < settings_.concurrency; }

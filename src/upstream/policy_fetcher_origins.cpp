@@ -13,9 +13,9 @@ using observe::Level;
 }  // namespace
 
 void PolicyFetcher::ended(Origin& origin, base::SteadyTime sent_at, const Verdict& verdict,
-                          const Reply& reply, bool probe) {
+                          const Reply& reply, bool probe, bool typical) {
   const bool was_limited = origin.pacer.limited();
-  origin.attempt_ended(scheduler_.clock(), sent_at, verdict, reply, probe);
+  origin.attempt_ended(scheduler_.clock(), sent_at, verdict, reply, probe, typical);
   if (!was_limited && origin.pacer.limited()) {
     log_.event(Level::Warn, "upstream_limits_rate",
                {{"origin", origin.name}, {"pace", origin.pacer.rate(now())}});
@@ -130,12 +130,15 @@ void PolicyFetcher::send_bare_probe(Origin& origin) {
         if (alive.expired()) return;
         origin.bare_probe_in_flight = false;
         --in_flight_;
-        const Verdict verdict = judge(request, reply, settings_.probe.validate);
+        // A client's last target, asked for want of one that was set, must answer as
+        // it has to answer clients.
+        const bool typical = settings_.probe.target.empty();
+        const Verdict verdict = typical ? judge(request, reply, {}) : judge_probe(request, reply);
         metrics_.attempt(origin.index, verdict.outcome, now() - at);
         if (sign_of(verdict.outcome) == Sign::Good) {
           metrics_.succeeded(origin.index, scheduler_.clock().wall());
         }
-        ended(origin, at, verdict, reply, half_open);
+        ended(origin, at, verdict, reply, half_open, typical);
         if (origin.probe.ended(now(), sign_of(verdict.outcome) != Sign::Bad)) {
           origin.breaker.trip(now(), settings_.breaker.probe_cap);
         }

@@ -125,6 +125,37 @@ TEST_CASE("a fetch under way while purging answers who waits and is not stored")
   CHECK(status_if_cached(daemon, "8.8.8.8") == 200);
 }
 
+TEST_CASE("who asks after a purge does not get what was fetched before it") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Process::Environment settings = admin.setting();
+  settings.emplace_back("HEDGE", "off");
+  // However long all this takes, the first attempt is the one that is answered.
+  settings.emplace_back("ATTEMPT_TIMEOUT", "50s");
+  settings.emplace_back("REQUEST_DEADLINE", "55s");
+  Daemon daemon(folder, upstream.url(), settings);
+  upstream.tell("hold", "");
+  Response before;
+  std::thread early([&] { before = get(daemon.lookup_url("8.8.8.8")); });
+  upstream.wait_until("held=1");
+  // The data change, and the operator says so.
+  upstream.tell("edition", "2");
+  CHECK(admin({"purge", "8.8.8.8"}).code == 0);
+  Response after;
+  std::thread late([&] { after = get(daemon.lookup_url("8.8.8.8")); });
+  const bool asked_anew = eventually([&] { return upstream.count("held") == 2; });
+  upstream.tell("release", "");
+  early.join();
+  late.join();
+  CHECK(asked_anew);
+  CHECK(before.status == 200);
+  CHECK(before.body == expected_body("8.8.8.8"));
+  CHECK(after.status == 200);
+  CHECK(after.body != expected_body("8.8.8.8"));
+  CHECK(get(daemon.lookup_url("8.8.8.8")).body == after.body);
+}
+
 TEST_CASE("what is marked stale still answers, and is refreshed with its next use") {
   const Folder folder;
   const Admin admin(folder);

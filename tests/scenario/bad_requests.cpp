@@ -91,6 +91,20 @@ TEST_CASE("an answer carries the fields of the contract, and If-None-Match gets 
   CHECK(ask({daemon.lookup_url("8.8.8.8"), "GET", {"If-None-Match: \"other\""}}).status == 200);
 }
 
+TEST_CASE("what the upstream forbids to store, no cache between us and the client may store") {
+  const Folder folder;
+  Upstream upstream({"--cache-control", "no-store"});
+  Daemon daemon(folder, upstream.url());
+  for (int i = 0; i < 2; ++i) {
+    const Response response = get(daemon.lookup_url("8.8.8.8"));
+    CHECK(response.status == 200);
+    CHECK(response.body == expected_body("8.8.8.8"));
+    CHECK(response.field("Cache-Control") == "no-store");
+    CHECK(response.field("Cache-Status") == "holdfast; fwd=uri-miss; fwd-status=200");
+  }
+  CHECK(upstream.count("requests") == 2);
+}
+
 TEST_CASE("an upstream 404 is answered as 404 and kept") {
   const Folder folder;
   Upstream upstream;

@@ -2,6 +2,7 @@
 // restart does, what cannot is named, and a mistake changes nothing.
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <fstream>
 #include <thread>
@@ -69,6 +70,39 @@ TEST_CASE("SIGHUP with a bad file changes nothing, says so, and the next good on
     CHECK(!(contains(line, "\"cache\":\"hit\"") && contains(line, "8.8.8.8")));
   }
   CHECK(contains(daemon.process().output(), "\"cache\":\"hit\""));
+}
+
+TEST_CASE("after a SIGHUP the status page says where the values in force come from") {
+  Reloading service;
+  const auto source_of_level = [&] {
+    const std::string status = get(service.daemon->url("/status.json")).body;
+    const std::size_t at = status.find("\"log_level\"");
+    REQUIRE(at != std::string::npos);
+    return status.substr(at, status.find('}', at) - at);
+  };
+  CHECK(contains(source_of_level(), "holdfast.toml:1"));
+  service.write("# quiet, please\nlog_level = \"warn\"\n");
+  service.daemon->process().signal(SIGHUP);
+  CHECK(eventually([&] { return contains(source_of_level(), "warn"); }));
+  CHECK(contains(source_of_level(), "holdfast.toml:2"));
+  CHECK(service.daemon->stop() == 0);
+}
+
+TEST_CASE("a token file that became a pipe keeps nobody waiting for what it may say") {
+  const Folder folder;
+  Upstream upstream;
+  const std::filesystem::path token = folder.path / "token";
+  std::ofstream(token) << Upstream::kToken;
+  Daemon daemon(folder, upstream.url(), {{"API_TOKEN_FILE", token.string()}});
+  std::filesystem::remove(token);
+  REQUIRE(::mkfifo(token.c_str(), 0600) == 0);
+  CHECK(contains(daemon.process().wait_for_line("\"event\":\"token_file_unreadable\""),
+                 "expected a token, found nothing"));
+  daemon.process().signal(SIGHUP);
+  daemon.process().wait_for_line("\"event\":\"reload_failed\"");
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(get(daemon.url("/livez")).status == 200);
+  CHECK(daemon.stop() == 0);
 }
 
 TEST_CASE("SIGHUP without the file it had keeps the settings and says so") {

@@ -19,6 +19,15 @@ seconds longest(seconds lifetime, double jitter) {
 
 }  // namespace
 
+void GeoUpstream::change(const std::string& target) {
+  const auto changed = current_.extract(target);
+  if (!changed.empty()) changed.mapped()->changed_at = scheduler_.now();
+}
+
+void GeoUpstream::change_all() {
+  while (!current_.empty()) change(current_.begin()->first);
+}
+
 const Version* GeoUpstream::said(const std::string& target, const std::string& body) const {
   const auto found = by_body_.find(body);
   if (found == by_body_.end()) return nullptr;

@@ -30,6 +30,8 @@ struct Version {
   std::chrono::seconds fresh_for{0};
   std::chrono::seconds usable_for{0};
 
+  // When the data became others; none: they are these still.
+  std::optional<base::SteadyTime> changed_at;
   // The last 200 that delivered it, or 304 that confirmed it; none: never said.
   std::optional<base::SteadyTime> said_at;
 };
@@ -40,8 +42,8 @@ class GeoUpstream final : public upstream::test::SimulatedUpstream {
       : SimulatedUpstream(scheduler, seed), policy_(policy) {}
 
   // The data of one key, or of all, are others from now on.
-  void change(const std::string& target) { current_.erase(target); }
-  void change_all() { current_.clear(); }
+  void change(const std::string& target);
+  void change_all();
 
   // The version with that content, if it was said of that target; else null.
   const Version* said(const std::string& target, const std::string& body) const;

@@ -89,6 +89,8 @@ bool report(const Tally& tally) {
       {"steps with something parked", tally.parked},
       {"clients who waited for the recovery", tally.waited_it_out},
       {"clients after the recovery", tally.canaries},
+      {"purges", tally.purges},
+      {"clients who asked after a purge", tally.asked_since_purge},
   };
   bool all = true;
   for (const auto& [name, count] : counts) {

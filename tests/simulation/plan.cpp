@@ -151,7 +151,7 @@ void Simulation::plan_requests(base::Duration time) {
 }
 
 void Simulation::plan_event(base::Duration time) {
-  switch (random_.below(12)) {
+  switch (random_.below(14)) {
     case 0:
     case 1: {
       const bool killed = chance(0.5);
@@ -189,6 +189,22 @@ void Simulation::plan_event(base::Duration time) {
       at(time, "a breaker is forced", [move, forced] { move(forced); });
       return at(time + random_.up_to(6s), "a breaker is left alone",
                 [move] { move(upstream::Breaker::Forced::No); });
+    }
+    case 7:
+    case 8: {
+      // Mostly because the data are others, and mostly while they are asked for.
+      const bool all = chance(0.3);
+      const bool changed = chance(0.8);
+      const std::string ip = ips_[random_.below(ips_.size())];
+      at(time, "a purge", [this, all, changed, ip] {
+        if (changed) all ? upstream_.change_all() : upstream_.change("/geoip/" + ip);
+        purge(all ? "" : ip);
+      });
+      for (std::uint64_t i = random_.below(4); i > 0; --i) {
+        at(time - std::min(time, random_.up_to(300ms)), {}, [this, ip] { ask(ip, patience_); });
+        at(time + random_.up_to(300ms), {}, [this, ip] { ask(ip, patience_); });
+      }
+      return;
     }
     default:
       return plan_upstream_event(time);

@@ -171,8 +171,33 @@ void Simulation::restart(bool killed) {
   process_.reset();
   transport_.cancel_all();
   watch_.process(nullptr);
-  if (killed) store_.crash();
+  if (killed) {
+    store_.crash();
+    purged_.clear();  // what was not committed yet is lost
+  }
   boot();
+}
+
+// As Admin does it: `ip`, or everything if that is empty.
+void Simulation::purge(const std::string& ip) {
+  ++tally_.purges;
+  proxy::Flights& flights = process_->flights;
+  bool taken = false;
+  if (ip.empty()) {
+    watch_.purged_all();
+    flights.purged_all();
+    taken = store_.erase_all();
+    process_->memory.clear();
+  } else {
+    watch_.purged(target_of(key_of(ip)));
+    flights.purged(key_of(ip));
+    taken = store_.erase(key_of(ip));
+    process_->memory.erase(key_of(ip));
+  }
+  if (!taken) return;  // the operator is told to try again
+  for (const std::string& one : ips_) {
+    if (ip.empty() || ip == one) purged_[one] = now();
+  }
 }
 
 void Simulation::force_breaker(std::size_t origin, Breaker::Forced forced) {
@@ -183,7 +208,7 @@ void Simulation::force_breaker(std::size_t origin, Breaker::Forced forced) {
 // to the origin loop.
 void Simulation::ask(const std::string& ip, base::Duration patience, bool must_succeed) {
   const std::size_t number = clients_.size();
-  clients_.push_back({ip, now() + patience});
+  clients_.push_back({ip, now() + patience, now()});
   clients_.back().must_succeed = must_succeed;
   ++tally_.clients;
   trace_.line("client ", number, " asks for ", ip, " within ", text(patience));
@@ -288,6 +313,13 @@ void Simulation::check_content(const Client& client, const proxy::Answer& answer
     fresh_for = version->fresh_for;
     usable_for = version->usable_for;
     may_store = version->may_store;
+    const auto purged = purged_.find(client.ip);
+    if (purged != purged_.end() && client.asked_at > purged->second) {
+      ++tally_.asked_since_purge;
+      if (version->changed_at && *version->changed_at <= purged->second) {
+        watch_.fail("an answer from before a purge, which came before the question");
+      }
+    }
   } else {
     ++tally_.negative;
     said_at = upstream_.said_missing(target);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,7 +31,8 @@ struct Tally {
   std::uint64_t steps = 0, clients = 0, fresh = 0, stale_while_revalidate = 0, fetched = 0,
                 stale_if_error = 0, errors = 0, collapsed = 0, negative = 0, parked = 0,
                 restarts = 0, gone = 0, stalls = 0, attempts = 0, retries = 0, hedges = 0,
-                probes = 0, bare_probes = 0, freshened = 0, canaries = 0, waited_it_out = 0;
+                probes = 0, bare_probes = 0, freshened = 0, canaries = 0, waited_it_out = 0,
+                purges = 0, asked_since_purge = 0;
 };
 
 class Simulation {
@@ -48,6 +50,7 @@ class Simulation {
   struct Client {
     std::string ip;
     base::SteadyTime deadline;
+    base::SteadyTime asked_at;
     bool waits_in_flights = false;
     bool answered = false;
     bool gone = false;          // with the process it was connected to
@@ -77,6 +80,7 @@ class Simulation {
   // What happens.
   void boot();
   void restart(bool killed);
+  void purge(const std::string& ip);
   void force_breaker(std::size_t origin, upstream::Breaker::Forced forced);
   void ask(const std::string& ip, base::Duration patience, bool must_succeed = false);
   void join(std::size_t number);
@@ -114,7 +118,8 @@ class Simulation {
   std::unique_ptr<Process> process_;
   std::uint64_t generation_ = 0;
   std::deque<Client> clients_;
-  std::size_t joined_ = 0;  // clients that Flights owes an answer
+  std::map<std::string, base::SteadyTime> purged_;  // when, by ip
+  std::size_t joined_ = 0;                          // clients that Flights owes an answer
   base::Duration jumped_back_{};
   base::Duration horizon_{};
   bool recovered_ = false;

@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace holdfast::simulation {
+namespace {
+
+constexpr const char* kNameField = "X-Fetch";
+
+}  // namespace
 
 using upstream::Breaker;
 using upstream::Priority;
@@ -17,56 +22,62 @@ void Watch::process(upstream::PolicyFetcher* fetcher) {
   if (fetcher) return;
   if (!attempts_.empty()) fail("a process went away and left an attempt");
   fetches_.clear();
+  current_.clear();
 }
 
-void Watch::fetch_started(const upstream::FetchRequest& request) {
+std::string Watch::fetch_started(upstream::FetchRequest& request) {
   const std::string& target = request.request.target;
-  if (fetches_.contains(target)) return fail("two fetches of " + target + " at a time");
+  const std::string name = target + " #" + std::to_string(++last_fetch_);
+  request.request.fields.push_back({kNameField, name});
+  if (!current_.emplace(target, name).second) fail("two fetches of " + target + " at a time");
   // One whose time was up before it came ends at once.
-  fetches_[target] = {std::max(request.deadline, scheduler_.now()),
-                      request.priority == Priority::Refresh};
+  fetches_[name] = {std::max(request.deadline, scheduler_.now()),
+                    request.priority == Priority::Refresh};
   ++deposits_[slice()];
-  trace_.line("fetch ", target, request.priority == Priority::Refresh ? " (refresh)" : "",
-              " within ", text(request.deadline - scheduler_.now()));
+  trace_.line("fetch ", name, request.priority == Priority::Refresh ? " (refresh)" : "", " within ",
+              text(request.deadline - scheduler_.now()));
+  return name;
 }
 
-void Watch::fetch_extended(const std::string& target, base::SteadyTime deadline,
-                           Priority priority) {
-  const auto found = fetches_.find(target);
-  if (found == fetches_.end()) return fail("a fetch of " + target + " was extended after its end");
+void Watch::fetch_extended(const std::string& name, base::SteadyTime deadline, Priority priority) {
+  const auto found = fetches_.find(name);
+  if (found == fetches_.end()) return fail("fetch " + name + " was extended after its end");
   found->second.deadline = std::max(found->second.deadline, deadline);
   if (priority == Priority::Miss) found->second.refresh = false;
 }
 
-void Watch::fetch_ended(const std::string& target, const upstream::FetchResult* result) {
-  const auto found = fetches_.find(target);
-  if (found == fetches_.end()) return fail("a fetch of " + target + " ended twice");
+void Watch::fetch_ended(const std::string& name, const upstream::FetchResult* result) {
+  const auto found = fetches_.find(name);
+  if (found == fetches_.end()) return fail("fetch " + name + " ended twice");
   const Fetch fetch = found->second;
   fetches_.erase(found);
-  if (fetch.in_flight != 0) fail("a fetch of " + target + " ended with an attempt in flight");
-  if (!result) return trace_.line("fetch ", target, " is cancelled");
-  trace_.line("fetch ", target, " ends: ", static_cast<int>(result->end), " ",
+  std::erase_if(current_, [&](const auto& current) { return current.second == name; });
+  if (fetch.in_flight != 0) fail("fetch " + name + " ended with an attempt in flight");
+  if (!result) return trace_.line("fetch ", name, " is cancelled");
+  trace_.line("fetch ", name, " ends: ", static_cast<int>(result->end), " ",
               upstream::to_string(result->outcome), " after ", result->attempts_sent, " attempts");
   if (result->attempts_sent != fetch.attempts) {
-    fail("a fetch of " + target + " says " + std::to_string(result->attempts_sent) +
+    fail("fetch " + name + " says " + std::to_string(result->attempts_sent) +
          " attempts and made " + std::to_string(fetch.attempts));
   }
   const base::SteadyTime now = scheduler_.now();
   if (now > fetch.deadline && now - fetch.deadline > stalled_(fetch.deadline, now)) {
-    fail("a fetch of " + target + " ended " + text(now - fetch.deadline) + " late");
+    fail("fetch " + name + " ended " + text(now - fetch.deadline) + " late");
   }
   if (result->end != upstream::FetchEnd::Answered && result->retry_after.count() < 1) {
-    fail("a failed fetch of " + target + " has no Retry-After");
+    fail("failed fetch " + name + " has no Retry-After");
   }
 }
 
 void Watch::attempt_started(std::uint64_t number, std::size_t origin,
                             const upstream::Request& request, base::Duration timeout) {
   Attempt attempt;
-  attempt.target = request.target;
   attempt.origin = origin;
   // A probe of the fetcher's own carries no fields; a route's request does.
   attempt.bare = request.fields.empty();
+  if (const std::string* name = upstream::find_field(request.fields, kNameField)) {
+    attempt.fetch = *name;
+  }
   ++counts_.attempts;
   if (!fetcher_) return fail("an attempt was made by nobody");
   const upstream::Status status = fetcher_->status();
@@ -93,7 +104,7 @@ void Watch::attempt_ended(std::uint64_t number, const char* how) {
   if (found == attempts_.end()) return fail("an attempt ended twice");
   trace_.line("attempt ", number, " ", how);
   if (!found->second.bare) {
-    const auto fetch = fetches_.find(found->second.target);
+    const auto fetch = fetches_.find(found->second.fetch);
     if (fetch != fetches_.end()) --fetch->second.in_flight;
   }
   attempts_.erase(found);
@@ -119,8 +130,8 @@ void Watch::check_breaker(const Attempt& attempt, Breaker::State state) {
 }
 
 void Watch::check_fetch(Attempt& attempt, base::Duration timeout) {
-  const auto found = fetches_.find(attempt.target);
-  if (found == fetches_.end()) return fail("an attempt for nobody: " + attempt.target);
+  const auto found = fetches_.find(attempt.fetch);
+  if (found == fetches_.end()) return fail("an attempt for nobody: " + attempt.fetch);
   Fetch& fetch = found->second;
   const base::SteadyTime now = scheduler_.now();
   if (now >= fetch.deadline) fail("an attempt that cannot end in time");

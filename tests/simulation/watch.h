@@ -37,10 +37,15 @@ class Watch {
   // An operator moved a breaker: probes are no longer spaced by its own rules.
   void breaker_moved() { last_probe_.clear(); }
 
-  void fetch_started(const upstream::FetchRequest& request);
-  void fetch_extended(const std::string& target, base::SteadyTime deadline,
+  // Returns the fetch's name, and puts it into the request so that the attempts made
+  // for it can be told: after a purge there may be two fetches of a target.
+  std::string fetch_started(upstream::FetchRequest& request);
+  void fetch_extended(const std::string& name, base::SteadyTime deadline,
                       upstream::Priority priority);
-  void fetch_ended(const std::string& target, const upstream::FetchResult* result);
+  void fetch_ended(const std::string& name, const upstream::FetchResult* result);
+  // The next fetch of the target may start beside the one there is.
+  void purged(const std::string& target) { current_.erase(target); }
+  void purged_all() { current_.clear(); }
 
   void attempt_started(std::uint64_t number, std::size_t origin, const upstream::Request& request,
                        base::Duration timeout);
@@ -62,7 +67,7 @@ class Watch {
     int in_flight = 0;
   };
   struct Attempt {
-    std::string target;
+    std::string fetch;  // its name
     std::size_t origin = 0;
     bool bare = false;
     bool probe = false;
@@ -82,8 +87,10 @@ class Watch {
   const Stalled stalled_;
   upstream::PolicyFetcher* fetcher_ = nullptr;
   std::string violation_;
-  std::unordered_map<std::string, Fetch> fetches_;  // by target: one at a time
-  std::map<std::uint64_t, Attempt> attempts_;       // in flight
+  std::unordered_map<std::string, Fetch> fetches_;        // by name
+  std::unordered_map<std::string, std::string> current_;  // name by target: one at a time
+  std::uint64_t last_fetch_ = 0;
+  std::map<std::uint64_t, Attempt> attempts_;  // in flight
   std::map<std::size_t, base::SteadyTime> last_probe_;
   // Of the present process:
   Slices deposits_;
@@ -98,30 +105,29 @@ class WatchedFetcher final : public upstream::Fetcher {
   WatchedFetcher(upstream::Fetcher& inner, Watch& watch) : inner_(inner), watch_(watch) {}
 
   FetchId start(upstream::FetchRequest request, Callback callback) override {
-    const std::string target = request.request.target;
-    watch_.fetch_started(request);
+    const std::string name = watch_.fetch_started(request);
     const FetchId id =
         inner_.start(std::move(request),
-                     [this, target, callback = std::move(callback)](upstream::FetchResult result) {
-                       watch_.fetch_ended(target, &result);
+                     [this, name, callback = std::move(callback)](upstream::FetchResult result) {
+                       watch_.fetch_ended(name, &result);
                        callback(std::move(result));
                      });
-    targets_[id] = target;
+    names_[id] = name;
     return id;
   }
   void extend(FetchId id, base::SteadyTime deadline, upstream::Priority priority) override {
-    watch_.fetch_extended(targets_[id], deadline, priority);
+    watch_.fetch_extended(names_[id], deadline, priority);
     inner_.extend(id, deadline, priority);
   }
   void cancel(FetchId id) override {
     inner_.cancel(id);
-    watch_.fetch_ended(targets_[id], nullptr);
+    watch_.fetch_ended(names_[id], nullptr);
   }
 
  private:
   upstream::Fetcher& inner_;
   Watch& watch_;
-  std::unordered_map<FetchId, std::string> targets_;
+  std::unordered_map<FetchId, std::string> names_;
 };
 
 class WatchedTransport final : public upstream::Transport {

@@ -45,10 +45,26 @@ TEST_CASE("a lifetime of zero is never fresh, and usable only where a window say
 
 TEST_CASE("a wall clock that stepped back gives the initial age, never a negative one") {
   const auto stored = stored_with(3s, 60s);
-  const auto at = freshness(*stored, kReceived - std::chrono::hours(24 * 400));
-  CHECK(at.age == 3s);
-  CHECK(at.ttl == 57s);
-  CHECK(at.use == Use::Fresh);
+  for (const auto by : {1s, 600s, 3600s}) {
+    CAPTURE(by.count());
+    const auto at = freshness(*stored, kReceived - by);
+    CHECK(at.age == 3s);
+    CHECK(at.ttl == 57s);
+    CHECK(at.use == Use::Fresh);
+  }
+}
+
+TEST_CASE("what claims to come from far in the future is not fresh until then") {
+  // The clock was years ahead when it came, say, and is right again.
+  const auto now = kReceived - std::chrono::hours(24 * 400);
+  const auto stored = stored_with(3s, 60s, 5s, 20s);
+  CHECK(freshness(*stored, now).use == Use::StaleWhileRevalidate);
+  CHECK(freshness(*stored, now).age == 60s);
+  CHECK(freshness(*stored, now).ttl == 0s);
+  CHECK(freshness(*stored, kReceived - 3601s).use == Use::StaleWhileRevalidate);
+  CHECK(freshness(*stored_with(3s, 60s, 0s, 20s), now).use == Use::StaleIfError);
+  CHECK(freshness(*stored_with(3s, 60s), now).use == Use::Unusable);
+  CHECK(freshness(*stored_with(90s, 60s, 50s), now).age == 90s);
 }
 
 TEST_CASE("the longest lifetimes and the far ends of time do not overflow") {

@@ -1,5 +1,6 @@
 // Files that were damaged while nobody looked, and what comes back out of them.
 #include <doctest/doctest.h>
+#include <sqlite3.h>
 
 #include <cstdlib>
 #include <map>
@@ -171,6 +172,73 @@ TEST_CASE("a salvage that a restart interrupted goes on at the next start") {
   f.open();
   CHECK(eventually([&] { return f.store->status().entries == 500; }));
   CHECK(eventually([&] { return f.folder.count("store.db.damaged") == 0; }));
+}
+
+TEST_CASE("a salvage is done with at its end, whatever way the path is written") {
+  StoreFixture f;
+  const Bytes bytes = make_store(f, 10);
+  write_file(f.settings.path + ".damaged-20260401T000000Z", bytes.database);
+  f.settings.path = f.folder.path().string() + "//store.db";
+  f.open();
+  CHECK(eventually([&] { return f.folder.count("store.db.salvaged-20260401T") == 1; }));
+  CHECK(f.folder.count("store.db.damaged") == 0);
+}
+
+TEST_CASE("a salvage loses nothing to a disk that refuses a write in the middle of it") {
+  constexpr std::uint64_t kCount = 500;
+  FaultVfs disk(true);
+  StoreFixture made;
+  const Bytes bytes = make_store(made, kCount);
+  for (int nth = 1; nth <= 150; nth += 7) {
+    CAPTURE(nth);
+    StoreFixture f;
+    f.settings.vfs = FaultVfs::name();
+    write_file(f.settings.path + ".damaged-20260401T000000Z", bytes.database);
+    write_file(f.settings.path + ".damaged-20260401T000000Z-wal", bytes.wal);
+    disk.plan({.call = FaultVfs::Call::Write, .nth = nth, .code = SQLITE_IOERR_WRITE});
+    if (const auto opened = f.try_open(); !opened) {
+      f.store = store_without_file(f.settings, opened.error(), f.clock, f.log);
+    }
+    REQUIRE(eventually([&] { return f.folder.count("store.db.damaged") == 0; }));
+    REQUIRE(eventually([&] { return f.store->status().entries == kCount; }));
+    f.store.reset();
+    disk.heal();
+  }
+}
+
+TEST_CASE("damage in a file that was set aside meanwhile is not held against the new one") {
+  constexpr int kCount = 3000;
+  StoreFixture f;
+  Bytes bytes = make_store(f, kCount);
+  // A leaf among the oldest rows, which are looked at last.
+  for (std::size_t i = 9 * 4096; i < 10 * 4096; ++i) bytes.database[i] = '\xff';
+  write_file(f.settings.path, bytes.database);
+  write_file(f.settings.path + "-wal", bytes.wal);
+  f.open();
+  std::atomic<bool> reading{false};
+  std::atomic<bool> go_on{false};
+  f.store->load_recent([&](std::string_view, const StoredPtr&) {
+    reading = true;
+    while (!go_on) std::this_thread::sleep_for(1ms);
+    return true;
+  });
+  REQUIRE(eventually([&] { return reading.load(); }));
+  for (int i = 0; i < kCount && f.folder.count("store.db.damaged") == 0; ++i) {
+    static_cast<void>(f.store->find("key-" + std::to_string(i)));
+  }
+  CHECK(eventually([&] { return f.folder.count("store.db.salvaged") > 0; }));
+  REQUIRE(f.store->put("new", f.make("put since")));
+  f.store->flush();
+  CHECK(f.body("new") == "put since");
+  const StoreStatus before = f.store->status();
+  CHECK(before.state == StoreStatus::State::Ok);
+  go_on = true;
+  CHECK(eventually([&] { return f.store->status().read_errors > before.read_errors; }));
+  REQUIRE(f.store->put("newer", f.make("put after")));
+  f.store->flush();
+  CHECK(f.store->status().write_errors == before.write_errors);
+  CHECK(f.store->status().state == StoreStatus::State::Ok);
+  CHECK(f.body("newer") == "put after");
 }
 
 TEST_CASE("what was purged does not come back out of a file that was set aside") {

@@ -1,8 +1,18 @@
 #include "config/settings_file.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <thread>
 
 #include "base/random.h"
+#include "base/unique_fd.h"
 
 using namespace holdfast::config;
 
@@ -122,4 +132,33 @@ TEST_CASE("random text never does more than fail") {
     const auto entries = parse_settings_file(text);
     if (!entries) CHECK(entries.error().message.find(": ") != std::string::npos);
   }
+}
+
+TEST_CASE("a pipe is read to its end, and one that nobody writes to keeps nobody waiting") {
+  using namespace std::chrono_literals;
+  std::string folder = (std::filesystem::temp_directory_path() / "holdfast-XXXXXX").string();
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const std::string path = folder + "/pipe";
+  REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+
+  auto alone = std::async(std::launch::async, [&] { return read_file(path, 100); });
+  const bool came_back = alone.wait_for(20s) == std::future_status::ready;
+  // One that waits would wait for ever.
+  if (!came_back) holdfast::base::UniqueFd(::open(path.c_str(), O_WRONLY | O_NONBLOCK)).reset();
+  CHECK(came_back);
+  CHECK(alone.get().value_or("an error") == "");
+
+  // As a shell's <(...) has it: the writer is there before the reader, and slower.
+  holdfast::base::UniqueFd writer(::open(path.c_str(), O_RDWR));
+  REQUIRE(writer);
+  auto reader = std::async(std::launch::async, [&] { return read_file(path, 100); });
+  REQUIRE(::write(writer.get(), "to", 2) == 2);
+  REQUIRE(::write(writer.get(), "ken", 3) == 3);
+  // The end comes once the reader has both: it may not have opened the pipe yet.
+  for (int left = 1; left > 0; std::this_thread::yield()) {
+    REQUIRE(::ioctl(writer.get(), FIONREAD, &left) == 0);
+  }
+  writer.reset();
+  CHECK(reader.get().value_or("an error") == "token");
+  std::filesystem::remove_all(folder);
 }

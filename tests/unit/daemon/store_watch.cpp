@@ -48,6 +48,13 @@ TEST_CASE_FIXTURE(Fixture, "a writer that has work and does none is told, and th
   CHECK(health.state() == HealthState::Ok);
 }
 
+TEST_CASE_FIXTURE(Fixture, "no store is well, and named by the setting that says so") {
+  StoreWatch off(health, log, true);
+  off.look({}, clock.now());
+  CHECK(health.state() == HealthState::Ok);
+  CHECK(says("STORE_PATH is off"));
+}
+
 TEST_CASE_FIXTURE(Fixture, "a writer with nothing to do is not stuck, however long") {
   status.committed = 5;
   for (int i = 0; i < 10; ++i) look_after(1h);

@@ -61,8 +61,21 @@ TEST_CASE("a stale answer has no lifetime left, not a negative one") {
   cache::Freshness freshness;
   freshness.age = 100s;
   freshness.ttl = -40s;
-  append_age_and_lifetime(out, freshness);
+  append_age_and_lifetime(out, on(Rung::StaleIfError), freshness);
   CHECK(out == "Age: 100\r\nCache-Control: max-age=0\r\n");
+}
+
+TEST_CASE("what we may not store, no cache after us may") {
+  std::string out;
+  cache::Freshness freshness;
+  freshness.ttl = 86400s;
+  Answer answer = on(Rung::Fetched);
+  append_age_and_lifetime(out, answer, freshness);
+  CHECK(out == "Age: 0\r\nCache-Control: no-store\r\n");
+  out.clear();
+  answer.stored = true;
+  append_age_and_lifetime(out, answer, freshness);
+  CHECK(out == "Age: 0\r\nCache-Control: max-age=86400\r\n");
 }
 
 TEST_CASE("only a harmless X-Request-ID is taken over") {

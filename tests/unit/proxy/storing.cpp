@@ -66,6 +66,21 @@ TEST_CASE("the age an answer brings along counts against a stated lifetime only"
   CHECK(cache::freshness(*own.response, kNow).age == 21s);
 }
 
+TEST_CASE("an age too large to count is very old, a list's first counts, nonsense is none") {
+  const auto age = [](const char* value) {
+    const Storable got = store(ok({{"Cache-Control", "max-age=3600"}, {"Age", value}}));
+    return cache::freshness(*got.response, kNow).age;
+  };
+  CHECK(age("20") == 21s);
+  CHECK(age("20, 3000") == 21s);
+  CHECK(age("4294967296") >= 34 * 365 * 24h);
+  CHECK(age("99999999999999999999999") >= 34 * 365 * 24h);
+  CHECK(age("soon") == 0s);
+  CHECK(age("20 minutes") == 0s);
+  CHECK(age("-20") == 0s);
+  CHECK(ttl(store(ok({{"Age", "99999999999999999999999"}}))) == 24h);
+}
+
 TEST_CASE("an upstream's slow clock makes a stated lifetime shorter, never ours") {
   const std::string past = http::format_http_date(kNow - 30s);
   CHECK(ttl(store(ok({{"Date", past}, {"Cache-Control", "max-age=60"}}))) == 30s);
@@ -80,6 +95,7 @@ TEST_CASE("what the upstream forbids to store is for those who wait now") {
     CHECK_FALSE(store(ok({{"Cache-Control", directive}})).may_store);
   }
   CHECK_FALSE(store(ok({{"Vary", "*"}})).may_store);
+  CHECK_FALSE(store(ok({{"Vary", "Accept-Encoding"}, {"Vary", "*"}})).may_store);
   CHECK(store(ok({{"Vary", "Accept-Encoding"}})).may_store);
 }
 
@@ -89,6 +105,19 @@ TEST_CASE("no-cache and must-revalidate leave nothing to serve stale") {
   CHECK(cache::freshness(*no_cache.response, kNow).use == cache::Use::Unusable);
   const Storable must = store(ok({{"Cache-Control", "max-age=60, must-revalidate"}}));
   CHECK(cache::freshness(*must.response, kNow).use == cache::Use::Fresh);
+  CHECK(cache::freshness(*must.response, kNow + 61s).use == cache::Use::Unusable);
+}
+
+// RFC 9111, 5.2.2.10: for a shared cache it implies proxy-revalidate.
+TEST_CASE("s-maxage leaves nothing to serve stale but what the upstream itself allows") {
+  const Storable alone = store(ok({{"Cache-Control", "s-maxage=60"}}));
+  CHECK(cache::freshness(*alone.response, kNow + 59s).use == cache::Use::Fresh);
+  CHECK(cache::freshness(*alone.response, kNow + 61s).use == cache::Use::Unusable);
+  const Storable with = store(ok({{"Cache-Control", "s-maxage=60, stale-if-error=20"}}));
+  CHECK(cache::freshness(*with.response, kNow + 61s).use == cache::Use::StaleIfError);
+  CHECK(cache::freshness(*with.response, kNow + 81s).use == cache::Use::Unusable);
+  const Storable must =
+      store(ok({{"Cache-Control", "s-maxage=60, stale-if-error=20, proxy-revalidate"}}));
   CHECK(cache::freshness(*must.response, kNow + 61s).use == cache::Use::Unusable);
 }
 

@@ -260,6 +260,43 @@ TEST_CASE("an idle upstream is probed if a target is set, and an outage is known
   CHECK(quiet.upstream.attempts == 0);
 }
 
+TEST_CASE("a health check that answers without content is no outage") {
+  Settings settings;
+  settings.probe.target = "/health";
+  World world(1, settings);
+  world.upstream.always[0] = Fault::NoContent;
+  world.scheduler.advance(10min);
+  CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
+  CHECK(world.fetcher.status().origins[0].last_success.has_value());
+
+  // But it is no answer to a client's question, nor does it end an outage.
+  World other;
+  other.upstream.always[0] = Fault::NoContent;
+  for (int i = 0; i < 50; ++i) other.fetch("/" + std::to_string(i));
+  other.settle();
+  CHECK(other.answered() == 0);
+  CHECK(other.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  other.scheduler.advance(1min);
+  CHECK(other.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+}
+
+TEST_CASE("how fast a health check answers says nothing of what clients ask for") {
+  Settings settings;
+  settings.probe.target = "/health";
+  World world(1, settings);
+  world.upstream.median = 1ms;
+  world.scheduler.advance(30min);
+  CHECK(world.upstream.by_target["/health"] > 50);
+  CHECK(world.fetcher.status().origins[0].attempt_timeout == settings.attempt_timeout.ceiling);
+  // So a lookup that takes long is waited for, and answered by the first attempt.
+  world.upstream.median = 1s;
+  world.upstream.sigma = 0;
+  world.fetch("/a");
+  world.settle();
+  CHECK(world.answered() == 1);
+  CHECK(world.upstream.by_target["/a"] <= 2);  // with a hedge
+}
+
 TEST_CASE("a breaker forced open answers at once, and forced closed never refuses") {
   World world;
   world.fetcher.force_breaker(0, Breaker::Forced::Open);
