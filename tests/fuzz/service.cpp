@@ -3,9 +3,8 @@
 // comes back is whole HTTP messages, their JSON is JSON, and a 200 of the route
 // speaks of addresses alone; it is the same however the bytes are cut; the upstream
 // sees canonical addresses and nothing else.
-#include <netinet/in.h>
 #include <sys/socket.h>
-#include <unistd.h>
+#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -63,12 +62,27 @@ class Fetcher final : public upstream::Fetcher {
   FetchId last_ = 0;
 };
 
+// libFuzzer looks at the time in a signal handler, every few seconds.
+template <typename Call>
+auto uninterrupted(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
 class Stack {
  public:
   Stack() {
-    auto socket = http::listen_at({"127.0.0.1", 0});
-    port_ = http::local_port(socket->get());
-    loop_.post([this, fd = socket->release()] { server_.listen(base::UniqueFd(fd)); });
+    // A Unix socket whose name the kernel picks: thousands of connections a second
+    // would use up the ports.
+    const sockaddr_un any{AF_UNIX, {}};
+    base::UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    REQUIRE_HOLDS(
+        ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any.sun_family) == 0);
+    REQUIRE_HOLDS(::listen(socket.get(), 16) == 0);
+    REQUIRE_HOLDS(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name_), &name_size_) ==
+                  0);
+    loop_.post([this, fd = socket.release()] { server_.listen(base::UniqueFd(fd)); });
     thread_ = std::thread([this] { loop_.run(); });
   }
   ~Stack() {
@@ -79,17 +93,13 @@ class Stack {
   // All that comes back, the end included, to `first`, and `second` once the server
   // has had the time to read that.
   std::string answers_to(std::string_view first, std::string_view second) {
-    const base::UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const base::UniqueFd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const timeval most{30, 0};
     ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
-    // No port is left waiting behind each of thousands of connections.
-    const linger hard{1, 0};
-    ::setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port_);
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE_HOLDS(::connect(client.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
+    const auto connect = [&] {
+      return ::connect(client.get(), reinterpret_cast<const sockaddr*>(&name_), name_size_);
+    };
+    REQUIRE_HOLDS(uninterrupted(connect) == 0);
     // Small enough for the socket's buffer: this cannot block.
     (void)!::send(client.get(), first.data(), first.size(), MSG_NOSIGNAL);
     if (!second.empty()) {
@@ -100,7 +110,8 @@ class Stack {
     std::string answers;
     char buffer[16384];
     ssize_t got;
-    while ((got = ::recv(client.get(), buffer, sizeof buffer, 0)) > 0) {
+    const auto receive = [&] { return ::recv(client.get(), buffer, sizeof buffer, 0); };
+    while ((got = uninterrupted(receive)) > 0) {
       answers.append(buffer, static_cast<std::size_t>(got));
     }
     // A server that has closed answers more with a reset, behind what it sent.
@@ -136,7 +147,8 @@ class Stack {
       proxy::Service::Settings{},
       1};
   http::Server server_{loop_, http::Server::Settings{}, service_, metrics_, shard_};
-  std::uint16_t port_ = 0;
+  sockaddr_un name_{};
+  socklen_t name_size_ = sizeof name_;
   std::thread thread_;
 };
 
