@@ -1,21 +1,17 @@
 #include "daemon/admin_command.h"
 
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
+#include <curl/curl.h>
 
-#include <array>
-#include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
-#include "base/unique_fd.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -35,9 +31,15 @@ constexpr const char* kUsageText =
     "/run/holdfast/admin.sock. Only the daemon's own user and root may use it.\n";
 
 struct Call {
-  std::string method;
+  bool is_post = false;
   std::string target;
 };
+Call get(std::string target) {
+  return {false, std::move(target)};
+}
+Call post(std::string target) {
+  return {true, std::move(target)};
+}
 
 // What could end a target or a request line early has no place in an argument.
 bool is_plain(const std::string& text) {
@@ -55,18 +57,17 @@ std::optional<Call> call_for(const std::vector<std::string>& words) {
   }
   const std::string& verb = words[0];
   const std::size_t arguments = words.size() - 1;
-  if (arguments == 0 && verb == "status") return Call{"GET", "/status"};
-  if (arguments == 0 && verb == "drain") return Call{"POST", "/drain"};
-  if (arguments == 1 && verb == "inspect") return Call{"GET", "/inspect?ip=" + words[1]};
-  if (arguments == 1 && verb == "log-level") return Call{"POST", "/log-level?level=" + words[1]};
+  if (arguments == 0 && verb == "status") return get("/status");
+  if (arguments == 0 && verb == "drain") return post("/drain");
+  if (arguments == 1 && verb == "inspect") return get("/inspect?ip=" + words[1]);
+  if (arguments == 1 && verb == "log-level") return post("/log-level?level=" + words[1]);
   if (arguments == 1 && (verb == "purge" || verb == "stale")) {
-    if (words[1] == "all" && verb == "purge") return Call{"POST", "/purge?all"};
+    if (words[1] == "all" && verb == "purge") return post("/purge?all");
     const bool block = words[1].find('/') != std::string::npos;
-    return Call{"POST", "/" + verb + (block ? "?block=" : "?ip=") + words[1]};
+    return post("/" + verb + (block ? "?block=" : "?ip=") + words[1]);
   }
   if ((arguments == 1 || arguments == 2) && verb == "breaker") {
-    return Call{"POST",
-                "/breaker?state=" + words[1] + (arguments == 2 ? "&origin=" + words[2] : "")};
+    return post("/breaker?state=" + words[1] + (arguments == 2 ? "&origin=" + words[2] : ""));
   }
   return std::nullopt;
 }
@@ -84,48 +85,37 @@ struct Answer {
   std::string body;
 };
 
-// One request on a connection of its own; the server closes it after the answer.
+constexpr long kPatienceSeconds = 30;
+
+std::size_t append(char* bytes, std::size_t, std::size_t count, void* body) {
+  static_cast<std::string*>(body)->append(bytes, count);
+  return count;
+}
+
 base::Result<Answer> ask(const std::string& path, const Call& call) {
-  const auto failed = [&path](const std::string& why) {
-    return base::internal_error(base::ErrorKind::Io, path + ": " + why);
-  };
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return failed("the path is too long");
-  std::memcpy(address.sun_path, path.c_str(), path.size());
-  const base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const timeval patience{30, 0};
-  if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0 ||
-      ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return failed(std::strerror(errno));
-  }
-  const std::string request = call.method + " " + call.target +
-                              " HTTP/1.1\r\nHost: holdfast\r\nConnection: close\r\n"
-                              "Content-Length: 0\r\n\r\n";
-  if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(request.size())) {
-    // Whoever refuses us may have answered already.
-    if (errno != EPIPE) return failed(std::strerror(errno));
-  }
-  std::string received;
-  std::array<char, 16384> chunk;
-  for (;;) {
-    const ssize_t size = ::recv(fd.get(), chunk.data(), chunk.size(), 0);
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return failed(errno == EAGAIN ? "no answer in time" : std::strerror(errno));
-    if (size == 0) break;
-    received.append(chunk.data(), static_cast<std::size_t>(size));
-  }
+  const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(),
+                                                                 &curl_easy_cleanup);
+  const std::string url = "http://holdfast" + call.target;
   Answer answer;
-  constexpr std::string_view kStart = "HTTP/1.1 ";
-  const std::size_t head = received.find("\r\n\r\n");
-  if (head == received.npos || !received.starts_with(kStart) ||
-      std::from_chars(received.data() + kStart.size(), received.data() + kStart.size() + 3,
-                      answer.status)
-              .ec != std::errc()) {
-    return failed("no HTTP answer came");
+  const auto set = [&curl](CURLoption option, auto value) {
+    return curl_easy_setopt(curl.get(), option, value) == CURLE_OK;
+  };
+  const bool ready = curl && set(CURLOPT_UNIX_SOCKET_PATH, path.c_str()) &&
+                     set(CURLOPT_URL, url.c_str()) && set(CURLOPT_NOPROXY, "*") &&
+                     set(CURLOPT_TIMEOUT, kPatienceSeconds) &&
+                     set(CURLOPT_WRITEFUNCTION, &append) && set(CURLOPT_WRITEDATA, &answer.body) &&
+                     (!call.is_post || set(CURLOPT_POSTFIELDS, ""));
+  const CURLcode result = ready ? curl_easy_perform(curl.get()) : CURLE_FAILED_INIT;
+  if (result != CURLE_OK) {
+    long system_error = 0;
+    if (curl) curl_easy_getinfo(curl.get(), CURLINFO_OS_ERRNO, &system_error);
+    const char* const why = system_error != 0 ? std::strerror(static_cast<int>(system_error))
+                                              : curl_easy_strerror(result);
+    return base::internal_error(base::ErrorKind::Io, path + ": " + why);
   }
-  answer.body = received.substr(head + 4);
+  long status = 0;
+  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
+  answer.status = static_cast<int>(status);
   return answer;
 }
 

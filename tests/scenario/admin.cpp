@@ -304,3 +304,26 @@ TEST_CASE("another user is refused by credentials, even where the mode would let
   close(pipe_fds[1]);
   CHECK(daemon.metric("holdfast_connections_refused_total{reason=\"credentials\"}") == 1);
 }
+
+TEST_CASE("an answer that is cut off is an error") {
+  const Folder folder;
+  const Admin admin(folder);
+  const holdfast::base::UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  REQUIRE(admin.socket.size() < sizeof address.sun_path);
+  std::strcpy(address.sun_path, admin.socket.c_str());
+  REQUIRE(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(listener.get(), 1) == 0);
+  std::thread server([&listener] {
+    const holdfast::base::UniqueFd client(::accept(listener.get(), nullptr, nullptr));
+    std::array<char, 1024> request;
+    (void)!::recv(client.get(), request.data(), request.size(), 0);
+    const std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"cut\":";
+    (void)!::send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
+  });
+  const auto result = admin({"status"});
+  server.join();
+  CHECK(result.code == 1);
+  CHECK(result.has("admin.sock: "));
+}
