@@ -45,7 +45,7 @@ check_reload() {
   check 'a bad file: the journal names the mistake' journal_has 'unknown key "prot"'
   check 'a bad file: nothing else happens' is "$(main_pid) $(code_of "$daemon/readyz")" "$pid 200"
   sed -i '$d' /etc/holdfast/holdfast.toml
-  echo 'log_level = "warn"' >>/etc/holdfast/holdfast.toml
+  echo 'log_level = "debug"' >>/etc/holdfast/holdfast.toml
   check 'a good file: systemctl reload' systemctl reload holdfast.service
   check 'a good file: the journal names what changed' eventually 30 journal_has '"changed":"log_level"'
   sed -i '$d' /etc/holdfast/holdfast.toml

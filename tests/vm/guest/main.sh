@@ -6,6 +6,8 @@
 set -uo pipefail  # no -e: a check that fails is counted, and the next one runs
 export LC_ALL=C
 cd /proof/guest || exit
+# Ours, and nothing for `holdfast admin` to look in.
+unset RUNTIME_DIRECTORY
 stty -F /dev/ttyS1 -onlcr
 . ./lib.sh
 . ./service.sh

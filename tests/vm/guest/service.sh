@@ -10,7 +10,7 @@
 process_has() { is "$(sed -n "s/^$1:[[:space:]]*//p" "/proc/$(main_pid)/status")" "$2"; }
 in_its_view() { nsenter --target "$(main_pid)" --mount -- "$@"; }
 # FOLDER...: as root, in the daemon's view of the files.
-can_write() { in_its_view touch "$1/proof" && in_its_view rm "$1/proof"; }
+can_write() { in_its_view touch "$1/written" && in_its_view rm "$1/written"; }
 can_write_none() {
   local folder
   for folder in "$@"; do
@@ -21,7 +21,7 @@ can_write_none() {
   done
 }
 own_tmp() {
-  in_its_view touch /tmp/proof && [ ! -e /tmp/proof ] && in_its_view rm /tmp/proof
+  in_its_view touch /tmp/written && [ ! -e /tmp/written ] && in_its_view rm /tmp/written
 }
 exposed_at_most() {
   systemd-analyze security --no-pager --threshold="$2" "$1" >"$work/exposure" || {
@@ -63,13 +63,16 @@ holds_sockets() {
     ss --no-header -ltnp "src $address" | grep -F '"systemd"' || return 1
   done
 }
+refused_to_others() {
+  setpriv --reuid 65534 --regid 65534 --clear-groups holdfast admin status 2>&1 | grep 'Permission denied'
+}
 check_files() {
   check 'state: its own, closed to others' owned holdfast 700 "$state"
   check 'store: its own' owned holdfast 600 "$store"
   check 'runtime folder: its own' owned holdfast 700 /run/holdfast
   check 'admin socket: its own' owned holdfast 600 /run/holdfast/admin.sock
   check 'root may use it' holdfast admin status
-  check 'others may not' not setpriv --reuid 65534 --regid 65534 --clear-groups holdfast admin status
+  check 'others may not' refused_to_others
   check 'systemd holds the sockets' holds_sockets
 }
 
