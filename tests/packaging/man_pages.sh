@@ -23,7 +23,7 @@ has_flags() {
     grep -vxE -- '--(settings-man|settings-table|metrics-table)' >"$work/flags"
   [ "$(wc -l <"$work/flags")" -ge "$3" ]
   while read -r flag; do
-    grep -qE -- "(^|[ ,(])$flag([] ,[=]|\$)" "$work/$1" || {
+    grep -qE -- "(^|[ ,(])$flag([] =,[]|\$)" "$work/$1" || {
       echo "$1 does not have $flag"
       failed=1
     }
