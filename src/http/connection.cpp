@@ -437,9 +437,9 @@ void Connection::settle() {
   }
   // Nothing that is still incomplete can become complete.
   if (ended_) return core_.close(*this, CloseReason::Client);
-  if (core_.draining() && inbox_.empty() && !content_) {
-    // One that has not asked yet may be about to, and nobody asks again for it.
-    if (requests_ > 0 || core_.drain_grace_over()) return core_.close(*this, CloseReason::Drain);
+  // Until then its next request may be on its way, and not every client asks again.
+  if (core_.draining() && core_.drain_grace_over() && inbox_.empty() && !content_) {
+    return core_.close(*this, CloseReason::Drain);
   }
   const Wait next = content_ ? Wait::Body : inbox_.empty() ? Wait::Idle : Wait::Head;
   if (waiting_for_ != next || restart_wait_) wait(next);

@@ -110,7 +110,7 @@ class Server {
     base::Duration body_timeout = std::chrono::seconds(10);
     base::Duration idle_timeout = std::chrono::seconds(75);
     base::Duration write_timeout = std::chrono::seconds(20);  // without progress
-    // For the first request of a connection that was just accepted, when draining.
+    // For a last request on a connection that is idle when draining begins.
     base::Duration drain_grace = std::chrono::milliseconds(500);
     base::Duration sweep_interval = std::chrono::seconds(1);  // how exact the timeouts are
   };
@@ -131,8 +131,8 @@ class Server {
 
   void respond(ExchangeId id, const Response& response);
 
-  // Stops accepting, closes idle connections (those that have not asked anything
-  // yet after `drain_grace`) and lets the others finish with "Connection: close".
+  // Stops accepting and lets every connection finish: its next answer says
+  // "Connection: close", and those that are idle after `drain_grace` are closed.
   // `done` runs on the loop when the last one is gone.
   void drain(std::function<void()> done);
 

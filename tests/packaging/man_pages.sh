@@ -1,6 +1,6 @@
 #!/bin/bash
-# man_pages.sh FOLDER: the man pages are roff without a complaint, and holdfast(8)
-# has every flag that --help has.
+# man_pages.sh FOLDER: the man pages are roff without a complaint, and have every
+# flag that --help has.
 set -euo pipefail
 failed=0
 work=$(mktemp -d)
@@ -15,14 +15,20 @@ for page in "$1/holdfast.8" "$1/cache-warm.1"; do
   grep -q 'EXIT STATUS' "$work/${page##*/}"
 done
 
-# What is only there to print tables is no business of the page's readers.
-"$HOLDFAST" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u |
-  grep -vxE -- '--(settings-man|settings-table|metrics-table)' >"$work/flags"
-[ "$(wc -l <"$work/flags")" -gt 20 ]
-while read -r flag; do
-  grep -qE -- "(^|[ ,(])$flag([ ,]|\$)" "$work/holdfast.8" || {
-    echo "holdfast(8) does not have $flag"
-    failed=1
-  }
-done <"$work/flags"
+# PAGE PROGRAM LEAST: the page has every flag that the program's --help has, which
+# are LEAST or more.
+has_flags() {
+  # What is only there to print tables is no business of the page's readers.
+  "$2" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u |
+    grep -vxE -- '--(settings-man|settings-table|metrics-table)' >"$work/flags"
+  [ "$(wc -l <"$work/flags")" -ge "$3" ]
+  while read -r flag; do
+    grep -qE -- "(^|[ ,(])$flag([] =,[]|\$)" "$work/$1" || {
+      echo "$1 does not have $flag"
+      failed=1
+    }
+  done <"$work/flags"
+}
+has_flags holdfast.8 "$HOLDFAST" 20
+has_flags cache-warm.1 "$CACHE_WARM" 15
 exit "$failed"

@@ -384,8 +384,11 @@ TEST_CASE("draining closes idle connections and finishes the others") {
   std::promise<void> drained;
   auto done = drained.get_future();
   server.on_loop([&] { server.server().drain([&] { drained.set_value(); }); });
-  CHECK(idle.at_end());
+  for (int i = 0; i < 10; ++i) server.barrier();
   CHECK(!Client(server.port()).connected());
+  CHECK(server.connections() == 3);
+  server.clock.advance(500ms);
+  CHECK(idle.at_end());
 
   auto answer = partial.ask("Host: a\r\n\r\n");
   CHECK(answer.body == "GET /slow");
@@ -438,6 +441,22 @@ TEST_CASE("draining serves the first request of a connection that has just been 
   }
   server.clock.advance(500ms);
   CHECK(says_nothing.at_end());
+  CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
+}
+
+TEST_CASE("draining answers a request that is on its way on a kept connection") {
+  TestServer server;
+  Client kept(server.port());
+  CHECK(kept.ask(get("/")).field("Connection") == "(none)");
+  std::promise<void> drained;
+  server.on_loop([&] { server.server().drain([&] { drained.set_value(); }); });
+  for (int i = 0; i < 10; ++i) server.barrier();
+
+  const auto answer = kept.ask(get("/last"));
+  CHECK(answer.status == 200);
+  CHECK(answer.body == "GET /last");
+  CHECK(answer.field("Connection") == "close");
+  kept.close();
   CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
 }
 
