@@ -397,7 +397,6 @@ void Daemon::take_settings() {
     return text;
   };
   settings_.log_level = reread->log_level;
-  log_.set_level(log_level(settings_.log_level));
   if (settings_.api_token != reread->api_token) {
     settings_.api_token = reread->api_token;
     origin_->set_token(settings_.api_token);
@@ -408,8 +407,16 @@ void Daemon::take_settings() {
     settings_.sources[key] = reread->sources[key];
   }
   watch_token();
-  log_.event(Level::Info, "reloaded",
-             {{"changed", joined(changes.now)}, {"needs_restart", joined(changes.needs_restart)}});
+  const auto report = [&] {
+    log_.event(
+        Level::Info, "reloaded",
+        {{"changed", joined(changes.now)}, {"needs_restart", joined(changes.needs_restart)}});
+  };
+  // Before a change that would silence it, behind one that lets it be heard.
+  const bool is_heard = log_.enabled(Level::Info);
+  if (is_heard) report();
+  log_.set_level(log_level(settings_.log_level));
+  if (!is_heard) report();
 }
 
 void Daemon::drain() {

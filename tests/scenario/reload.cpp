@@ -53,6 +53,16 @@ TEST_CASE("SIGHUP takes what can change at once and names what needs a restart")
   CHECK(service.daemon->stop() == 0);
 }
 
+TEST_CASE("a SIGHUP that makes the log quieter, or louder again, is still told") {
+  Reloading service;
+  service.write("log_level = \"error\"\n");
+  CHECK(contains(service.reload("reloaded"), "\"changed\":\"log_level\""));
+  service.write("log_level = \"info\"\nworkers = 7\n");
+  service.daemon->process().signal(SIGHUP);
+  service.daemon->process().wait_for_line("\"needs_restart\":\"workers\"");
+  CHECK(service.daemon->stop() == 0);
+}
+
 TEST_CASE("SIGHUP with a bad file changes nothing, says so, and the next good one counts") {
   Reloading service;
   Daemon& daemon = *service.daemon;
