@@ -34,7 +34,7 @@ const std::map<std::string, Names>& allowed() {
 // Libraries by the start of their headers' names, and who wraps them.
 const std::map<std::string, Names>& wrapped() {
   static const std::map<std::string, Names> table{
-      {"event2/", {"base"}},    {"curl/", {"upstream"}},
+      {"event2/", {"base"}},    {"curl/", {"daemon", "upstream"}},
       {"sqlite3.h", {"cache"}}, {"llhttp.h", {"http"}},
       {"spdlog/", {"observe"}}, {"prometheus/", {"observe"}},
       {"CLI/", {"config"}},     {"maxminddb.h", {"proxy"}},
