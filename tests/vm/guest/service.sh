@@ -64,7 +64,9 @@ holds_sockets() {
   done
 }
 refused_to_others() {
-  setpriv --reuid 65534 --regid 65534 --clear-groups holdfast admin status 2>&1 | grep 'Permission denied'
+  local said
+  if said=$(setpriv --reuid 65534 --regid 65534 --clear-groups holdfast admin status 2>&1); then return 1; fi
+  grep 'Permission denied' <<<"$said"
 }
 check_files() {
   check 'state: its own, closed to others' owned holdfast 700 "$state"
