@@ -49,7 +49,7 @@ StoreWriter::StoreWriter(Shared shared)
           16 * kPageBytes)),
       low_bytes_(high_bytes_ - high_bytes_ / 128),
       evict_rows_(
-          static_cast<int>(std::clamp<std::uint64_t>(shared.settings.limit_bytes >> 17, 16, 200))),
+          static_cast<int>(std::clamp<std::uint64_t>(shared.settings.limit_bytes >> 17, 16, 100))),
       retry_delay_(shared.settings.retry_first),
       checkpointer_(shared.settings.path, shared.settings.vfs),
       restorer_([this] { shared_.queue.wake(); }) {}
