@@ -94,7 +94,7 @@ make_base() {
       'Codename: bookworm' 'Component: main' | head -n 1)
   fi
   debootstrap --variant=minbase --include=systemd-sysv,dbus,libnss-systemd,linux-image-cloud-amd64 \
-    bookworm "$root" "${MIRROR:-http://deb.debian.org/debian}" >"$vm/base.log" 2>&1 || {
+    bookworm "$root" ${MIRROR:+"$MIRROR"} >"$vm/base.log" 2>&1 || {
     tail -n 20 "$vm/base.log"
     die 'debootstrap failed'
   }

@@ -5,10 +5,9 @@
 set -euo pipefail
 export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 cd "$(dirname "$0")/../.."
-. tools/lib/packages.sh
-. tools/lib/common.sh
+. tools/bench/lib.sh
 
-connections=5000 most=2048 build=${BUILD_DIR:-build}
+connections=5000 most=2048
 usage() {
   cat <<EOF
 usage: tools/bench/idle.sh [options]
@@ -16,36 +15,13 @@ usage: tools/bench/idle.sh [options]
   --build DIR       meson build folder (BUILD_DIR)         $build
 EOF
 }
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-  esac
-  [ $# -ge 2 ] || die "unknown option $1, or its value is missing (--help lists them)"
-  case $1 in
-    --connections) connections=$2 ;;
-    --build) build=$2 ;;
-    *) die "unknown option $1 (--help lists them)" ;;
-  esac
-  shift 2
-done
-[[ $connections =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $connections"
-holdfast=$build/src/holdfast
-flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
-for program in "$holdfast" "$flaky_upstream"; do
-  [ -x "$program" ] || die "$program is missing: build first (meson setup $build && ninja -C $build)"
-done
+
+read_options 'connections:connections:count build:build:text' "$@"
+holdfast=$(built src/holdfast)
+flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
 install_packages python3 || die 'packages could not be installed'
 ulimit -n $((connections + 1000)) || die "no $((connections + 1000)) descriptors are to be had"
-
-work=$(mktemp -d)
-cleanup() {
-  end_own
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+make_work_folder "${TMPDIR:-/tmp}"
 
 start_upstream "$work/upstream"
 port=$(free_port)
