@@ -11,11 +11,12 @@ export LC_ALL=C
 cd "$(dirname "$0")/../.."
 . tools/bench/lib.sh
 
+all_servers='holdfast haproxy nginx nginx-log varnish ceiling'
 all_cases='hot uniform zipf big close conns1000 two-workers'
 cases=$all_cases
-servers='holdfast haproxy nginx varnish ceiling'
+servers=$all_servers
 base=holdfast
-rounds=5 seconds=5 keys=100000 big_keys=1000000
+rounds=5 seconds=5 keys=100000 big_keys=1000000 generator=bench-load paced_rate=20000
 
 usage() {
   cat <<EOF
@@ -23,8 +24,12 @@ usage: tools/bench/hits.sh [options]
   --rounds N     turns for each server, at least 5 for numbers to quote  $rounds
   --seconds N    length of a turn                                         $seconds
   --cases LIST   of: ${all_cases// /,}
-  --only LIST    of: ${servers// /,}
+  --only LIST    of: ${all_servers// /,}
   --base NAME    server the ratios are of                                 $base
+  --load NAME    bench-load or wrk; wrk has no core left before the fastest
+                 servers have none, and then measures itself                $generator
+  --paced N      requests/s at which another p99 is taken: where nobody is at the
+                 limit, it is the server's own (bench-load only)             $paced_rate
   --keys N       keys of uniform and zipf                                 $keys
   --big-keys N   keys of big                                              $big_keys
   --cores S,L    core of the server under test, core of the load          $server_core,$load_core
@@ -43,12 +48,13 @@ EOF
 }
 
 read_options 'rounds:rounds:count seconds:seconds:count cases:cases:words only:servers:words
-  base:base:text keys:keys:count big-keys:big_keys:count cores::cores build:build:text out:out:text' "$@"
+  base:base:text load:generator:text paced:paced_rate:count keys:keys:count big-keys:big_keys:count cores::cores build:build:text out:out:text' "$@"
 # shellcheck disable=SC2086
 only_known case "$all_cases" $cases
 # shellcheck disable=SC2086
-only_known server 'holdfast haproxy nginx varnish ceiling' $servers
+only_known server "$all_servers" $servers
 [[ " $servers " == *" $base "* ]] || base=${servers%% *}
+only_known 'load generator' 'bench-load wrk' "$generator"
 [ "$big_keys" -le 16777216 ] || die "at most 16777216 keys"
 
 install_without_services "${bench_packages[@]}" || die 'packages could not be installed'
@@ -56,6 +62,7 @@ install_without_services "${bench_packages[@]}" || die 'packages could not be in
 flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
 if [[ " $servers " == *" holdfast "* ]]; then holdfast=$(built src/holdfast); fi
 if [[ " $servers " == *" ceiling "* ]]; then ceiling=$(built tools/bench/bench-ceiling); fi
+bench_load=$(built tools/bench/bench-load)
 need_two_cores
 # 1000 connections on either side, and for nginx a descriptor per cached file, as
 # far as the machine allows.
@@ -63,7 +70,7 @@ raise_descriptors 262144
 descriptors=$(ulimit -n)
 
 make_work_folder "${TMPDIR:-/tmp}"
-printf 'case\tround\tserver\trequests_per_s\tcpu_us\tp50_us\tp99_us\tresident_kib\terrors\n' >"$results"
+printf 'case\tround\tserver\trequests_per_s\tcpu_us\tp50_us\tp99_us\tpaced_p99_us\tresident_kib\terrors\n' >"$results"
 problems=0
 
 # ---- The servers ------------------------------------------------------------
@@ -80,7 +87,13 @@ start_holdfast() {
 
 # Its cache of open files saves nginx two system calls a hit; but it keeps each of them
 # open, and once the limit of descriptors is reached it answers nothing but errors.
-start_nginx() {
+start_nginx() { start_nginx_with 'access_log off;' "$@"; }
+# As Debian configures it: a line for every request, unbuffered.
+start_nginx-log() { start_nginx_with "access_log $4/access.log;" "$@"; }
+# ACCESS_LOG PORT WORKERS CASE DIR
+start_nginx_with() {
+  local access_log=$1
+  shift
   local open_files=$((descriptors - 4096))
   if [ "$open_files" -gt $((case_keys + 1000)) ]; then open_files=$((case_keys + 1000)); fi
   cat >"$4/nginx.conf" <<EOF
@@ -92,7 +105,7 @@ pid $4/pid;
 error_log stderr crit;
 events { worker_connections 8192; multi_accept on; }
 http {
-  access_log off;
+  $access_log
   tcp_nodelay on;
   keepalive_requests 1000000000;
   keepalive_timeout 300s;
@@ -190,16 +203,16 @@ start_ceiling() {
 address() { printf '20.%d.%d.%d' $(($1 / 65536 % 256)) $(($1 / 256 % 256)) $(($1 % 256)); }
 url() { printf 'http://127.0.0.1:%s/lookup/%s' "${ports[$1]}" "$(address "$2")"; }
 
-# SERVER KEYS: asks for every key once.
+# SERVER KEYS: asks for every key, until a whole turn brought nothing but 200.
 fill() {
-  local filler
-  rm -f "$work/filled"
-  "${load[@]}" wrk -t1 -c32 -d3600s -s tools/bench/keys.lua "$(url "$1" 0)" -- fill "$2" "$work/filled" \
-    >"$work/fill.log" 2>&1 &
-  filler=$!
-  own "$filler"
-  wait_for "$filler" 3500 test -e "$work/filled" || { end "$filler" INT; return 1; }
-  end "$filler" INT
+  local tries
+  for tries in 1 2 3 4 5; do
+    "${load[@]}" "$bench_load" --draw once --keys "$2" --seconds 3000 "$(url "$1" 0 | sed 's,[^/]*$,,')" \
+      >"$work/load.log" 2>&1 || return 1
+    [ "$(load_errors "$work/load.log")" -gt 0 ] || return 0
+    say "$1: filling again ($tries): $(tail -n 1 "$work/load.log")"
+  done
+  return 1
 }
 
 # SERVER KEYS: are some of the keys answered rightly without the upstream?
@@ -222,19 +235,41 @@ is_right() {
   return $ok
 }
 
+# SERVER SECONDS SEED [OPTION...]: asks for keys as the case wants; load.log gets what
+# the generator says.
+ask() {
+  local how=("${@:4}") url keys=$case_keys
+  url=$(url "$1" 0)
+  # It has one answer.
+  if [ "$1" = ceiling ]; then keys=1; fi
+  if [ "$generator" = wrk ]; then
+    if [ "$case_name" = close ]; then how+=(-H 'Connection: close'); fi
+    "${load[@]}" wrk "-t$load_threads" "-c$connections" "-d${2}s" --timeout 5s "${how[@]}" \
+      -s tools/bench/keys.lua "$url" -- "$([ "$keys" -gt 1 ] && echo "$distribution" || echo hot)" "$keys" "$3"
+  else
+    if [ "$case_name" = close ]; then how+=(--close); fi
+    "${load[@]}" "$bench_load" --threads "$load_threads" --connections "$connections" --seconds "$2" \
+      --keys "$keys" --draw "$distribution" --seed "$3" "${how[@]}" "${url%/*}/"
+  fi >"$work/load.log" 2>&1 || true
+}
+
 # CASE ROUND SERVER: one turn.
 measure() {
-  local before after log=$work/wrk.log
+  local before after requests micros errors p50 p99 paced log=$work/load.log
   before=$(cpu_ticks "${pids[$3]}")
-  "${load[@]}" wrk "-t$load_threads" "-c$connections" "-d${seconds}s" --timeout 5s "${wrk_fields[@]}" \
-    -s tools/bench/keys.lua "$(url "$3" 0)" -- "$distribution" "$case_keys" "$2" >"$log" 2>&1 || true
+  ask "$3" "$seconds" "$2"
   after=$(cpu_ticks "${pids[$3]}")
-  awk -v OFS='\t' -v case_name="$1" -v round="$2" -v server="$3" -v requests="$(wrk_result "$log" 1)" \
-    -v micros="$(wrk_result "$log" 2)" -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" \
-    -v p50="$(wrk_result "$log" 3)" -v p99="$(wrk_result "$log" 4)" \
-    -v kib="$(resident_kib "${pids[$3]}")" -v errors="$(wrk_errors "$log")" 'BEGIN {
-      print case_name, round, server, sprintf("%.0f", requests / micros * 1e6),
-        sprintf("%.2f", requests ? ticks / hz * 1e6 / requests : 0), p50, p99, kib, errors }' >>"$results"
+  requests=$(load_result "$log" 1) micros=$(load_result "$log" 2) errors=$(load_errors "$log")
+  p50=$(load_result "$log" 3) p99=$(load_result "$log" 4) paced=0
+  if [ "$generator" = bench-load ]; then
+    ask "$3" 2 "$2" --rate "$paced_rate"
+    paced=$(load_result "$log" 4) errors=$((errors + $(load_errors "$log")))
+  fi
+  awk -v OFS='\t' -v requests="$requests" -v micros="$micros" -v ticks="$((after - before))" \
+    -v hz="$(getconf CLK_TCK)" -v before="$1	$2	$3" -v kib="$(resident_kib "${pids[$3]}")" \
+    -v behind="$p50	$p99	$paced" -v errors="$errors" 'BEGIN {
+      print before, sprintf("%.0f", requests / micros * 1e6),
+        sprintf("%.2f", requests ? ticks / hz * 1e6 / requests : 0), behind, kib, errors }' >>"$results"
 }
 
 # CASE: the table of its turns. Ratios are of medians; what is in brackets are
@@ -248,18 +283,18 @@ report() {
     NR > 1 && $1 == case_name {
       if (!($3 in turns)) order[++servers] = $3
       n = ++turns[$3]
-      for (field = 4; field <= 8; field++) value[$3, field, n] = $field
-      errors[$3] += $9
+      for (field = 4; field <= 9; field++) value[$3, field, n] = $field
+      errors[$3] += $10
     }
     END {
-      printf "%-10s %9s  %-17s %8s %8s %8s %9s   %s\n", "server", "req/s", "(min-max)", "us CPU", \
-        "p50 ms", "p99 ms", "resident", base "/it: req/s, CPU per request"
+      printf "%-10s %9s  %-17s %8s %8s %8s %8s %9s   %s\n", "server", "req/s", "(min-max)", "us CPU", \
+        "p50 ms", "p99 ms", "at pace", "resident", base "/it: req/s, CPU per request"
       for (s = 1; s <= servers; s++) {
         server = order[s]
         rate = of(server, 4); spread = "(" least "-" most ")"
         cpu = of(server, 5)
-        printf "%-10s %9d  %-17s %8.2f %8.3f %8.3f %5.0f MiB", server, rate, spread, cpu, \
-          of(server, 6) / 1000, of(server, 7) / 1000, of(server, 8) / 1024
+        printf "%-10s %9d  %-17s %8.2f %8.3f %8.3f %8.3f %5.0f MiB", server, rate, spread, cpu, \
+          of(server, 6) / 1000, of(server, 7) / 1000, of(server, 8) / 1000, of(server, 9) / 1024
         if (server != base && (base in turns) && rate > 0 && cpu > 0) {
           for (i = 1; i <= turns[server]; i++)
             ratio[i] = value[server, 4, i] > 0 ? value[base, 4, i] / value[server, 4, i] : 0
@@ -279,7 +314,7 @@ describe "$rounds rounds of $seconds s; server on core $server_core, load on cor
 
 for case_name in $cases; do
   pin=(taskset -c "$server_core") load=(taskset -c "$load_core")
-  workers=1 load_threads=1 connections=32 distribution=hot case_keys=1 wrk_fields=()
+  workers=1 load_threads=1 connections=32 distribution=uniform case_keys=1
   running=$servers
   case $case_name in
     uniform | zipf) distribution=$case_name case_keys=$keys ;;
@@ -287,7 +322,6 @@ for case_name in $cases; do
       distribution=uniform case_keys=$big_keys
       running=$(printf '%s\n' "$servers" | tr ' ' '\n' | grep -vxE 'haproxy|ceiling' | tr '\n' ' ')
       ;;
-    close) wrk_fields=(-H 'Connection: close') ;;
     conns1000) connections=1000 ;;
     two-workers) pin=() load=() workers=2 load_threads=2 ;;
   esac
@@ -320,10 +354,7 @@ for case_name in $cases; do
   done
 
   # One short turn each that does not count, then the rounds; who starts changes.
-  for name in $ready; do
-    "${load[@]}" wrk "-t$load_threads" "-c$connections" -d1s "${wrk_fields[@]}" \
-      -s tools/bench/keys.lua "$(url "$name" 0)" -- "$distribution" "$case_keys" 0 >/dev/null 2>&1 || true
-  done
+  for name in $ready; do ask "$name" 1 0; done
   for round in $(seq "$rounds"); do
     for name in $ready; do measure "$case_name" "$round" "$name"; done
     read -r first rest <<<"$ready" || true

@@ -1,8 +1,7 @@
--- wrk script for hits.sh, store.sh and scrape.sh: which keys are asked for.
+-- wrk script for hits.sh --load wrk: which keys are asked for.
 --
 --   wrk ... -s keys.lua URL -- hot
 --   wrk ... -s keys.lua URL -- uniform|zipf KEYS SEED
---   wrk ... -s keys.lua URL -- fill KEYS DONE_FILE
 --
 -- Key i is the i-th address from 20.0.0.0 on. Requests are prepared before the
 -- clock starts, so that drawing keys costs the load generator next to nothing.
@@ -39,32 +38,9 @@ local function zipf(keys)
   end
 end
 
--- Each key in turn, again and again, until a whole turn brought nothing but 200.
-local function fill(keys, done_file)
-  local requests = prepare(keys)
-  local sent, answered, failed = 0, 0, 0
-  request = function()
-    local i = sent % keys
-    sent = sent + 1
-    return requests[i]
-  end
-  response = function(status)
-    answered = answered + 1
-    if status ~= 200 then failed = failed + 1 end
-    if answered % keys == 0 then
-      -- Requests still under way belong to the next turn; hits.sh checks samples.
-      if failed == 0 then
-        io.open(done_file, "w"):close()
-      end
-      failed = 0
-    end
-  end
-end
-
 function init(args)
   local mode, keys = args[1], tonumber(args[2])
   if mode == "hot" then return end
-  if mode == "fill" then return fill(keys, args[3]) end
   math.randomseed(tonumber(args[3]))
   local requests = prepare(keys)
   local draw = mode == "zipf" and zipf(keys) or function() return math.random(0, keys - 1) end

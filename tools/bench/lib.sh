@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the scripts in tools/bench share: options, programs, the work folder, what a
-# process costs, wrk's results. Sourced by bash scripts, from the top of the project.
+# process costs, load generators' results. Sourced by bash scripts, from the top of the project.
 
 . tools/lib/packages.sh
 . tools/lib/common.sh
@@ -128,15 +128,15 @@ resident_kib() {
 
 # ---- Results -------------------------------------------------------------------
 
-# wrk_result LOG FIELD: of the line that our wrk scripts end with: 1 requests, 2
+# load_result LOG FIELD: of the line that bench-load and our wrk scripts end with: 1 requests, 2
 # microseconds, 3 p50 and 4 p99 in microseconds, 5 answers that were no 2xx, 6 socket
 # errors. A run without one counts as one error.
-wrk_result() {
+load_result() {
   local line
   line=$(grep '^RESULT' "$1" || echo RESULT 0 1 0 0 0 1)
   cut -d ' ' -f "$(($2 + 1))" <<<"$line"
 }
-wrk_errors() { printf '%d' "$(($(wrk_result "$1" 5) + $(wrk_result "$1" 6)))"; }
+load_errors() { printf '%d' "$(($(load_result "$1" 5) + $(load_result "$1" 6)))"; }
 
 # For awk programs: median(values, n), which also sets least and most.
 # shellcheck disable=SC2034

@@ -2,7 +2,9 @@
 # How fast an empty cache fills, everything stored persistently, and what hits feel
 # of it: Holdfast beside nginx proxy_cache from Debian's packages, each on one core,
 # in front of the same upstream. They take turns, so that whatever else the machine
-# does hits both.
+# does hits both. The hits' client has real-time priority where that is allowed: it
+# shares its core with the upstream and the load, and is not to be kept waiting by them
+# when an answer is there.
 #
 # A turn asks for distinct cold keys for some seconds and counts the answers. Then the
 # server is stopped, started anew and asked, with the upstream stopped, for a
@@ -29,14 +31,17 @@ END
 read_options 'rounds:rounds:count seconds:seconds:count hit-rate:hit_rate:count cores::cores
   build:build:text out:out:text' "$@"
 
-install_without_services nginx wrk curl || die 'packages could not be installed'
+install_without_services nginx curl || die 'packages could not be installed'
 holdfast=$(built src/holdfast)
 flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
+bench_load=$(built tools/bench/bench-load)
 need_two_cores
 raise_descriptors 65536
 make_work_folder "${TMPDIR:-/tmp}"
 printf 'round\tserver\tfilled_per_s\tcpu_us\tfill_errors\tsample_kept\tquiet_p99_us\tfill_p99_us\thit_errors\n' >"$results"
 pin=(taskset -c "$server_core") load=(taskset -c "$load_core")
+urgent=(chrt --fifo 1)
+"${urgent[@]}" true 2>/dev/null || urgent=()
 
 # start_NAME PORT DIR: sets started_pid. DIR keeps what is stored.
 
@@ -87,8 +92,8 @@ address() { printf '%d.%d.%d.%d' "$1" $(($2 / 65536 % 256)) $(($2 / 256 % 256)) 
 
 # LOG: asks for one key, warm, at a steady pace, for $seconds; in the background.
 start_hits() {
-  "${load[@]}" wrk -t1 -c4 "-d${seconds}s" --timeout 5s -s tools/bench/misses.lua "$url" -- \
-    hits "$hit_rate" >"$1" 2>&1 &
+  "${load[@]}" "${urgent[@]}" "$bench_load" --network 9 --connections 4 --rate "$hit_rate" \
+    --seconds "$seconds" "$url" >"$1" 2>&1 &
   hits_pid=$!
   own "$hits_pid"
 }
@@ -105,37 +110,36 @@ turn() {
   url=http://127.0.0.1:$port/lookup/
   "start_$2" "$port" "$folder"
   own "$started_pid"
-  wait_for "$started_pid" 30 answers_200 "${url}9.9.9.9" || die "$2 does not answer: $(tail -n 3 "$folder/log")"
+  wait_for "$started_pid" 30 answers_200 "${url}9.0.0.0" || die "$2 does not answer: $(tail -n 3 "$folder/log")"
   start_hits "$work/quiet"
   end_hits
   before=$(cpu_ticks "$started_pid")
   start_hits "$work/busy"
-  "${load[@]}" wrk -t1 -c64 "-d${seconds}s" --timeout 10s -s tools/bench/misses.lua "$url" -- \
-    fill "$network" >"$work/fill" 2>&1 || true
+  "${load[@]}" "$bench_load" --network "$network" --draw once --keys "$((seconds * 30000))" --connections 64 \
+    --seconds "$seconds" "$url" >"$work/fill" 2>&1 || true
   end_hits
   after=$(cpu_ticks "$started_pid")
-  answered=$(wrk_result "$work/fill" 1)
+  answered=$(load_result "$work/fill" 1)
   [ "$answered" -gt $((2 * sample)) ] || die "$2 answered only $answered: $(tail -n 3 "$work/fill")"
 
   # What was promised to be kept: ended as a supervisor would, and started anew.
   end "$started_pid"
   "start_$2" "$port" "$folder"
   own "$started_pid"
-  wait_for "$started_pid" 30 answers_200 "${url}9.9.9.9" || die "$2 does not start again"
+  wait_for "$started_pid" 30 answers_200 "${url}9.0.0.0" || die "$2 does not start again"
   kill -STOP "$upstream_pid"
   for i in $(seq 0 $((sample - 1))); do
-    # The last ones may have been under way when the load ended; wrk tries out the first one
-    # without sending it.
-    if answers_200 "$url$(address "$network" $((1 + i * (answered - 66) / sample)))"; then survived=$((survived + 1)); fi
+    # The last ones may have been under way when the load ended.
+    if answers_200 "$url$(address "$network" $((i * (answered - 64) / sample)))"; then survived=$((survived + 1)); fi
   done
   kill -CONT "$upstream_pid"
   end "$started_pid"
   rm -rf "$folder"
-  awk -v OFS='\t' -v round="$1" -v server="$2" -v n="$answered" -v us="$(wrk_result "$work/fill" 2)" \
+  awk -v OFS='\t' -v round="$1" -v server="$2" -v n="$answered" -v us="$(load_result "$work/fill" 2)" \
     -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" \
-    -v errors="$(wrk_errors "$work/fill")" -v survived="$survived/$sample" \
-    -v quiet="$(wrk_result "$work/quiet" 4)" -v busy="$(wrk_result "$work/busy" 4)" \
-    -v hit_errors="$(wrk_errors "$work/busy")" 'BEGIN {
+    -v errors="$(load_errors "$work/fill")" -v survived="$survived/$sample" \
+    -v quiet="$(load_result "$work/quiet" 4)" -v busy="$(load_result "$work/busy" 4)" \
+    -v hit_errors="$(load_errors "$work/busy")" 'BEGIN {
       print round, server, sprintf("%.0f", n / us * 1e6), sprintf("%.1f", ticks / hz * 1e6 / n), \
         errors, survived, quiet, busy, hit_errors }' >>"$results"
 }

@@ -28,6 +28,7 @@ read_options 'rounds:rounds:count seconds:seconds:count rate:rate:count connecti
 install_without_services wrk curl || die 'packages could not be installed'
 holdfast=$(built src/holdfast)
 flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
+bench_load=$(built tools/bench/bench-load)
 need_two_cores
 make_work_folder "${TMPDIR:-/tmp}"
 printf 'round\tscraped\trequests_per_s\tcpu_us\tp50_us\tp99_us\terrors\tscrapes\n' >"$results"
@@ -48,7 +49,7 @@ answers_200 "$base/lookup/20.0.0.0" || die 'not a hit'
 
 # ROUND yes|no: one turn, being scraped or not.
 turn() {
-  local before after log=$work/wrk.log scrapes=0 scraper
+  local before after log=$work/load.log scrapes=0 scraper
   if [ "$2" = yes ]; then
     "${load[@]}" wrk -t1 -c1 "-d${seconds}s" --timeout 5s -s tools/bench/scrape.lua "$base/metrics" -- "$rate" \
       >"$work/scraper.log" 2>&1 &
@@ -56,19 +57,18 @@ turn() {
     own "$scraper"
   fi
   before=$(cpu_ticks "$server")
-  "${load[@]}" wrk -t1 "-c$connections" "-d${seconds}s" --timeout 5s -s tools/bench/keys.lua \
-    "$base/lookup/20.0.0.0" -- hot >"$log" 2>&1 || true
+  "${load[@]}" "$bench_load" --connections "$connections" --seconds "$seconds" "$base/lookup/" >"$log" 2>&1 || true
   after=$(cpu_ticks "$server")
   if [ "$2" = yes ]; then
     wait "$scraper" || true
     end "$scraper"
-    scrapes=$(wrk_result "$work/scraper.log" 1)
-    [ "$(wrk_errors "$work/scraper.log")" -eq 0 ] || die "scrapes failed: $(tail -n 3 "$work/scraper.log")"
+    scrapes=$(load_result "$work/scraper.log" 1)
+    [ "$(load_errors "$work/scraper.log")" -eq 0 ] || die "scrapes failed: $(tail -n 3 "$work/scraper.log")"
     [ $((scrapes * 2)) -ge $((rate * seconds)) ] || die "only $scrapes scrapes in $seconds s"
   fi
-  awk -v OFS='\t' -v round="$1" -v scraped="$2" -v n="$(wrk_result "$log" 1)" -v us="$(wrk_result "$log" 2)" \
-    -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" -v p50="$(wrk_result "$log" 3)" \
-    -v p99="$(wrk_result "$log" 4)" -v errors="$(wrk_errors "$log")" -v scrapes="$scrapes" 'BEGIN {
+  awk -v OFS='\t' -v round="$1" -v scraped="$2" -v n="$(load_result "$log" 1)" -v us="$(load_result "$log" 2)" \
+    -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" -v p50="$(load_result "$log" 3)" \
+    -v p99="$(load_result "$log" 4)" -v errors="$(load_errors "$log")" -v scrapes="$scrapes" 'BEGIN {
       print round, scraped, sprintf("%.0f", n / us * 1e6), sprintf("%.2f", n ? ticks / hz * 1e6 / n : 0),
         p50, p99, errors, scrapes }' >>"$results"
 }
@@ -76,7 +76,7 @@ turn() {
 describe "$rounds rounds of $seconds s; server on core $server_core, load on core $load_core"
 page_bytes=$(curl -gsf --noproxy '*' -m 5 --compressed -w '%{size_download}' -o /dev/null "$base/metrics")
 # A short turn that does not count.
-"${load[@]}" wrk -t1 "-c$connections" -d1s -s tools/bench/keys.lua "$base/lookup/20.0.0.0" -- hot >/dev/null 2>&1 || true
+"${load[@]}" "$bench_load" --connections "$connections" --seconds 1 "$base/lookup/" >/dev/null 2>&1 || true
 order=(no yes)
 for round in $(seq "$rounds"); do
   for scraped in "${order[@]}"; do turn "$round" "$scraped"; done

@@ -35,12 +35,11 @@ read_options 'sizes:sizes:counts http:http_sizes:counts reads:reads:count memory
 bench=$(built tools/bench/bench-store)
 holdfast=$(built src/holdfast)
 flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
+bench_load=$(built tools/bench/bench-load)
 if [ -n "$http_sizes" ]; then
-  for program in nginx wrk; do
-    command -v "$program" >/dev/null || PATH=$PATH:/usr/sbin command -v "$program" >/dev/null ||
-      die "$program is not installed, and --http compares with nginx (--http none leaves it out)"
-  done
   PATH=$PATH:/usr/sbin
+  command -v nginx >/dev/null ||
+    die "nginx is not installed, and --http compares with it (--http none leaves it out)"
 fi
 
 make_work_folder "$folder"
@@ -167,16 +166,13 @@ CONF
 
 # fill_over_http KEYS: sets fill_seconds
 fill_over_http() {
-  local from to filler
-  rm -f "$work/filled"
+  local from to
   from=$(date +%s%N)
-  wrk -t1 -c32 -d3600s -s tools/bench/keys.lua "http://127.0.0.1:$started_port/" \
-    -- fill "$1" "$work/filled" >"$work/wrk" 2>&1 &
-  filler=$!
-  own "$filler"
-  wait_for "$filler" 3500 test -e "$work/filled" || die "not filled: $(tail -n 3 "$work/wrk")"
+  "$bench_load" --draw once --keys "$1" --seconds 3500 "http://127.0.0.1:$started_port/lookup/" \
+    >"$work/load" 2>&1 || die "not filled: $(tail -n 3 "$work/load")"
   to=$(date +%s%N)
-  end "$filler" INT
+  [ "$(load_result "$work/load" 1)-$(load_errors "$work/load")" = "$1-0" ] ||
+    die "not filled: $(tail -n 3 "$work/load")"
   fill_seconds=$(calculate "($to - $from) / 1000000000" %.1f)
 }
 
