@@ -6,7 +6,8 @@
 # shares its core with the upstream and the load, and is not to be kept waiting by them
 # when an answer is there.
 #
-# A turn asks for distinct cold keys for some seconds and counts the answers. Then the
+# A turn asks for distinct cold keys for some seconds at a fixed rate, then for some
+# seconds as fast as they are answered, and counts those answers. Then the
 # server is stopped, started anew and asked, with the upstream stopped, for a
 # sample of what it answered: only what is on the disk counts as filled.
 set -euo pipefail
@@ -14,7 +15,7 @@ export LC_ALL=C
 cd "$(dirname "$0")/../.."
 . tools/bench/lib.sh
 
-rounds=5 seconds=5 hit_rate=500
+rounds=5 seconds=5 hit_rate=500 paced_fill=2000
 
 usage() {
   cat <<END
@@ -22,13 +23,15 @@ usage: tools/bench/misses.sh [options]
   --rounds N     turns for each server, at least 5 for numbers to quote  $rounds
   --seconds N    length of a fill, and of the hits without one            $seconds
   --hit-rate N   hits per second whose latency is measured                $hit_rate
-  --cores S,L    core of the server, core of upstream and load            $server_core,$load_core
+  --paced N      misses per second of the fill that is not as fast as can be  $paced_fill
+  --cores S,L    core of the server, core of upstream and load; S may be
+                 several, such as 0-1                                     $server_core,$load_core
   --build DIR    meson build folder (BUILD_DIR)                           $build
   --out FILE     keep every turn's numbers, tab-separated
 END
 }
 
-read_options 'rounds:rounds:count seconds:seconds:count hit-rate:hit_rate:count cores::cores
+read_options 'rounds:rounds:count seconds:seconds:count hit-rate:hit_rate:count paced:paced_fill:count cores::cores
   build:build:text out:out:text' "$@"
 
 install_without_services nginx curl || die 'packages could not be installed'
@@ -38,7 +41,7 @@ bench_load=$(built tools/bench/bench-load)
 need_two_cores
 raise_descriptors 65536
 make_work_folder "${TMPDIR:-/tmp}"
-printf 'round\tserver\tfilled_per_s\tcpu_us\tfill_errors\tsample_kept\tquiet_p99_us\tfill_p99_us\thit_errors\n' >"$results"
+printf 'round\tserver\tfilled_per_s\tcpu_us\tfill_errors\tsample_kept\tquiet_p99_us\tpaced_p99_us\tfill_p99_us\thit_errors\n' >"$results"
 pin=(taskset -c "$server_core") load=(taskset -c "$load_core")
 urgent=(chrt --fifo 1)
 "${urgent[@]}" true 2>/dev/null || urgent=()
@@ -102,9 +105,15 @@ end_hits() {
   end "$hits_pid"
 }
 
+# NETWORK [OPTION...]: asks for keys of the network, each once, for $seconds.
+fill() {
+  "${load[@]}" "$bench_load" --network "$1" --draw once --keys "$((seconds * 30000))" --connections 64 \
+    --seconds "$seconds" "${@:2}" "$url" >"$work/fill" 2>&1 || true
+}
+
 # ROUND SERVER: one turn, on an empty store.
 turn() {
-  local folder=$work/$2.$1 port before after answered i survived=0 sample=20 network=$((20 + $1 % 200))
+  local folder=$work/$2.$1 port before after answered i survived=0 sample=20 network=$((20 + $1 % 100 * 2))
   mkdir "$folder"
   port=$(free_port)
   url=http://127.0.0.1:$port/lookup/
@@ -113,10 +122,12 @@ turn() {
   wait_for "$started_pid" 30 answers_200 "${url}9.0.0.0" || die "$2 does not answer: $(tail -n 3 "$folder/log")"
   start_hits "$work/quiet"
   end_hits
+  start_hits "$work/paced"
+  fill "$((network + 1))" --rate "$paced_fill"
+  end_hits
   before=$(cpu_ticks "$started_pid")
   start_hits "$work/busy"
-  "${load[@]}" "$bench_load" --network "$network" --draw once --keys "$((seconds * 30000))" --connections 64 \
-    --seconds "$seconds" "$url" >"$work/fill" 2>&1 || true
+  fill "$network"
   end_hits
   after=$(cpu_ticks "$started_pid")
   answered=$(load_result "$work/fill" 1)
@@ -138,10 +149,11 @@ turn() {
   awk -v OFS='\t' -v round="$1" -v server="$2" -v n="$answered" -v us="$(load_result "$work/fill" 2)" \
     -v ticks="$((after - before))" -v hz="$(getconf CLK_TCK)" \
     -v errors="$(load_errors "$work/fill")" -v survived="$survived/$sample" \
-    -v quiet="$(load_result "$work/quiet" 4)" -v busy="$(load_result "$work/busy" 4)" \
-    -v hit_errors="$(load_errors "$work/busy")" 'BEGIN {
+    -v quiet="$(load_result "$work/quiet" 4)" -v paced="$(load_result "$work/paced" 4)" \
+    -v busy="$(load_result "$work/busy" 4)" \
+    -v hit_errors="$(($(load_errors "$work/paced") + $(load_errors "$work/busy")))" 'BEGIN {
       print round, server, sprintf("%.0f", n / us * 1e6), sprintf("%.1f", ticks / hz * 1e6 / n), \
-        errors, survived, quiet, busy, hit_errors }' >>"$results"
+        errors, survived, quiet, paced, busy, hit_errors }' >>"$results"
 }
 
 describe "$rounds rounds of $seconds s; server on core $server_core, upstream and load on core $load_core"
@@ -153,26 +165,27 @@ for round in $(seq "$rounds"); do
   order=("${order[1]}" "${order[0]}")
 done
 
-awk -F '\t' "$awk_median"'
+awk -F '\t' -v paced="$paced_fill" "$awk_median"'
   function of(server, field,  i, values) {
     for (i = 1; i <= turns[server]; i++) values[i] = value[server, field, i]
     return median(values, turns[server])
   }
   NR > 1 {
     n = ++turns[$2]
-    for (field = 3; field <= 9; field++) value[$2, field, n] = $field
-    value[$2, 10, n] = $7 > 0 ? $8 / $7 : 0
-    errors[$2] += $5 + $9
+    for (field = 3; field <= 10; field++) value[$2, field, n] = $field
+    value[$2, 11, n] = $7 > 0 ? $8 / $7 : 0
+    value[$2, 12, n] = $7 > 0 ? $9 / $7 : 0
+    errors[$2] += $5 + $10
     split($6, part, "/"); survived[$2] += part[1]; asked[$2] += part[2]
   }
   END {
-    printf "%-10s %9s %8s %14s %14s %10s %s\n", "server", "filled/s", "us CPU", "hit p99 quiet", \
-      "hit p99 fill", "fill/quiet", "on disk after restart"
+    printf "%-10s %9s %8s   hit p99: %9s %18s %18s   %s\n", "server", "filled/s", "us CPU", "no fill", \
+      paced "/s (ratio)", "full fill (ratio)", "on disk after restart"
     split("holdfast nginx", names, " ")
     for (i = 1; i <= 2; i++) {
       s = names[i]
-      printf "%-10s %9d %8.1f %11.2f ms %11.2f ms %10.2f %d of %d", s, of(s, 3), of(s, 4), \
-        of(s, 7) / 1000, of(s, 8) / 1000, of(s, 10), survived[s], asked[s]
+      printf "%-10s %9d %8.1f            %6.2f ms %8.2f ms (%5.1f) %8.2f ms (%5.1f)   %d of %d", s, of(s, 3), \
+        of(s, 4), of(s, 7) / 1000, of(s, 8) / 1000, of(s, 11), of(s, 9) / 1000, of(s, 12), survived[s], asked[s]
       if (errors[s]) printf "   %d ERRORS", errors[s]
       printf "\n"
     }
