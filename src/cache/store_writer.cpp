@@ -25,6 +25,9 @@ constexpr int kSweepRows = 200;
 constexpr int kReleasePages = 128;
 constexpr std::size_t kRestoreRows = 256;
 constexpr std::size_t kTouchRows = 256;
+// Uses that are known and not written yet. A disk that takes the one page it is probed
+// with, but not these, would else have us collect more with every attempt.
+constexpr std::size_t kMostTouches = 64 << 10;
 constexpr auto kTouchEvery = 60s;
 // A WAL frame is a page and its header.
 constexpr std::int64_t kFrameBytes = kPageBytes + 24;
@@ -257,7 +260,7 @@ bool StoreWriter::make_room() {
   if (!note_size()) return false;
   if (used_bytes_ <= high_bytes_) return true;
   // Who was used lately must be known before anyone is chosen.
-  shared_.used.drain(touches_);
+  shared_.used.drain(touches_, kMostTouches);
   if (!write_touches(touches_.size())) return false;
   for (int rounds = 0; used_bytes_ > low_bytes_; ++rounds) {
     // Between batches the queue has its turn, unless the limit itself is near.
@@ -323,7 +326,7 @@ bool StoreWriter::tend() {
   if (!shared_.health.is_ok(StoreHealth::Part::Reading)) try_reading();
   if (Steady::now() >= next_touches_) {
     next_touches_ = Steady::now() + kTouchEvery;
-    shared_.used.drain(touches_);
+    shared_.used.drain(touches_, kMostTouches);
   }
   // Idle: first the other thread copies, then there is nothing left to wait for
   // when the WAL is cut to nothing here.

@@ -20,9 +20,11 @@ class UsedKeys {
     if (slot.load(std::memory_order_relaxed) != bits) slot.store(bits, std::memory_order_relaxed);
   }
 
-  // Moves all of them to the end of `hashes`. One thread.
-  void drain(std::vector<std::int64_t>& hashes) {
+  // Moves them to the end of `hashes`, but no more than make `most` of those; the
+  // rest is there the next time. One thread.
+  void drain(std::vector<std::int64_t>& hashes, std::size_t most) {
     for (auto& slot : slots_) {
+      if (hashes.size() >= most) return;
       if (slot.load(std::memory_order_relaxed) == 0) continue;
       // Signed as key_hash() has it.
       hashes.push_back(static_cast<std::int32_t>(slot.exchange(0, std::memory_order_relaxed)));

@@ -32,8 +32,10 @@ class LineBuffer {
     return first;
   }
 
-  // Swaps the waiting lines into `out`, which gives its memory for the next ones.
+  // Swaps the waiting lines into `out`, which gives its memory for the next ones; but
+  // not what it took for a burst, which would be held for good.
   Batch take(std::string& out) {
+    if (out.capacity() > kKeptBytes) std::string().swap(out);
     out.clear();
     const std::lock_guard lock(mutex_);
     out.swap(bytes_);
@@ -53,6 +55,8 @@ class LineBuffer {
   }
 
  private:
+  static constexpr std::size_t kKeptBytes = 256U << 10;
+
   void drop_older_half() {
     const std::size_t half = bytes_.find('\n', bytes_.size() / 2) + 1;
     const auto end = bytes_.begin() + static_cast<std::ptrdiff_t>(half);

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """The load of run.sh: clients of every kind at once, the faults of the upstream, and
-what operators do, for a while. Checks every body against what a healthy upstream says
-(its control port knows), watches the daemon's memory and descriptors, prints figures.
-Exit 1 if an answer was wrong, a well-behaved client was let down, or something grew.
+what operators do, in rounds. Checks every body against what a healthy upstream says
+(its control port knows). Between rounds nobody is there and nothing is cached, and what
+the daemon then holds must be what it held before. Prints figures. Exit 1 if an answer
+was wrong, a well-behaved client was let down, or something grew.
 """
 import argparse
 import asyncio
@@ -18,6 +19,18 @@ import struct
 import time
 
 ERRORS = {502, 503, 504}  # what a client may get while the upstream fails
+
+ROUNDS = 12
+WARM_UP = 4  # rounds until most of what has a limit is full: caches, pools, tables
+# What the heap may grow by in the middle one of the rounds behind the warm-up, in bytes.
+# A pool may still meet its highest water, in one round or another; what leaks grows in
+# each. The history of the last hour alone takes 10 KiB in a minute until it is whole.
+ROUND_ROOM = 128 << 10
+# And in all of these rounds together.
+HEAP_ROOM = 1 << 20
+# What may be lost with each answer before this must notice, in bytes. A run that is too
+# short to tell says so.
+LEAK = 100
 
 
 class Wrong(Exception):
@@ -85,12 +98,13 @@ class Soak:
     def __init__(self, options):
         self.options = options
         self.random = random.Random(options.seed)
-        self.end = time.monotonic() + options.seconds
+        self.end = 0.0  # of this round
         self.counts = collections.Counter()
         self.problems = []
         self.right = {}  # address: its body
         self.cold = 0
-        self.samples = []  # (seconds, RSS in KiB, descriptors)
+        self.held = []  # what the daemon holds after each round
+        self.operations = 0
 
     def over(self):
         return time.monotonic() >= self.end
@@ -345,7 +359,7 @@ class Soak:
             [("faults", "short-chunked=0.3,garbage=0.2,oversized=0.2")],
         ]
         good = [("faults", "none"), ("mode", "up"), ("rate-limit", "off"), ("latency", "2ms")]
-        share = self.options.seconds / 20 / (2 * len(bad_times))
+        share = self.options.seconds / ROUNDS / (2 * len(bad_times))
         while not self.over():
             for bad in bad_times:
                 for knobs in (bad, good):
@@ -364,8 +378,8 @@ class Soak:
             ("POST", "/purge?block=198.18.3.0/24"), ("POST", "/stale?block=198.18.4.0/24"),
             ("GET", "/status"),
         ]
-        n = 0
         while not self.over():
+            n = self.operations
             method, path = requests[n % len(requests)] if n % 50 != 49 else ("POST", "/purge?all")
             peer = await Peer.unix(self.options.admin_socket)
             status, _, body = await peer.ask(method, path.format(ip=self.address()))
@@ -374,6 +388,7 @@ class Soak:
                 raise Wrong(f"admin {path}: {status} {body[:200]!r}")
             peer.close()
             n += 1
+            self.operations = n
             if n % 5 == 0:
                 self.write(self.options.config, f'log_level = "{"warn" if n % 10 else "debug"}"\n')
                 os.kill(self.options.pid, signal.SIGHUP)
@@ -393,29 +408,100 @@ class Soak:
 
     # ---- What must not grow -----------------------------------------------------
 
-    def sample(self):
-        with open(f"/proc/{self.options.pid}/statm", encoding="ascii") as file:
-            rss = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-        descriptors = len(os.listdir(f"/proc/{self.options.pid}/fd"))
-        self.samples.append((time.monotonic(), rss, descriptors))
+    async def metrics(self, peer):
+        _, _, page = await peer.ask("GET", "/metrics")
+        lines = [line.rsplit(" ", 1) for line in page.decode().splitlines() if line[0] != "#"]
+        return {name: float(value) for name, value in lines}
 
-    async def watch(self):
-        while not self.over():
-            self.sample()
+    async def quiet(self):
+        """All clients are gone. Waits until the daemon has nothing to do any more, and
+        nothing cached; counts what it still holds."""
+        admin = await Peer.unix(self.options.admin_socket)
+        peer = await Peer.tcp(self.options.port)
+        until = time.monotonic() + 60
+        idle = ("flights", "upstream_attempts_in_flight", "store_queue_length", "memory_entries",
+                "store_entries")
+        while True:
+            now = await self.metrics(peer)
+            left = {name: now[f"holdfast_{name}"] for name in idle if now[f"holdfast_{name}"]}
+            if now["holdfast_connections"] > 1:  # all but ours
+                left["connections"] = now["holdfast_connections"] - 1
+            if not left:
+                break
+            if time.monotonic() > until:
+                self.problems.append(f"long after all clients left: {left}")
+                break
+            if not left.keys() - {"memory_entries", "store_entries"}:
+                await admin.ask("POST", "/purge?all")
+            await asyncio.sleep(0.1)
+        admin.close()
+        peer.close()
+        await self.hold(sum(now[name] for name in now if name.startswith("holdfast_requests_total{")))
+
+    async def hold(self, answers):
+        # The connections just closed, and the rows just purged, go within moments: what
+        # is held is what is still there once nothing changes any more.
+        last = None
+        for _ in range(60):
             await asyncio.sleep(1)
+            now = (self.heap() >> 10, *self.descriptors())
+            if now == last:
+                break
+            last = now
+        with open(f"/proc/{self.options.pid}/statm", encoding="ascii") as file:
+            rss = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        threads = len(os.listdir(f"/proc/{self.options.pid}/task"))
+        heap = self.heap()
+        self.held.append({"answers": answers, "heap": heap, "rss": rss,
+                          "countable": (now[1], threads)})
+        print(f"after round {len(self.held)}: {answers:.0f} answers; heap {heap / 1024:.0f} KiB, "
+              f"RSS {rss >> 10} KiB; {threads} threads, {now[1]} descriptors, "
+              f"{now[2]} more to the upstream", flush=True)
+
+    def heap(self):
+        with open(self.options.heap_probe, encoding="ascii") as file:
+            return int(file.read().split()[1])
+
+    def descriptors(self):
+        """All but the kept connections to the upstream, and those: they may stay open
+        until the next request finds that they are too old."""
+        port = f":{self.options.upstream_port:04X}"
+        with open(f"/proc/{self.options.pid}/net/tcp", encoding="ascii") as file:
+            fields = [line.split() for line in file]
+        upstream = {f"socket:[{f[9]}]" for f in fields if f[2].endswith(port)}
+        folder = f"/proc/{self.options.pid}/fd"
+        targets = []
+        for fd in os.listdir(folder):
+            try:
+                targets.append(os.readlink(f"{folder}/{fd}"))
+            except FileNotFoundError:
+                pass  # closed just now: the next look will see it
+        kept = sum(target in upstream for target in targets)
+        return len(targets) - kept, kept
 
     def growth(self):
-        """Medians of the third quarter and of the last: each holds whole rounds."""
-        quarter = self.options.seconds / 4
-        third = [s for s in self.samples if self.end - 2 * quarter <= s[0] < self.end - quarter]
-        last = [s for s in self.samples if self.end - quarter <= s[0]]
-        for column, name, room in ((1, "RSS, KiB", 8192), (2, "descriptors", 20)):
-            before = statistics.median(s[column] for s in third)
-            after = statistics.median(s[column] for s in last)
-            most = max(s[column] for s in self.samples)
-            print(f"{name}: {before:.0f} in the third quarter, {after:.0f} in the last, {most} at most")
-            if after > before * 1.05 + room:
-                self.problems.append(f"{name} grew from {before:.0f} to {after:.0f}")
+        held = self.held[WARM_UP - 1 :]
+        first, last = held[0], held[-1]
+        answers = last["answers"] - first["answers"]
+        grown = last["heap"] - first["heap"]
+        typical = statistics.median(b["heap"] - a["heap"] for a, b in zip(held, held[1:]))
+        print(f"after the warm-up: {answers:.0f} answers; the heap grew by {grown / 1024:.0f} KiB, "
+              f"by {typical / 1024:.0f} in the middle one of {len(held) - 1} rounds; "
+              f"RSS by {last['rss'] - first['rss'] >> 10} KiB")
+        if answers / (len(held) - 1) * LEAK < 2 * ROUND_ROOM:
+            self.problems.append(f"too few answers to notice a leak of {LEAK} bytes each: run longer")
+        if typical > ROUND_ROOM or grown > HEAP_ROOM:
+            self.problems.append("the heap grew")
+        # For what is mapped and not on the heap. AddressSanitizer's own memory grows for
+        # longer than this lasts, by tens of MiB.
+        with open(f"/proc/{self.options.pid}/maps", encoding="utf-8") as file:
+            sanitized = "libasan" in file.read()
+        if not sanitized and last["rss"] > first["rss"] * 1.05 + (2 << 20):
+            self.problems.append(f"RSS grew from {first['rss'] >> 10} to {last['rss'] >> 10} KiB")
+        counts = {then["countable"] for then in held}
+        if len(counts) > 1:
+            self.problems.append("descriptors and threads while nobody is there are not always "
+                                 f"as many: {sorted(counts)}")
 
     # ---- All of it -----------------------------------------------------------------
 
@@ -430,33 +516,28 @@ class Soak:
     async def run(self):
         parts = ([self.lookups] * 8 + [self.batches] * 2 + [self.pages] + [self.bad_requests] * 2 +
                  [self.rude] * 4 + [self.slow_readers] * 4 + [self.never_reads] * 2 +
-                 [self.tricklers] * 10 + [self.faults, self.operators, self.watch])
-        await asyncio.gather(*(self.guarded(part) for part in parts))
-        # All clients are gone: so are their connections, soon.
-        peer = await Peer.tcp(self.options.port)
-        until = time.monotonic() + 30
-        while True:
-            _, _, page = await peer.ask("GET", "/metrics")
-            open_now = float(page.split(b"\nholdfast_connections ")[1].split()[0])
-            if open_now <= 1:
-                break
-            if time.monotonic() > until:
-                self.problems.append(f"{open_now:.0f} connections are left")
-                break
-        peer.close()
+                 [self.tricklers] * 10 + [self.faults, self.operators])
+        for _ in range(ROUNDS):
+            self.end = time.monotonic() + self.options.seconds / ROUNDS
+            await asyncio.gather(*(self.guarded(part) for part in parts))
+            try:
+                await self.quiet()
+            except Exception as problem:  # it has crashed, or hangs
+                self.problems.append(f"after the round: {type(problem).__name__}: {problem}")
+                return
+        self.growth()
 
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("port", "control", "pid", "seconds", "seed"):
+    for name in ("port", "upstream-port", "control", "pid", "seconds", "seed"):
         parser.add_argument(f"--{name}", type=int, required=True)
-    for name in ("admin-socket", "token-file", "token", "config"):
+    for name in ("admin-socket", "token-file", "token", "config", "heap-probe"):
         parser.add_argument(f"--{name}", required=True)
     soak = Soak(parser.parse_args())
     asyncio.run(soak.run())
     for what, count in sorted(soak.counts.items()):
         print(f"{what}: {count}")
-    soak.growth()
     for problem in soak.problems:
         print(f"PROBLEM {problem}")
     return 1 if soak.problems else 0

@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "cache/row_reader.h"
+#include "cache/used_keys.h"
 #include "fault_vfs.h"
 #include "store_fixture.h"
 
@@ -159,6 +160,25 @@ TEST_CASE("the limit holds within a tenth for any mixture of writes") {
       CHECK(largest >= f.settings.limit_bytes / 10 * 8);
     }
   }
+}
+
+TEST_CASE("uses that cannot be written do not pile up, and are not forgotten either") {
+  UsedKeys used;
+  for (std::int64_t hash = 1; hash <= 1000; ++hash) used.add(hash);
+  std::vector<std::int64_t> waiting(300, -1);
+  used.drain(waiting, 1000);
+  CHECK(waiting.size() == 1000);
+  used.drain(waiting, 1000);
+  CHECK(waiting.size() == 1000);
+  // Those before were written.
+  std::vector<std::int64_t> rest;
+  used.drain(rest, 1000);
+  CHECK(rest.size() == 300);
+  rest.insert(rest.end(), waiting.begin() + 300, waiting.end());
+  std::sort(rest.begin(), rest.end());
+  CHECK(rest.front() == 1);
+  CHECK(rest.back() == 1000);
+  CHECK(std::unique(rest.begin(), rest.end()) == rest.end());
 }
 
 }  // namespace

@@ -44,3 +44,18 @@ TEST_CASE("a line larger than the buffer is kept, alone") {
   CHECK(batch.lines == 1);
   CHECK(batch.lost == 1);
 }
+
+TEST_CASE("what a burst took is given back once it is written") {
+  LineBuffer buffer(4 << 20);
+  std::string out;
+  for (int i = 0; i < 20'000; ++i) buffer.append(std::string(100, 'x') + '\n');
+  buffer.take(out);
+  CHECK(out.capacity() >= 2'000'000);
+  // The two strings take turns.
+  for (int i = 0; i < 2; ++i) {
+    buffer.append("a line\n");
+    buffer.take(out);
+    CHECK(out == "a line\n");
+    CHECK(out.capacity() < 1000);
+  }
+}
