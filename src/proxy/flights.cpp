@@ -368,12 +368,13 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   } else {
     storable = make_storable(result.reply, settings_.storing, received, random_);
   }
+  bool stored = false;
   if (flight.purged) {
     // What is there now, if anything, came after the purge.
     storable.may_store = false;
   } else if (storable.may_store) {
-    parts_.memory.put(flight.key, storable.response);
-    parts_.store.put(flight.key, storable.response);
+    const bool in_memory = parts_.memory.put(flight.key, storable.response);
+    stored = parts_.store.put(flight.key, storable.response) || in_memory;
   } else if (flight.stored) {
     // The upstream now forbids what it allowed before (RFC 9111, 5.2.2.5).
     parts_.memory.erase(flight.key);
@@ -381,7 +382,8 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   }
   Answer answer = from_stored(Rung::Fetched, storable.response);
   answer.forwarded = true;
-  answer.stored = storable.may_store;
+  answer.may_store = storable.may_store;
+  answer.stored = stored;
   answer.was_fresh =
       flight.stored && cache::freshness(*flight.stored, received).use == cache::Use::Fresh;
   answer.was_stale = flight.stored && !answer.was_fresh;

@@ -309,6 +309,27 @@ TEST_CASE_FIXTURE(Fixture, "what may not be stored goes to those who wait and to
   CHECK(store.rows.empty());
 }
 
+// RFC 9211, 2.6.
+TEST_CASE_FIXTURE(Fixture, "an answer is called stored only if memory or the store took it") {
+  const std::string large(cache::MemoryCache::Settings{}.limit_bytes, 'x');
+  const auto fetch = [&](const std::string& padding) {
+    const auto number = ask("8.8.8.8");
+    FetchResult result = answered("8.8.8.8");
+    result.reply.body += padding;
+    fetcher.end(fetcher.last, std::move(result));
+    REQUIRE(answers[number].has_value());
+    CHECK(answers[number]->rung == Rung::Fetched);
+    CHECK(answers[number]->may_store);
+    memory.clear();
+    return answers[number]->stored;
+  };
+  store.full = true;
+  CHECK(fetch({}));           // in memory
+  CHECK_FALSE(fetch(large));  // too large for that
+  store.full = false;
+  CHECK(fetch(large));
+}
+
 TEST_CASE_FIXTURE(
     Fixture, "beyond the bound on waiters a miss is told to come back, a stale hit is served") {
   have("1.1.1.1");

@@ -58,6 +58,7 @@ class MapStore final : public cache::Store {
     return found == rows.end() ? nullptr : found->second;
   }
   bool put(std::string_view key, cache::StoredPtr stored) override {
+    if (full) return false;
     rows[std::string(key)] = std::move(stored);
     return true;
   }
@@ -76,7 +77,8 @@ class MapStore final : public cache::Store {
 
   std::map<std::string, cache::StoredPtr, std::less<>> rows;
   int reads = 0;
-  bool broken = false;
+  bool broken = false;  // no reads
+  bool full = false;    // no writes
 };
 
 inline std::string body_for(std::string_view ip) {
