@@ -335,6 +335,9 @@ Admin::Reply Admin::mark_stale(const Arguments& arguments) {
     if (freshness.use != cache::Use::Fresh) continue;
     cache::StoredParts parts = *stored;
     parts.freshness_lifetime = freshness.age;  // nothing is left of it
+    // So the whole is asked for: a 304 could leave it no more than that.
+    parts.upstream_etag.clear();
+    parts.upstream_last_modified.clear();
     cache::StoredPtr stale = cache::make_stored(std::move(parts));
     parts_.memory.put(key, stale);
     if (!parts_.store.put(key, stale)) return {503, "not all is marked, the store is busy"};
