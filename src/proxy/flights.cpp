@@ -63,8 +63,6 @@ ErrorText error_for(const FetchResult& result) {
       return {503, "the upstream is down, and too many requests wait for it already"};
     case FetchEnd::Overloaded:
       return {503, "too many requests are waiting for the upstream"};
-    case FetchEnd::Shutdown:
-      return {503, "the service is stopping"};
     case FetchEnd::Refused:
       return {502, "the upstream refuses our credentials"};
     case FetchEnd::Answered:
@@ -250,9 +248,10 @@ void Flights::abandon_all() {
   while (!flights_.empty() || !purged_.empty()) {
     Flight& flight = flights_.empty() ? *purged_.begin()->second : *flights_.begin()->second;
     parts_.fetcher.cancel(flight.fetch);
-    FetchResult result;
-    result.end = FetchEnd::Shutdown;
-    finish(flight, std::move(result));
+    const auto owned = take_out(flight);
+    Answer answer = fall_back(flight, {});
+    if (answer.rung == Rung::Error) answer = refusal("the service is stopping");
+    answer_all(flight, answer);
   }
 }
 
@@ -340,21 +339,19 @@ void Flights::out_of_patience(Flight& flight) {
 
 void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = take_out(flight);
-  parts_.shard.add(flights_gauge_, -1);
   Answer answer = is_answer(result) ? take_answer(flight, result) : fall_back(flight, result);
   if (answer.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
   if (flight.stored) count_refresh(result);
-  if (result.end != FetchEnd::Shutdown) {
-    if (is_answer(result)) {
-      resting_.succeeded(flight.key);
-    } else if (flight.stored && !flight.purged) {
-      resting_.failed(flight.key, parts_.loop.now(), random_);
-    }
+  if (is_answer(result)) {
+    resting_.succeeded(flight.key);
+  } else if (flight.stored && !flight.purged) {
+    resting_.failed(flight.key, parts_.loop.now(), random_);
   }
   answer_all(flight, answer);
 }
 
 std::unique_ptr<Flights::Flight> Flights::take_out(Flight& flight) {
+  parts_.shard.add(flights_gauge_, -1);
   if (flight.purged) return std::move(purged_.extract(&flight).mapped());
   return std::move(flights_.extract(std::string_view(flight.key)).mapped());
 }

@@ -58,7 +58,6 @@ enum class FetchEnd {
   Overloaded,   // refused: too many wait for their turn already
   Refused,      // 401 or 403: asking again cannot help
   GaveUp,       // a refresh that failed: refreshes give up early and quietly
-  Shutdown,     // the fetcher is going away
 };
 
 struct FetchResult {

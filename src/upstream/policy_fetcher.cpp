@@ -101,9 +101,7 @@ Fetcher::FetchId PolicyFetcher::start(FetchRequest request, Callback callback) {
                               [this, &fetch] { on_deadline(fetch); });
   for (auto& origin : origins_) origin->probe.remember(fetch.request.request.target);
 
-  if (shut_down_) {
-    finish(fetch, FetchEnd::Shutdown);
-  } else if (fetch.refresh() && waiting_refreshes_ >= settings_.refresh.max_waiting) {
+  if (fetch.refresh() && waiting_refreshes_ >= settings_.refresh.max_waiting) {
     finish(fetch, FetchEnd::GaveUp);
   } else if (!fetch.refresh() &&
              ready_.size() - waiting_refreshes_ + in_backoff_ >= settings_.max_waiting) {
@@ -148,13 +146,6 @@ void PolicyFetcher::cancel(FetchId id) {
   }
   fetches_.erase(found);
   pump();
-}
-
-void PolicyFetcher::shutdown() {
-  shut_down_ = true;
-  for (auto& [id, fetch] : fetches_) {
-    if (fetch->place != Place::Finished) finish(*fetch, FetchEnd::Shutdown);
-  }
 }
 
 void PolicyFetcher::token_changed() {

@@ -28,15 +28,12 @@ class PolicyFetcher final : public Fetcher {
   PolicyFetcher(base::Scheduler& scheduler, base::Random& random, Transport& transport,
                 Settings settings, observe::Metrics& metrics, observe::Shard& shard,
                 observe::Log& log);
-  // Cancels all attempts. Callbacks that have not run do not run: shutdown() first.
+  // Cancels all attempts. Callbacks that have not run do not run.
   ~PolicyFetcher() override;
 
   FetchId start(FetchRequest request, Callback callback) override;
   void extend(FetchId id, base::SteadyTime deadline, Priority priority) override;
   void cancel(FetchId id) override;
-
-  // Ends every fetch with Shutdown, and those that start from now on.
-  void shutdown();
 
   // The transport has another token now: a refusal of the last one is forgotten.
   void token_changed();
@@ -120,7 +117,6 @@ class PolicyFetcher final : public Fetcher {
   Queue parked_;
   FetchId last_id_ = 0;
   std::uint64_t last_attempt_ = 0;
-  bool shut_down_ = false;
   base::Timer pump_timer_;
   // Posted work and bare probes outlive us on the loop; they ask this first.
   std::shared_ptr<char> alive_ = std::make_shared<char>();

@@ -486,20 +486,6 @@ TEST_CASE("a retry prefers another origin") {
   CHECK(attempts[1].origin == 1);
 }
 
-TEST_CASE("shutdown ends every fetch, in whatever state, and refuses new ones") {
-  Settings settings;
-  settings.concurrency = 2;
-  World world(1, settings);
-  for (int i = 0; i < 10; ++i) world.fetch("/" + std::to_string(i));
-  world.fetcher.shutdown();
-  world.fetch("/late");
-  world.scheduler.run_ready();
-  CHECK(world.outcomes.ends[FetchEnd::Shutdown] == 11);
-  CHECK(world.upstream.in_flight == 0);
-  world.scheduler.advance(1min);
-  CHECK(world.pending == 0);
-}
-
 TEST_CASE("a caller may start and cancel fetches from a callback") {
   World world;
   Fetcher::FetchId other = 0;
@@ -529,7 +515,6 @@ TEST_CASE("a fetcher that goes away drops what it posted and its attempts") {
     fetcher.start(request, [](const FetchResult&) { FAIL("dropped"); });
     request.deadline = scheduler.now();
     fetcher.start(request, [](const FetchResult&) { FAIL("dropped"); });
-    fetcher.shutdown();
   }
   scheduler.advance(1min);
   CHECK(upstream.in_flight == 0);
