@@ -67,10 +67,12 @@ ErrorText error_for(const FetchResult& result) {
       return {502, "the upstream refuses our credentials"};
     case FetchEnd::Answered:
       return {502, "the upstream refused the request"};
+    case FetchEnd::StayedDown:
     case FetchEnd::GaveUp:
     case FetchEnd::Deadline:
       break;
   }
+  if (result.attempts_sent == 0) return {504, "no time was left to ask the upstream"};
   switch (result.outcome) {
     case Outcome::Timeout:
     case Outcome::Cancelled:
@@ -87,8 +89,7 @@ ErrorText error_for(const FetchResult& result) {
     case Outcome::TooLarge:
       return {502, "the upstream's answers were not valid"};
     default:
-      return result.attempts_sent > 0 ? ErrorText{502, "the upstream kept failing"}
-                                      : ErrorText{504, "no time was left to ask the upstream"};
+      return {502, "the upstream kept failing"};
   }
 }
 
@@ -317,10 +318,7 @@ void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collaps
 }
 
 void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
-  FetchResult nothing;
-  nothing.end = FetchEnd::Deadline;
-  nothing.outcome = Outcome::Timeout;
-  Answer answer = fall_back(flight, nothing);
+  Answer answer = fall_back(flight, parts_.fetcher.so_far(flight.fetch));
   answer.collapsed = waiter->collapsed && answer.forwarded;
   Callback callback = std::move(waiter->callback);
   flight.waiters.erase(waiter);
@@ -410,7 +408,10 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
   } else {
     const ErrorText text = error_for(result);
     answer.status = text.status;
-    answer.detail = text.detail;
+    // Whatever the attempts met before it was known.
+    answer.detail = result.end == FetchEnd::StayedDown
+                        ? "the upstream is down, and was not back in time"
+                        : text.detail;
     answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
   }
   answer.upstream_status = result.reply.status;

@@ -148,6 +148,28 @@ void PolicyFetcher::cancel(FetchId id) {
   pump();
 }
 
+FetchResult PolicyFetcher::so_far(FetchId id) {
+  FetchResult result;
+  const auto found = fetches_.find(id);
+  if (found == fetches_.end()) return result;
+  const Fetch& fetch = *found->second;
+  if (fetch.place == Place::Parked) {
+    result.end = FetchEnd::StayedDown;
+  } else if (fetch.place == Place::Finished) {
+    result.end = fetch.result.end;
+  }
+  result.reply.status = fetch.result.reply.status;
+  result.outcome = fetch.result.outcome;
+  if (result.end == FetchEnd::Answered) {  // its callback is on its way, and comes too late
+    result.end = FetchEnd::Deadline;
+    result.outcome = Outcome::Timeout;
+  }
+  result.attempts = fetch.result.attempts;
+  result.attempts_sent = fetch.result.attempts_sent;
+  result.retry_after = retry_after(fetch, result.end);
+  return result;
+}
+
 void PolicyFetcher::token_changed() {
   token_.changed();
   metrics_.gauges.token_accepted = 1;
@@ -228,7 +250,9 @@ void PolicyFetcher::on_deadline(Fetch& fetch) {
     ended(*attempt.origin, attempt.sent_at, verdict, Reply{.transport = Outcome::Timeout},
           attempt.probe, true);
   }
-  finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Deadline);
+  finish(fetch, fetch.refresh()                ? FetchEnd::GaveUp
+                : fetch.place == Place::Parked ? FetchEnd::StayedDown
+                                               : FetchEnd::Deadline);
   pump();
 }
 

@@ -34,6 +34,7 @@ class PolicyFetcher final : public Fetcher {
   FetchId start(FetchRequest request, Callback callback) override;
   void extend(FetchId id, base::SteadyTime deadline, Priority priority) override;
   void cancel(FetchId id) override;
+  FetchResult so_far(FetchId id) override;
 
   // The transport has another token now: a refusal of the last one is forgotten.
   void token_changed();

@@ -26,10 +26,11 @@ class ScriptedFetcher final : public upstream::Fetcher {
   struct Fetch {
     upstream::FetchRequest request;
     Callback callback;
+    FetchResult so_far;
   };
 
   FetchId start(upstream::FetchRequest request, Callback callback) override {
-    fetches.emplace(++last, Fetch{std::move(request), std::move(callback)});
+    fetches.emplace(++last, Fetch{std::move(request), std::move(callback), {}});
     return last;
   }
   void extend(FetchId id, base::SteadyTime deadline, upstream::Priority priority) override {
@@ -38,6 +39,7 @@ class ScriptedFetcher final : public upstream::Fetcher {
     if (priority == upstream::Priority::Miss) request.priority = priority;
   }
   void cancel(FetchId id) override { fetches.erase(id); }
+  FetchResult so_far(FetchId id) override { return fetches.at(id).so_far; }
 
   void end(FetchId id, FetchResult result) {
     const Callback callback = std::move(fetches.at(id).callback);

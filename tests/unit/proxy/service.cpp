@@ -39,6 +39,7 @@ class Fetcher final : public upstream::Fetcher {
   }
   void extend(FetchId, base::SteadyTime, upstream::Priority) override {}
   void cancel(FetchId) override {}
+  upstream::FetchResult so_far(FetchId) override { return {}; }
   void release() {
     for (auto& answer : std::exchange(waiting_, {})) loop_.post(std::move(answer));
   }

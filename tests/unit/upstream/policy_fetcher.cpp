@@ -195,6 +195,30 @@ TEST_CASE(
   CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
 }
 
+TEST_CASE("who waited for an upstream that stayed down is told so, and not that it was slow") {
+  World world;
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch_all(1, 1, 1s);
+  REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  world.outcomes = {};
+  std::vector<Fetcher::FetchId> ids;
+  for (int i = 0; i < 10; ++i) ids.push_back(world.fetch("/" + std::to_string(i)));
+  world.scheduler.advance(5s);
+  int parked = 0;
+  for (const Fetcher::FetchId id : ids) {
+    const FetchResult so_far = world.fetcher.so_far(id);
+    parked += so_far.end == FetchEnd::StayedDown;
+    CHECK(so_far.attempts.size() == static_cast<std::size_t>(so_far.attempts_sent));
+    CHECK(so_far.retry_after >= 1s);
+  }
+  CHECK(parked >= 9);  // one may be out as the probe
+  CHECK(world.pending == 10);
+  world.settle();
+  CHECK(world.outcomes.ends[FetchEnd::StayedDown] >= 9);
+  CHECK(world.outcomes.ends[FetchEnd::StayedDown] + world.outcomes.ends[FetchEnd::Deadline] == 10);
+  CHECK(world.fetcher.so_far(ids[0]).attempts_sent == 0);  // it has ended
+}
+
 TEST_CASE("while the breaker is open, who has something to fall back on does not wait") {
   World world;
   world.upstream.always[0] = Fault::Refused;
