@@ -71,8 +71,11 @@ class PolicyFetcher final : public Fetcher {
 
   // Sending.
   void pump();
+  bool none_can_go(base::SteadyTime& wake);
   Sent try_send(Fetch& fetch, base::SteadyTime& wake);
   Choice choose(const Fetch& fetch, base::SteadyTime now);
+  // Until then a pause binds the fetch.
+  base::SteadyTime patient_until(const Fetch& fetch) const;
   static bool worth_sending(const Fetch& fetch, const Origin& origin, base::Duration left);
   void send(Fetch& fetch, Origin& origin, bool hedge, bool probe);
   void arm_hedge(Fetch& fetch, base::Duration delay);
@@ -115,6 +118,8 @@ class PolicyFetcher final : public Fetcher {
 
   std::unordered_map<FetchId, std::unique_ptr<Fetch>> fetches_;
   Queue ready_;
+  // Not later than the patient_until() of any of them that is still to come.
+  base::SteadyTime all_patient_until_{};
   Queue parked_;
   FetchId last_id_ = 0;
   std::uint64_t last_attempt_ = 0;

@@ -510,6 +510,76 @@ TEST_CASE("a retry prefers another origin") {
   CHECK(attempts[1].origin == 1);
 }
 
+namespace {
+
+// Counts how often it is asked for the time: once at least for each fetch looked at.
+class AskedScheduler final : public base::Scheduler, private base::Clock {
+ public:
+  explicit AskedScheduler(base::VirtualScheduler& inner) : inner_(inner) {}
+  const base::Clock& clock() const override { return *this; }
+  TimerId call_at(base::SteadyTime when, Callback callback) override {
+    return inner_.call_at(when, std::move(callback));
+  }
+  void cancel(TimerId id) override { inner_.cancel(id); }
+  void post(Callback callback) override { inner_.post(std::move(callback)); }
+
+  mutable int asked = 0;
+
+ private:
+  base::SteadyTime now() const override {
+    ++asked;
+    return inner_.now();
+  }
+  base::WallTime wall() const override { return inner_.clock().wall(); }
+
+  base::VirtualScheduler& inner_;
+};
+
+}  // namespace
+
+TEST_CASE("in a pause that Retry-After asked for, those who wait cost nobody else anything") {
+  base::VirtualScheduler scheduler;
+  AskedScheduler asked(scheduler);
+  base::Random random(1);
+  test::SimulatedUpstream upstream(scheduler, 1);
+  observe::Metrics metrics;
+  observe::Log log;
+  Settings settings;
+  settings.max_waiting = 20'000;
+  PolicyFetcher fetcher(asked, random, upstream, settings, metrics, metrics.shard(), log);
+  int ended = 0;
+  int answered = 0;
+  const auto fetch = [&](int number) {
+    FetchRequest request;
+    request.request.target = "/" + std::to_string(number);
+    request.validate = [](const Reply&) { return Verdict{}; };
+    request.deadline = scheduler.now() + 10s;
+    fetcher.start(std::move(request), [&](const FetchResult& result) {
+      ++ended;
+      answered += result.end == FetchEnd::Answered;
+    });
+  };
+  upstream.always[0] = Fault::TooMany;
+  const int first = 40;
+  for (int i = 0; i < first; ++i) fetch(i);
+  scheduler.advance(300ms);
+  const int attempts = upstream.attempts;
+  REQUIRE(fetcher.status().origins[0].pace < 1000);
+
+  const int many = 2000;
+  asked.asked = 0;
+  for (int i = 0; i < many; ++i) {
+    scheduler.advance(50us);
+    fetch(first + i);
+  }
+  CHECK(asked.asked < many * 40);
+  CHECK(upstream.attempts <= attempts + 2);  // scouts
+  upstream.always.clear();
+  scheduler.advance(20s);
+  CHECK(ended == first + many);
+  CHECK(answered > many / 2);
+}
+
 TEST_CASE("a caller may start and cancel fetches from a callback") {
   World world;
   Fetcher::FetchId other = 0;
