@@ -64,13 +64,18 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       counts_(parts.metrics, parts.shard, parts.route.name()),
       not_found_(unrouted(parts.metrics, 404)),
       not_allowed_(unrouted(parts.metrics, 405)),
-      failures_({.burst = kLoggedFailures}),
-      rejections_({.burst = kLoggedFailures}),
+      failures_({.burst = kLoggedFailures}, "requests_not_logged"),
+      rejections_({.burst = kLoggedFailures}, "rejections_not_logged"),
       batches_({parts.worker, parts.origin, parts.flights, parts.memory, parts.store, parts.log,
-                parts.route, refresh_gate_,
-                [this] { return admit(rejections_, "rejections_not_logged"); }},
+                parts.route, refresh_gate_, [this] { return admit(rejections_); }},
                {.request_deadline = settings.request_deadline}, parts.metrics, parts.shard),
       deadlines_(worker_patience(settings.request_deadline)) {}
+
+Service::~Service() {
+  for (Thinned* lines : {&failures_, &rejections_}) {
+    tell_left_out(*lines, lines->limiter.take_suppressed());
+  }
+}
 
 void Service::handle(http::Server& server, http::ExchangeId id, const http::Request& request) {
   take_request_id(request);
@@ -319,7 +324,7 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
   }
   const Level level = level_of(outcome, status);
   if (!parts_.log.enabled(level)) return;
-  if (level == Level::Warn && !admit(failures_, "requests_not_logged")) return;
+  if (level == Level::Warn && !admit(failures_)) return;
   parts_.log.event(level, "request",
                    {{"request_id", exchange.request_id},
                     {"trace_id", trace_id_of(exchange.traceparent)},
@@ -347,7 +352,7 @@ std::size_t Service::body_limit(Method method, std::string_view path) const {
 
 void Service::rejected(const http::Rejection& rejection) {
   if (!parts_.log.enabled(Level::Info)) return;
-  if (!admit(rejections_, "rejections_not_logged")) return;
+  if (!admit(rejections_)) return;
   parts_.log.event(Level::Info, "request_rejected",
                    {{"client", rejection.client},
                     {"status", rejection.status},
@@ -355,12 +360,19 @@ void Service::rejected(const http::Rejection& rejection) {
                     {"detail", rejection.detail}});
 }
 
-bool Service::admit(observe::RepeatLimiter& limiter, std::string_view event) {
-  const auto left_out = limiter.admit(parts_.worker.now());
-  if (left_out.value_or(0) > 0) {
-    parts_.log.event(Level::Warn, event, {{"count", *left_out}});
+bool Service::admit(Thinned& lines) {
+  const auto left_out = lines.limiter.admit(parts_.worker.now());
+  if (left_out) {
+    tell_left_out(lines, *left_out);
+  } else if (!lines.timer.pending()) {
+    lines.timer.set_at(parts_.worker, lines.limiter.interval_end(),
+                       [this, &lines] { tell_left_out(lines, lines.limiter.take_suppressed()); });
   }
   return left_out.has_value();
+}
+
+void Service::tell_left_out(const Thinned& lines, std::uint64_t count) {
+  if (count > 0) parts_.log.event(Level::Warn, lines.event, {{"count", count}});
 }
 
 void Service::send_page(http::Server& server, http::ExchangeId id, const http::Request& request,
@@ -407,7 +419,7 @@ void Service::send_problem(http::Server& server, http::ExchangeId id, const http
   if (status == 404) parts_.shard.add(not_found_);
   if (status == 405) parts_.shard.add(not_allowed_);
   if (!parts_.log.enabled(Level::Info)) return;
-  if (!admit(rejections_, "rejections_not_logged")) return;
+  if (!admit(rejections_)) return;
   parts_.log.event(Level::Info, "request",
                    {{"request_id", request_id_},
                     {"trace_id", trace_id_of(request.field(Known::Traceparent))},

@@ -3,6 +3,9 @@
 #include "proxy/service.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstdio>
 
 #include "cache/no_store.h"
 #include "proxy/geoip_route.h"
@@ -111,11 +114,24 @@ class Stack {
     return metrics_.value(observe::Family::Requests,
                           {{"route", route}, {"code", code}, {"cache", cache}});
   }
+  // All that is in the log by now.
+  std::string logged() {
+    on(worker_, [] {});
+    log_.flush();
+    return text_of(*log_file);
+  }
+  static std::string text_of(std::FILE& file) {
+    std::string text(1U << 20, '\0');
+    const ssize_t size = ::pread(fileno(&file), text.data(), text.size(), 0);
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, size)));
+    return text;
+  }
   Client client() { return Client(port_); }
   base::EventLoop& origin() { return origin_; }
   Fetcher& fetcher() { return fetcher_; }
 
   http::test::TestClock clock;
+  std::shared_ptr<std::FILE> log_file{std::tmpfile(), &std::fclose};
 
  private:
   base::EventLoop worker_{"worker", clock};
@@ -123,7 +139,7 @@ class Stack {
   observe::Metrics metrics_;
   observe::Shard& worker_shard_ = metrics_.shard();
   observe::Shard& origin_shard_ = metrics_.shard();
-  observe::Log log_;
+  observe::Log log_{{.fd = fileno(log_file.get())}};
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   cache::NoStore store_;
@@ -278,4 +294,24 @@ TEST_CASE("clients that leave before the deadline leave nothing behind") {
     CHECK(stays.read().status == 504);
   }
   stack.on_origin([&] { CHECK(stack.fetcher().started.empty()); });
+}
+
+TEST_CASE("how many lines were left out is told after a while, and at the end") {
+  std::shared_ptr<std::FILE> file;
+  {
+    Stack stack;
+    file = stack.log_file;
+    Client client = stack.client();
+    for (int i = 0; i < 150; ++i) REQUIRE(client.ask(get("/lookup/nonsense")).status == 400);
+    CHECK(stack.logged().find("not_logged") == std::string::npos);
+    stack.clock.advance(10s);
+    const auto until = std::chrono::steady_clock::now() + 20s;
+    while (stack.logged().find(R"("event":"rejections_not_logged","count":50)") ==
+           std::string::npos) {
+      REQUIRE(std::chrono::steady_clock::now() < until);
+    }
+    for (int i = 0; i < 130; ++i) REQUIRE(client.ask(get("/lookup/nonsense")).status == 400);
+  }
+  CHECK(Stack::text_of(*file).find(R"("event":"rejections_not_logged","count":30)") !=
+        std::string::npos);
 }
