@@ -19,7 +19,6 @@ using observe::Level;
 
 constexpr std::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
 constexpr std::string_view kAllowBatch = "Allow: POST, OPTIONS\r\n";
-constexpr std::string_view kNoStore = "Cache-Control: no-store\r\n";
 
 // The store hears of one hit in this many: enough to know what is popular, and
 // no cost on the way of the others.
@@ -69,6 +68,7 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       batches_({parts.worker, parts.origin, parts.flights, parts.memory, parts.store, parts.log,
                 parts.route, refresh_gate_, [this] { return admit(rejections_); }},
                {.request_deadline = settings.request_deadline}, parts.metrics, parts.shard),
+      page_desk_(parts.worker, settings.request_deadline),
       deadlines_(worker_patience(settings.request_deadline)) {}
 
 Service::~Service() {
@@ -99,7 +99,7 @@ void Service::handle(http::Server& server, http::ExchangeId id, const http::Requ
   }
   const PageEntry* page = find_page(parts_.pages, request.path);
   if (!page) return send_problem(server, id, request, 404, "no such path");
-  send_page(server, id, request, *page);
+  page_desk_.send(server, id, request, request_id_, *page);
 }
 
 // GET of it stays what it was before there were batches: a lookup of nothing.
@@ -343,7 +343,9 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
 }
 
 void Service::abandoned(http::ExchangeId id) {
-  if (pending_.erase(id) == 0) batches_.abandoned(id);
+  if (pending_.erase(id) > 0) return;
+  batches_.abandoned(id);
+  page_desk_.abandoned(id);
 }
 
 std::size_t Service::body_limit(Method method, std::string_view path) const {
@@ -373,36 +375,6 @@ bool Service::admit(Thinned& lines) {
 
 void Service::tell_left_out(const Thinned& lines, std::uint64_t count) {
   if (count > 0) parts_.log.event(Level::Warn, lines.event, {{"count", count}});
-}
-
-void Service::send_page(http::Server& server, http::ExchangeId id, const http::Request& request,
-                        const PageEntry& page) {
-  // On the page's loop; rendered once for every request, as nothing else asks for it.
-  const auto render = [&page, packed = page.gzip &&
-                                       http::accepts_gzip(request.field(Known::AcceptEncoding))] {
-    Page rendered = page.render();
-    if (page.gzip) rendered.fields += "Vary: Accept-Encoding\r\n";
-    if (!packed) return rendered;
-    if (auto coded = http::gzip(rendered.body)) {
-      rendered.body = *std::move(coded);
-      rendered.fields += "Content-Encoding: gzip\r\n";
-    }
-    return rendered;
-  };
-  const auto send = [&server, id, request_id = request_id_](const Page& rendered) {
-    std::string fields = "Content-Type: " + rendered.content_type + "\r\n" + rendered.fields;
-    append_request_id(fields, request_id);
-    http::Response response;
-    response.status = rendered.status;
-    response.fields = fields;
-    response.more_fields = kNoStore;
-    response.body = rendered.body;
-    server.respond(id, response);
-  };
-  if (!page.loop) return send(render());
-  page.loop->post([render, &worker = parts_.worker, send] {
-    worker.post([send, rendered = render()] { send(rendered); });
-  });
 }
 
 void Service::send_problem(http::Server& server, http::ExchangeId id, const http::Request& request,

@@ -23,6 +23,7 @@
 #include "proxy/answer.h"
 #include "proxy/batch.h"
 #include "proxy/flights.h"
+#include "proxy/page_desk.h"
 #include "proxy/pages.h"
 #include "proxy/refresh_gate.h"
 #include "proxy/request_metrics.h"
@@ -117,8 +118,6 @@ class Service final : public http::Handler {
   bool admit(Thinned& lines);
   void tell_left_out(const Thinned& lines, std::uint64_t count);
 
-  void send_page(http::Server& server, http::ExchangeId id, const http::Request& request,
-                 const PageEntry& page);
   void send_problem(http::Server& server, http::ExchangeId id, const http::Request& request,
                     int status, std::string_view detail, std::string_view more_fields = {});
 
@@ -132,6 +131,7 @@ class Service final : public http::Handler {
   Thinned rejections_;
   RefreshGate refresh_gate_;
   Batches batches_;  // after what it uses
+  PageDesk page_desk_;
   std::unordered_map<http::ExchangeId, Pending> pending_;
   // One timer for all who wait, set for the first: it fires at most about once per
   // deadline while the origin loop answers.

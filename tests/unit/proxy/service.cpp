@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 
 #include "cache/no_store.h"
@@ -59,6 +60,14 @@ class Fetcher final : public upstream::Fetcher {
 class Stack {
  public:
   Stack() {
+    pages_.push_back({"/slow",
+                      [this] {
+                        ++rendered;
+                        proxy::Page page;
+                        page.body = std::string(2000, 'p');
+                        return page;
+                      },
+                      &origin_, true});
     auto socket = http::listen_at({"127.0.0.1", 0});
     port_ = http::local_port(socket->get());
     server_.emplace(worker_, http::Server::Settings{.sweep_interval = 1ms}, service_, metrics_,
@@ -132,6 +141,7 @@ class Stack {
 
   http::test::TestClock clock;
   std::shared_ptr<std::FILE> log_file{std::tmpfile(), &std::fclose};
+  std::atomic<int> rendered{0};  // how often /slow was, on the origin loop
 
  private:
   base::EventLoop worker_{"worker", clock};
@@ -294,6 +304,58 @@ TEST_CASE("clients that leave before the deadline leave nothing behind") {
     CHECK(stays.read().status == 504);
   }
   stack.on_origin([&] { CHECK(stack.fetcher().started.empty()); });
+}
+
+TEST_CASE("a page is rendered once for all who wait for it, and not for those who are gone") {
+  Stack stack;
+  std::vector<Client> stay;
+  {
+    const HeldUp held(stack);
+    for (std::size_t i = 0; i < 20; ++i) {
+      Client gone = stack.client();
+      gone.send(get("/slow"));
+      REQUIRE(stack.in_flight(i + 1));
+      gone.reset();
+      REQUIRE(stack.in_flight(i));
+      stay.push_back(stack.client());
+      stay.back().send(get("/slow"));
+      REQUIRE(stack.in_flight(i + 1));
+    }
+    CHECK(stack.rendered == 0);
+  }
+  for (Client& client : stay) {
+    const Answer answer = client.read();
+    CHECK(answer.status == 200);
+    CHECK(answer.body == std::string(2000, 'p'));
+    CHECK(answer.field("Cache-Control") == "no-store");
+  }
+  // Once for who came first, who is gone, and once for all who came later.
+  CHECK(stack.rendered == 2);
+  CHECK(stay[0].ask(get("/slow")).status == 200);
+  CHECK(stack.rendered == 3);
+  const Answer packed = stay[0].ask(get("/slow", "Accept-Encoding: gzip\r\n"));
+  CHECK(packed.field("Content-Encoding") == "gzip");
+}
+
+TEST_CASE("a page that its loop does not get to is 503 at the deadline, not before") {
+  Stack stack;
+  Client client = stack.client();
+  {
+    const HeldUp held(stack);
+    client.send(get("/slow"));
+    REQUIRE(stack.in_flight(1));
+    stack.clock.advance(9999ms);
+    stack.turns();
+    CHECK(!client.readable_now());
+    stack.clock.advance(1ms);
+    const Answer late = client.read();
+    CHECK(late.status == 503);
+    CHECK(late.field("Retry-After") == "1");
+    CHECK(late.field("Content-Type") == "application/problem+json");
+  }
+  CHECK(client.ask(get("/slow")).status == 200);
+  stack.turns();
+  CHECK(!client.readable_now());
 }
 
 TEST_CASE("how many lines were left out is told after a while, and at the end") {
