@@ -226,7 +226,24 @@ void Flights::refresh(Route& route, std::string_view key) {
         upstream::Priority::Refresh);
 }
 
-void Flights::purged(std::string_view key) {
+// From memory first: a store whose disk is back writes memory's responses back, and
+// keeps away from that only what is erased from then on.
+Flights::Purged Flights::purge(std::string_view key) {
+  set_aside(key);
+  const bool in_memory = parts_.memory.erase(key);
+  const bool in_store = parts_.store.find(key).value_or(nullptr) != nullptr;
+  // Also where it could not be read.
+  return {in_memory || in_store, parts_.store.erase(key)};
+}
+
+bool Flights::purge_all() {
+  while (!flights_.empty()) set_aside(flights_.begin()->first);
+  parts_.memory.clear();
+  return parts_.store.erase_all();
+}
+
+// Out of the way of who comes later.
+void Flights::set_aside(std::string_view key) {
   auto taken = flights_.extract(key);
   if (taken.empty()) return;
   Flight& flight = *taken.mapped();
@@ -238,10 +255,6 @@ void Flights::purged(std::string_view key) {
   }
   flight.purged = true;
   purged_.emplace(&flight, std::move(taken.mapped()));
-}
-
-void Flights::purged_all() {
-  while (!flights_.empty()) purged(flights_.begin()->first);
 }
 
 void Flights::abandon_all() {

@@ -65,10 +65,12 @@ class MapStore final : public cache::Store {
     return true;
   }
   bool erase(std::string_view key) override {
+    if (on_erase) on_erase(key);
     rows.erase(std::string(key));
     return true;
   }
   bool erase_all() override {
+    if (on_erase) on_erase({});
     rows.clear();
     return true;
   }
@@ -78,6 +80,7 @@ class MapStore final : public cache::Store {
   cache::StoreStatus status() const override { return {}; }
 
   std::map<std::string, cache::StoredPtr, std::less<>> rows;
+  std::function<void(std::string_view key)> on_erase;  // an empty key: all
   int reads = 0;
   bool broken = false;  // no reads
   bool full = false;    // no writes
