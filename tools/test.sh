@@ -47,10 +47,7 @@ for step in $steps; do
   [[ " $all_steps " == *" $step "* ]] || die "unknown step $step; they are: $all_steps"
 done
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+make_work
 passed=0 failed=0
 
 # ---- Steps: each returns non-zero if it failed, and says why ------------------

@@ -151,7 +151,7 @@ StoredPtr MemoryCache::find(std::string_view key) const {
   return entry.stored;
 }
 
-void MemoryCache::put(std::string_view key, StoredPtr stored) {
+bool MemoryCache::put(std::string_view key, StoredPtr stored) {
   const Lookup lookup = lookup_of(key);
   const std::size_t bytes = cost_bytes(key, *stored);
   Shard& shard = shard_for(lookup.hash);
@@ -161,7 +161,7 @@ void MemoryCache::put(std::string_view key, StoredPtr stored) {
   Entry* present = found == shard.index.end() ? nullptr : found->get();
   if (bytes > shard.limit_bytes) {
     if (present) evicted.push_back(shard.take(*present));
-    return;
+    return false;
   }
   if (present) {
     shard.bytes -= present->bytes;
@@ -171,9 +171,10 @@ void MemoryCache::put(std::string_view key, StoredPtr stored) {
     shard.bytes += bytes;
     present->stored.swap(stored);
     present->visited.store(true, std::memory_order_relaxed);
-    return;
+    return true;
   }
   shard.insert(lookup, std::move(stored), bytes, evicted);
+  return true;
 }
 
 void MemoryCache::put_if_absent(std::string_view key, StoredPtr stored) {

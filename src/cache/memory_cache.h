@@ -35,8 +35,8 @@ class MemoryCache {
   StoredPtr find(std::string_view key) const;
 
   // Replaces what is there. Evicts until it fits; an entry larger than a shard's
-  // share of the limit is not kept (and what it would replace is dropped).
-  void put(std::string_view key, StoredPtr stored);
+  // share of the limit is not kept (and what it would replace is dropped): false.
+  bool put(std::string_view key, StoredPtr stored);
 
   // Like put(), but keeps what is there already. For warming from the store.
   void put_if_absent(std::string_view key, StoredPtr stored);

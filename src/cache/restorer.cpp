@@ -23,10 +23,14 @@ Restorer::~Restorer() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Restorer::start(Job job) {
+void Restorer::start(Kind kind, Job job) {
   const std::lock_guard lock(mutex_);
   if (stopping_) return;
-  jobs_.push_back({std::move(job), era_});
+  const bool waits = std::any_of(jobs_.begin(), jobs_.end(), [&](const Queued& queued) {
+    return queued.kind == kind && queued.era == era_;
+  });
+  if (waits && kind == Kind::WriteBack) return;
+  jobs_.push_back({kind, std::move(job), era_});
   if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
   changed_.notify_all();
 }

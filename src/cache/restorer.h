@@ -32,8 +32,11 @@ class Restorer {
   Restorer(const Restorer&) = delete;
   Restorer& operator=(const Restorer&) = delete;
 
-  // Any thread.
-  void start(Job job);
+  enum class Kind { Salvage, WriteBack };
+
+  // Any thread. A write-back takes all that memory has when it begins, so while one
+  // waits for its turn a further one is not needed and not kept.
+  void start(Kind kind, Job job);
 
   // To be called before the erasure is queued for the writer. Any thread.
   void note_erase(std::string_view key);
@@ -51,6 +54,7 @@ class Restorer {
 
  private:
   struct Queued {
+    Kind kind;
     Job job;
     std::uint64_t era;
   };

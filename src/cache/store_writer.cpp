@@ -432,7 +432,8 @@ base::Result<void> StoreWriter::move_aside(const std::string& reason) {
 void StoreWriter::salvage_next() {
   for (const std::string& aside : unsalvaged(shared_.settings.path)) {
     if (!salvaging_.insert(aside).second) continue;
-    restorer_.start([this, aside](const Restorer::Push& push) { bring_back(aside, push); });
+    restorer_.start(Restorer::Kind::Salvage,
+                    [this, aside](const Restorer::Push& push) { bring_back(aside, push); });
   }
 }
 
@@ -531,7 +532,7 @@ void StoreWriter::recovered() {
   file_was_closed_ = false;
   shared_.health.ok(StoreHealth::Part::Writing);
   if (!lacks_some || !shared_.settings.memory) return;
-  restorer_.start([this](const Restorer::Push& push) {
+  restorer_.start(Restorer::Kind::WriteBack, [this](const Restorer::Push& push) {
     // Memory is locked while it is walked, so the walk only takes references.
     std::vector<Restorer::Item> held;
     shared_.settings.memory([&](std::string_view key, const StoredPtr& stored) {

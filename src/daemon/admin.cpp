@@ -301,23 +301,16 @@ Admin::Reply Admin::purge(const Arguments& arguments) {
   proxy::Flights& flights = parts_.origin.flights();
   parts_.stop_loading = true;  // before anything is removed from memory
   if (find(arguments, "all")) {
-    flights.purged_all();
-    const bool queued = parts_.store.erase_all();
-    parts_.memory.clear();
-    if (!queued) return {503, "memory is purged, the store is busy: try again"};
+    if (!flights.purge_all()) return {503, "memory is purged, the store is busy: try again"};
     return {200, Object().text("purged", "all").take()};
   }
   const auto keys = keys_of(arguments);
   if (!keys) return {400, keys.error().message};
   std::size_t found = 0;
   for (const std::string& key : *keys) {
-    flights.purged(key);
-    const bool in_store = parts_.store.find(key).value_or(nullptr) != nullptr;
-    // Removed from the store even if it was not readable there.
-    const bool queued = parts_.store.erase(key);
-    const bool in_memory = parts_.memory.erase(key);
-    if (!queued) return {503, "not all is purged, the store is busy: try again"};
-    if (in_store || in_memory) ++found;
+    const proxy::Flights::Purged purged = flights.purge(key);
+    if (!purged.queued) return {503, "not all is purged, the store is busy: try again"};
+    if (purged.found) ++found;
   }
   return {200, Object().number("purged", found).take()};
 }
@@ -335,6 +328,9 @@ Admin::Reply Admin::mark_stale(const Arguments& arguments) {
     if (freshness.use != cache::Use::Fresh) continue;
     cache::StoredParts parts = *stored;
     parts.freshness_lifetime = freshness.age;  // nothing is left of it
+    // So the whole is asked for: a 304 could leave it no more than that.
+    parts.upstream_etag.clear();
+    parts.upstream_last_modified.clear();
     cache::StoredPtr stale = cache::make_stored(std::move(parts));
     parts_.memory.put(key, stale);
     if (!parts_.store.put(key, stale)) return {503, "not all is marked, the store is busy"};

@@ -1,6 +1,7 @@
 // RepeatLimiter thins out a warning that repeats: the first few of each interval
-// are logged, the rest only counted, and the next one logged says how many. One
-// limiter per kind of warning. One thread.
+// are logged, the rest only counted. Their number is told with the next one logged,
+// or at the interval's end, when there may be no next one for long. One limiter per
+// kind of warning. One thread.
 #pragma once
 
 #include <chrono>
@@ -35,8 +36,13 @@ class RepeatLimiter {
       return std::nullopt;
     }
     ++admitted_;
-    return std::exchange(suppressed_, 0);
+    return take_suppressed();
   }
+
+  // How many were left out since the last one logged; they are told once.
+  std::uint64_t take_suppressed() { return std::exchange(suppressed_, 0); }
+  // Of the interval that the last one fell into.
+  base::SteadyTime interval_end() const { return interval_start_ + settings_.interval; }
 
  private:
   Settings settings_;

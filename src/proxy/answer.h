@@ -26,7 +26,8 @@ struct Answer {
   // What the upstream did for it, for Cache-Status, log and metrics.
   bool forwarded = false;   // a request to the upstream was tried for this answer
   bool collapsed = false;   // somebody else's request served this one too
-  bool stored = false;      // went into the cache
+  bool may_store = false;   // the upstream allows it, and no purge came in between
+  bool stored = false;      // memory has it, or the store took it to be written
   bool was_stale = false;   // something was stored, too old to answer from at once
   bool was_fresh = false;   // something fresh was stored, but not as fresh as the client wanted
   int upstream_status = 0;  // of the attempt that decided; 0 if none came

@@ -63,16 +63,16 @@ ErrorText error_for(const FetchResult& result) {
       return {503, "the upstream is down, and too many requests wait for it already"};
     case FetchEnd::Overloaded:
       return {503, "too many requests are waiting for the upstream"};
-    case FetchEnd::Shutdown:
-      return {503, "the service is stopping"};
     case FetchEnd::Refused:
       return {502, "the upstream refuses our credentials"};
     case FetchEnd::Answered:
       return {502, "the upstream refused the request"};
+    case FetchEnd::StayedDown:
     case FetchEnd::GaveUp:
     case FetchEnd::Deadline:
       break;
   }
+  if (result.attempts_sent == 0) return {504, "no time was left to ask the upstream"};
   switch (result.outcome) {
     case Outcome::Timeout:
     case Outcome::Cancelled:
@@ -89,8 +89,7 @@ ErrorText error_for(const FetchResult& result) {
     case Outcome::TooLarge:
       return {502, "the upstream's answers were not valid"};
     default:
-      return result.attempts_sent > 0 ? ErrorText{502, "the upstream kept failing"}
-                                      : ErrorText{504, "no time was left to ask the upstream"};
+      return {502, "the upstream kept failing"};
   }
 }
 
@@ -227,7 +226,24 @@ void Flights::refresh(Route& route, std::string_view key) {
         upstream::Priority::Refresh);
 }
 
-void Flights::purged(std::string_view key) {
+// From memory first: a store whose disk is back writes memory's responses back, and
+// keeps away from that only what is erased from then on.
+Flights::Purged Flights::purge(std::string_view key) {
+  set_aside(key);
+  const bool in_memory = parts_.memory.erase(key);
+  const bool in_store = parts_.store.find(key).value_or(nullptr) != nullptr;
+  // Also where it could not be read.
+  return {in_memory || in_store, parts_.store.erase(key)};
+}
+
+bool Flights::purge_all() {
+  while (!flights_.empty()) set_aside(flights_.begin()->first);
+  parts_.memory.clear();
+  return parts_.store.erase_all();
+}
+
+// Out of the way of who comes later.
+void Flights::set_aside(std::string_view key) {
   auto taken = flights_.extract(key);
   if (taken.empty()) return;
   Flight& flight = *taken.mapped();
@@ -241,18 +257,15 @@ void Flights::purged(std::string_view key) {
   purged_.emplace(&flight, std::move(taken.mapped()));
 }
 
-void Flights::purged_all() {
-  while (!flights_.empty()) purged(flights_.begin()->first);
-}
-
 void Flights::abandon_all() {
   abandoned_ = true;
   while (!flights_.empty() || !purged_.empty()) {
     Flight& flight = flights_.empty() ? *purged_.begin()->second : *flights_.begin()->second;
     parts_.fetcher.cancel(flight.fetch);
-    FetchResult result;
-    result.end = FetchEnd::Shutdown;
-    finish(flight, std::move(result));
+    const auto owned = take_out(flight);
+    Answer answer = fall_back(flight, {});
+    if (answer.rung == Rung::Error) answer = refusal("the service is stopping");
+    answer_all(flight, answer);
   }
 }
 
@@ -318,10 +331,7 @@ void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collaps
 }
 
 void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
-  FetchResult nothing;
-  nothing.end = FetchEnd::Deadline;
-  nothing.outcome = Outcome::Timeout;
-  Answer answer = fall_back(flight, nothing);
+  Answer answer = fall_back(flight, parts_.fetcher.so_far(flight.fetch));
   answer.collapsed = waiter->collapsed && answer.forwarded;
   Callback callback = std::move(waiter->callback);
   flight.waiters.erase(waiter);
@@ -340,21 +350,19 @@ void Flights::out_of_patience(Flight& flight) {
 
 void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = take_out(flight);
-  parts_.shard.add(flights_gauge_, -1);
   Answer answer = is_answer(result) ? take_answer(flight, result) : fall_back(flight, result);
   if (answer.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
   if (flight.stored) count_refresh(result);
-  if (result.end != FetchEnd::Shutdown) {
-    if (is_answer(result)) {
-      resting_.succeeded(flight.key);
-    } else if (flight.stored && !flight.purged) {
-      resting_.failed(flight.key, parts_.loop.now(), random_);
-    }
+  if (is_answer(result)) {
+    resting_.succeeded(flight.key);
+  } else if (flight.stored && !flight.purged) {
+    resting_.failed(flight.key, parts_.loop.now(), random_);
   }
   answer_all(flight, answer);
 }
 
 std::unique_ptr<Flights::Flight> Flights::take_out(Flight& flight) {
+  parts_.shard.add(flights_gauge_, -1);
   if (flight.purged) return std::move(purged_.extract(&flight).mapped());
   return std::move(flights_.extract(std::string_view(flight.key)).mapped());
 }
@@ -368,12 +376,13 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   } else {
     storable = make_storable(result.reply, settings_.storing, received, random_);
   }
+  bool stored = false;
   if (flight.purged) {
     // What is there now, if anything, came after the purge.
     storable.may_store = false;
   } else if (storable.may_store) {
-    parts_.memory.put(flight.key, storable.response);
-    parts_.store.put(flight.key, storable.response);
+    const bool in_memory = parts_.memory.put(flight.key, storable.response);
+    stored = parts_.store.put(flight.key, storable.response) || in_memory;
   } else if (flight.stored) {
     // The upstream now forbids what it allowed before (RFC 9111, 5.2.2.5).
     parts_.memory.erase(flight.key);
@@ -381,7 +390,8 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   }
   Answer answer = from_stored(Rung::Fetched, storable.response);
   answer.forwarded = true;
-  answer.stored = storable.may_store;
+  answer.may_store = storable.may_store;
+  answer.stored = stored;
   answer.was_fresh =
       flight.stored && cache::freshness(*flight.stored, received).use == cache::Use::Fresh;
   answer.was_stale = flight.stored && !answer.was_fresh;
@@ -411,7 +421,10 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
   } else {
     const ErrorText text = error_for(result);
     answer.status = text.status;
-    answer.detail = text.detail;
+    // Whatever the attempts met before it was known.
+    answer.detail = result.end == FetchEnd::StayedDown
+                        ? "the upstream is down, and was not back in time"
+                        : text.detail;
     answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
   }
   answer.upstream_status = result.reply.status;

@@ -97,11 +97,17 @@ class Flights {
   // failed, or is not needed any more.
   void refresh(Route& route, std::string_view key);
 
-  // What is stored for `key` was purged: a fetch under way still answers those who
-  // wait for it, but neither falls back on what was there nor stores its answer,
-  // which may be from before the purge. Nobody who asks later gets it.
-  void purged(std::string_view key);
-  void purged_all();
+  // Forgets what is stored for `key`, in memory and store. A fetch under way still
+  // answers those who wait for it, but neither falls back on what was there nor
+  // stores its answer, which may be from before the purge. Nobody who asks later gets
+  // it.
+  struct Purged {
+    bool found = false;
+    bool queued = true;  // false: the store took no more, and still has it
+  };
+  Purged purge(std::string_view key);
+  // The same of everything. False: as `queued`.
+  bool purge_all();
   // For people who inspect a key.
   bool fetching(std::string_view key) const { return flights_.contains(key); }
   bool resting(std::string_view key) const { return resting_.resting(key, parts_.loop.now()); }
@@ -141,6 +147,7 @@ class Flights {
   void out_of_patience(Flight& flight);
   void finish(Flight& flight, upstream::FetchResult result);
   std::unique_ptr<Flight> take_out(Flight& flight);
+  void set_aside(std::string_view key);
 
   // The rungs, each from what the one above could not answer.
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);

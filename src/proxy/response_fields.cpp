@@ -34,7 +34,7 @@ void append_age_and_lifetime(std::string& out, const Answer& answer,
                              const cache::Freshness& freshness) {
   out += "Age: ";
   append_number(out, freshness.age.count());
-  if (answer.rung == Rung::Fetched && !answer.stored) {
+  if (answer.rung == Rung::Fetched && !answer.may_store) {
     // The upstream forbade it (RFC 9111, 5.2: directives are to be passed on), or a
     // purge came in between.
     out += "\r\nCache-Control: no-store\r\n";

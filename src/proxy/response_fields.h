@@ -12,7 +12,7 @@
 namespace holdfast::proxy {
 
 // Age (RFC 9111, 5.1) and Cache-Control: max-age of what is left, 0 when stale; or
-// no-store, for what we did not store either.
+// no-store, for what we may not store either.
 void append_age_and_lifetime(std::string& out, const Answer& answer,
                              const cache::Freshness& freshness);
 
@@ -24,6 +24,9 @@ void append_etag(std::string& out, std::string_view etag, bool weak);
 void append_vary_on_coding(std::string& out);
 
 // Cache-Status (RFC 9211). `freshness` is the content's; ignored for an error.
+// "stored" says that memory has the response, or that the store took it to be written:
+// the disk itself has its word within 50 ms. Neither may be, for what is too large for
+// memory while the store is off, or takes no more.
 void append_cache_status(std::string& out, const Answer& answer, const cache::Freshness& freshness);
 
 void append_retry_after(std::string& out, std::chrono::seconds delay);

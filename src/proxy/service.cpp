@@ -19,7 +19,6 @@ using observe::Level;
 
 constexpr std::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
 constexpr std::string_view kAllowBatch = "Allow: POST, OPTIONS\r\n";
-constexpr std::string_view kNoStore = "Cache-Control: no-store\r\n";
 
 // The store hears of one hit in this many: enough to know what is popular, and
 // no cost on the way of the others.
@@ -64,13 +63,19 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       counts_(parts.metrics, parts.shard, parts.route.name()),
       not_found_(unrouted(parts.metrics, 404)),
       not_allowed_(unrouted(parts.metrics, 405)),
-      failures_({.burst = kLoggedFailures}),
-      rejections_({.burst = kLoggedFailures}),
+      failures_({.burst = kLoggedFailures}, "requests_not_logged"),
+      rejections_({.burst = kLoggedFailures}, "rejections_not_logged"),
       batches_({parts.worker, parts.origin, parts.flights, parts.memory, parts.store, parts.log,
-                parts.route, refresh_gate_,
-                [this] { return admit(rejections_, "rejections_not_logged"); }},
+                parts.route, refresh_gate_, [this] { return admit(rejections_); }},
                {.request_deadline = settings.request_deadline}, parts.metrics, parts.shard),
+      page_desk_(parts.worker, settings.request_deadline),
       deadlines_(worker_patience(settings.request_deadline)) {}
+
+Service::~Service() {
+  for (Thinned* lines : {&failures_, &rejections_}) {
+    tell_left_out(*lines, lines->limiter.take_suppressed());
+  }
+}
 
 void Service::handle(http::Server& server, http::ExchangeId id, const http::Request& request) {
   take_request_id(request);
@@ -94,7 +99,7 @@ void Service::handle(http::Server& server, http::ExchangeId id, const http::Requ
   }
   const PageEntry* page = find_page(parts_.pages, request.path);
   if (!page) return send_problem(server, id, request, 404, "no such path");
-  send_page(server, id, request, *page);
+  page_desk_.send(server, id, request, request_id_, *page);
 }
 
 // GET of it stays what it was before there were batches: a lookup of nothing.
@@ -319,7 +324,7 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
   }
   const Level level = level_of(outcome, status);
   if (!parts_.log.enabled(level)) return;
-  if (level == Level::Warn && !admit(failures_, "requests_not_logged")) return;
+  if (level == Level::Warn && !admit(failures_)) return;
   parts_.log.event(level, "request",
                    {{"request_id", exchange.request_id},
                     {"trace_id", trace_id_of(exchange.traceparent)},
@@ -338,7 +343,9 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
 }
 
 void Service::abandoned(http::ExchangeId id) {
-  if (pending_.erase(id) == 0) batches_.abandoned(id);
+  if (pending_.erase(id) > 0) return;
+  batches_.abandoned(id);
+  page_desk_.abandoned(id);
 }
 
 std::size_t Service::body_limit(Method method, std::string_view path) const {
@@ -347,7 +354,7 @@ std::size_t Service::body_limit(Method method, std::string_view path) const {
 
 void Service::rejected(const http::Rejection& rejection) {
   if (!parts_.log.enabled(Level::Info)) return;
-  if (!admit(rejections_, "rejections_not_logged")) return;
+  if (!admit(rejections_)) return;
   parts_.log.event(Level::Info, "request_rejected",
                    {{"client", rejection.client},
                     {"status", rejection.status},
@@ -355,42 +362,19 @@ void Service::rejected(const http::Rejection& rejection) {
                     {"detail", rejection.detail}});
 }
 
-bool Service::admit(observe::RepeatLimiter& limiter, std::string_view event) {
-  const auto left_out = limiter.admit(parts_.worker.now());
-  if (left_out.value_or(0) > 0) {
-    parts_.log.event(Level::Warn, event, {{"count", *left_out}});
+bool Service::admit(Thinned& lines) {
+  const auto left_out = lines.limiter.admit(parts_.worker.now());
+  if (left_out) {
+    tell_left_out(lines, *left_out);
+  } else if (!lines.timer.pending()) {
+    lines.timer.set_at(parts_.worker, lines.limiter.interval_end(),
+                       [this, &lines] { tell_left_out(lines, lines.limiter.take_suppressed()); });
   }
   return left_out.has_value();
 }
 
-void Service::send_page(http::Server& server, http::ExchangeId id, const http::Request& request,
-                        const PageEntry& page) {
-  // On the page's loop; rendered once for every request, as nothing else asks for it.
-  const auto render = [&page, packed = page.gzip &&
-                                       http::accepts_gzip(request.field(Known::AcceptEncoding))] {
-    Page rendered = page.render();
-    if (page.gzip) rendered.fields += "Vary: Accept-Encoding\r\n";
-    if (!packed) return rendered;
-    if (auto coded = http::gzip(rendered.body)) {
-      rendered.body = *std::move(coded);
-      rendered.fields += "Content-Encoding: gzip\r\n";
-    }
-    return rendered;
-  };
-  const auto send = [&server, id, request_id = request_id_](const Page& rendered) {
-    std::string fields = "Content-Type: " + rendered.content_type + "\r\n" + rendered.fields;
-    append_request_id(fields, request_id);
-    http::Response response;
-    response.status = rendered.status;
-    response.fields = fields;
-    response.more_fields = kNoStore;
-    response.body = rendered.body;
-    server.respond(id, response);
-  };
-  if (!page.loop) return send(render());
-  page.loop->post([render, &worker = parts_.worker, send] {
-    worker.post([send, rendered = render()] { send(rendered); });
-  });
+void Service::tell_left_out(const Thinned& lines, std::uint64_t count) {
+  if (count > 0) parts_.log.event(Level::Warn, lines.event, {{"count", count}});
 }
 
 void Service::send_problem(http::Server& server, http::ExchangeId id, const http::Request& request,
@@ -407,7 +391,7 @@ void Service::send_problem(http::Server& server, http::ExchangeId id, const http
   if (status == 404) parts_.shard.add(not_found_);
   if (status == 405) parts_.shard.add(not_allowed_);
   if (!parts_.log.enabled(Level::Info)) return;
-  if (!admit(rejections_, "rejections_not_logged")) return;
+  if (!admit(rejections_)) return;
   parts_.log.event(Level::Info, "request",
                    {{"request_id", request_id_},
                     {"trace_id", trace_id_of(request.field(Known::Traceparent))},

@@ -23,6 +23,7 @@
 #include "proxy/answer.h"
 #include "proxy/batch.h"
 #include "proxy/flights.h"
+#include "proxy/page_desk.h"
 #include "proxy/pages.h"
 #include "proxy/refresh_gate.h"
 #include "proxy/request_metrics.h"
@@ -51,6 +52,9 @@ class Service final : public http::Handler {
   };
 
   Service(Parts parts, Settings settings, std::uint64_t seed);
+  ~Service() override;
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
 
   void handle(http::Server& server, http::ExchangeId id, const http::Request& request) override;
   void abandoned(http::ExchangeId id) override;
@@ -101,11 +105,19 @@ class Service final : public http::Handler {
   void send_error(http::Server& server, const Exchange& exchange, const Answer& answer);
   void record(const Exchange& exchange, const Answer& answer, int status, std::size_t bytes);
 
+  // Lines alike, of which only so many are logged, and the event that tells how many
+  // were left out: with the next line, or a while after the first that was left out.
+  struct Thinned {
+    Thinned(observe::RepeatLimiter::Settings settings, std::string_view e)
+        : limiter(settings), event(e) {}
+    observe::RepeatLimiter limiter;
+    std::string_view event;
+    base::Timer timer;
+  };
   // False: one of too many alike, counted but not to be logged.
-  bool admit(observe::RepeatLimiter& limiter, std::string_view event);
+  bool admit(Thinned& lines);
+  void tell_left_out(const Thinned& lines, std::uint64_t count);
 
-  void send_page(http::Server& server, http::ExchangeId id, const http::Request& request,
-                 const PageEntry& page);
   void send_problem(http::Server& server, http::ExchangeId id, const http::Request& request,
                     int status, std::string_view detail, std::string_view more_fields = {});
 
@@ -115,10 +127,11 @@ class Service final : public http::Handler {
   RequestMetrics counts_;
   observe::Counter not_found_;  // outside every route
   observe::Counter not_allowed_;
-  observe::RepeatLimiter failures_;
-  observe::RepeatLimiter rejections_;
+  Thinned failures_;
+  Thinned rejections_;
   RefreshGate refresh_gate_;
   Batches batches_;  // after what it uses
+  PageDesk page_desk_;
   std::unordered_map<http::ExchangeId, Pending> pending_;
   // One timer for all who wait, set for the first: it fires at most about once per
   // deadline while the origin loop answers.

@@ -76,11 +76,21 @@ seconds scaled(seconds lifetime, double factor) {
   return seconds(static_cast<seconds::rep>(static_cast<double>(lifetime.count()) * factor));
 }
 
-// Fills in everything about time. Returns whether it may be stored.
+// Whether a stored lifetime is longer than one of ours would be. What is kept does not
+// tell ours from those the upstream stated: such a one is stated, or from before
+// CACHE_TTL was lowered, and ours is the safe one.
+bool exceeds(const cache::StoredParts& stored, seconds own, const StoringPolicy& policy) {
+  return stored.freshness_lifetime - stored.initial_age > scaled(own, 1.0 + policy.jitter);
+}
+
+// Fills in everything about time. Returns whether it may be stored. `before` is what a
+// 304 freshens: what that does not say stays as it was (RFC 9111, 3.2); null for a 200.
 bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
-                   const StoringPolicy& policy, base::WallTime received, base::Random& random) {
+                   const StoringPolicy& policy, base::WallTime received, base::Random& random,
+                   const cache::StoredParts* before) {
   const http::CacheControl directives = cache_control_of(reply.fields);
   const bool negative = parts.status != 200;
+  const seconds own = negative ? policy.negative_ttl : policy.ttl;
   const auto stated =
       policy.ttl_override ? std::nullopt : stated_lifetime(reply.fields, directives, received);
 
@@ -96,8 +106,9 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
         date ? std::max(seconds(0), std::chrono::floor<seconds>(received - *date)) : seconds(0);
     parts.initial_age = std::max(parts.initial_age, apparent);
     parts.freshness_lifetime = scaled(*stated, 1.0 - policy.jitter * random.uniform());
+  } else if (before && !policy.ttl_override && !exceeds(*before, own, policy)) {
+    parts.freshness_lifetime = before->freshness_lifetime;
   } else {
-    const seconds own = negative ? policy.negative_ttl : policy.ttl;
     const double factor = 1.0 + policy.jitter * (2.0 * random.uniform() - 1.0);
     // An Age the upstream did state is shown, and does not shorten our own lifetime.
     parts.freshness_lifetime = scaled(own, factor) + parts.initial_age;
@@ -110,15 +121,23 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
   // A negative answer that has expired is asked for again: it says too little to
   // be worth keeping for days.
   if (!strict && !negative) {
-    const auto window = [&](std::optional<seconds> stated_window, seconds ours) {
-      if (policy.ttl_override) return ours;
-      // To a shared cache s-maxage implies proxy-revalidate (RFC 9111, 5.2.2.10); but
-      // what the upstream says of stale responses beside it, it must mean as well.
-      return stated_window.value_or(directives.s_maxage ? seconds(0) : ours);
+    const auto* const kept = upstream::find_field(reply.fields, "Cache-Control") ? nullptr : before;
+    const auto set_window = [&](seconds cache::StoredParts::*window, std::optional<seconds> said,
+                                seconds ours) {
+      if (policy.ttl_override) {
+        parts.*window = ours;
+      } else if (kept) {
+        parts.*window = std::min(kept->*window, ours);
+      } else {
+        // To a shared cache s-maxage implies proxy-revalidate (RFC 9111, 5.2.2.10); but
+        // what the upstream says of stale responses beside it, it must mean as well.
+        parts.*window = said.value_or(directives.s_maxage ? seconds(0) : ours);
+      }
     };
-    parts.stale_while_revalidate =
-        window(directives.stale_while_revalidate, policy.stale_while_revalidate);
-    parts.stale_if_error = window(directives.stale_if_error, policy.stale_if_error);
+    set_window(&cache::StoredParts::stale_while_revalidate, directives.stale_while_revalidate,
+               policy.stale_while_revalidate);
+    set_window(&cache::StoredParts::stale_if_error, directives.stale_if_error,
+               policy.stale_if_error);
   }
   const bool forbidden =
       directives.no_store || directives.is_private || varies_on_anything(reply.fields);
@@ -172,17 +191,15 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
     parts.fields = "Content-Type: application/problem+json\r\n";
     parts.body = http::problem_json(reply.status, kNoSuchEntry);
   }
-  const bool may_store = set_lifetimes(parts, reply, policy, received, random);
+  const bool may_store = set_lifetimes(parts, reply, policy, received, random, nullptr);
   return {cache::make_stored(std::move(parts)), may_store};
 }
 
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
                  const StoringPolicy& policy, base::WallTime received, base::Random& random) {
-  // A 304 repeats the Cache-Control and Expires of the 200 (RFC 9110, 15.4.5), so
-  // the lifetimes are judged by it alone.
   cache::StoredParts parts = stored;
   set_validators(parts, reply.fields);
-  const bool may_store = set_lifetimes(parts, reply, policy, received, random);
+  const bool may_store = set_lifetimes(parts, reply, policy, received, random, &stored);
   return {cache::make_stored(std::move(parts)), may_store};
 }
 

@@ -53,12 +53,12 @@ struct AttemptRecord {
 enum class FetchEnd {
   Answered,     // `reply` is a valid 2xx, a 304, or a final 4xx
   Deadline,     // attempts were made or waited for, time ran out
+  StayedDown,   // time ran out while it was known to be down, and waited for
   BreakerOpen,  // refused: the upstream is known to be down, and waiting is not wanted or hopeless
   CrowdedOut,   // refused: it is known to be down, and too many wait for it already
   Overloaded,   // refused: too many wait for their turn already
   Refused,      // 401 or 403: asking again cannot help
   GaveUp,       // a refresh that failed: refreshes give up early and quietly
-  Shutdown,     // the fetcher is going away
 };
 
 struct FetchResult {
@@ -86,6 +86,10 @@ class Fetcher {
   virtual void extend(FetchId id, base::SteadyTime deadline, Priority priority) = 0;
 
   virtual void cancel(FetchId id) = 0;
+
+  // What the fetch would end with if its time were up now, but for the content; for
+  // who cannot wait for its end. Nothing once the callback has run.
+  virtual FetchResult so_far(FetchId id) = 0;
 };
 
 }  // namespace holdfast::upstream

@@ -101,9 +101,7 @@ Fetcher::FetchId PolicyFetcher::start(FetchRequest request, Callback callback) {
                               [this, &fetch] { on_deadline(fetch); });
   for (auto& origin : origins_) origin->probe.remember(fetch.request.request.target);
 
-  if (shut_down_) {
-    finish(fetch, FetchEnd::Shutdown);
-  } else if (fetch.refresh() && waiting_refreshes_ >= settings_.refresh.max_waiting) {
+  if (fetch.refresh() && waiting_refreshes_ >= settings_.refresh.max_waiting) {
     finish(fetch, FetchEnd::GaveUp);
   } else if (!fetch.refresh() &&
              ready_.size() - waiting_refreshes_ + in_backoff_ >= settings_.max_waiting) {
@@ -150,11 +148,26 @@ void PolicyFetcher::cancel(FetchId id) {
   pump();
 }
 
-void PolicyFetcher::shutdown() {
-  shut_down_ = true;
-  for (auto& [id, fetch] : fetches_) {
-    if (fetch->place != Place::Finished) finish(*fetch, FetchEnd::Shutdown);
+FetchResult PolicyFetcher::so_far(FetchId id) {
+  FetchResult result;
+  const auto found = fetches_.find(id);
+  if (found == fetches_.end()) return result;
+  const Fetch& fetch = *found->second;
+  if (fetch.place == Place::Parked) {
+    result.end = FetchEnd::StayedDown;
+  } else if (fetch.place == Place::Finished) {
+    result.end = fetch.result.end;
   }
+  result.reply.status = fetch.result.reply.status;
+  result.outcome = fetch.result.outcome;
+  if (result.end == FetchEnd::Answered) {  // its callback is on its way, and comes too late
+    result.end = FetchEnd::Deadline;
+    result.outcome = Outcome::Timeout;
+  }
+  result.attempts = fetch.result.attempts;
+  result.attempts_sent = fetch.result.attempts_sent;
+  result.retry_after = retry_after(fetch, result.end);
+  return result;
 }
 
 void PolicyFetcher::token_changed() {
@@ -207,6 +220,7 @@ void PolicyFetcher::move(Fetch& fetch, Place place) {
 void PolicyFetcher::make_ready(Fetch& fetch) {
   fetch.ready_since = now();
   fetch.budget_short = false;
+  all_patient_until_ = std::min(all_patient_until_, patient_until(fetch));
   move(fetch, Place::Ready);
 }
 
@@ -237,7 +251,9 @@ void PolicyFetcher::on_deadline(Fetch& fetch) {
     ended(*attempt.origin, attempt.sent_at, verdict, Reply{.transport = Outcome::Timeout},
           attempt.probe, true);
   }
-  finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Deadline);
+  finish(fetch, fetch.refresh()                ? FetchEnd::GaveUp
+                : fetch.place == Place::Parked ? FetchEnd::StayedDown
+                                               : FetchEnd::Deadline);
   pump();
 }
 
@@ -288,17 +304,46 @@ void PolicyFetcher::pump() {
     if (origin->breaker.probe_due(now()) && !origin->breaker_timer.pending()) probe_if_due(*origin);
   }
   base::SteadyTime wake = base::SteadyTime::max();
-  for (auto it = ready_.begin(); it != ready_.end();) {
+  bool over = none_can_go(wake);
+  for (auto it = ready_.begin(); it != ready_.end() && !over;) {
     Fetch& fetch = *fetches_.at(std::get<FetchId>(*it));
     ++it;  // before the fetch leaves the queue; nothing else leaves or enters meanwhile
-    if (try_send(fetch, wake) == Sent::Nobody) break;
+    const Sent sent = try_send(fetch, wake);
+    over = sent == Sent::Nobody || (sent == Sent::Yes && none_can_go(wake));
   }
+  if (!over) all_patient_until_ = wake;
   if (wake == base::SteadyTime::max()) {
     pump_timer_.cancel();
   } else {
     pump_timer_.set_at(scheduler_, wake, [this] { pump(); });
   }
   update_gauges();
+}
+
+// Whether no waiting fetch can be sent, whatever it is: in a pause thousands wait, and
+// each start or end of a fetch would look at all of them. If so, `wake` is when one can.
+bool PolicyFetcher::none_can_go(base::SteadyTime& wake) {
+  const base::SteadyTime at = now();
+  // Then all that wait are told, or parked.
+  if (token_.state() == TokenState::State::Refused && at < token_.next_check()) return false;
+  bool all_open = true;
+  base::SteadyTime next = base::SteadyTime::max();
+  for (auto& origin : origins_) {
+    if (!origin->breaker.allows()) continue;
+    all_open = false;
+    if (!has_slot() || origin->in_flight >= origin->concurrency.limit()) continue;
+    const base::SteadyTime pause = origin->pacer.not_before();
+    if (pause > at && all_patient_until_ > at) {
+      next = std::min({next, pause, all_patient_until_});
+    } else if (origin->pacer.allows(at)) {
+      return false;
+    } else {
+      next = std::min(next, origin->pacer.next(at));
+    }
+  }
+  if (all_open) return false;
+  if (!ready_.empty()) wake = std::min(wake, std::max(next, at + base::Duration(1)));
+  return true;
 }
 
 PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake) {
@@ -392,11 +437,7 @@ PolicyFetcher::Choice PolicyFetcher::choose(const Fetch& fetch, base::SteadyTime
       }
       // Retry-After binds a fetch for a share of its time only: an upstream that
       // refuses at random must not use up the whole of it.
-      const base::Duration patience =
-          std::max(base::Duration::zero(), fetch.request.deadline - fetch.ready_since) /
-          settings_.backoff.share;
-      const base::SteadyTime pause =
-          std::min(origin->pacer.not_before(), fetch.ready_since + patience);
+      const base::SteadyTime pause = std::min(origin->pacer.not_before(), patient_until(fetch));
       if (pause > at) {
         choice.paused = true;
         choice.until = std::min(choice.until, pause);
@@ -409,6 +450,12 @@ PolicyFetcher::Choice PolicyFetcher::choose(const Fetch& fetch, base::SteadyTime
     }
   }
   return choice;
+}
+
+base::SteadyTime PolicyFetcher::patient_until(const Fetch& fetch) const {
+  return fetch.ready_since +
+         std::max(base::Duration::zero(), fetch.request.deadline - fetch.ready_since) /
+             settings_.backoff.share;
 }
 
 void PolicyFetcher::send(Fetch& fetch, Origin& origin, bool hedge, bool probe) {

@@ -28,15 +28,13 @@ class PolicyFetcher final : public Fetcher {
   PolicyFetcher(base::Scheduler& scheduler, base::Random& random, Transport& transport,
                 Settings settings, observe::Metrics& metrics, observe::Shard& shard,
                 observe::Log& log);
-  // Cancels all attempts. Callbacks that have not run do not run: shutdown() first.
+  // Cancels all attempts. Callbacks that have not run do not run.
   ~PolicyFetcher() override;
 
   FetchId start(FetchRequest request, Callback callback) override;
   void extend(FetchId id, base::SteadyTime deadline, Priority priority) override;
   void cancel(FetchId id) override;
-
-  // Ends every fetch with Shutdown, and those that start from now on.
-  void shutdown();
+  FetchResult so_far(FetchId id) override;
 
   // The transport has another token now: a refusal of the last one is forgotten.
   void token_changed();
@@ -73,8 +71,11 @@ class PolicyFetcher final : public Fetcher {
 
   // Sending.
   void pump();
+  bool none_can_go(base::SteadyTime& wake);
   Sent try_send(Fetch& fetch, base::SteadyTime& wake);
   Choice choose(const Fetch& fetch, base::SteadyTime now);
+  // Until then a pause binds the fetch.
+  base::SteadyTime patient_until(const Fetch& fetch) const;
   static bool worth_sending(const Fetch& fetch, const Origin& origin, base::Duration left);
   void send(Fetch& fetch, Origin& origin, bool hedge, bool probe);
   void arm_hedge(Fetch& fetch, base::Duration delay);
@@ -117,10 +118,11 @@ class PolicyFetcher final : public Fetcher {
 
   std::unordered_map<FetchId, std::unique_ptr<Fetch>> fetches_;
   Queue ready_;
+  // Not later than the patient_until() of any of them that is still to come.
+  base::SteadyTime all_patient_until_{};
   Queue parked_;
   FetchId last_id_ = 0;
   std::uint64_t last_attempt_ = 0;
-  bool shut_down_ = false;
   base::Timer pump_timer_;
   // Posted work and bare probes outlive us on the loop; they ask this first.
   std::shared_ptr<char> alive_ = std::make_shared<char>();

@@ -88,7 +88,7 @@ void PolicyFetcher::hurry_if_alone() {
 
 void PolicyFetcher::probe_if_due(Origin& origin) {
   const base::SteadyTime at = now();
-  if (shut_down_ || !origin.breaker.probe_due(at)) return announce(origin);
+  if (!origin.breaker.probe_due(at)) return announce(origin);
   if (!has_slot()) return;  // the end of an attempt pumps, and pump() comes here again
   if (parked_.empty()) {
     // While another origin serves, the next client's request is the probe. Only
@@ -154,7 +154,7 @@ void PolicyFetcher::arm_idle_probe(Origin& origin) {
   origin.idle_timer.set_at(scheduler_, std::max(origin.probe.next(), now()), [this, &origin] {
     // Traffic moves the time on, so it is looked at when it has come. An open
     // breaker has its own probes.
-    if (now() >= origin.probe.next() && origin.breaker.allows() && !shut_down_) {
+    if (now() >= origin.probe.next() && origin.breaker.allows()) {
       send_bare_probe(origin);
       if (origin.bare_probe_in_flight) return;
     }

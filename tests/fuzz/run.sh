@@ -21,45 +21,18 @@ usage: tests/fuzz/run.sh [options] [TARGET...]
   TARGET         of: $all_targets
 EOF_USAGE
 }
-targets=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
-    --*) [ $# -ge 2 ] || die "$1 needs a value" ;;
-    *)
-      [[ " $all_targets " == *" $1 "* ]] || die "unknown target $1; they are: $all_targets"
-      targets+=("$1")
-      shift
-      continue
-      ;;
-  esac
-  case $1 in
-    --minutes) minutes=$2 ;;
-    --jobs) jobs=$2 ;;
-    --build) build=$2 ;;
-    --corpus) corpora=$2 ;;
-    *) die "unknown option $1 (--help lists them)" ;;
-  esac
-  shift 2
-done
-for number in "$minutes" "$jobs"; do
-  [[ $number =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $number"
+read_options 'minutes:minutes:count jobs:jobs:count build:build:text corpus:corpora:text ...' "$@"
+targets=("${arguments[@]}")
+for target in "${targets[@]}"; do
+  [[ " $all_targets " == *" $target "* ]] || die "unknown target $target; they are: $all_targets"
 done
 if [ ${#targets[@]} -eq 0 ]; then read -ra targets <<<"$all_targets"; fi
 
 install_packages "${build_packages[@]}" "${fuzz_packages[@]}" || die 'packages could not be installed'
 
-work=$(mktemp -d)
+make_work
 # Of each target that runs: its name by its process.
 declare -A running=()
-cleanup() {
-  end_own
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
 
 programs=()
 for target in "${targets[@]}"; do programs+=("tests/fuzz/fuzz-$target"); done

@@ -56,6 +56,7 @@ class Fetcher final : public upstream::Fetcher {
   }
   void extend(FetchId, base::SteadyTime, upstream::Priority) override {}
   void cancel(FetchId) override {}
+  upstream::FetchResult so_far(FetchId) override { return {}; }
 
  private:
   base::Scheduler& loop_;

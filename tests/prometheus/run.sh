@@ -20,19 +20,7 @@ usage: tests/prometheus/run.sh [options]
   --keep DIR    keep logs, copies of the rules and Prometheus' data there
 EOF_USAGE
 }
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-  esac
-  [ $# -ge 2 ] || die "unknown option $1, or its value is missing (--help lists them)"
-  case $1 in
-    --build) build=$2 ;;
-    --keep) keep=$2 ;;
-    *) die "unknown option $1 (--help lists them)" ;;
-  esac
-  shift 2
-done
+read_options 'build:build:text keep:keep:text' "$@"
 
 install_without_services "${prometheus_packages[@]}" || die 'packages could not be installed'
 holdfast=$build/src/holdfast
@@ -41,19 +29,7 @@ for program in "$holdfast" "$flaky_upstream"; do
   [ -x "$program" ] || die "$program is missing: build first (meson setup $build && ninja -C $build)"
 done
 
-if [ -n "$keep" ]; then
-  mkdir -p "$keep"
-  work=$(cd "$keep" && pwd)
-else
-  work=$(mktemp -d)
-fi
-cleanup() {
-  end_own
-  if [ -z "$keep" ]; then rm -rf "$work"; fi
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+if [ -n "$keep" ]; then keep_work "$keep"; else make_work; fi
 began=$SECONDS
 
 # STEP COMMAND...: runs it; what it said is shown if it fails.

@@ -185,14 +185,10 @@ void Simulation::purge(const std::string& ip) {
   bool taken = false;
   if (ip.empty()) {
     watch_.purged_all();
-    flights.purged_all();
-    taken = store_.erase_all();
-    process_->memory.clear();
+    taken = flights.purge_all();
   } else {
     watch_.purged(target_of(key_of(ip)));
-    flights.purged(key_of(ip));
-    taken = store_.erase(key_of(ip));
-    process_->memory.erase(key_of(ip));
+    taken = flights.purge(key_of(ip)).queued;
   }
   if (!taken) return;  // the operator is told to try again
   for (const std::string& one : ips_) {

@@ -123,6 +123,7 @@ class WatchedFetcher final : public upstream::Fetcher {
     inner_.cancel(id);
     watch_.fetch_ended(names_[id], nullptr);
   }
+  upstream::FetchResult so_far(FetchId id) override { return inner_.so_far(id); }
 
  private:
   upstream::Fetcher& inner_;

@@ -21,33 +21,10 @@ usage: tests/soak/run.sh [options]
   --build DIR   meson build folder, made if missing          $build
 EOF_USAGE
 }
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-  esac
-  [ $# -ge 2 ] || die "unknown option $1, or its value is missing (--help lists them)"
-  case $1 in
-    --minutes) minutes=$2 ;;
-    --seed) seed=$2 ;;
-    --build) build=$2 ;;
-    *) die "unknown option $1 (--help lists them)" ;;
-  esac
-  shift 2
-done
-for number in "$minutes" "$seed"; do
-  [[ $number =~ ^[1-9][0-9]*$ ]] || die "not a whole number above 0: $number"
-done
+read_options 'minutes:minutes:count seed:seed:count build:build:text' "$@"
 
 install_packages "${build_packages[@]}" python3 || die 'packages could not be installed'
-work=$(mktemp -d)
-cleanup() {
-  end_own
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+make_work
 
 # As tools/test.sh builds it, so that either finds the other's.
 if [ ! -f "$build/build.ninja" ]; then

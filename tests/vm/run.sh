@@ -23,20 +23,7 @@ usage: sudo tests/vm/run.sh [options]
   MIRROR              Debian's; without it the one apt uses
 EOF_USAGE
 }
-while [ $# -gt 0 ]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-  esac
-  [ $# -ge 2 ] || die "unknown option $1, or its value is missing (--help lists them)"
-  case $1 in
-    --build) build=$2 ;;
-    --package) package=$2 ;;
-    --patience) patience=$2 ;;
-    *) die "unknown option $1 (--help lists them)" ;;
-  esac
-  shift 2
-done
+read_options 'build:build:text package:package:text patience:patience:text' "$@"
 
 [ "$(id -u)" -eq 0 ] || die 'needs root: debootstrap makes devices and files of all owners'
 [ "$(dpkg --print-architecture)" = amd64 ] || die 'is for amd64'
@@ -49,9 +36,7 @@ mkdir -p "$vm"
 # Two of us would share the disk.
 exec 9>"$vm/lock"
 flock -n 9 || die "another run uses $vm"
-trap end_own EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+clean_up_at_end
 began=$SECONDS
 
 # ---- What is put into the machine ---------------------------------------------

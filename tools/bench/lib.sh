@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts in tools/bench share: options, programs, the work folder, what a
-# process costs, load generators' results. Sourced by bash scripts, from the top of the project.
+# What the scripts in tools/bench share: programs, the work folder, what a process
+# costs, load generators' results. Sourced by bash scripts, from the top of the project.
 
 . tools/lib/packages.sh
 . tools/lib/common.sh
@@ -9,46 +9,6 @@
 build=${BUILD_DIR:-build}
 # shellcheck disable=SC2034
 server_core=0 load_core=1 out=
-
-# read_options 'NAME:VARIABLE:KIND...' "$@": sets the variables from --NAME VALUE or
-# --NAME=VALUE; usage() tells of them. KIND is
-#   count   a whole number above 0
-#   counts  several, with commas between; none: none
-#   words   likewise, of anything
-#   text    as it is
-# --cores S,L is of no kind: it sets server_core and load_core.
-read_options() {
-  local table=$1 name entry variable kind number
-  shift
-  while [ $# -gt 0 ]; do
-    case $1 in
-      -h | --help) usage; exit 0 ;;
-      --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
-    esac
-    name=${1#--} entry=
-    for entry in $table ''; do
-      if [ "${entry%%:*}" = "$name" ]; then break; fi
-    done
-    if [ -z "$entry" ] || [ "$1" != "--$name" ]; then die "unknown option $1 (--help lists them)"; fi
-    [ $# -ge 2 ] || die "$1 needs a value"
-    IFS=: read -r name variable kind <<<"$entry"
-    case $kind in
-      cores) server_core=${2%,*} load_core=${2#*,} ;;
-      words | counts) printf -v "$variable" %s "${2//,/ }" ;;
-      *) printf -v "$variable" %s "$2" ;;
-    esac
-    if [ "$kind" = counts ] && [ "$2" = none ]; then printf -v "$variable" %s ''; fi
-    shift 2
-  done
-  for entry in $table; do
-    IFS=: read -r name variable kind <<<"$entry"
-    [[ $kind = count* ]] || continue
-    [ "$kind" = counts ] || [ -n "${!variable}" ] || die "--$name needs a number"
-    for number in ${!variable}; do
-      [[ $number =~ ^[1-9][0-9]*$ ]] || die "--$name: not a whole number above 0: $number"
-    done
-  done
-}
 
 # only_known WHAT 'KNOWN...' WORD...
 only_known() {
@@ -75,21 +35,12 @@ need_two_cores() {
 # raise_descriptors N: or as many as may be.
 raise_descriptors() { ulimit -n "$1" 2>/dev/null || ulimit -n "$(ulimit -Hn)"; }
 
-# make_work_folder PARENT: sets $work, which goes away at the end with all that
-# this script started; and $results, which goes with it unless --out names a file.
+# make_work_folder PARENT: sets $work, and $results, which goes with it unless --out
+# names a file.
 make_work_folder() {
-  work=$(mktemp -d "$1/holdfast-bench-XXXXXX")
+  make_work_in "$1"
   # shellcheck disable=SC2034
   results=${out:-$work/results}
-  trap clean_up EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
-}
-clean_up() {
-  # A stopped process does not end.
-  if [ -n "${upstream_pid:-}" ]; then kill -CONT "$upstream_pid" 2>/dev/null || true; fi
-  end_own
-  rm -rf "$work"
 }
 
 # The machine, then what is said of the run.

@@ -17,17 +17,30 @@ std::string short_number(double value) {
   return text;
 }
 
+constexpr double kMostTimesMedian = 1e4;
+constexpr base::Duration kLongestMedian = std::chrono::hours(24);
+static_assert(static_cast<double>(kLongestMedian.count()) * kMostTimesMedian <
+              static_cast<double>(base::Duration::max().count() / 2));
+
 std::string milliseconds(base::Duration duration) {
   return short_number(static_cast<double>(duration.count()) / 1e6) + "ms";
 }
 
 }  // namespace
 
+base::Result<base::Duration> parse_median(std::string_view text) {
+  const auto median = parse_duration(text);
+  if (median && *median > kLongestMedian) {
+    return base::invalid_input("\"" + std::string(text) + "\" is too long: 24h at most");
+  }
+  return median;
+}
+
 base::Duration draw(const Latency& latency, Chance& chance) {
   if (chance.uniform() < latency.tail_fraction) return latency.tail;
   if (latency.median <= base::Duration::zero()) return base::Duration::zero();
   // A wide sigma must not run past what a duration can hold.
-  const double factor = std::min(std::exp(latency.sigma * chance.normal()), 1e4);
+  const double factor = std::min(std::exp(latency.sigma * chance.normal()), kMostTimesMedian);
   return base::Duration(
       static_cast<base::Duration::rep>(static_cast<double>(latency.median.count()) * factor));
 }
@@ -61,7 +74,7 @@ base::Result<Latency> parse_latency(std::string_view text) {
       if (!tailed) return tailed;
       latency = *tailed;
     } else {
-      const auto median = parse_duration(piece);
+      const auto median = parse_median(piece);
       if (!median) return tl::unexpected(median.error());
       latency.median = *median;
     }

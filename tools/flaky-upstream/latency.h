@@ -19,6 +19,10 @@ struct Latency {
   base::Duration tail{0};    // ... takes this long instead
 };
 
+// A median, of a day at most: what the lognormal makes of a longer one could be more
+// than a duration can hold. Errors: InvalidInput.
+base::Result<base::Duration> parse_median(std::string_view text);
+
 base::Duration draw(const Latency& latency, Chance& chance);
 
 // "20ms", "20ms,sigma=0.5,tail=0.05=5s", "off". Every call starts from the

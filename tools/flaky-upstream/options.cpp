@@ -88,7 +88,7 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int& exi
       ->capture_default_str();
 
   auto& latency = upstream.latency;
-  add_parsed(app, "--latency", "median of the lognormal delay, such as 20ms [0]", &parse_duration,
+  add_parsed(app, "--latency", "median of the lognormal delay, such as 20ms [0]", &parse_median,
              [&](base::Duration value) { latency.median = value; });
   add_parsed(app, "--latency-sigma", "its sigma; 0: every delay is the median [0.3]", &parse_number,
              [&](double value) { latency.sigma = value; });

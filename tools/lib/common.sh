@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the scripts in tools/ share: processes that are ours to end, ports, waiting.
-# Sourced by bash scripts.
+# What the scripts in tools/ and tests/ share: options, the work folder, processes that
+# are ours to end, ports, waiting. Sourced by bash scripts.
 
 own_pids=()
 
@@ -10,6 +10,99 @@ die() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
   exit 2
 }
+
+# ---- Options ---------------------------------------------------------------------
+
+# read_options 'NAME:VARIABLE:KIND...' "$@": sets the variables from --NAME VALUE or
+# --NAME=VALUE; usage() tells of them. KIND is
+#   count   a whole number above 0
+#   counts  several, with commas between; none: none
+#   words   likewise, of anything
+#   text    as it is
+#   flag    without a value: yes
+# --cores S,L is of no kind: it sets server_core and load_core. What is no option goes
+# to $arguments where the table ends with "...".
+arguments=()
+read_options() {
+  local table=$1 name entry variable kind number
+  shift
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -h | --help) usage; exit 0 ;;
+      --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+      [!-]*)
+        [[ $table == *... ]] || die "unexpected $1 (--help lists what may be said)"
+        arguments+=("$1")
+        shift
+        continue
+        ;;
+    esac
+    name=${1#--} entry=
+    for entry in $table ''; do
+      if [ "${entry%%:*}" = "$name" ]; then break; fi
+    done
+    if [ -z "$entry" ] || [ "$1" != "--$name" ]; then die "unknown option $1 (--help lists them)"; fi
+    IFS=: read -r name variable kind <<<"$entry"
+    if [ "$kind" = flag ]; then
+      printf -v "$variable" yes
+      shift
+      continue
+    fi
+    [ $# -ge 2 ] || die "$1 needs a value"
+    # shellcheck disable=SC2034
+    case $kind in
+      cores) server_core=${2%,*} load_core=${2#*,} ;;
+      words | counts) printf -v "$variable" %s "${2//,/ }" ;;
+      *) printf -v "$variable" %s "$2" ;;
+    esac
+    if [ "$kind" = counts ] && [ "$2" = none ]; then printf -v "$variable" %s ''; fi
+    shift 2
+  done
+  for entry in $table; do
+    IFS=: read -r name variable kind <<<"$entry"
+    [[ $kind = count* ]] || continue
+    [ "$kind" = counts ] || [ -n "${!variable}" ] || die "--$name needs a number"
+    for number in ${!variable}; do
+      [[ $number =~ ^[1-9][0-9]*$ ]] || die "--$name: not a whole number above 0: $number"
+    done
+  done
+}
+
+# ---- Work folder, and the end ----------------------------------------------------
+
+work=''
+work_is_kept=
+
+# Sets $work, a new folder that goes away at the end.
+make_work() { make_work_in "${TMPDIR:-/tmp}"; }
+make_work_in() {
+  work=$(mktemp -d "$1/holdfast-XXXXXX")
+  clean_up_at_end
+}
+
+# keep_work FOLDER: the same, but the folder is one to keep.
+keep_work() {
+  mkdir -p "$1"
+  work=$(cd "$1" && pwd)
+  work_is_kept=yes
+  clean_up_at_end
+}
+
+# However the script ends, what it has started ends with it.
+clean_up_at_end() {
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+}
+
+clean_up() {
+  # A stopped process does not end.
+  if [ -n "${upstream_pid:-}" ]; then kill -CONT "$upstream_pid" 2>/dev/null || true; fi
+  end_own
+  if [ -n "$work" ] && [ -z "$work_is_kept" ]; then rm -rf "$work"; fi
+}
+
+# ---- Processes and ports ---------------------------------------------------------
 
 # own PID: end_own ends it at the latest.
 own() { own_pids+=("$1"); }

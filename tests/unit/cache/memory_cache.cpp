@@ -127,7 +127,7 @@ TEST_CASE("does what SIEVE on a plain list does, for any sequence of calls") {
             random.below(50) == 0 ? random.below(2 * limit) : random.below(900);
         const StoredPtr stored = response(size);
         const bool replace = random.below(4) != 0;
-        replace ? cache.put(key, stored) : cache.put_if_absent(key, stored);
+        replace ? (void)cache.put(key, stored) : cache.put_if_absent(key, stored);
         model.put(key, stored, replace);
       } else if (what < 998) {
         REQUIRE(cache.erase(key) == model.erase(key));
@@ -160,9 +160,9 @@ TEST_CASE("what was hit outlives a scan of things nobody asks for again") {
 
 TEST_CASE("an entry larger than a shard's share is not kept, nor what it would replace") {
   MemoryCache cache({.limit_bytes = 64 << 10, .shards = 4});
-  cache.put("key", response(10));
+  CHECK(cache.put("key", response(10)));
   REQUIRE(cache.find("key"));
-  cache.put("key", response(20 << 10));
+  CHECK_FALSE(cache.put("key", response(20 << 10)));
   CHECK_FALSE(cache.find("key"));
   cache.put_if_absent("other", response(20 << 10));
   CHECK_FALSE(cache.find("other"));

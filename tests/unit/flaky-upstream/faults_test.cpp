@@ -169,9 +169,18 @@ TEST_CASE("without sigma every delay is the median") {
   }
 }
 
+TEST_CASE("no delay is more than a duration can hold") {
+  const auto latency = *parse_latency("24h,sigma=1000");
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    Chance chance(1, i, 0);
+    CHECK(draw(latency, chance) >= 0s);
+    CHECK(draw(latency, chance) <= 24h * 10'000);
+  }
+}
+
 TEST_CASE("a bad latency or duration is refused with a reason") {
   for (const char* text : {"", "20", "ms", "-1s", "20ms,tail=5s", "20ms,tail=2=5s", "20 ms x",
-                           "20ms,sigma=wide", "99999h", "1e3s"}) {
+                           "20ms,sigma=wide", "99999h", "1e3s", "25h"}) {
     CAPTURE(text);
     const auto latency = parse_latency(text);
     REQUIRE_FALSE(latency.has_value());

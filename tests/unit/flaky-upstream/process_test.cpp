@@ -92,6 +92,7 @@ TEST_CASE("a bad option stops the start with 2 and one line that names it") {
   for (const auto& bad :
        {Bad{{"--faults", "rest=1"}, "--faults: unknown fault \"rest\""},
         Bad{{"--latency", "20"}, "--latency: \"20\""},
+        Bad{{"--latency", "256h"}, "--latency: \"256h\" is too long: 24h at most"},
         Bad{{"--latency-tail", "5s"}, "--latency-tail"}, Bad{{"--mode", "x"}, "--mode"},
         Bad{{"--port", "70000"}, "--port"}, Bad{{"--drip-interval", "0"}, "--drip-interval"},
         Bad{{"--mmdb", "/nonexistent"}, "--mmdb: cannot open /nonexistent"},

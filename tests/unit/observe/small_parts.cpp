@@ -28,6 +28,12 @@ TEST_CASE("of a repeated warning the first few of an interval are logged, the re
   CHECK(limiter.admit(clock.now()) == 8u);
   CHECK(limiter.admit(clock.now()) == 0u);
   CHECK(limiter.admit(clock.now()) == std::nullopt);
+  // Whoever does not wait for the next one is told at the interval's end.
+  CHECK(limiter.interval_end() == clock.now() + 10s);
+  CHECK(limiter.take_suppressed() == 1);
+  CHECK(limiter.take_suppressed() == 0);
+  clock.advance(10s);
+  CHECK(limiter.admit(clock.now()) == 0u);
 }
 
 TEST_CASE("timestamps are RFC 3339 in UTC with milliseconds") {

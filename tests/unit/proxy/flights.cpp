@@ -234,6 +234,8 @@ TEST_CASE_FIXTURE(Fixture, "each way to fail has its status and says when to com
                         Case{FetchEnd::Deadline, Outcome::Connect, 502},
                         Case{FetchEnd::Deadline, Outcome::InvalidBody, 502},
                         Case{FetchEnd::Deadline, Outcome::RateLimited, 503},
+                        Case{FetchEnd::StayedDown, Outcome::Timeout, 504},
+                        Case{FetchEnd::StayedDown, Outcome::Connect, 502},
                         Case{FetchEnd::BreakerOpen, Outcome::Connect, 503},
                         Case{FetchEnd::CrowdedOut, Outcome::Connect, 503},
                         Case{FetchEnd::Overloaded, Outcome::Timeout, 503},
@@ -249,6 +251,29 @@ TEST_CASE_FIXTURE(Fixture, "each way to fail has its status and says when to com
   }
   CHECK(memory.find("lookup/8.8.8.8") == nullptr);
   CHECK(store.rows.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture, "the error says what happened, also to who leaves before the others") {
+  const auto early = ask("8.8.8.8", 1s);
+  const auto late = ask("8.8.8.8", 10s);
+  fetcher.fetches.at(1).so_far = failed(FetchEnd::StayedDown, Outcome::Connect);
+  pass(1s);
+  REQUIRE(answers[early].has_value());
+  CHECK(answers[early]->status == 502);
+  CHECK(answers[early]->detail == "the upstream is down, and was not back in time");
+  CHECK(answers[early]->cause == "connect: as scripted");
+  CHECK(answers[early]->attempts == 3);
+  CHECK(answers[early]->retry_after == 7s);
+  FetchResult result = failed(FetchEnd::StayedDown, Outcome::Timeout);
+  result.attempts_sent = 0;
+  fetcher.end(1, std::move(result));
+  CHECK(answers[late]->status == 504);
+  CHECK(answers[late]->detail == "the upstream is down, and was not back in time");
+
+  const auto never_asked = ask("8.8.8.8");
+  fetcher.end(2, {});
+  CHECK(answers[never_asked]->status == 504);
+  CHECK(answers[never_asked]->detail == "no time was left to ask the upstream");
 }
 
 TEST_CASE_FIXTURE(Fixture, "what the store could not say when a flight began still saves it") {
@@ -307,6 +332,27 @@ TEST_CASE_FIXTURE(Fixture, "what may not be stored goes to those who wait and to
   CHECK(answers[second]->collapsed);
   CHECK(memory.find("lookup/8.8.8.8") == nullptr);
   CHECK(store.rows.empty());
+}
+
+// RFC 9211, 2.6.
+TEST_CASE_FIXTURE(Fixture, "an answer is called stored only if memory or the store took it") {
+  const std::string large(cache::MemoryCache::Settings{}.limit_bytes, 'x');
+  const auto fetch = [&](const std::string& padding) {
+    const auto number = ask("8.8.8.8");
+    FetchResult result = answered("8.8.8.8");
+    result.reply.body += padding;
+    fetcher.end(fetcher.last, std::move(result));
+    REQUIRE(answers[number].has_value());
+    CHECK(answers[number]->rung == Rung::Fetched);
+    CHECK(answers[number]->may_store);
+    memory.clear();
+    return answers[number]->stored;
+  };
+  store.full = true;
+  CHECK(fetch({}));           // in memory
+  CHECK_FALSE(fetch(large));  // too large for that
+  store.full = false;
+  CHECK(fetch(large));
 }
 
 TEST_CASE_FIXTURE(

@@ -26,10 +26,11 @@ class ScriptedFetcher final : public upstream::Fetcher {
   struct Fetch {
     upstream::FetchRequest request;
     Callback callback;
+    FetchResult so_far;
   };
 
   FetchId start(upstream::FetchRequest request, Callback callback) override {
-    fetches.emplace(++last, Fetch{std::move(request), std::move(callback)});
+    fetches.emplace(++last, Fetch{std::move(request), std::move(callback), {}});
     return last;
   }
   void extend(FetchId id, base::SteadyTime deadline, upstream::Priority priority) override {
@@ -38,6 +39,7 @@ class ScriptedFetcher final : public upstream::Fetcher {
     if (priority == upstream::Priority::Miss) request.priority = priority;
   }
   void cancel(FetchId id) override { fetches.erase(id); }
+  FetchResult so_far(FetchId id) override { return fetches.at(id).so_far; }
 
   void end(FetchId id, FetchResult result) {
     const Callback callback = std::move(fetches.at(id).callback);
@@ -58,14 +60,17 @@ class MapStore final : public cache::Store {
     return found == rows.end() ? nullptr : found->second;
   }
   bool put(std::string_view key, cache::StoredPtr stored) override {
+    if (full) return false;
     rows[std::string(key)] = std::move(stored);
     return true;
   }
   bool erase(std::string_view key) override {
+    if (on_erase) on_erase(key);
     rows.erase(std::string(key));
     return true;
   }
   bool erase_all() override {
+    if (on_erase) on_erase({});
     rows.clear();
     return true;
   }
@@ -75,8 +80,10 @@ class MapStore final : public cache::Store {
   cache::StoreStatus status() const override { return {}; }
 
   std::map<std::string, cache::StoredPtr, std::less<>> rows;
+  std::function<void(std::string_view key)> on_erase;  // an empty key: all
   int reads = 0;
-  bool broken = false;
+  bool broken = false;  // no reads
+  bool full = false;    // no writes
 };
 
 inline std::string body_for(std::string_view ip) {

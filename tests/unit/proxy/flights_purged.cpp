@@ -10,9 +10,7 @@ TEST_CASE_FIXTURE(Fixture, "a flight under way when its key is purged leaves not
                    {"ETag", "\"a\""}});
   pass(10s);
   const auto waiter = ask("8.8.8.8");
-  memory.clear();
-  store.rows.clear();
-  flights->purged("lookup/8.8.8.8");
+  CHECK(flights->purge("lookup/8.8.8.8").found);
   // Neither the patience nor a failure brings the old one back, nor does a 304.
   pass(300ms);
   CHECK_FALSE(answers[waiter].has_value());
@@ -28,14 +26,14 @@ TEST_CASE_FIXTURE(Fixture, "a flight under way when its key is purged leaves not
   CHECK(store.rows.empty());
 
   const auto failing = ask("8.8.8.8");
-  flights->purged_all();
+  flights->purge_all();
   fetcher.end(fetcher.last, failed(FetchEnd::GaveUp, Outcome::ServerError, 503));
   CHECK(answers[failing]->rung == Rung::Error);
 }
 
 TEST_CASE_FIXTURE(Fixture, "who asks after a purge gets a fetch of their own") {
   const auto before = ask("8.8.8.8");
-  flights->purged("lookup/8.8.8.8");
+  flights->purge("lookup/8.8.8.8");
   const auto after = ask("8.8.8.8");
   REQUIRE(fetcher.fetches.size() == 2);
   CHECK(flights->stats().flights == 2);
@@ -64,7 +62,7 @@ TEST_CASE_FIXTURE(Fixture, "a fetch from before a purge removes nothing that cam
   ask("8.8.8.8");
   memory.clear();
   store.rows.clear();
-  flights->purged_all();
+  flights->purge_all();
   ask("8.8.8.8");
   REQUIRE(fetcher.fetches.size() == 2);
   fetcher.end(fetcher.last, answered("8.8.8.8"));
@@ -79,7 +77,7 @@ TEST_CASE_FIXTURE(Fixture, "a purge ends the refresh that nobody waits for") {
   pass(25h);
   flights->refresh(*route, "lookup/8.8.8.8");
   REQUIRE(fetcher.fetches.size() == 1);
-  flights->purged("lookup/8.8.8.8");
+  flights->purge("lookup/8.8.8.8");
   CHECK(fetcher.fetches.empty());
   CHECK(flights->stats().flights == 0);
 }
@@ -87,7 +85,7 @@ TEST_CASE_FIXTURE(Fixture, "a purge ends the refresh that nobody waits for") {
 TEST_CASE_FIXTURE(Fixture,
                   "once abandoned, whoever still comes is told so, and nothing is fetched") {
   ask("1.1.1.1");
-  flights->purged_all();
+  flights->purge_all();
   ask("1.1.1.1");
   flights->abandon_all();
   CHECK(answers[0]->status == 503);
@@ -99,4 +97,34 @@ TEST_CASE_FIXTURE(Fixture,
   REQUIRE(answers[late].has_value());
   CHECK(answers[late]->status == 503);
   CHECK(answers[late]->detail == "the service is stopping");
+}
+
+// A write-back that begins between the two finds nothing to bring back; one that began
+// before is told by the store.
+TEST_CASE_FIXTURE(Fixture, "a purge takes a response from memory before it does from the store") {
+  have("8.8.8.8");
+  have("1.1.1.1");
+  int told = 0;
+  store.on_erase = [&](std::string_view key) {
+    ++told;
+    if (key.empty()) {
+      CHECK(memory.stats().entries == 0);
+    } else {
+      CHECK(memory.find(key) == nullptr);
+    }
+  };
+  CHECK(flights->purge("lookup/8.8.8.8").found);
+  CHECK_FALSE(flights->purge("lookup/8.8.8.8").found);
+  CHECK(told == 2);
+  memory.clear();
+  CHECK(flights->purge("lookup/1.1.1.1").found);  // the store alone had it
+  have("1.1.1.1");
+  store.broken = true;
+  CHECK(flights->purge("lookup/1.1.1.1").queued);
+  store.broken = false;
+  CHECK(store.rows.empty());
+  have("1.1.1.1");
+  CHECK(flights->purge_all());
+  CHECK(store.rows.empty());
+  CHECK(told == 5);
 }

@@ -73,7 +73,7 @@ TEST_CASE("what we may not store, no cache after us may") {
   append_age_and_lifetime(out, answer, freshness);
   CHECK(out == "Age: 0\r\nCache-Control: no-store\r\n");
   out.clear();
-  answer.stored = true;
+  answer.may_store = true;  // even if there was no room for it here
   append_age_and_lifetime(out, answer, freshness);
   CHECK(out == "Age: 0\r\nCache-Control: max-age=86400\r\n");
 }

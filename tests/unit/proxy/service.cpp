@@ -3,6 +3,10 @@
 #include "proxy/service.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
 
 #include "cache/no_store.h"
 #include "proxy/geoip_route.h"
@@ -39,6 +43,7 @@ class Fetcher final : public upstream::Fetcher {
   }
   void extend(FetchId, base::SteadyTime, upstream::Priority) override {}
   void cancel(FetchId) override {}
+  upstream::FetchResult so_far(FetchId) override { return {}; }
   void release() {
     for (auto& answer : std::exchange(waiting_, {})) loop_.post(std::move(answer));
   }
@@ -55,6 +60,14 @@ class Fetcher final : public upstream::Fetcher {
 class Stack {
  public:
   Stack() {
+    pages_.push_back({"/slow",
+                      [this] {
+                        ++rendered;
+                        proxy::Page page;
+                        page.body = std::string(2000, 'p');
+                        return page;
+                      },
+                      &origin_, true});
     auto socket = http::listen_at({"127.0.0.1", 0});
     port_ = http::local_port(socket->get());
     server_.emplace(worker_, http::Server::Settings{.sweep_interval = 1ms}, service_, metrics_,
@@ -110,11 +123,25 @@ class Stack {
     return metrics_.value(observe::Family::Requests,
                           {{"route", route}, {"code", code}, {"cache", cache}});
   }
+  // All that is in the log by now.
+  std::string logged() {
+    on(worker_, [] {});
+    log_.flush();
+    return text_of(*log_file);
+  }
+  static std::string text_of(std::FILE& file) {
+    std::string text(1U << 20, '\0');
+    const ssize_t size = ::pread(fileno(&file), text.data(), text.size(), 0);
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, size)));
+    return text;
+  }
   Client client() { return Client(port_); }
   base::EventLoop& origin() { return origin_; }
   Fetcher& fetcher() { return fetcher_; }
 
   http::test::TestClock clock;
+  std::shared_ptr<std::FILE> log_file{std::tmpfile(), &std::fclose};
+  std::atomic<int> rendered{0};  // how often /slow was, on the origin loop
 
  private:
   base::EventLoop worker_{"worker", clock};
@@ -122,7 +149,7 @@ class Stack {
   observe::Metrics metrics_;
   observe::Shard& worker_shard_ = metrics_.shard();
   observe::Shard& origin_shard_ = metrics_.shard();
-  observe::Log log_;
+  observe::Log log_{{.fd = fileno(log_file.get())}};
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   cache::NoStore store_;
@@ -277,4 +304,76 @@ TEST_CASE("clients that leave before the deadline leave nothing behind") {
     CHECK(stays.read().status == 504);
   }
   stack.on_origin([&] { CHECK(stack.fetcher().started.empty()); });
+}
+
+TEST_CASE("a page is rendered once for all who wait for it, and not for those who are gone") {
+  Stack stack;
+  std::vector<Client> stay;
+  {
+    const HeldUp held(stack);
+    for (std::size_t i = 0; i < 20; ++i) {
+      Client gone = stack.client();
+      gone.send(get("/slow"));
+      REQUIRE(stack.in_flight(i + 1));
+      gone.reset();
+      REQUIRE(stack.in_flight(i));
+      stay.push_back(stack.client());
+      stay.back().send(get("/slow"));
+      REQUIRE(stack.in_flight(i + 1));
+    }
+    CHECK(stack.rendered == 0);
+  }
+  for (Client& client : stay) {
+    const Answer answer = client.read();
+    CHECK(answer.status == 200);
+    CHECK(answer.body == std::string(2000, 'p'));
+    CHECK(answer.field("Cache-Control") == "no-store");
+  }
+  // Once for who came first, who is gone, and once for all who came later.
+  CHECK(stack.rendered == 2);
+  CHECK(stay[0].ask(get("/slow")).status == 200);
+  CHECK(stack.rendered == 3);
+  const Answer packed = stay[0].ask(get("/slow", "Accept-Encoding: gzip\r\n"));
+  CHECK(packed.field("Content-Encoding") == "gzip");
+}
+
+TEST_CASE("a page that its loop does not get to is 503 at the deadline, not before") {
+  Stack stack;
+  Client client = stack.client();
+  {
+    const HeldUp held(stack);
+    client.send(get("/slow"));
+    REQUIRE(stack.in_flight(1));
+    stack.clock.advance(9999ms);
+    stack.turns();
+    CHECK(!client.readable_now());
+    stack.clock.advance(1ms);
+    const Answer late = client.read();
+    CHECK(late.status == 503);
+    CHECK(late.field("Retry-After") == "1");
+    CHECK(late.field("Content-Type") == "application/problem+json");
+  }
+  CHECK(client.ask(get("/slow")).status == 200);
+  stack.turns();
+  CHECK(!client.readable_now());
+}
+
+TEST_CASE("how many lines were left out is told after a while, and at the end") {
+  std::shared_ptr<std::FILE> file;
+  {
+    Stack stack;
+    file = stack.log_file;
+    Client client = stack.client();
+    for (int i = 0; i < 150; ++i) REQUIRE(client.ask(get("/lookup/nonsense")).status == 400);
+    CHECK(stack.logged().find("not_logged") == std::string::npos);
+    stack.clock.advance(10s);
+    const auto until = std::chrono::steady_clock::now() + 20s;
+    while (stack.logged().find(R"("event":"rejections_not_logged","count":50)") ==
+           std::string::npos) {
+      REQUIRE(std::chrono::steady_clock::now() < until);
+    }
+    for (int i = 0; i < 130; ++i) REQUIRE(client.ask(get("/lookup/nonsense")).status == 400);
+  }
+  CHECK(Stack::text_of(*file).find(R"("event":"rejections_not_logged","count":30)") !=
+        std::string::npos);
 }

@@ -197,3 +197,68 @@ TEST_CASE("a 304 gives the same content a new life") {
   CHECK(second.response->etag == first.response->etag);
   CHECK(cache::freshness(*second.response, kNow + 100s).ttl == 90s);
 }
+
+// RFC 9111, 3.2: what a 304 does not say stays as it was.
+TEST_CASE("a 304 that says nothing leaves what the upstream stated, and none of ours instead") {
+  base::Random random(1);
+  const auto freshened = [&](upstream::Fields first, upstream::Fields then,
+                             const StoringPolicy& policy = exact()) {
+    upstream::Reply reply;
+    reply.status = 304;
+    reply.fields = std::move(then);
+    const Storable before = store(ok(std::move(first)), policy);
+    return freshen(*before.response, reply, policy, kNow + 100s, random);
+  };
+  const auto use_after = [](const Storable& storable, std::chrono::seconds time) {
+    return cache::freshness(*storable.response, kNow + 100s + time).use;
+  };
+  const Storable stated = freshened({{"Cache-Control", "max-age=60, stale-if-error=20"}}, {});
+  CHECK(use_after(stated, 59s) == cache::Use::Fresh);
+  CHECK(use_after(stated, 79s) == cache::Use::StaleWhileRevalidate);
+  CHECK(stated.response->stale_if_error == 20s);
+  const Storable must = freshened({{"Cache-Control", "max-age=60, must-revalidate"}}, {});
+  CHECK(use_after(must, 59s) == cache::Use::Fresh);
+  CHECK(use_after(must, 61s) == cache::Use::Unusable);
+  const Storable no_cache = freshened({{"Cache-Control", "no-cache"}}, {});
+  CHECK(use_after(no_cache, 0s) == cache::Use::Unusable);
+  const Storable expires = freshened(
+      {{"Expires", http::format_http_date(kNow + 60s)}, {"Date", http::format_http_date(kNow)}},
+      {});
+  CHECK(use_after(expires, 61s) == cache::Use::StaleWhileRevalidate);
+
+  // Its own age counts against that lifetime, its clock does not.
+  const Storable aged = freshened({{"Cache-Control", "max-age=60"}},
+                                  {{"Age", "50"}, {"Date", http::format_http_date(kNow - 1h)}});
+  CHECK(use_after(aged, 9s) == cache::Use::Fresh);
+  CHECK(use_after(aged, 10s) == cache::Use::StaleWhileRevalidate);
+  // What it does say, it replaces.
+  const Storable longer = freshened({{"Cache-Control", "max-age=60, must-revalidate"}},
+                                    {{"Cache-Control", "max-age=90"}});
+  CHECK(use_after(longer, 89s) == cache::Use::Fresh);
+  CHECK(use_after(longer, 91s) == cache::Use::StaleWhileRevalidate);
+  const Storable other = freshened({{"Cache-Control", "max-age=60, stale-if-error=20"}},
+                                   {{"Cache-Control", "public"}});
+  CHECK(use_after(other, 61s) == cache::Use::StaleWhileRevalidate);
+  CHECK(other.response->stale_if_error == 24h * 30);
+  StoringPolicy always = exact();
+  always.ttl_override = true;
+  CHECK(use_after(freshened({{"Cache-Control", "max-age=60"}}, {}, always), 23h) ==
+        cache::Use::Fresh);
+}
+
+TEST_CASE("lifetimes of ours last through any number of 304s, and follow lowered settings") {
+  StoringPolicy policy;
+  base::Random random(3);
+  upstream::Reply reply;
+  reply.status = 304;
+  cache::StoredPtr stored = make_storable(ok(), policy, kNow, random).response;
+  for (int i = 0; i < 100; ++i) stored = freshen(*stored, reply, policy, kNow, random).response;
+  CHECK(stored->freshness_lifetime >= 86400s * 9 / 10);
+  CHECK(stored->freshness_lifetime <= 86400s * 11 / 10);
+  CHECK(stored->stale_if_error == 24h * 30);
+  policy.ttl = 1h;
+  policy.stale_if_error = 24h;
+  stored = freshen(*stored, reply, policy, kNow, random).response;
+  CHECK(stored->freshness_lifetime <= 3600s * 11 / 10);
+  CHECK(stored->stale_if_error == 24h);
+}

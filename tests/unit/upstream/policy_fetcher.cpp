@@ -195,6 +195,30 @@ TEST_CASE(
   CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
 }
 
+TEST_CASE("who waited for an upstream that stayed down is told so, and not that it was slow") {
+  World world;
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch_all(1, 1, 1s);
+  REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  world.outcomes = {};
+  std::vector<Fetcher::FetchId> ids;
+  for (int i = 0; i < 10; ++i) ids.push_back(world.fetch("/" + std::to_string(i)));
+  world.scheduler.advance(5s);
+  int parked = 0;
+  for (const Fetcher::FetchId id : ids) {
+    const FetchResult so_far = world.fetcher.so_far(id);
+    parked += so_far.end == FetchEnd::StayedDown;
+    CHECK(so_far.attempts.size() == static_cast<std::size_t>(so_far.attempts_sent));
+    CHECK(so_far.retry_after >= 1s);
+  }
+  CHECK(parked >= 9);  // one may be out as the probe
+  CHECK(world.pending == 10);
+  world.settle();
+  CHECK(world.outcomes.ends[FetchEnd::StayedDown] >= 9);
+  CHECK(world.outcomes.ends[FetchEnd::StayedDown] + world.outcomes.ends[FetchEnd::Deadline] == 10);
+  CHECK(world.fetcher.so_far(ids[0]).attempts_sent == 0);  // it has ended
+}
+
 TEST_CASE("while the breaker is open, who has something to fall back on does not wait") {
   World world;
   world.upstream.always[0] = Fault::Refused;
@@ -486,18 +510,74 @@ TEST_CASE("a retry prefers another origin") {
   CHECK(attempts[1].origin == 1);
 }
 
-TEST_CASE("shutdown ends every fetch, in whatever state, and refuses new ones") {
+namespace {
+
+// Counts how often it is asked for the time: once at least for each fetch looked at.
+class AskedScheduler final : public base::Scheduler, private base::Clock {
+ public:
+  explicit AskedScheduler(base::VirtualScheduler& inner) : inner_(inner) {}
+  const base::Clock& clock() const override { return *this; }
+  TimerId call_at(base::SteadyTime when, Callback callback) override {
+    return inner_.call_at(when, std::move(callback));
+  }
+  void cancel(TimerId id) override { inner_.cancel(id); }
+  void post(Callback callback) override { inner_.post(std::move(callback)); }
+
+  mutable int asked = 0;
+
+ private:
+  base::SteadyTime now() const override {
+    ++asked;
+    return inner_.now();
+  }
+  base::WallTime wall() const override { return inner_.clock().wall(); }
+
+  base::VirtualScheduler& inner_;
+};
+
+}  // namespace
+
+TEST_CASE("in a pause that Retry-After asked for, those who wait cost nobody else anything") {
+  base::VirtualScheduler scheduler;
+  AskedScheduler asked(scheduler);
+  base::Random random(1);
+  test::SimulatedUpstream upstream(scheduler, 1);
+  observe::Metrics metrics;
+  observe::Log log;
   Settings settings;
-  settings.concurrency = 2;
-  World world(1, settings);
-  for (int i = 0; i < 10; ++i) world.fetch("/" + std::to_string(i));
-  world.fetcher.shutdown();
-  world.fetch("/late");
-  world.scheduler.run_ready();
-  CHECK(world.outcomes.ends[FetchEnd::Shutdown] == 11);
-  CHECK(world.upstream.in_flight == 0);
-  world.scheduler.advance(1min);
-  CHECK(world.pending == 0);
+  settings.max_waiting = 20'000;
+  PolicyFetcher fetcher(asked, random, upstream, settings, metrics, metrics.shard(), log);
+  int ended = 0;
+  int answered = 0;
+  const auto fetch = [&](int number) {
+    FetchRequest request;
+    request.request.target = "/" + std::to_string(number);
+    request.validate = [](const Reply&) { return Verdict{}; };
+    request.deadline = scheduler.now() + 10s;
+    fetcher.start(std::move(request), [&](const FetchResult& result) {
+      ++ended;
+      answered += result.end == FetchEnd::Answered;
+    });
+  };
+  upstream.always[0] = Fault::TooMany;
+  const int first = 40;
+  for (int i = 0; i < first; ++i) fetch(i);
+  scheduler.advance(300ms);
+  const int attempts = upstream.attempts;
+  REQUIRE(fetcher.status().origins[0].pace < 1000);
+
+  const int many = 2000;
+  asked.asked = 0;
+  for (int i = 0; i < many; ++i) {
+    scheduler.advance(50us);
+    fetch(first + i);
+  }
+  CHECK(asked.asked < many * 40);
+  CHECK(upstream.attempts <= attempts + 2);  // scouts
+  upstream.always.clear();
+  scheduler.advance(20s);
+  CHECK(ended == first + many);
+  CHECK(answered > many / 2);
 }
 
 TEST_CASE("a caller may start and cancel fetches from a callback") {
@@ -529,7 +609,6 @@ TEST_CASE("a fetcher that goes away drops what it posted and its attempts") {
     fetcher.start(request, [](const FetchResult&) { FAIL("dropped"); });
     request.deadline = scheduler.now();
     fetcher.start(request, [](const FetchResult&) { FAIL("dropped"); });
-    fetcher.shutdown();
   }
   scheduler.advance(1min);
   CHECK(upstream.in_flight == 0);
