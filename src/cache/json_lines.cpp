@@ -17,9 +17,9 @@ using simdjson::dom::element;
 
 // Those that whoever sends the answer computes: twice in one answer, they would
 // contradict each other.
-constexpr std::array<std::string_view, 8> kComputed{
-    "Age",  "Cache-Control", "Connection",        "Content-Length",
-    "Date", "ETag",          "Transfer-Encoding", "X-Request-ID"};
+constexpr std::array<std::string_view, 10> kComputed{
+    "Age",  "Cache-Control",     "Connection", "Content-Encoding", "Content-Length", "Date",
+    "ETag", "Transfer-Encoding", "Vary",       "X-Request-ID"};
 
 void append_text(std::string& out, std::string_view name, std::string_view text) {
   const bool utf8 = simdjson::validate_utf8(text.data(), text.size());

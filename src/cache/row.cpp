@@ -106,7 +106,7 @@ StoredPtr from_row(const Row& row) {
   // Nothing before 1970 or after 9999: a time further out is nonsense, and sums
   // with it could overflow.
   constexpr std::int64_t kLastTime = 253'402'300'799'999;
-  if (row.status < 100 || row.status > 599) return nullptr;
+  if (row.status < 200 || row.status > 599) return nullptr;  // 1xx is no answer
   if (row.response_time < 0 || row.response_time > kLastTime) return nullptr;
   StoredParts parts;
   if (!unpack_fields(row.fields, parts.fields)) return nullptr;

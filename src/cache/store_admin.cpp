@@ -137,7 +137,7 @@ base::Result<Exported> store_export(const std::string& path, FILE* out) {
 }
 
 base::Result<Imported> store_import(const std::string& path, const base::Clock& clock, FILE* in,
-                                    FILE* complaints) {
+                                    FILE* complaints, const Objection& objection) {
   auto rows = RowWriter::open(path, {}, kWalKeepBytes);
   if (!rows) return tl::unexpected(std::move(rows.error()));
   Imported result;
@@ -179,10 +179,11 @@ base::Result<Imported> store_import(const std::string& path, const base::Clock& 
     if (line.empty()) continue;
     Item item;
     auto stored = reader.read(line, item.key);
-    if (!stored) {
+    const std::string why = stored ? objection(item.key, **stored) : stored.error().message;
+    if (!why.empty()) {
       ++result.refused;
       std::fprintf(complaints, "line %llu: %s\n", static_cast<unsigned long long>(number),
-                   stored.error().message.c_str());
+                   why.c_str());
       continue;
     }
     item.stored = std::move(*stored);

@@ -7,10 +7,13 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "cache/stored_response.h"
 
 namespace holdfast::cache {
 
@@ -36,11 +39,14 @@ struct Imported {
   std::uint64_t older = 0;    // the store has them as recent already
   std::uint64_t refused = 0;  // lines that are no response; each is named on `complaints`
 };
+// Why a response cannot be what is stored under a key, for people; empty if it can.
+using Objection = std::function<std::string(std::string_view key, const StoredResponse& stored)>;
 // Reads what store_export() wrote, making the file if there is none. What is in
-// the store and more recent stays. STORE_LIMIT is not looked at: the daemon
-// evicts when it next writes.
+// the store and more recent stays; what meets an objection is refused: lines carry
+// no checksum, and what is stored is served without another look. STORE_LIMIT is
+// not looked at: the daemon evicts when it next writes.
 base::Result<Imported> store_import(const std::string& path, const base::Clock& clock, FILE* in,
-                                    FILE* complaints);
+                                    FILE* complaints, const Objection& objection);
 
 // Gives all free pages back to the file system, a little at a time, and cuts the
 // WAL to nothing. Says how large the file was and is.

@@ -154,7 +154,8 @@ void Admin::handle(http::Server&, http::ExchangeId id, const http::Request& requ
   const bool changes = std::find(kChanges.begin(), kChanges.end(), request.path) != kChanges.end();
   if (!reads && !changes) return answer(id, {404, "no such verb"});
   if (request.method != (reads ? http::Method::Get : http::Method::Post)) {
-    return answer(id, {405, reads ? "GET only" : "POST only"});
+    return answer(id, reads ? Reply{405, "GET only", "Allow: GET\r\n"}
+                            : Reply{405, "POST only", "Allow: POST\r\n"});
   }
   const std::string verb(request.path.substr(1));
   Arguments arguments = parse_query(request.query);
@@ -184,6 +185,7 @@ void Admin::answer(http::ExchangeId id, const Reply& reply) {
   const std::string body = error ? http::problem_json(reply.status, reply.body) : reply.body + "\n";
   response.fields = error ? http::kProblemFields
                           : "Content-Type: application/json\r\nCache-Control: no-store\r\n";
+  response.more_fields = reply.fields;
   response.body = body;
   server_.respond(id, response);
 }

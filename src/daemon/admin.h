@@ -53,7 +53,8 @@ class Admin final : public http::Handler {
  private:
   struct Reply {
     int status = 200;
-    std::string body;  // JSON; for an error what is wrong, for people
+    std::string body;              // JSON; for an error what is wrong, for people
+    std::string_view fields = {};  // lines of literals, besides the usual ones
   };
   using Arguments = std::vector<std::pair<std::string, std::string>>;
 

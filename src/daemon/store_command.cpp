@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 #include "cache/store_admin.h"
+#include "proxy/geoip_route.h"
+#include "proxy/storing.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -46,7 +48,11 @@ int write_lines(const std::string& file) {
 }
 
 int read_lines(const std::string& file) {
-  const auto imported = cache::store_import(file, base::SystemClock(), stdin, stderr);
+  const auto route = proxy::make_geoip_route(nullptr);
+  const auto objection = [&](std::string_view key, const cache::StoredResponse& stored) {
+    return proxy::objection_to(*route, key, stored);
+  };
+  const auto imported = cache::store_import(file, base::SystemClock(), stdin, stderr, objection);
   if (!imported) return unusable(imported.error());
   std::fprintf(stderr, "imported: %llu\nalready as recent: %llu\nrefused: %llu\n",
                printable(imported->written), printable(imported->older),

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "http/cache_control.h"
 #include "http/content_coding.h"
 #include "http/problem.h"
 #include "proxy/batch_request.h"
@@ -42,6 +43,7 @@ struct Batches::Batch {
         request_id(the_request_id),
         client(request.client),
         takes_gzip(http::accepts_gzip(request.field(http::Known::AcceptEncoding))),
+        wanted(http::parse_request_cache_control(request.field(http::Known::CacheControl))),
         received(request.received) {}
 
   struct Element {
@@ -55,6 +57,7 @@ struct Batches::Batch {
   std::string request_id;
   std::string client;
   bool takes_gzip;
+  http::RequestCacheControl wanted;  // of each element
   base::SteadyTime received;
   std::vector<Element> elements;
   std::vector<Lookup> lookups;
@@ -71,6 +74,7 @@ struct Batches::Errand {
   };
   http::ExchangeId id;
   base::SteadyTime deadline;
+  http::RequestCacheControl wanted;
   std::vector<Key> keys;
   std::size_t next = 0;
   std::atomic<bool> over{false};  // nobody waits any more
@@ -100,6 +104,7 @@ void Batches::start(http::Server& server, http::ExchangeId id, const http::Reque
   auto errand = std::make_shared<Errand>();
   errand->id = id;
   errand->deadline = deadline;
+  errand->wanted = batch.wanted;
   for (std::size_t i = 0; i < batch.lookups.size(); ++i) {
     if (!batch.lookups[i].done) errand->keys.push_back({i, batch.lookups[i].key});
   }
@@ -136,7 +141,7 @@ void Batches::resolve(Batch& batch, std::vector<std::string> elements) {
     if (!is_new) continue;
     Lookup& lookup = batch.lookups.emplace_back();
     lookup.key = key;
-    if (!find_in_memory(lookup, batch.received)) {
+    if (!find_in_memory(lookup, batch)) {
       ++batch.open;
     } else if (batch.lookups.size() % kHitsPerUse == 0) {
       parts_.store.used(key);
@@ -144,16 +149,18 @@ void Batches::resolve(Batch& batch, std::vector<std::string> elements) {
   }
 }
 
-bool Batches::find_in_memory(Lookup& lookup, base::SteadyTime now) {
+bool Batches::find_in_memory(Lookup& lookup, const Batch& batch) {
   cache::StoredPtr stored = parts_.memory.find(lookup.key);
   if (!stored) return false;
-  switch (cache::freshness(*stored, parts_.worker.clock().wall()).use) {
+  const cache::Freshness freshness = cache::freshness(*stored, parts_.worker.clock().wall());
+  if (!fresh_enough(freshness, batch.wanted.min_fresh)) return false;
+  switch (freshness.use) {
     case cache::Use::Fresh:
       lookup.answer.rung = Rung::Fresh;
       break;
     case cache::Use::StaleWhileRevalidate:
       lookup.answer.rung = Rung::StaleWhileRevalidate;
-      if (parts_.refresh_gate.open(lookup.key, now)) {
+      if (!batch.wanted.only_if_cached && parts_.refresh_gate.open(lookup.key, batch.received)) {
         parts_.origin.post([&flights = parts_.flights, &route = parts_.route, key = lookup.key] {
           flights.refresh(route, key);
         });
@@ -175,13 +182,17 @@ void Batches::run(const std::shared_ptr<Errand>& errand) {
   for (; errand->next < end; ++errand->next) {
     if (errand->over.load(std::memory_order_relaxed)) return;
     const Errand::Key& key = errand->keys[errand->next];
-    parts_.flights.join(
-        parts_.route, key.key, errand->deadline, std::chrono::seconds(0),
-        [this, id = errand->id, lookup = key.lookup](Answer answer) {
-          parts_.worker.post([this, id, lookup, answer = std::move(answer)]() mutable {
-            take(id, lookup, std::move(answer));
-          });
-        });
+    const auto reply = [this, id = errand->id, lookup = key.lookup](Answer answer) {
+      parts_.worker.post([this, id, lookup, answer = std::move(answer)]() mutable {
+        take(id, lookup, std::move(answer));
+      });
+    };
+    const http::RequestCacheControl& wanted = errand->wanted;
+    if (wanted.only_if_cached) {
+      reply(parts_.flights.stored(key.key, wanted.min_fresh));
+    } else {
+      parts_.flights.join(parts_.route, key.key, errand->deadline, wanted.min_fresh, reply);
+    }
   }
   if (end < errand->keys.size()) parts_.origin.post([this, errand] { run(errand); });
 }
@@ -236,7 +247,8 @@ void Batches::finish(Batch& batch) {
   OutcomeCounts outcomes;
   for (Lookup& lookup : batch.lookups) {
     if (lookup.done) continue;
-    lookup.answer = answer_without_origin(parts_.memory, lookup.key, parts_.worker.clock().wall());
+    lookup.answer = answer_without_origin(parts_.memory, lookup.key, parts_.worker.clock().wall(),
+                                          batch.wanted.only_if_cached);
     lookup.answered = now;
   }
   std::string body = "[";
@@ -256,7 +268,7 @@ void Batches::finish(Batch& batch) {
     const std::string_view subject = parts_.route.subject(lookup.key);
     if (!answer.content) {
       append_error(body, subject, answer.detail, answer.status);
-      count(CacheOutcome::Error, answer.status, lookup.answered);
+      count(cache_outcome(answer), answer.status, lookup.answered);
     } else if (answer.content->status != 200) {
       append_error(body, subject, kNoSuchEntry, answer.content->status);
       count(cache_outcome(answer), answer.content->status, lookup.answered);

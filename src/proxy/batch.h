@@ -74,7 +74,7 @@ class Batches {
   struct Errand;
 
   void resolve(Batch& batch, std::vector<std::string> elements);
-  bool find_in_memory(Lookup& lookup, base::SteadyTime now);
+  bool find_in_memory(Lookup& lookup, const Batch& batch);
   void run(const std::shared_ptr<Errand>& errand);
   void take(http::ExchangeId id, std::size_t lookup, Answer answer);
   void finish(Batch& batch);

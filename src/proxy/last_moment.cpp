@@ -5,8 +5,14 @@
 namespace holdfast::proxy {
 
 Answer answer_without_origin(const cache::MemoryCache& memory, std::string_view key,
-                             base::WallTime now) {
+                             base::WallTime now, bool only_if_cached) {
   Answer answer;
+  if (only_if_cached) {
+    answer.rung = Rung::NotStored;
+    answer.status = 504;
+    answer.detail = "no answer came in time";
+    return answer;
+  }
   answer.cause = "the origin loop did not answer by the deadline";
   cache::StoredPtr stored = memory.find(key);
   const cache::Use use = stored ? cache::freshness(*stored, now).use : cache::Use::Unusable;

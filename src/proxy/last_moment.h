@@ -19,7 +19,9 @@ inline base::Duration worker_patience(base::Duration request_deadline) {
 }
 
 // What memory holds for `key`, even if it was too old to be used at once; else 504.
+// To `only_if_cached` always 504: memory had nothing for such a client when it came,
+// and it wants nothing else.
 Answer answer_without_origin(const cache::MemoryCache& memory, std::string_view key,
-                             base::WallTime now);
+                             base::WallTime now, bool only_if_cached);
 
 }  // namespace holdfast::proxy

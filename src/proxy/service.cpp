@@ -241,16 +241,8 @@ void Service::answer_those_due() {
   const base::SteadyTime now = parts_.worker.now();
   while (base::TimeoutHook* due = deadlines_.due(now)) {
     const auto& pending = static_cast<const Pending&>(*due);
-    Answer answer;
-    if (!pending.only_if_cached) {
-      answer = answer_without_origin(parts_.memory, pending.key, parts_.worker.clock().wall());
-    } else {
-      // Memory had nothing to use at once, and such a client wants nothing else.
-      answer.rung = Rung::NotStored;
-      answer.status = 504;
-      answer.detail = "no answer came in time";
-    }
-    finish(pending.id, answer);
+    finish(pending.id, answer_without_origin(parts_.memory, pending.key,
+                                             parts_.worker.clock().wall(), pending.only_if_cached));
   }
   arm_deadline();
 }

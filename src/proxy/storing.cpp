@@ -203,4 +203,19 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
   return {cache::make_stored(std::move(parts)), may_store};
 }
 
+std::string objection_to(Route& route, std::string_view key, const cache::StoredResponse& stored) {
+  const std::string first = std::string(route.name()) + "/";
+  std::string canonical;
+  if (!key.starts_with(first) || route.key_of_subject(key.substr(first.size()), canonical) ||
+      canonical != key) {
+    return "the key is none of ours";
+  }
+  if (stored.status == 404 || stored.status == 410) return {};
+  upstream::Reply reply;
+  reply.status = stored.status;
+  reply.body = stored.body;
+  const upstream::Verdict verdict = route.validate(key, reply);
+  return verdict.outcome == upstream::Outcome::Ok ? "" : "no answer for its key: " + verdict.reason;
+}
+
 }  // namespace holdfast::proxy

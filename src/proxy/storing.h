@@ -5,11 +5,13 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/random.h"
 #include "cache/stored_response.h"
+#include "proxy/route.h"
 #include "upstream/message.h"
 
 namespace holdfast::proxy {
@@ -47,5 +49,9 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
 // that was, or CACHE_TTL if that is shorter; without Cache-Control, the stale windows.
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
                  const StoringPolicy& policy, base::WallTime received, base::Random& random);
+
+// Why `stored` cannot be what `route` has under `key`, for people; empty if it can.
+// For what comes from elsewhere than the upstream. On the thread of validate().
+std::string objection_to(Route& route, std::string_view key, const cache::StoredResponse& stored);
 
 }  // namespace holdfast::proxy

@@ -75,6 +75,28 @@ TEST_CASE("status and inspect say what is there, as JSON") {
   CHECK_FALSE(status.has(Upstream::kToken));
 }
 
+TEST_CASE("the verbs are plain HTTP, each by the one method it allows") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), admin.setting());
+  REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  const auto by_http = [&](const std::string& method, const std::string& target) {
+    return ask({"http://x" + target, method, {}, {}, admin.socket});
+  };
+  for (const char* method : {"GET", "PUT", "DELETE"}) {
+    const Response purge = by_http(method, "/purge?ip=8.8.8.8");
+    CHECK(purge.status == 405);
+    CHECK(purge.field("Allow") == "POST");
+  }
+  const Response inspect = by_http("POST", "/inspect?ip=8.8.8.8");
+  CHECK(inspect.status == 405);
+  CHECK(inspect.field("Allow") == "GET");
+  CHECK(by_http("GET", "/inspect?ip=8.8.8.8").body.find("\"in_memory\":true") != std::string::npos);
+  CHECK(by_http("POST", "/purge?ip=8.8.8.8").body == "{\"purged\":1}\n");
+  CHECK(status_if_cached(daemon, "8.8.8.8") == 504);
+}
+
 TEST_CASE("a purge forgets in memory and store, also after a crash, and nothing else") {
   const Folder folder;
   const Admin admin(folder);

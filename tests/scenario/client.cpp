@@ -37,6 +37,9 @@ std::unique_ptr<Transfer> prepare(const Query& query, Response& response) {
   CURL* const handle = transfer->handle;
   curl_easy_setopt(handle, CURLOPT_URL, query.url.c_str());
   curl_easy_setopt(handle, CURLOPT_PATH_AS_IS, 1L);
+  if (!query.unix_socket.empty()) {
+    curl_easy_setopt(handle, CURLOPT_UNIX_SOCKET_PATH, query.unix_socket.c_str());
+  }
   curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(handle, CURLOPT_PROXY, "");
   curl_easy_setopt(handle, CURLOPT_TIMEOUT, kTimeoutSeconds);

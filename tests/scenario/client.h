@@ -28,6 +28,7 @@ struct Query {
   std::string method = "GET";
   std::vector<std::string> fields = {};
   std::string body = {};
+  std::string unix_socket = {};  // instead of the url's host
 };
 
 // Asks and waits for the answer, a minute at most.

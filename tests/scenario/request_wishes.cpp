@@ -49,6 +49,57 @@ TEST_CASE("only-if-cached: what is stored, or 504 without a request to the upstr
   CHECK(upstream.count("requests") == 1);
 }
 
+TEST_CASE("a batch asks for each of its elements what its Cache-Control says") {
+  const Folder folder;
+  Upstream upstream({"--cache-control", "max-age=36000"});
+  const auto post = [](const Daemon& daemon, const std::string& cache_control) {
+    return ask({daemon.url("/lookup"),
+                "POST",
+                {"Content-Type: application/json", "Cache-Control: " + cache_control},
+                R"(["8.8.8.8","8.8.4.4","x"])"});
+  };
+  const std::string absent =
+      R"({"ip":"8.8.4.4","error":"nothing is stored that could be used at once","status":504})";
+  {
+    Daemon daemon(folder, upstream.url());
+    REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+    const Response partly = post(daemon, "only-if-cached");
+    CHECK(partly.status == 200);
+    CHECK(partly.body.find("[" + expected_body("8.8.8.8") + "," + absent + ",{") == 0);
+    CHECK(partly.field("Cache-Status") == R"(holdfast; detail="hit=1 absent=1 error=1")");
+    CHECK(daemon.metric(
+              "holdfast_requests_total{route=\"lookup_batch\",code=\"504\",cache=\"absent\"}") ==
+          1);
+    // Fresh, and long enough for half of its lifetime.
+    CHECK(post(daemon, "only-if-cached, min-fresh=99999").body == partly.body);
+    CHECK(daemon.stop() == 0);
+  }
+  {
+    // Stale, and not refreshed behind the answer; from the store, then from memory.
+    Daemon tomorrow(folder, upstream.url(), {{"CLOCK_OFFSET", "30h"}});
+    for (int i = 0; i < 2; ++i) {
+      const Response stale = post(tomorrow, "only-if-cached");
+      CHECK(stale.body.find("[" + expected_body("8.8.8.8") + "," + absent + ",{") == 0);
+      CHECK(stale.field("Cache-Status") == R"(holdfast; detail="stale=1 absent=1 error=1")");
+    }
+    CHECK(post(tomorrow, "only-if-cached, min-fresh=1").field("Cache-Status") ==
+          R"(holdfast; detail="absent=2 error=1")");
+    CHECK(tomorrow.stop() == 0);
+  }
+  CHECK(upstream.count("requests") == 1);
+  {
+    Daemon later(folder, upstream.url(), {{"CLOCK_OFFSET", "6h"}});
+    CHECK(post(later, "min-fresh=3600").body.find("[" + expected_body("8.8.8.8") + ",") == 0);
+    CHECK(upstream.count("requests") == 2);  // 8.8.4.4
+    // By the upstream's clock both are six hours old.
+    CHECK(post(later, "min-fresh=18000").body.find("[" + expected_body("8.8.8.8") + ",") == 0);
+    later.wait_for_metric("holdfast_refreshes_total{result=\"replaced\"}",
+                          [](double n) { return n == 2; });
+    CHECK(later.stop() == 0);
+  }
+  CHECK(upstream.count("requests") == 4);
+}
+
 TEST_CASE("min-fresh refreshes what would expire too soon, at most from half its lifetime on") {
   const Folder folder;
   Upstream upstream({"--cache-control", "max-age=36000"});

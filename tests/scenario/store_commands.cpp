@@ -150,6 +150,38 @@ TEST_CASE("lines that are no responses are named, the others are imported, and i
   CHECK(figure(imported.error, "refused") == 2);
 }
 
+TEST_CASE("an import takes nothing that would be a wrong answer") {
+  const Folder folder;
+  Upstream upstream;
+  {
+    Daemon daemon(folder, upstream.url());
+    warm_up(daemon, {"192.0.2.7", "2001:db8::1"});
+    CHECK(daemon.stop() == 0);
+  }
+  const std::string good = store(folder, "export", folder.path / "holdfast.db").out;
+  REQUIRE(lines(good) == 2);
+  const auto file = folder.path / "other.db";
+  const auto refuses = [&](const std::string& from, const std::string& to) {
+    std::string bad = good;
+    const std::size_t at = bad.find(from);
+    REQUIRE(at != std::string::npos);
+    const Ran ran = store(folder, "import", file, bad.replace(at, from.size(), to));
+    CAPTURE(to);
+    CHECK(ran.exit_code == 1);
+    CHECK(figure(ran.error, "refused") == 1);
+  };
+  refuses("lookup/192.0.2.7", "lookup/192.0.2.8");                      // another's answer
+  refuses("lookup/2001:db8::1", "lookup/2001:DB8::1");                  // a key nobody asks for
+  refuses("lookup/192.0.2.7", "x");                                     // likewise
+  refuses(R"("body":"{)", R"("body":"<)");                              // no JSON
+  refuses("\"status\":200", "\"status\":100");                          // no whole answer
+  refuses("\"status\":200", "\"status\":500");                          // never stored
+  refuses(R"("fields":")", R"("fields":"Content-Encoding: gzip\r\n)");  // not what the body is
+  const Ran imported = store(folder, "import", file, good);
+  CHECK(imported.exit_code == 0);
+  CHECK(store(folder, "check", file).out == "pages: ok\nresponses: 2 sound, 0 damaged\n");
+}
+
 TEST_CASE("check: 0 beside a running daemon, 1 for a damaged copy, 2 for what is no store") {
   const Folder folder;
   Upstream upstream;

@@ -35,6 +35,10 @@ class Text {
   FILE* file_;
 };
 
+std::string none(std::string_view, const StoredResponse&) {
+  return {};
+}
+
 TEST_CASE("an export can be imported elsewhere, and nothing is lost on the way") {
   StoreFixture f;
   f.open();
@@ -65,7 +69,7 @@ TEST_CASE("an export can be imported elsewhere, and nothing is lost on the way")
   Text in(exported.content());
   Text complaints;
   const auto imported =
-      store_import(other.settings.path, other.clock, in.file(), complaints.file());
+      store_import(other.settings.path, other.clock, in.file(), complaints.file(), none);
   REQUIRE(imported);
   CHECK(imported->written == all.size());
   CHECK(imported->refused == 0);
@@ -94,7 +98,8 @@ TEST_CASE("an import beside a running daemon is seen by it and spares what is mo
   f.store->flush();
   Text source(lines);
   Text complaints;
-  const auto imported = store_import(f.settings.path, f.clock, source.file(), complaints.file());
+  const auto imported =
+      store_import(f.settings.path, f.clock, source.file(), complaints.file(), none);
   REQUIRE(imported);
   CHECK(imported->written == 1);
   CHECK(imported->older == 1);
@@ -122,6 +127,7 @@ TEST_CASE("a line that would make a wrong answer is refused, and the line is nam
       with("\"key\"", "\"no_key\""),
       with("200", "\"200\""),
       with("200", "99"),
+      with("200", "199"),
       with("200", "600"),
       with("200", "20000000000000000000000"),
       with("1777593600000", "-1"),
@@ -134,6 +140,8 @@ TEST_CASE("a line that would make a wrong answer is refused, and the line is nam
       with("A: b\\r\\n", ": c\\r\\n"),
       with("A: b\\r\\n", "Content-Length: 1\\r\\n"),
       with("A: b\\r\\n", "transfer-encoding: chunked\\r\\n"),
+      with("A: b\\r\\n", "content-encoding: gzip\\r\\n"),
+      with("A: b\\r\\n", "Vary: *\\r\\n"),
       with("\"body\":\"{}\"", "\"body\":{}"),
       with("\"body\":\"{}\"", "\"body_base64\":\"a\""),
       with("\"body\":\"{}\"", "\"body_base64\":\"====\""),
@@ -152,7 +160,7 @@ TEST_CASE("a line that would make a wrong answer is refused, and the line is nam
   StoreFixture f;
   Text in(lines);
   Text complaints;
-  const auto imported = store_import(f.settings.path, f.clock, in.file(), complaints.file());
+  const auto imported = store_import(f.settings.path, f.clock, in.file(), complaints.file(), none);
   REQUIRE(imported);
   CHECK(imported->refused == bad.size());
   CHECK(imported->written == 1);
