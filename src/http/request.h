@@ -18,7 +18,8 @@ enum class Method : std::uint8_t { Get, Head, Post, Options, Other };
 enum class Known : std::uint8_t {
   Host,
   IfNoneMatch,     // several lines are joined with ", "
-  AcceptEncoding,  // likewise
+  IfModifiedSince,
+  AcceptEncoding,  // joined as well
   ContentType,
   CacheControl,  // likewise
   XRequestId,

@@ -48,6 +48,18 @@ std::string_view name_of(Method method) {
   return method == Method::Head ? "HEAD" : "GET";
 }
 
+// Whether the client's copy is this one (RFC 9110, 13.2.2: a date counts only where
+// there is no list of ETags).
+bool is_unchanged(const cache::StoredResponse& content, std::string_view if_none_match,
+                  std::string_view if_modified_since) {
+  if (content.status != 200) return false;
+  if (!if_none_match.empty()) return http::etag_matches(if_none_match, content.etag);
+  if (if_modified_since.empty()) return false;
+  const auto since = http::parse_http_date(if_modified_since);
+  const auto modified = http::parse_http_date(content.upstream_last_modified);
+  return since && modified && *modified <= *since;
+}
+
 Level level_of(CacheOutcome outcome, int status) {
   if (outcome == CacheOutcome::Absent) return Level::Debug;
   if (status >= 500) return Level::Warn;
@@ -138,6 +150,7 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
                           request.method,
                           key_,
                           request.field(Known::IfNoneMatch),
+                          request.field(Known::IfModifiedSince),
                           request.field(Known::AcceptEncoding),
                           request_id_,
                           request.client,
@@ -189,6 +202,7 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
   pending.only_if_cached = exchange.wanted.only_if_cached;
   pending.key = exchange.key;
   pending.if_none_match = exchange.if_none_match;
+  pending.if_modified_since = exchange.if_modified_since;
   pending.accept_encoding = exchange.accept_encoding;
   pending.request_id = exchange.request_id;
   pending.client = exchange.client;
@@ -219,6 +233,7 @@ void Service::finish(http::ExchangeId id, const Answer& answer) {
                           pending.method,
                           pending.key,
                           pending.if_none_match,
+                          pending.if_modified_since,
                           pending.accept_encoding,
                           pending.request_id,
                           pending.client,
@@ -254,8 +269,7 @@ void Service::send_content(http::Server& server, const Exchange& exchange, const
   std::optional<std::string> coded;
   const bool large = content.body.size() >= http::kWorthCodingBytes;
   fields_.clear();
-  if (content.status == 200 && !exchange.if_none_match.empty() &&
-      http::etag_matches(exchange.if_none_match, content.etag)) {
+  if (is_unchanged(content, exchange.if_none_match, exchange.if_modified_since)) {
     response.status = 304;
     if (large) {
       append_vary_on_coding(fields_);

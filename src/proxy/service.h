@@ -68,6 +68,7 @@ class Service final : public http::Handler {
     http::Method method;
     std::string_view key;
     std::string_view if_none_match;
+    std::string_view if_modified_since;
     std::string_view accept_encoding;
     std::string_view request_id;
     std::string_view client;
@@ -84,6 +85,7 @@ class Service final : public http::Handler {
     bool only_if_cached = false;
     std::string key;
     std::string if_none_match;
+    std::string if_modified_since;
     std::string accept_encoding;
     std::string request_id;
     std::string client;

@@ -303,6 +303,8 @@ void CurlTransport::configure(Attempt& attempt, const std::string& url, const Re
     if (field.name.empty() || !printable(field.name) || !printable(field.value)) continue;
     append(attempt.fields, field.name + ": " + field.value);
   }
+  // A request without it takes any coding (RFC 9110, 12.5.3), and nobody here decodes.
+  append(attempt.fields, "Accept-Encoding: identity");
   if (!token_.empty()) append(attempt.fields, "Authorization: Bearer " + token_);
 
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());

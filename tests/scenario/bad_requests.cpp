@@ -91,6 +91,35 @@ TEST_CASE("an answer carries the fields of the contract, and If-None-Match gets 
   CHECK(ask({daemon.lookup_url("8.8.8.8"), "GET", {"If-None-Match: \"other\""}}).status == 200);
 }
 
+// RFC 9110, 13.1.3 and 13.2.2.
+TEST_CASE(
+    "If-Modified-Since counts against the upstream's Last-Modified, and only without an ETag") {
+  const std::string modified = "Tue, 01 Sep 2026 00:00:00 GMT";
+  const Folder folder;
+  Upstream upstream({"--last-modified", modified});
+  Daemon daemon(folder, upstream.url());
+  const auto status = [&](const char* ip, std::vector<std::string> fields) {
+    return ask({daemon.lookup_url(ip), "GET", std::move(fields)}).status;
+  };
+  CHECK(status("8.8.8.8", {"If-Modified-Since: " + modified}) == 304);  // a miss
+  const Response hit =
+      ask({daemon.lookup_url("8.8.8.8"), "GET", {"If-Modified-Since: " + modified}});
+  CHECK(hit.status == 304);
+  CHECK(hit.body.empty());
+  CHECK(hit.field("ETag") != "");
+  CHECK(status("8.8.8.8", {"If-Modified-Since: Tue, 01 Sep 2026 00:00:01 GMT"}) == 304);
+  CHECK(status("8.8.8.8", {"If-Modified-Since: Mon, 31 Aug 2026 23:59:59 GMT"}) == 200);
+  CHECK(status("8.8.8.8", {"If-Modified-Since: yesterday"}) == 200);
+  CHECK(status("8.8.8.8", {"If-Modified-Since: " + modified, "If-None-Match: \"other\""}) == 200);
+  CHECK(upstream.count("requests") == 1);
+
+  Upstream silent;  // says nothing of when
+  const Folder other;
+  Daemon second(other, silent.url());
+  CHECK(ask({second.lookup_url("8.8.8.8"), "GET", {"If-Modified-Since: " + modified}}).status ==
+        200);
+}
+
 TEST_CASE("what the upstream forbids to store, no cache between us and the client may store") {
   const Folder folder;
   Upstream upstream({"--cache-control", "no-store"});

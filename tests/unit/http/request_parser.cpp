@@ -54,7 +54,8 @@ TEST_CASE("a plain request is read whole") {
   const std::string_view input =
       "GET /lookup/8.8.8.8?x=%20y HTTP/1.1\r\nHost: example.org:3000\r\n"
       "If-None-Match: \"a\"\r\nUser-Agent: t\r\nX-Request-ID:  r1 \t\r\n"
-      "Traceparent: 00-1\r\nAccept-Encoding: gzip\r\nEmpty:\r\n\r\n";
+      "Traceparent: 00-1\r\nAccept-Encoding: gzip\r\nEmpty:\r\n"
+      "If-Modified-Since: Tue, 01 Sep 2026 00:00:00 GMT\r\n\r\n";
   const auto p = parse(std::string(input) + "GET /next");
   REQUIRE(p.outcome == Outcome::Complete);
   CHECK(p.head.bytes == input.size());
@@ -64,6 +65,7 @@ TEST_CASE("a plain request is read whole") {
   CHECK(p.head.request.query == "x=%20y");
   CHECK(p.field(Known::Host) == "example.org:3000");
   CHECK(p.field(Known::IfNoneMatch) == "\"a\"");
+  CHECK(p.field(Known::IfModifiedSince) == "Tue, 01 Sep 2026 00:00:00 GMT");
   CHECK(p.field(Known::XRequestId) == "r1");
   CHECK(p.field(Known::Traceparent) == "00-1");
   CHECK(p.field(Known::AcceptEncoding) == "gzip");

@@ -116,6 +116,7 @@ TEST_CASE("the request's own fields are sent, but never one that holds a line br
   Bench bench(server);
   bench.get("/", 5s, {{"If-None-Match", "\"v1\""}, {"X-Bad", "a\r\nX-Evil: 1"}});
   CHECK(server.heads()[0].find("\r\nIf-None-Match: \"v1\"\r\n") != std::string::npos);
+  CHECK(server.heads()[0].find("\r\nAccept-Encoding: identity\r\n") != std::string::npos);
   CHECK(server.heads()[0].find("Evil") == std::string::npos);
 }
 
