@@ -17,7 +17,7 @@ enum class Method : std::uint8_t { Get, Head, Post, Options, Other };
 // so nobody searches a list; all others are checked for syntax and forgotten.
 enum class Known : std::uint8_t {
   Host,
-  IfNoneMatch,     // several lines are joined with ", "
+  IfNoneMatch,  // several lines are joined with ", "
   IfModifiedSince,
   AcceptEncoding,  // joined as well
   ContentType,
