@@ -29,7 +29,8 @@ usage: tools/bench/hits.sh [options]
   --load NAME    bench-load or wrk; wrk has no core left before the fastest
                  servers have none, and then measures itself                $generator
   --paced N      requests/s at which another p99 is taken: where nobody is at the
-                 limit, it is the server's own (bench-load only)             $paced_rate
+                 limit, it is the server's own (bench-load only; a quarter
+                 of it in close)                                             $paced_rate
   --keys N       keys of uniform and zipf                                 $keys
   --big-keys N   keys of big                                              $big_keys
   --cores S,L    core of the server under test, core of the load          $server_core,$load_core
@@ -262,7 +263,7 @@ measure() {
   requests=$(load_result "$log" 1) micros=$(load_result "$log" 2) errors=$(load_errors "$log")
   p50=$(load_result "$log" 3) p99=$(load_result "$log" 4) paced=0
   if [ "$generator" = bench-load ]; then
-    ask "$3" 2 "$2" --rate "$paced_rate"
+    ask "$3" 2 "$2" --rate "$pace"
     paced=$(load_result "$log" 4) errors=$((errors + $(load_errors "$log")))
   fi
   awk -v OFS='\t' -v requests="$requests" -v micros="$micros" -v ticks="$((after - before))" \
@@ -314,7 +315,7 @@ describe "$rounds rounds of $seconds s; server on core $server_core, load on cor
 
 for case_name in $cases; do
   pin=(taskset -c "$server_core") load=(taskset -c "$load_core")
-  workers=1 load_threads=1 connections=32 distribution=uniform case_keys=1
+  workers=1 load_threads=1 connections=32 distribution=uniform case_keys=1 pace=$paced_rate
   running=$servers
   case $case_name in
     uniform | zipf) distribution=$case_name case_keys=$keys ;;
@@ -322,6 +323,7 @@ for case_name in $cases; do
       distribution=uniform case_keys=$big_keys
       running=$(printf '%s\n' "$servers" | tr ' ' '\n' | grep -vxE 'haproxy|ceiling' | tr '\n' ' ')
       ;;
+    close) pace=$((paced_rate / 4)) ;;
     conns1000) connections=1000 ;;
     two-workers) pin=() load=() workers=2 load_threads=2 ;;
   esac

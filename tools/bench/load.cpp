@@ -191,9 +191,10 @@ class Client {
 
   Counts run() {
     now_ = Clock::now();
-    const auto end = now_ + to_duration(options_.seconds);
-    due_ = now_ + interval_;
     for (Connection& connection : connections_) open(connection);
+    now_ = Clock::now();
+    due_ = now_ + interval_;
+    const auto end = now_ + to_duration(options_.seconds);
     std::array<epoll_event, 256> events;
     while (now_ < end && (draws_left_ > 0 || waiting_.size() < connections_.size())) {
       const int n = wait(events);
