@@ -1,5 +1,7 @@
 #include "cache/checkpointer.h"
 
+#include <pthread.h>
+
 #include <optional>
 #include <utility>
 
@@ -37,6 +39,7 @@ bool Checkpointer::idle() {
 }
 
 void Checkpointer::run() {
+  pthread_setname_np(pthread_self(), "checkpointer");
   std::optional<sqlite::Connection> connection;
   std::uint64_t opened = 0;
   std::unique_lock lock(mutex_);

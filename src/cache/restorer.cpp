@@ -1,5 +1,7 @@
 #include "cache/restorer.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -93,6 +95,7 @@ bool Restorer::push(std::uint64_t era, std::string_view key, StoredPtr stored) {
 }
 
 void Restorer::run() {
+  pthread_setname_np(pthread_self(), "restorer");
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });

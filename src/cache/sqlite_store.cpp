@@ -1,5 +1,7 @@
 #include "cache/sqlite_store.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -169,7 +171,10 @@ StoreStatus SqliteStore::status() const {
 void SqliteStore::load_recent(std::function<bool(std::string_view, StoredPtr)> sink) {
   const std::lock_guard lock(loaders_mutex_);
   if (stopping_) return;
-  loaders_.emplace_back([this, sink = std::move(sink)] { load(sink); });
+  loaders_.emplace_back([this, sink = std::move(sink)] {
+    pthread_setname_np(pthread_self(), "store-loader");
+    load(sink);
+  });
 }
 
 bool SqliteStore::wait_until_opened() {

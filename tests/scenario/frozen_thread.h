@@ -10,23 +10,31 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <stdexcept>
 #include <string>
 
 namespace holdfast::scenario {
 
+// Thread ids and names.
+inline std::map<pid_t, std::string> threads_of(pid_t process) {
+  std::map<pid_t, std::string> threads;
+  const auto tasks = "/proc/" + std::to_string(process) + "/task";
+  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
+    std::ifstream comm(task.path() / "comm");
+    std::string name;
+    if (!std::getline(comm, name)) continue;  // it has ended
+    threads[static_cast<pid_t>(std::stol(task.path().filename().string()))] = name;
+  }
+  return threads;
+}
+
 class FrozenThread {
  public:
-  // `name` as in /proc: at most 15 characters. Of several the oldest: threads that
-  // have no name of their own carry the main thread's.
+  // `name` as in /proc: at most 15 characters.
   FrozenThread(pid_t process, const std::string& name) {
-    const auto tasks = "/proc/" + std::to_string(process) + "/task";
-    for (const auto& task : std::filesystem::directory_iterator(tasks)) {
-      std::ifstream comm(task.path() / "comm");
-      std::string found;
-      if (!std::getline(comm, found) || found != name) continue;
-      const auto id = static_cast<pid_t>(std::stol(task.path().filename().string()));
-      if (thread_ == 0 || id < thread_) thread_ = id;
+    for (const auto& [id, found] : threads_of(process)) {
+      if (found == name) thread_ = id;
     }
     if (thread_ == 0) throw std::runtime_error("no thread " + name);
     if (ptrace(PTRACE_SEIZE, thread_, nullptr, nullptr) != 0 ||

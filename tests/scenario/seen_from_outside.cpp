@@ -2,9 +2,11 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <fstream>
 #include <thread>
 
+#include "frozen_thread.h"
 #include "stage.h"
 
 using namespace holdfast::scenario;
@@ -43,6 +45,23 @@ TEST_CASE("the metrics count what happened") {
   CHECK(daemon.metric("holdfast_upstream_retries_total") == 1);
   const Response page = get(daemon.url("/metrics"));
   CHECK(page.field("Content-Type").find("text/plain; version=0.0.4") == 0);
+}
+
+// In top and in a profile, only the control loop goes by the program's name.
+TEST_CASE("every thread has a name of its own") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  const pid_t process = daemon.process().pid();
+  // Each names itself as soon as it runs.
+  CHECK(eventually([&] {
+    const auto threads = threads_of(process);
+    return threads.size() >= 5 &&
+           std::all_of(threads.begin(), threads.end(), [&](const auto& thread) {
+             return (thread.second == "holdfast") == (thread.first == process);
+           });
+  }));
 }
 
 TEST_CASE("a daemon told to keep no store raises no alarm about one") {

@@ -4,17 +4,15 @@
 #include <doctest/doctest.h>
 #include <netinet/in.h>
 #include <signal.h>
-#include <sys/ptrace.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <atomic>
-#include <fstream>
 #include <stdexcept>
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "frozen_thread.h"
 #include "notify_socket.h"
 #include "stage.h"
 
@@ -40,35 +38,6 @@ struct SocketUnit {
 
   UniqueFd socket;
   std::uint16_t port = 0;
-};
-
-pid_t thread_named(pid_t process, const std::string& name) {
-  const std::filesystem::path tasks = "/proc/" + std::to_string(process) + "/task";
-  for (const auto& task : std::filesystem::directory_iterator(tasks)) {
-    std::string comm;
-    std::getline(std::ifstream(task.path() / "comm"), comm);
-    if (comm == name) return static_cast<pid_t>(std::stol(task.path().filename()));
-  }
-  throw std::runtime_error("no thread " + name);
-}
-
-// One thread of a process, held still, as no signal can: by a debugger's means.
-class StoppedThread {
- public:
-  explicit StoppedThread(pid_t thread) : thread_(thread) {
-    int status = 0;
-    if (ptrace(PTRACE_SEIZE, thread, nullptr, nullptr) != 0 ||
-        ptrace(PTRACE_INTERRUPT, thread, nullptr, nullptr) != 0 ||
-        waitpid(thread, &status, __WALL) != thread || !WIFSTOPPED(status)) {
-      throw std::runtime_error("cannot stop a thread: this test needs ptrace");
-    }
-  }
-  ~StoppedThread() { ptrace(PTRACE_DETACH, thread_, nullptr, nullptr); }
-  StoppedThread(const StoppedThread&) = delete;
-  StoppedThread& operator=(const StoppedThread&) = delete;
-
- private:
-  pid_t thread_;
 };
 
 }  // namespace
@@ -202,7 +171,7 @@ TEST_CASE("a stopped loop starves the watchdog and is named; once it turns, all 
   CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
   std::size_t accused = 0;
   {
-    const StoppedThread origin(thread_named(daemon.process().pid(), "origin"));
+    const FrozenThread origin(daemon.process().pid(), "origin");
     accused = manager.wait_for("STATUS=stuck: origin; ");
     // Three times as long as the watchdog would wait.
     const std::string lag = "holdfast_loop_lag_seconds{loop=\"origin\"}";
