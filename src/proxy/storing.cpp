@@ -6,6 +6,7 @@
 #include <string>
 
 #include "http/cache_control.h"
+#include "http/field_syntax.h"
 #include "http/problem.h"
 
 namespace holdfast::proxy {
@@ -153,10 +154,19 @@ void set_validators(cache::StoredParts& parts, const upstream::Fields& fields) {
 
 // A value that could end the field line would let the upstream write our answer.
 bool is_field_value(std::string_view value) {
-  return std::none_of(value.begin(), value.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 && c != '\t') || byte == 0x7f;
-  });
+  return std::none_of(value.begin(), value.end(), http::is_forbidden_control);
+}
+
+// Said of this connection alone, so it ends here (RFC 9110, 7.6.1).
+bool is_hop_by_hop(const upstream::Fields& fields, std::string_view name) {
+  bool nominated = false;
+  for (const upstream::Field& field : fields) {
+    if (!upstream::is_field(field, "Connection")) continue;
+    http::for_each_token(field.value, [&](std::string_view option) {
+      nominated = nominated || upstream::is_field({std::string(option), {}}, name);
+    });
+  }
+  return nominated;
 }
 
 bool is_json_type(std::string_view type) {
@@ -167,7 +177,8 @@ bool is_json_type(std::string_view type) {
 std::string forwarded_fields(const upstream::Fields& fields) {
   std::string lines;
   for (const std::string_view name : kForwarded) {
-    const std::string* value = upstream::find_field(fields, name);
+    const std::string* value =
+        is_hop_by_hop(fields, name) ? nullptr : upstream::find_field(fields, name);
     std::string_view shown = value && is_field_value(*value) ? std::string_view(*value) : "";
     // The content was found to be JSON, whatever the upstream calls it.
     if (name == "Content-Type" && !is_json_type(shown)) shown = "application/json";

@@ -185,6 +185,14 @@ TEST_CASE(
         "Content-Type: application/json\r\n");
 }
 
+TEST_CASE("what the upstream says of its connection alone is not passed on") {
+  CHECK(store(ok({{"Connection", "keep-alive, content-language"},
+                  {"connection", "Last-Modified"},
+                  {"Content-Language", "en"},
+                  {"Last-Modified", "Mon, 01 Jun 2026 00:00:00 GMT"}}))
+            .response->fields == "Content-Type: application/json\r\n");
+}
+
 TEST_CASE("a 304 gives the same content a new life") {
   base::Random random(1);
   const Storable first = store(ok({{"ETag", "\"v1\""}, {"Cache-Control", "max-age=60"}}));
