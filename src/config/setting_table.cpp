@@ -204,6 +204,9 @@ constexpr std::array kLevels = {std::pair{std::string_view("debug"), LogLevel::D
 constexpr std::array kFormats = {std::pair{std::string_view("json"), LogFormat::Json},
                                  std::pair{std::string_view("text"), LogFormat::Text}};
 
+constexpr std::array kSchedulings = {std::pair{std::string_view("normal"), Scheduling::Normal},
+                                     std::pair{std::string_view("realtime"), Scheduling::Realtime}};
+
 constexpr std::size_t kLongestPath = 4095;
 // sockaddr_un has room for 108 bytes, one of them the end.
 constexpr std::size_t kLongestSocketPath = 107;
@@ -249,6 +252,14 @@ std::vector<Setting> make_table() {
        list("IP,...", &S::bind, parse_address)},
       {"workers", "Serving", worked_out("one per core", "4"), Reload::Restart, kOpen,
        "Serving loops, each a thread.", count(&S::workers, 1, 1024)},
+      {"worker_scheduling",
+       "Serving",
+       {"normal"},
+       Reload::Restart,
+       kOpen,
+       "realtime: serving loops go before everything else on their core, fetching and storing "
+       "included; needs RLIMIT_RTPRIO.",
+       word("normal|realtime", &S::worker_scheduling, kSchedulings)},
       {"request_deadline",
        "Serving",
        {"10s"},

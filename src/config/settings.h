@@ -16,6 +16,7 @@ namespace holdfast::config {
 
 enum class LogLevel { Debug, Info, Warn, Error };
 enum class LogFormat { Json, Text };
+enum class Scheduling { Normal, Realtime };
 
 // Where the value in force came from, later ones winning over earlier ones.
 struct Source {
@@ -34,6 +35,7 @@ struct Settings {
   std::uint16_t port = 0;         // 0: the kernel picks one
   std::vector<std::string> bind;  // numeric addresses, at least one
   unsigned workers = 1;
+  Scheduling worker_scheduling = Scheduling::Normal;
   base::Duration request_deadline{};
 
   // Limits

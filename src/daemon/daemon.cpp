@@ -255,11 +255,25 @@ void Daemon::start() {
   history_.emplace(History::Settings{}, read_counts(metrics_), control_.now());
   origin_->start();
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
+  if (settings_.worker_scheduling == config::Scheduling::Realtime) make_workers_realtime();
   heartbeat_.start(control_);
   sample_history();
   watch();
   watch_token();
   service_manager_.ready();
+}
+
+void Daemon::make_workers_realtime() {
+  for (const auto& worker : workers_) {
+    const int error = worker->make_realtime();
+    if (error == 0) continue;
+    log_.event(Level::Warn, "setting",
+               {{"warning",
+                 "worker_scheduling=realtime is not allowed here: it needs "
+                 "RLIMIT_RTPRIO of at least 1, or CAP_SYS_NICE"},
+                {"error", std::strerror(error)}});
+    return;
+  }
 }
 
 // What the service manager shows of us.

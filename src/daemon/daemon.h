@@ -60,6 +60,7 @@ class Daemon {
   base::Result<void> bind_admin();
   void open_store();
   void load_memory();
+  void make_workers_realtime();
   void add_pages();
   void open_admin();
   void add_metrics();

@@ -25,6 +25,9 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   void start(std::vector<base::UniqueFd> listeners);
+  // After start(). From now on its thread goes before all that are not real-time. Returns
+  // 0, or the errno of a system that does not allow it.
+  int make_realtime();
 
   // Any thread. Stops accepting and finishes what is in flight; then calls
   // `done`, on the worker's loop.

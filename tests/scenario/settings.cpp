@@ -1,10 +1,14 @@
 // Bad settings stop the start with one line that names the culprit.
 #include <doctest/doctest.h>
+#include <sched.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
+#include <thread>
 
+#include "frozen_thread.h"
 #include "stage.h"
 
 using namespace holdfast::scenario;
@@ -19,6 +23,25 @@ void refuses(const Process::Environment& environment, const std::string& name,
   CHECK(refusal.exit_code == 2);
   CHECK(refusal.output.find(name) != std::string::npos);
   CHECK(std::count(refusal.output.begin(), refusal.output.end(), '\n') == 1);
+}
+
+// How many of the daemon's threads are scheduled in real time, workers and others.
+std::pair<int, int> realtime_threads(Daemon& daemon) {
+  std::pair<int, int> count;
+  for (const auto& [thread, name] : threads_of(daemon.process().pid())) {
+    if (::sched_getscheduler(thread) == SCHED_OTHER) continue;
+    ++(name.starts_with("worker-") ? count.first : count.second);
+  }
+  return count;
+}
+
+bool may_be_realtime() {
+  bool may = false;
+  std::thread([&may] {
+    const sched_param lowest{.sched_priority = ::sched_get_priority_min(SCHED_RR)};
+    may = ::sched_setscheduler(0, SCHED_RR, &lowest) == 0;
+  }).join();
+  return may;
 }
 
 }  // namespace
@@ -40,6 +63,31 @@ TEST_CASE("a bad setting stops the start with exit code 2 and one line that name
   std::ofstream(folder.path / "holdfast.toml") << "cache_tll = \"24h\"\n";
   refuses({}, "cache_tll", {"--config", (folder.path / "holdfast.toml").string()});
   refuses({}, "absent.toml", {"--config", (folder.path / "absent.toml").string()});
+}
+
+TEST_CASE(
+    "real-time scheduling is for the workers alone, and where it is refused a warning says so") {
+  const Folder folder;
+  Upstream upstream;
+  const Process::Environment settings{{"WORKERS", "2"}, {"WORKER_SCHEDULING", "realtime"}};
+  const std::string warning = "worker_scheduling=realtime is not allowed here";
+  {
+    Daemon daemon(folder, upstream.url());
+    CHECK(realtime_threads(daemon) == std::pair{0, 0});
+  }
+  if (may_be_realtime()) {
+    Daemon daemon(folder, upstream.url(), settings);
+    CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+    CHECK(realtime_threads(daemon) == std::pair{2, 0});
+  }
+  Launch launch{.launcher = {"prlimit", "--rtprio=0:0"}};
+  if (::geteuid() == 0) {
+    launch.launcher.insert(launch.launcher.end(), {"setpriv", "--bounding-set=-sys_nice"});
+  }
+  Daemon daemon(folder, upstream.url(), settings, launch);
+  daemon.process().wait_for_line(warning);
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(realtime_threads(daemon) == std::pair{0, 0});
 }
 
 TEST_CASE("a port in use stops the start with exit code 2 and a line that names it") {

@@ -10,6 +10,8 @@
 # seconds as fast as they are answered, and counts those answers. Then the
 # server is stopped, started anew and asked, with the upstream stopped, for a
 # sample of what it answered: only what is on the disk counts as filled.
+#
+# holdfast-rt is the same with WORKER_SCHEDULING=realtime, where that is allowed.
 set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
@@ -48,10 +50,14 @@ urgent=(chrt --fifo 1)
 
 # start_NAME PORT DIR: sets started_pid. DIR keeps what is stored.
 
-start_holdfast() {
-  env API_URL="http://127.0.0.1:$upstream_port" API_TOKEN=bench PORT="$1" BIND=127.0.0.1 WORKERS=1 \
-    CACHE_TTL=24h HEDGE=off UPSTREAM_CONCURRENCY=64 STORE_PATH="$2/holdfast.db" \
-    "${pin[@]}" "$holdfast" >>"$2/log" 2>&1 &
+start_holdfast() { start_holdfast_with normal "$@"; }
+# Its workers go before its own fetching and storing, and everything else on the core.
+start_holdfast-rt() { start_holdfast_with realtime "$@"; }
+# SCHEDULING PORT DIR
+start_holdfast_with() {
+  env API_URL="http://127.0.0.1:$upstream_port" API_TOKEN=bench PORT="$2" BIND=127.0.0.1 WORKERS=1 \
+    WORKER_SCHEDULING="$1" CACHE_TTL=24h HEDGE=off UPSTREAM_CONCURRENCY=64 STORE_PATH="$3/holdfast.db" \
+    "${pin[@]}" "$holdfast" >>"$3/log" 2>&1 &
   started_pid=$!
 }
 
@@ -160,9 +166,10 @@ describe "$rounds rounds of $seconds s; server on core $server_core, upstream an
 start_upstream "$work/upstream" --token bench
 taskset -acp "$load_core" "$upstream_pid" >/dev/null
 order=(holdfast nginx)
+if [ ${#urgent[@]} -gt 0 ]; then order=(holdfast holdfast-rt nginx); fi
 for round in $(seq "$rounds"); do
   for name in "${order[@]}"; do turn "$round" "$name"; done
-  order=("${order[1]}" "${order[0]}")
+  order=("${order[@]:1}" "${order[0]}")
 done
 
 awk -F '\t' -v paced="$paced_fill" "$awk_median"'
@@ -179,12 +186,13 @@ awk -F '\t' -v paced="$paced_fill" "$awk_median"'
     split($6, part, "/"); survived[$2] += part[1]; asked[$2] += part[2]
   }
   END {
-    printf "%-10s %9s %8s   hit p99: %9s %18s %18s   %s\n", "server", "filled/s", "us CPU", "no fill", \
+    printf "%-12s %9s %8s   hit p99: %9s %18s %18s   %s\n", "server", "filled/s", "us CPU", "no fill", \
       paced "/s (ratio)", "full fill (ratio)", "on disk after restart"
-    split("holdfast nginx", names, " ")
-    for (i = 1; i <= 2; i++) {
+    count = split("holdfast holdfast-rt nginx", names, " ")
+    for (i = 1; i <= count; i++) {
       s = names[i]
-      printf "%-10s %9d %8.1f            %6.2f ms %8.2f ms (%5.1f) %8.2f ms (%5.1f)   %d of %d", s, of(s, 3), \
+      if (!turns[s]) continue
+      printf "%-12s %9d %8.1f            %6.2f ms %8.2f ms (%5.1f) %8.2f ms (%5.1f)   %d of %d", s, of(s, 3), \
         of(s, 4), of(s, 7) / 1000, of(s, 8) / 1000, of(s, 11), of(s, 9) / 1000, of(s, 12), survived[s], asked[s]
       if (errors[s]) printf "   %d ERRORS", errors[s]
       printf "\n"

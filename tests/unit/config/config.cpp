@@ -103,6 +103,7 @@ TEST_CASE("every setting can be given as flag, variable and key, with the same r
       {"hedge", "70ms"},
       {"retry_budget", "20"},
       {"upstream_concurrency", "5"},
+      {"worker_scheduling", "realtime"},
       {"probe_path", "/health?deep=1"},
       {"probe_interval", "5s"},
       {"memory_limit", "1MiB"},
