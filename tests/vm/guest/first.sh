@@ -88,6 +88,36 @@ check_token() {
   check 'token as a credential: taken' eventually 30 lookup_is 21.0.0.4 200
 }
 
+# As systemd/README.md says: only with a drop-in, else a warning.
+check_scheduling() {
+  local folder=/etc/systemd/system/holdfast.service.d
+  echo 'worker_scheduling = "realtime"' >>/etc/holdfast/holdfast.toml
+  check 'real-time workers: restart' systemctl restart holdfast.service
+  note_pid
+  check 'real-time workers: not allowed by the sandbox, which is told' \
+    eventually 30 journal_has 'worker_scheduling=realtime is not allowed here'
+  check 'real-time workers: scheduled as ever' is "$(policies_of_workers)" SCHED_OTHER
+  mkdir -p "$folder"
+  printf '[Service]\nLimitRTPRIO=1\nRestrictRealtime=no\nSystemCallFilter=sched_setscheduler\n' >"$folder/realtime.conf"
+  systemctl daemon-reload
+  check 'real-time workers: restart with the drop-in' systemctl restart holdfast.service
+  note_pid
+  check 'real-time workers: they are' eventually 30 workers_are SCHED_RR
+  check 'real-time workers: every address' all_200
+  rm -r "$folder"
+  sed -i '$d' /etc/holdfast/holdfast.toml
+  systemctl daemon-reload
+  check 'real-time workers: and back' systemctl restart holdfast.service
+  note_pid
+}
+policies_of_workers() {
+  local task
+  for task in /proc/"$(main_pid)"/task/*; do
+    if [[ $(<"$task/comm") = worker-* ]]; then chrt -p "${task##*/}" | sed -n 's/.*policy: //p'; fi
+  done | sort -u
+}
+workers_are() { is "$(policies_of_workers)" "$1"; }
+
 ended_well() { journal | grep -c 'holdfast.service: Deactivated successfully'; }
 restart_three_times() {
   local pid before
@@ -202,6 +232,7 @@ first_boot() {
   check_files
   check_reload
   check_token
+  check_scheduling
   check_restart
   check_upgrade
   check_crash
