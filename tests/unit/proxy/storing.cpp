@@ -262,3 +262,20 @@ TEST_CASE("lifetimes of ours last through any number of 304s, and follow lowered
   CHECK(stored->freshness_lifetime <= 3600s * 11 / 10);
   CHECK(stored->stale_if_error == 24h);
 }
+
+TEST_CASE("an Age beside a 200 or a 304 neither shortens nor lengthens a lifetime of ours") {
+  base::Random random(1);
+  const auto ttl_after = [&](upstream::Fields first, upstream::Fields then) {
+    upstream::Reply reply;
+    reply.status = 304;
+    reply.fields = std::move(then);
+    return ttl(freshen(*store(ok(std::move(first))).response, reply, exact(), kNow, random));
+  };
+  CHECK(ttl_after({}, {}) == 24h);
+  CHECK(ttl_after({}, {{"Age", "80000"}}) == 24h);
+  CHECK(ttl_after({{"Age", "80000"}}, {}) == 24h);
+  CHECK(ttl_after({{"Age", "80000"}}, {{"Age", "80000"}}) == 24h);
+  CHECK(ttl_after({{"Age", "1000000000"}}, {{"Age", "1"}}) == 24h);
+  // It counts against what the upstream stated.
+  CHECK(ttl_after({{"Cache-Control", "max-age=3600"}}, {{"Age", "600"}}) == 3000s);
+}
