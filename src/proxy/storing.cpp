@@ -185,6 +185,23 @@ std::string forwarded_fields(const upstream::Fields& fields) {
   return lines;
 }
 
+// The Last-Modified that clients see is the one that their If-Modified-Since is compared
+// with (RFC 9111, 4.3.4: a 304's fields replace the stored ones).
+void show_last_modified(std::string& lines, std::string_view value) {
+  constexpr std::string_view kName = "Last-Modified: ";
+  constexpr std::string_view kEnd = "\r\n";
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = lines.find(kEnd, at);
+    const std::size_t next = end == lines.npos ? lines.size() : end + kEnd.size();
+    if (lines.compare(at, kName.size(), kName) == 0) {
+      lines.erase(at, next - at);
+      break;
+    }
+    at = next;
+  }
+  if (is_field_value(value)) lines.append(kName).append(value).append(kEnd);
+}
+
 }  // namespace
 
 Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy,
@@ -207,6 +224,9 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
                  const StoringPolicy& policy, base::WallTime received, base::Random& random) {
   cache::StoredParts parts = stored;
   set_validators(parts, reply.fields);
+  if (const auto* modified = upstream::find_field(reply.fields, "Last-Modified")) {
+    show_last_modified(parts.fields, *modified);
+  }
   const bool may_store = set_lifetimes(parts, reply, policy, received, random, &stored);
   return {cache::make_stored(std::move(parts)), may_store};
 }

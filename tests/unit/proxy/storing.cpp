@@ -263,6 +263,28 @@ TEST_CASE("lifetimes of ours last through any number of 304s, and follow lowered
   CHECK(stored->stale_if_error == 24h);
 }
 
+// RFC 9111, 3.2 and 4.3.4: it is what If-Modified-Since is compared with.
+TEST_CASE("a Last-Modified that a 304 says is what clients get to see") {
+  base::Random random(1);
+  const auto fields_after = [&](upstream::Fields first, upstream::Fields then) {
+    upstream::Reply reply;
+    reply.status = 304;
+    reply.fields = std::move(then);
+    return freshen(*store(ok(std::move(first))).response, reply, exact(), kNow, random)
+        .response->fields;
+  };
+  const std::string before = "Mon, 01 Jun 2026 00:00:00 GMT";
+  const std::string later = "Tue, 02 Jun 2026 00:00:00 GMT";
+  const upstream::Fields first{{"Content-Type", "application/json; charset=utf-8"},
+                               {"Last-Modified", before}};
+  const std::string type = "Content-Type: application/json; charset=utf-8\r\n";
+  CHECK(fields_after(first, {{"Last-Modified", later}, {"Content-Type", "text/html"}}) ==
+        type + "Last-Modified: " + later + "\r\n");
+  CHECK(fields_after(first, {}) == type + "Last-Modified: " + before + "\r\n");
+  CHECK(fields_after({}, {{"Last-Modified", later}}) ==
+        "Content-Type: application/json\r\nLast-Modified: " + later + "\r\n");
+}
+
 TEST_CASE("an Age beside a 200 or a 304 neither shortens nor lengthens a lifetime of ours") {
   base::Random random(1);
   const auto ttl_after = [&](upstream::Fields first, upstream::Fields then) {
