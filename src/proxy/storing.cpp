@@ -113,7 +113,9 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
     const seconds apparent =
         date ? std::max(seconds(0), std::chrono::floor<seconds>(received - *date)) : seconds(0);
     parts.initial_age = std::max(parts.initial_age, apparent);
-    parts.freshness_lifetime = scaled(*stated, 1.0 - policy.jitter * random.uniform());
+    // Only what is left is spread, or an answer that comes with an Age could come stale.
+    const seconds left = std::max(seconds(0), *stated - parts.initial_age);
+    parts.freshness_lifetime = *stated - scaled(left, policy.jitter * random.uniform());
   } else if (lifetime_before) {
     parts.freshness_lifetime = *lifetime_before;
   } else {

@@ -159,6 +159,19 @@ TEST_CASE("jitter spreads our lifetimes both ways and only shortens stated ones"
   CHECK(longer);
 }
 
+TEST_CASE(
+    "jitter takes from what a stated lifetime has left, so that nothing arrives stale by it") {
+  StoringPolicy policy;
+  base::Random random(7);
+  const auto reply = ok({{"Cache-Control", "max-age=1000"}, {"Age", "949"}});
+  std::chrono::seconds shortest = 24h;
+  for (int i = 0; i < 1000; ++i) {
+    shortest = std::min(shortest, ttl(make_storable(reply, policy, kNow, random)));
+  }
+  CHECK(shortest >= 45s);
+  CHECK(shortest <= 47s);
+}
+
 TEST_CASE("a 404 is kept for NEGATIVE_TTL, as a problem of ours, and never stale") {
   upstream::Reply reply = ok({{"Content-Type", "text/html"}});
   reply.status = 404;
