@@ -26,6 +26,7 @@ Freshness freshness(const StoredResponse& stored, base::WallTime now) {
     result.age = std::max(result.age, stored.freshness_lifetime);
   }
   result.ttl = stored.freshness_lifetime - result.age;
+  result.ttl_at_first = stored.freshness_lifetime - stored.initial_age;
   // RFC 9111, 4.2: fresh while the lifetime is greater than the age. RFC 5861
   // counts its windows from the end of the lifetime; both start there.
   const seconds staleness = -result.ttl;

@@ -19,7 +19,8 @@ enum class Use {
 struct Freshness {
   Use use = Use::Unusable;
   std::chrono::seconds age{0};
-  std::chrono::seconds ttl{0};  // freshness lifetime - age; negative when stale
+  std::chrono::seconds ttl{0};           // freshness lifetime - age; negative when stale
+  std::chrono::seconds ttl_at_first{0};  // when it came, or was freshened
 };
 
 // A wall clock that stepped back before `response_time` gives the initial age,

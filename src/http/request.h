@@ -17,13 +17,13 @@ enum class Method : std::uint8_t { Get, Head, Post, Options, Other };
 // so nobody searches a list; all others are checked for syntax and forgotten.
 enum class Known : std::uint8_t {
   Host,
-  IfNoneMatch,  // several lines are joined with ", "
-  IfModifiedSince,
-  AcceptEncoding,  // joined as well
+  IfNoneMatch,      // several lines are joined with ", "
+  IfModifiedSince,  // likewise, which makes two of them invalid, as they are
+  AcceptEncoding,   // joined as well
   ContentType,
   CacheControl,  // likewise
   XRequestId,
-  Traceparent,  // likewise, which makes two of them invalid, as they are
+  Traceparent,  // likewise, as IfModifiedSince
   Tracestate,   // likewise
   kCount,
 };
@@ -40,6 +40,7 @@ struct Request {
   std::string_view client;    // peer address, without port
   base::SteadyTime received;  // when its head was complete
 
+  // Its data() is null if the field is absent.
   std::string_view field(Known name) const { return known[static_cast<std::size_t>(name)]; }
 };
 

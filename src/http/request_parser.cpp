@@ -385,7 +385,7 @@ bool RequestParser::State::take_field() {
       if (equals_ignoring_case(name, "accept-encoding")) join(Known::AcceptEncoding, text);
       break;
     case 17:
-      if (equals_ignoring_case(name, "if-modified-since")) first_of(Known::IfModifiedSince);
+      if (equals_ignoring_case(name, "if-modified-since")) join(Known::IfModifiedSince, text);
       if (equals_ignoring_case(name, "transfer-encoding")) return take_coding(text);
       break;
     default:

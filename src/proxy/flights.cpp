@@ -112,8 +112,8 @@ Answer from_stored(Rung rung, cache::StoredPtr stored) {
 
 bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fresh) {
   if (min_fresh <= std::chrono::seconds(0)) return true;
-  const std::chrono::seconds lifetime = freshness.age + freshness.ttl;
-  return freshness.use == cache::Use::Fresh && freshness.ttl >= std::min(min_fresh, lifetime / 2);
+  return freshness.use == cache::Use::Fresh &&
+         freshness.ttl >= std::min(min_fresh, freshness.ttl_at_first / 2);
 }
 
 Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)

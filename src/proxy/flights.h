@@ -40,8 +40,9 @@ namespace holdfast::proxy {
 
 // Whether a client that wants a response to stay fresh for `min_fresh` (RFC 9111,
 // 5.2.1.3) is served with this one. Never asks for more than half of the freshness
-// lifetime, so that such clients refresh a key twice in its lifetime at most,
-// whatever they ask for. 0: anything will do.
+// lifetime, or of what an answer that came with an Age had left of it, so that such
+// clients refresh a key twice in that time at most, whatever they ask for. 0: anything
+// will do.
 bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fresh);
 
 class Flights {

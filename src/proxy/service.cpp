@@ -48,8 +48,8 @@ std::string_view name_of(Method method) {
   return method == Method::Head ? "HEAD" : "GET";
 }
 
-// Whether the client's copy is this one (RFC 9110, 13.2.2: a date counts only where
-// there is no list of ETags).
+// Whether the client's copy is this one (RFC 9110, 13.2.2). A date that does not count
+// is empty.
 bool is_unchanged(const cache::StoredResponse& content, std::string_view if_none_match,
                   std::string_view if_modified_since) {
   if (content.status != 200) return false;
@@ -146,11 +146,14 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
     counts_.count(CacheOutcome::Error, 400, parts_.worker.now() - request.received);
     return send_problem(server, id, request, 400, problem);
   }
+  // RFC 9110, 13.1.3: beside a list of ETags, even an empty one, a date is ignored.
+  const std::string_view etags = request.field(Known::IfNoneMatch);
+  const bool date_counts = etags.data() == nullptr;
   const Exchange exchange{id,
                           request.method,
                           key_,
-                          request.field(Known::IfNoneMatch),
-                          request.field(Known::IfModifiedSince),
+                          etags,
+                          date_counts ? request.field(Known::IfModifiedSince) : std::string_view(),
                           request.field(Known::AcceptEncoding),
                           request_id_,
                           request.client,

@@ -77,11 +77,16 @@ seconds scaled(seconds lifetime, double factor) {
   return seconds(static_cast<seconds::rep>(static_cast<double>(lifetime.count()) * factor));
 }
 
-// Whether a stored lifetime is longer than one of ours would be. What is kept does not
-// tell ours from those the upstream stated: such a one is stated, or from before
-// CACHE_TTL was lowered, and ours is the safe one.
-bool exceeds(const cache::StoredParts& stored, seconds own, const StoringPolicy& policy) {
-  return stored.freshness_lifetime - stored.initial_age > scaled(own, 1.0 + policy.jitter);
+// The lifetime that was stays, where a 304 states none; none if it is longer than one of
+// ours would be. What is kept does not tell ours from those the upstream stated: such a
+// one is stated, or from before CACHE_TTL was lowered, and ours is the safe one. What
+// could be ours is taken for that, so it counts from the arrival, whatever the `age`.
+std::optional<seconds> kept_lifetime(const cache::StoredParts& before, seconds own, seconds age,
+                                     const StoringPolicy& policy) {
+  const seconds from_arrival = before.freshness_lifetime - before.initial_age;
+  if (from_arrival > scaled(own, 1.0 + policy.jitter)) return std::nullopt;
+  if (from_arrival < scaled(own, 1.0 - policy.jitter)) return before.freshness_lifetime;
+  return from_arrival + age;
 }
 
 // Fills in everything about time. Returns whether it may be stored. `before` is what a
@@ -99,6 +104,9 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
   const auto delay = std::chrono::ceil<seconds>(reply.duration);
   const seconds age_value = age_field(reply.fields);
   parts.initial_age = age_value == seconds(0) ? seconds(0) : age_value + delay;
+  const auto lifetime_before = before && !policy.ttl_override
+                                   ? kept_lifetime(*before, own, parts.initial_age, policy)
+                                   : std::nullopt;
   if (stated) {
     // RFC 9111, 4.2.3. Lifetimes of our own count from the arrival: there an
     // upstream's wrong clock must not make everything stale.
@@ -106,9 +114,11 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
     const seconds apparent =
         date ? std::max(seconds(0), std::chrono::floor<seconds>(received - *date)) : seconds(0);
     parts.initial_age = std::max(parts.initial_age, apparent);
-    parts.freshness_lifetime = scaled(*stated, 1.0 - policy.jitter * random.uniform());
-  } else if (before && !policy.ttl_override && !exceeds(*before, own, policy)) {
-    parts.freshness_lifetime = before->freshness_lifetime;
+    // Only what is left is spread, or an answer that comes with an Age could come stale.
+    const seconds left = std::max(seconds(0), *stated - parts.initial_age);
+    parts.freshness_lifetime = *stated - scaled(left, policy.jitter * random.uniform());
+  } else if (lifetime_before) {
+    parts.freshness_lifetime = *lifetime_before;
   } else {
     const double factor = 1.0 + policy.jitter * (2.0 * random.uniform() - 1.0);
     // An Age the upstream did state is shown, and does not shorten our own lifetime.
@@ -188,6 +198,23 @@ std::string forwarded_fields(const upstream::Fields& fields) {
   return lines;
 }
 
+// The Last-Modified that clients see is the one that their If-Modified-Since is compared
+// with (RFC 9111, 4.3.4: a 304's fields replace the stored ones).
+void show_last_modified(std::string& lines, std::string_view value) {
+  constexpr std::string_view kName = "Last-Modified: ";
+  constexpr std::string_view kEnd = "\r\n";
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = lines.find(kEnd, at);
+    const std::size_t next = end == lines.npos ? lines.size() : end + kEnd.size();
+    if (lines.compare(at, kName.size(), kName) == 0) {
+      lines.erase(at, next - at);
+      break;
+    }
+    at = next;
+  }
+  if (is_field_value(value)) lines.append(kName).append(value).append(kEnd);
+}
+
 }  // namespace
 
 Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy,
@@ -210,6 +237,9 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
                  const StoringPolicy& policy, base::WallTime received, base::Random& random) {
   cache::StoredParts parts = stored;
   set_validators(parts, reply.fields);
+  if (const auto* modified = upstream::find_field(reply.fields, "Last-Modified")) {
+    show_last_modified(parts.fields, *modified);
+  }
   const bool may_store = set_lifetimes(parts, reply, policy, received, random, &stored);
   return {cache::make_stored(std::move(parts)), may_store};
 }

@@ -47,6 +47,7 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
 // A 304 freshens `stored` (RFC 9111, 4.3.4): same content, new dates. What it does not
 // say stays (3.2), as far as what is stored tells: without a lifetime it leaves the one
 // that was, or CACHE_TTL if that is shorter; without Cache-Control, the stale windows.
+// Its Age counts against that lifetime only if it is too short to be CACHE_TTL's.
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
                  const StoringPolicy& policy, base::WallTime received, base::Random& random);
 

@@ -324,12 +324,24 @@ TEST_CASE("the list fields that somebody reads are joined over their lines") {
   const auto p = parse(
       "GET / HTTP/1.1\r\nIf-None-Match: \"a\"\r\nHost: a\r\nif-none-match: \"b\"\r\n"
       "IF-NONE-MATCH: \"c\"\r\nCache-Control: no-cache\r\nCache-Control: max-age=0\r\n"
-      "X-Request-ID: 1\r\nX-Request-ID: 2\r\nAccept-Encoding:\r\nAccept-Encoding: gzip\r\n\r\n");
+      "X-Request-ID: 1\r\nX-Request-ID: 2\r\nAccept-Encoding:\r\nAccept-Encoding: gzip\r\n"
+      "If-Modified-Since: a\r\nIf-Modified-Since: b\r\n\r\n");
   REQUIRE(p.outcome == Outcome::Complete);
   CHECK(p.field(Known::IfNoneMatch) == "\"a\", \"b\", \"c\"");
   CHECK(p.field(Known::CacheControl) == "no-cache, max-age=0");
   CHECK(p.field(Known::XRequestId) == "1");
   CHECK(p.field(Known::AcceptEncoding).find("gzip") != std::string_view::npos);
+  CHECK(p.field(Known::IfModifiedSince) == "a, b");
+}
+
+TEST_CASE("an empty field is there, an absent one is not") {
+  for (const char* line : {"If-None-Match:\r\n", "If-None-Match: \t \r\n"}) {
+    const auto p = parse("GET / HTTP/1.1\r\nHost: a\r\n" + std::string(line) + "\r\n");
+    REQUIRE(p.outcome == Outcome::Complete);
+    CHECK(p.field(Known::IfNoneMatch).empty());
+    CHECK(p.field(Known::IfNoneMatch).data() != nullptr);
+    CHECK(p.field(Known::IfModifiedSince).data() == nullptr);
+  }
 }
 
 TEST_CASE("Expect: 100-continue counts only with content, in HTTP/1.1; others are 417") {

@@ -408,6 +408,7 @@ TEST_CASE("min-fresh never asks for more than half of the freshness lifetime") {
   freshness.use = cache::Use::Fresh;
   freshness.age = 10s;
   freshness.ttl = 90s;
+  freshness.ttl_at_first = 100s;
   CHECK(fresh_enough(freshness, 0s));
   CHECK(fresh_enough(freshness, 90s));
   CHECK(fresh_enough(freshness, std::chrono::hours(9999)));
@@ -436,6 +437,21 @@ TEST_CASE_FIXTURE(Fixture, "what is not fresh enough is refreshed before the ans
   CHECK(answers[wants]->stored);
   const auto again = ask("8.8.8.8", 10s, 401s);
   CHECK(answers[again]->rung == Rung::Fresh);
+}
+
+// Else each request for it would be one to the upstream, as its next answer is no younger.
+TEST_CASE_FIXTURE(Fixture, "min-fresh asks for half of what an answer of some age had left, too") {
+  have("8.8.8.8", {{"Cache-Control", "max-age=1000"}, {"Age", "800"}});
+  const auto at_once = ask("8.8.8.8", 10s, 1000s);
+  CHECK(answers[at_once].has_value());
+  pass(100s);
+  const auto halfway = ask("8.8.8.8", 10s, 1000s);
+  CHECK(answers[halfway].has_value());
+  CHECK(fetcher.fetches.empty());
+  CHECK(flights->stored("lookup/8.8.8.8", 1000s).rung == Rung::Fresh);
+  pass(1s);
+  ask("8.8.8.8", 10s, 1000s);
+  CHECK(fetcher.fetches.size() == 1);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a refresh for min-fresh that fails or is slow costs nobody the hit") {

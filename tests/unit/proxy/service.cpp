@@ -117,6 +117,17 @@ class Stack {
     parts.stale_if_error = 24h;
     memory_.put("lookup/" + ip, cache::make_stored(std::move(parts)));
   }
+  // Kept under a key, with the date that its upstream stated.
+  void have_dated(const std::string& ip, const std::string& modified, int status = 200) {
+    cache::StoredParts parts;
+    parts.status = status;
+    parts.body = body_of(ip);
+    parts.upstream_last_modified = modified;
+    parts.response_time = clock.wall();
+    parts.freshness_lifetime = 1h;
+    parts.stale_while_revalidate = 24h;
+    memory_.put("lookup/" + ip, cache::make_stored(std::move(parts)));
+  }
   // An answer is counted after it is sent.
   double counted(const std::string& route, const std::string& code, const std::string& cache) {
     on(worker_, [] {});
@@ -254,6 +265,31 @@ TEST_CASE("an answer that comes after the deadline reaches nobody, and fills the
   const Answer hit = two.ask(get("/lookup/192.0.2.1"));
   CHECK(hit.body == body_of("192.0.2.1"));
   CHECK(hit.field("Cache-Status").starts_with("holdfast; hit"));
+}
+
+// RFC 9110, 13.1.3 and 13.2.
+TEST_CASE("If-Modified-Since counts if it is one date, alone, and of a 200") {
+  const std::string modified = "Tue, 01 Sep 2026 00:00:00 GMT";
+  const std::string since = "If-Modified-Since: " + modified + "\r\n";
+  Stack stack;
+  stack.have_dated("192.0.2.1", modified);
+  stack.have_dated("192.0.2.2", modified, 404);
+  stack.have_dated("192.0.2.3", "");
+  const auto status = [&](const std::string& ip, const std::string& fields) {
+    return stack.client().ask(get("/lookup/" + ip, fields)).status;
+  };
+  CHECK(status("192.0.2.1", since) == 304);
+  CHECK(status("192.0.2.1", since + since) == 200);
+  CHECK(status("192.0.2.1", since + "If-None-Match: \"other\"\r\n") == 200);
+  CHECK(status("192.0.2.1", since + "If-None-Match:\r\n") == 200);
+  CHECK(status("192.0.2.1", "If-None-Match: \t\r\n" + since) == 200);
+  CHECK(status("192.0.2.1", "If-None-Match: *\r\nIf-Modified-Since: never\r\n") == 304);
+  CHECK(status("192.0.2.1", "If-Modified-Since: never\r\n") == 200);
+  CHECK(status("192.0.2.1", "If-Modified-Since:\r\n") == 200);
+  CHECK(status("192.0.2.2", since) == 404);
+  CHECK(status("192.0.2.3", since) == 200);
+  stack.clock.advance(2h);
+  CHECK(status("192.0.2.1", since) == 304);  // stale
 }
 
 TEST_CASE("at the deadline a stale answer is better than 504, for batches too") {

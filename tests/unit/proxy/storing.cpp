@@ -159,6 +159,19 @@ TEST_CASE("jitter spreads our lifetimes both ways and only shortens stated ones"
   CHECK(longer);
 }
 
+TEST_CASE(
+    "jitter takes from what a stated lifetime has left, so that nothing arrives stale by it") {
+  StoringPolicy policy;
+  base::Random random(7);
+  const auto reply = ok({{"Cache-Control", "max-age=1000"}, {"Age", "949"}});
+  std::chrono::seconds shortest = 24h;
+  for (int i = 0; i < 1000; ++i) {
+    shortest = std::min(shortest, ttl(make_storable(reply, policy, kNow, random)));
+  }
+  CHECK(shortest >= 45s);
+  CHECK(shortest <= 47s);
+}
+
 TEST_CASE("a 404 is kept for NEGATIVE_TTL, as a problem of ours, and never stale") {
   upstream::Reply reply = ok({{"Content-Type", "text/html"}});
   reply.status = 404;
@@ -269,4 +282,43 @@ TEST_CASE("lifetimes of ours last through any number of 304s, and follow lowered
   stored = freshen(*stored, reply, policy, kNow, random).response;
   CHECK(stored->freshness_lifetime <= 3600s * 11 / 10);
   CHECK(stored->stale_if_error == 24h);
+}
+
+// RFC 9111, 3.2 and 4.3.4: it is what If-Modified-Since is compared with.
+TEST_CASE("a Last-Modified that a 304 says is what clients get to see") {
+  base::Random random(1);
+  const auto fields_after = [&](upstream::Fields first, upstream::Fields then) {
+    upstream::Reply reply;
+    reply.status = 304;
+    reply.fields = std::move(then);
+    return freshen(*store(ok(std::move(first))).response, reply, exact(), kNow, random)
+        .response->fields;
+  };
+  const std::string before = "Mon, 01 Jun 2026 00:00:00 GMT";
+  const std::string later = "Tue, 02 Jun 2026 00:00:00 GMT";
+  const upstream::Fields first{{"Content-Type", "application/json; charset=utf-8"},
+                               {"Last-Modified", before}};
+  const std::string type = "Content-Type: application/json; charset=utf-8\r\n";
+  CHECK(fields_after(first, {{"Last-Modified", later}, {"Content-Type", "text/html"}}) ==
+        type + "Last-Modified: " + later + "\r\n");
+  CHECK(fields_after(first, {}) == type + "Last-Modified: " + before + "\r\n");
+  CHECK(fields_after({}, {{"Last-Modified", later}}) ==
+        "Content-Type: application/json\r\nLast-Modified: " + later + "\r\n");
+}
+
+TEST_CASE("an Age beside a 200 or a 304 neither shortens nor lengthens a lifetime of ours") {
+  base::Random random(1);
+  const auto ttl_after = [&](upstream::Fields first, upstream::Fields then) {
+    upstream::Reply reply;
+    reply.status = 304;
+    reply.fields = std::move(then);
+    return ttl(freshen(*store(ok(std::move(first))).response, reply, exact(), kNow, random));
+  };
+  CHECK(ttl_after({}, {}) == 24h);
+  CHECK(ttl_after({}, {{"Age", "80000"}}) == 24h);
+  CHECK(ttl_after({{"Age", "80000"}}, {}) == 24h);
+  CHECK(ttl_after({{"Age", "80000"}}, {{"Age", "80000"}}) == 24h);
+  CHECK(ttl_after({{"Age", "1000000000"}}, {{"Age", "1"}}) == 24h);
+  // It counts against what the upstream stated.
+  CHECK(ttl_after({{"Cache-Control", "max-age=3600"}}, {{"Age", "600"}}) == 3000s);
 }
