@@ -237,7 +237,8 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
                  const StoringPolicy& policy, base::WallTime received, base::Random& random) {
   cache::StoredParts parts = stored;
   set_validators(parts, reply.fields);
-  if (const auto* modified = upstream::find_field(reply.fields, "Last-Modified")) {
+  const auto* const modified = upstream::find_field(reply.fields, "Last-Modified");
+  if (modified && !is_hop_by_hop(reply.fields, "Last-Modified")) {
     show_last_modified(parts.fields, *modified);
   }
   const bool may_store = set_lifetimes(parts, reply, policy, received, random, &stored);
