@@ -4,6 +4,8 @@
 
 #include "cache/freshness.h"
 #include "http/cache_control.h"
+#include "http/problem.h"
+#include "proxy/geoip_route.h"
 
 using namespace holdfast;
 using namespace holdfast::proxy;
@@ -261,4 +263,42 @@ TEST_CASE("lifetimes of ours last through any number of 304s, and follow lowered
   stored = freshen(*stored, reply, policy, kNow, random).response;
   CHECK(stored->freshness_lifetime <= 3600s * 11 / 10);
   CHECK(stored->stale_if_error == 24h);
+}
+
+TEST_CASE("what is stored may be imported, what could not have been stored may not") {
+  const auto route = make_geoip_route(nullptr);
+  const auto objection = [&](const cache::StoredParts& parts) {
+    return objection_to(*route, "lookup/192.0.2.7", *cache::make_stored(parts));
+  };
+  upstream::Reply reply = ok({{"Content-Type", "application/json; charset=utf-8"},
+                              {"Last-Modified", "Mon, 01 Jun 2026 00:00:00 GMT"},
+                              {"content-language", "en"},
+                              {"Server", "x"}});
+  reply.body = R"({"ip":"192.0.2.7","location":"","postal_code":"","network_name":"","domain":"",)"
+               R"("latitude":1,"longitude":2})";
+  const cache::StoredParts good = *store(reply).response;
+  CHECK(objection(good).empty());
+  for (const int status : {404, 410}) {
+    CAPTURE(status);
+    reply.status = status;
+    cache::StoredParts negative = *store(reply).response;
+    CHECK(objection(negative).empty());
+    negative.body.pop_back();
+    CHECK_FALSE(objection(negative).empty());
+    negative.body = good.body;
+    CHECK_FALSE(objection(negative).empty());
+    negative.body = http::problem_json(status, kNoSuchEntry);
+    negative.fields = good.fields;
+    CHECK_FALSE(objection(negative).empty());
+  }
+  for (const char* fields : {"", "Content-Type: text/html\r\n", "Content-Type:application/json\r\n",
+                             "Content-Type: application/json\r\nContent-Type: application/json\r\n",
+                             "Content-Type: application/json\r\nLocation: /\r\n",
+                             "Content-Type: application/json\r\nTrailer: A\r\n",
+                             "Cache-Status: other; hit\r\nContent-Type: application/json\r\n"}) {
+    CAPTURE(std::string(fields));
+    cache::StoredParts bad = good;
+    bad.fields = fields;
+    CHECK_FALSE(objection(bad).empty());
+  }
 }
