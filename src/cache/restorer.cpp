@@ -40,7 +40,7 @@ void Restorer::start(Kind kind, Job job) {
 void Restorer::note_erase(std::string_view key) {
   const std::lock_guard lock(mutex_);
   if (jobs_.empty() && !running_ && items_.empty()) return;
-  erased_.emplace(key);
+  erased_[std::string(key)] = write_backs_;
   if (erased_.size() <= kErased) return;
   ++era_;
   items_.clear();
@@ -60,7 +60,10 @@ std::vector<Restorer::Item> Restorer::next(std::size_t most) {
   const std::lock_guard lock(mutex_);
   offered_era_ = era_;
   if (!erased_.empty()) {
-    std::erase_if(items_, [this](const Item& item) { return erased_.contains(item.key); });
+    std::erase_if(items_, [this](const Item& item) {
+      const auto erased = erased_.find(item.key);
+      return erased != erased_.end() && item.job <= erased->second;
+    });
     made_room();
   }
   const auto end = items_.begin() + static_cast<std::ptrdiff_t>(std::min(most, items_.size()));
@@ -81,14 +84,14 @@ void Restorer::made_room() {
   changed_.notify_all();
 }
 
-bool Restorer::push(std::uint64_t era, std::string_view key, StoredPtr stored) {
+bool Restorer::push(std::uint64_t era, std::uint64_t job, std::string_view key, StoredPtr stored) {
   bool first = false;
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return stopping_ || era != era_ || items_.size() < kItems; });
     if (stopping_ || era != era_) return false;
     first = items_.empty();
-    items_.push_back({std::string(key), std::move(stored)});
+    items_.push_back({std::string(key), std::move(stored), job});
   }
   if (first) wake_();
   return true;
@@ -104,9 +107,11 @@ void Restorer::run() {
     jobs_.pop_front();
     if (next.era != era_) continue;
     running_ = true;
+    // What a salvage finds is older than any erasure.
+    const std::uint64_t number = next.kind == Kind::WriteBack ? ++write_backs_ : 0;
     lock.unlock();
     next.job([&](std::string_view key, StoredPtr stored) {
-      return push(next.era, key, std::move(stored));
+      return push(next.era, number, key, std::move(stored));
     });
     lock.lock();
     running_ = false;

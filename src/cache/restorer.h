@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "cache/stored_response.h"
@@ -45,6 +45,7 @@ class Restorer {
   struct Item {
     std::string key;
     StoredPtr stored;
+    std::uint64_t job = 0;  // that brought it
   };
   // What to write now, erased keys left out. It is offered again until done() says
   // that it is written. The writing thread.
@@ -60,7 +61,7 @@ class Restorer {
   };
   void run();
   void made_room();  // mutex held
-  bool push(std::uint64_t era, std::string_view key, StoredPtr stored);
+  bool push(std::uint64_t era, std::uint64_t job, std::string_view key, StoredPtr stored);
 
   const std::function<void()> wake_;
   std::mutex mutex_;
@@ -72,7 +73,10 @@ class Restorer {
   std::uint64_t era_ = 0;  // grows when everything is erased: older jobs are void
   std::deque<Item> items_;
   std::uint64_t offered_era_ = 0;  // when next() was last called
-  std::unordered_set<std::string> erased_;
+  std::uint64_t write_backs_ = 0;  // begun so far; the number of the last one
+  // Keys, and which write-backs had begun when they were erased: a later one brings what
+  // was stored since.
+  std::unordered_map<std::string, std::uint64_t> erased_;
   std::thread thread_;  // started with the first job
 };
 

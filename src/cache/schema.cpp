@@ -1,6 +1,8 @@
 #include "cache/schema.h"
 
+#include <chrono>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 // Before SQLite touches a file, its first page is looked at as bytes. Three marks
@@ -110,10 +112,21 @@ base::Result<void> create(sqlite::Connection& connection) {
     if (auto done = run(connection, sql); !done) return done;
   }
   auto mode = connection.text("PRAGMA journal_mode=WAL");
+  // SQLite does not wait for this lock, which another process that makes the same file has.
+  for (int i = 0; !mode && mode.error().kind == ErrorKind::Busy && i < 25; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    mode = connection.text("PRAGMA journal_mode=WAL");
+  }
   if (!mode) return tl::unexpected(std::move(mode.error()));
   const std::string application = "PRAGMA application_id=" + std::to_string(kApplicationId);
   const std::string version = version_pragma(kSchemaVersion);
   auto made = run(connection, "BEGIN IMMEDIATE");
+  if (made) {
+    // Another process may have been faster: an import, while the daemon starts.
+    const auto tables = connection.integer("SELECT count(*) FROM sqlite_schema");
+    if (!tables) made = tl::unexpected(tables.error());
+    if (tables && *tables > 0) return run(connection, "ROLLBACK");
+  }
   if (made) made = run(connection, application.c_str());
   for (const char* sql : kCreate) {
     if (made) made = run(connection, sql);
@@ -142,12 +155,15 @@ base::Result<void> check_schema(sqlite::Connection& connection, const std::strin
 // What SQLite itself finds in the file, WAL included. `judged` is what its first
 // page alone made of it.
 base::Result<Owner> confirm(sqlite::Connection& connection, const std::string& path, Owner judged) {
+  // In one transaction: the tables may be made by another process at this moment.
+  if (auto begun = run(connection, "BEGIN"); !begun) return tl::unexpected(begun.error());
   const auto application = connection.integer("PRAGMA application_id");
   if (!application) return tl::unexpected(application.error());
   const auto version = connection.integer("PRAGMA user_version");
   if (!version) return tl::unexpected(version.error());
   const auto tables = connection.integer("SELECT count(*) FROM sqlite_schema");
   if (!tables) return tl::unexpected(tables.error());
+  if (auto ended = run(connection, "COMMIT"); !ended) return tl::unexpected(ended.error());
   if (*application != kApplicationId && judged == Owner::OursDamaged) {
     return base::internal_error(ErrorKind::Corrupt, path + ": the first page is damaged");
   }

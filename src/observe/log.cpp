@@ -153,9 +153,11 @@ class DescriptorSink final : public spdlog::sinks::sink {
     // Under load lines come together here; without, none waits.
     std::this_thread::sleep_until(next_write_);
     const LineBuffer::Batch batch = waiting_.take(batch_);
-    if (batch.lost > 0) report_gap(batch.lost);
-    const std::string_view refused = write_all(fd_, batch_);
-    refused_ += static_cast<std::uint64_t>(std::count(refused.begin(), refused.end(), '\n'));
+    untold_ += batch.lost;
+    if (untold_ > 0 && report_gap(untold_)) untold_ = 0;
+    const std::uint64_t refused = write(batch_);
+    refused_ += refused;
+    untold_ += refused;
     next_write_ = std::chrono::steady_clock::now() + kWriteInterval;
     {
       const std::lock_guard lock(mutex_);
@@ -177,10 +179,22 @@ class DescriptorSink final : public spdlog::sinks::sink {
   }
 
  private:
-  void report_gap(std::uint64_t lines) const {
+  bool report_gap(std::uint64_t lines) {
     std::string line;
     append_line(line, format_, Level::Warn, "log_lines_dropped", {{"lines", lines}});
-    write_all(fd_, line);
+    return write(line) == 0;
+  }
+
+  // Returns how many of the lines were refused, one that was cut off among them.
+  std::uint64_t write(std::string_view lines) {
+    std::string_view refused = lines;
+    // What a full disk has cut off must not spoil the line behind it.
+    if (!cut_off_ || write_all(fd_, "\n").empty()) {
+      refused = write_all(fd_, lines);
+      const std::size_t written = lines.size() - refused.size();
+      cut_off_ = written > 0 && lines[written - 1] != '\n';
+    }
+    return static_cast<std::uint64_t>(std::count(refused.begin(), refused.end(), '\n'));
   }
 
   const int fd_;
@@ -189,6 +203,8 @@ class DescriptorSink final : public spdlog::sinks::sink {
   std::string batch_;
   std::chrono::steady_clock::time_point next_write_{};
   std::atomic<std::uint64_t> refused_{0};
+  std::uint64_t untold_ = 0;  // lines that were lost since a gap was last told
+  bool cut_off_ = false;      // what was last written does not end its line
   std::mutex mutex_;
   std::condition_variable changed_;
   std::uint64_t taken_ = 0;  // guarded by mutex_

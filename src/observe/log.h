@@ -1,8 +1,8 @@
 // Log writes one structured event a line, as JSON or as text for people. Any
 // thread; never blocks on the output: lines wait in a bounded buffer for a thread of
 // their own, which writes what there is at most once a millisecond. What the buffer
-// cannot take is dropped, oldest first, and counted. A gap is said in the log
-// itself, by an event "log_lines_dropped".
+// cannot take is dropped, oldest first, and what the output refuses; both are counted,
+// and the gap is said in the log itself, by an event "log_lines_dropped".
 #pragma once
 
 #include <cstdint>

@@ -18,6 +18,8 @@ using std::chrono::seconds;
 constexpr std::array<std::string_view, 3> kForwarded{"Content-Type", "Content-Language",
                                                      "Last-Modified"};
 
+constexpr std::string_view kNegativeFields = "Content-Type: application/problem+json\r\n";
+
 // RFC 9110, 5.6.7: what the field says, or null if it is absent or malformed.
 std::optional<base::WallTime> date_field(const upstream::Fields& fields, std::string_view name) {
   const std::string* value = upstream::find_field(fields, name);
@@ -155,6 +157,19 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
   return policy.ttl_override || !forbidden;
 }
 
+// What forwarded_fields() made `lines` of.
+upstream::Fields fields_of(std::string_view lines) {
+  upstream::Fields fields;
+  while (!lines.empty()) {
+    const std::string_view line = lines.substr(0, lines.find("\r\n"));
+    const std::size_t name = std::min(line.find(": "), line.size());
+    fields.push_back({std::string(line.substr(0, name)),
+                      std::string(line.substr(std::min(name + 2, line.size())))});
+    lines.remove_prefix(std::min(line.size() + 2, lines.size()));
+  }
+  return fields;
+}
+
 void set_validators(cache::StoredParts& parts, const upstream::Fields& fields) {
   if (const auto* etag = upstream::find_field(fields, "ETag")) parts.upstream_etag = *etag;
   if (const auto* modified = upstream::find_field(fields, "Last-Modified")) {
@@ -226,7 +241,7 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
     parts.body = reply.body;
     set_validators(parts, reply.fields);
   } else {
-    parts.fields = "Content-Type: application/problem+json\r\n";
+    parts.fields = kNegativeFields;
     parts.body = http::problem_json(reply.status, kNoSuchEntry);
   }
   const bool may_store = set_lifetimes(parts, reply, policy, received, random, nullptr);
@@ -252,7 +267,15 @@ std::string objection_to(Route& route, std::string_view key, const cache::Stored
       canonical != key) {
     return "the key is none of ours";
   }
-  if (stored.status == 404 || stored.status == 410) return {};
+  if (stored.status == 404 || stored.status == 410) {
+    // Of the upstream's, only the status is kept.
+    const bool ours = stored.fields == kNegativeFields &&
+                      stored.body == http::problem_json(stored.status, kNoSuchEntry);
+    return ours ? "" : "not what is stored of a " + std::to_string(stored.status);
+  }
+  if (stored.fields != forwarded_fields(fields_of(stored.fields))) {
+    return "has fields that are never stored, or lacks its Content-Type";
+  }
   upstream::Reply reply;
   reply.status = stored.status;
   reply.body = stored.body;

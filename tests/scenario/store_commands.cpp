@@ -170,13 +170,17 @@ TEST_CASE("an import takes nothing that would be a wrong answer") {
     CHECK(ran.exit_code == 1);
     CHECK(figure(ran.error, "refused") == 1);
   };
-  refuses("lookup/192.0.2.7", "lookup/192.0.2.8");                      // another's answer
-  refuses("lookup/2001:db8::1", "lookup/2001:DB8::1");                  // a key nobody asks for
-  refuses("lookup/192.0.2.7", "x");                                     // likewise
-  refuses(R"("body":"{)", R"("body":"<)");                              // no JSON
-  refuses("\"status\":200", "\"status\":100");                          // no whole answer
-  refuses("\"status\":200", "\"status\":500");                          // never stored
-  refuses(R"("fields":")", R"("fields":"Content-Encoding: gzip\r\n)");  // not what the body is
+  refuses("lookup/192.0.2.7", "lookup/192.0.2.8");                        // another's answer
+  refuses("lookup/2001:db8::1", "lookup/2001:DB8::1");                    // a key nobody asks for
+  refuses("lookup/192.0.2.7", "x");                                       // likewise
+  refuses(R"("body":"{)", R"("body":"<)");                                // no JSON
+  refuses("\"status\":200", "\"status\":100");                            // no whole answer
+  refuses("\"status\":200", "\"status\":500");                            // never stored
+  refuses("\"status\":200", "\"status\":404");                            // has another body
+  refuses(R"("fields":")", R"("fields":"Content-Encoding: gzip\r\n)");    // not what the body is
+  refuses("Type: application/json", "Type: text/html");                   // likewise
+  refuses(R"("fields":")", R"("fields":"Cache-Status: other; hit\r\n)");  // never stored
+  refuses(R"("fields":")", R"("fields":"Set-Cookie: a=b\r\n)");           // likewise
   const Ran imported = store(folder, "import", file, good);
   CHECK(imported.exit_code == 0);
   CHECK(store(folder, "check", file).out == "pages: ok\nresponses: 2 sound, 0 damaged\n");

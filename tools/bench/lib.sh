@@ -79,9 +79,10 @@ resident_kib() {
 
 # ---- Results -------------------------------------------------------------------
 
-# load_result LOG FIELD: of the line that bench-load and our wrk scripts end with: 1 requests, 2
-# microseconds, 3 p50 and 4 p99 in microseconds, 5 answers that were no 2xx, 6 socket
-# errors. A run without one counts as one error.
+# load_result LOG FIELD: of the line that bench-load and our wrk scripts end with: 1 requests
+# (wrk's with answers that were no 2xx, bench-load's those answered rightly), 2 microseconds,
+# 3 p50 and 4 p99 in microseconds, 5 answers that were no 2xx (or wrong), 6 socket errors.
+# A run without one counts as one error.
 load_result() {
   local line
   line=$(grep '^RESULT' "$1" || echo RESULT 0 1 0 0 0 1)

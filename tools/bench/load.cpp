@@ -164,6 +164,13 @@ std::optional<std::size_t> answer_size(std::string_view bytes) {
   return end + 4 + length;
 }
 
+// Whether the server ends the connection behind this answer, in the spellings they use.
+bool says_close(std::string_view answer) {
+  const std::string_view head = answer.substr(0, answer.find("\r\n\r\n"));
+  return head.find("\r\nConnection: close") != head.npos ||
+         head.find("\r\nconnection: close") != head.npos;
+}
+
 // One thread's connections.
 class Client {
  public:
@@ -301,7 +308,10 @@ class Client {
     const ssize_t n = ::recv(connection.fd, connection.answer.data() + connection.size,
                              connection.answer.size() - connection.size, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (!connection.asking) return drop_idle(connection);
+    if (!connection.asking) {
+      if (n > 0) ++counts_.broken;  // nobody asked
+      return drop_idle(connection);
+    }
     connection.size += static_cast<std::size_t>(std::max<ssize_t>(n, 0));
     const std::string_view bytes(connection.answer.data(), connection.size);
     const auto size = answer_size(bytes);
@@ -313,7 +323,7 @@ class Client {
     if (*size == 0 || bytes.size() < *size) return;
     count(connection, bytes);
     connection.asking = false;
-    if (options_.close) return reopen(connection);
+    if (options_.close || says_close(bytes)) return reopen(connection);
     go_on(connection);
   }
 
@@ -328,6 +338,7 @@ class Client {
     if (!answer.starts_with("HTTP/1.1 200 ") ||
         content.find(plan_.addresses[connection.key]) == content.npos) {
       ++counts_.wrong;
+      return;
     }
     ++counts_.answered;
     const auto took = std::chrono::duration_cast<std::chrono::microseconds>(now_ - connection.due);

@@ -96,6 +96,8 @@ clean_up_at_end() {
 }
 
 clean_up() {
+  # Whoever is in a hurry and says it again would have everything left behind.
+  trap '' INT TERM HUP
   # A stopped process does not end.
   if [ -n "${upstream_pid:-}" ]; then kill -CONT "$upstream_pid" 2>/dev/null || true; fi
   end_own

@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "store_fixture.h"
 
@@ -73,6 +76,28 @@ TEST_CASE("a file in which the tables were about to be made is taken up") {
     REQUIRE(connection->execute("PRAGMA journal_mode=WAL") == 0);
   }
   CHECK(opened(folder).integer("SELECT count(*) FROM holdfast_response").value() == 0);
+}
+
+// An import, and the daemon that starts meanwhile.
+TEST_CASE("several that make the same file at the same time all get it") {
+  for (int round = 0; round < 30; ++round) {
+    CAPTURE(round);
+    const TempFolder folder;
+    std::array<std::string, 4> errors;
+    {
+      std::vector<std::jthread> threads;
+      for (std::string& error : errors) {
+        threads.emplace_back([&] {
+          const auto connection = open_for_writing(folder.file(), {}, 1 << 20);
+          if (!connection) error = connection.error().message;
+        });
+      }
+    }
+    for (const std::string& error : errors) CHECK(error == "");
+    auto connection = opened(folder);
+    CHECK(connection.integer("SELECT count(*) FROM holdfast_state").value() == 1);
+    CHECK(connection.text("PRAGMA journal_mode").value() == "wal");
+  }
 }
 
 TEST_CASE("the state a lookup, an eviction and a warm start need comes from an index") {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <simdjson.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -210,6 +211,41 @@ TEST_CASE("when the reader stalls, callers go on, the oldest lines go, and the l
   CHECK(reported == dropped);
   CHECK(static_cast<std::uint64_t>(written - gaps) + dropped == kLines + 1);
   CHECK(read.find(R"("i":1999,)") != std::string::npos);  // the newest survives
+}
+
+// As a disk that is full for a while does.
+TEST_CASE("a line that was cut off does not spoil the next one, and the gap is told") {
+  struct SizeLimit {
+    rlimit before{};
+    SizeLimit() { REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0); }
+    ~SizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before); }
+    void set(rlim_t bytes) const {
+      const rlimit now{bytes, before.rlim_max};
+      REQUIRE(::setrlimit(RLIMIT_FSIZE, &now) == 0);
+    }
+  };
+  Capture capture;
+  {
+    Log log({.fd = capture.fd()});
+    const SizeLimit limit;
+    log.event(Level::Info, "before");
+    log.flush();
+    limit.set(capture.text().size() + 20);
+    for (int i = 0; i < 3; ++i) {
+      log.event(Level::Info, "refused", {{"i", i}});
+      log.flush();
+    }
+    CHECK(log.dropped() == 3);
+    limit.set(limit.before.rlim_cur);
+    log.event(Level::Info, "after");
+    log.flush();
+  }
+  const auto lines = capture.lines();
+  REQUIRE(lines.size() == 4);
+  CHECK(lines[1].size() == 20);
+  CHECK(lines[2].find(R"("event":"log_lines_dropped","lines":3})") != std::string::npos);
+  CHECK(lines[3].find(R"({"ts":)") == 0);
+  CHECK(lines[3].find(R"("event":"after"})") != std::string::npos);
 }
 
 TEST_CASE("a reader that is gone costs lines, not the process") {

@@ -4,6 +4,8 @@
 
 #include "cache/freshness.h"
 #include "http/cache_control.h"
+#include "http/problem.h"
+#include "proxy/geoip_route.h"
 
 using namespace holdfast;
 using namespace holdfast::proxy;
@@ -321,4 +323,42 @@ TEST_CASE("an Age beside a 200 or a 304 neither shortens nor lengthens a lifetim
   CHECK(ttl_after({{"Age", "1000000000"}}, {{"Age", "1"}}) == 24h);
   // It counts against what the upstream stated.
   CHECK(ttl_after({{"Cache-Control", "max-age=3600"}}, {{"Age", "600"}}) == 3000s);
+}
+
+TEST_CASE("what is stored may be imported, what could not have been stored may not") {
+  const auto route = make_geoip_route(nullptr);
+  const auto objection = [&](const cache::StoredParts& parts) {
+    return objection_to(*route, "lookup/192.0.2.7", *cache::make_stored(parts));
+  };
+  upstream::Reply reply = ok({{"Content-Type", "application/json; charset=utf-8"},
+                              {"Last-Modified", "Mon, 01 Jun 2026 00:00:00 GMT"},
+                              {"content-language", "en"},
+                              {"Server", "x"}});
+  reply.body = R"({"ip":"192.0.2.7","location":"","postal_code":"","network_name":"","domain":"",)"
+               R"("latitude":1,"longitude":2})";
+  const cache::StoredParts good = *store(reply).response;
+  CHECK(objection(good).empty());
+  for (const int status : {404, 410}) {
+    CAPTURE(status);
+    reply.status = status;
+    cache::StoredParts negative = *store(reply).response;
+    CHECK(objection(negative).empty());
+    negative.body.pop_back();
+    CHECK_FALSE(objection(negative).empty());
+    negative.body = good.body;
+    CHECK_FALSE(objection(negative).empty());
+    negative.body = http::problem_json(status, kNoSuchEntry);
+    negative.fields = good.fields;
+    CHECK_FALSE(objection(negative).empty());
+  }
+  for (const char* fields : {"", "Content-Type: text/html\r\n", "Content-Type:application/json\r\n",
+                             "Content-Type: application/json\r\nContent-Type: application/json\r\n",
+                             "Content-Type: application/json\r\nLocation: /\r\n",
+                             "Content-Type: application/json\r\nTrailer: A\r\n",
+                             "Cache-Status: other; hit\r\nContent-Type: application/json\r\n"}) {
+    CAPTURE(std::string(fields));
+    cache::StoredParts bad = good;
+    bad.fields = fields;
+    CHECK_FALSE(objection(bad).empty());
+  }
 }

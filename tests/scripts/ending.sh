@@ -1,0 +1,52 @@
+#!/bin/bash
+# ending.sh COMMON_SH: what a script that uses it leaves behind: nothing.
+set -euo pipefail
+export LC_ALL=C
+common=$1
+# shellcheck source=tools/lib/common.sh
+. "$common"
+make_work
+failed=0
+
+# A script with a work folder and a process that is slow to end; it says both.
+cat >"$work/script" <<'EOF'
+set -euo pipefail
+. "$1"
+make_work
+bash -c 'trap "sleep 1; exit" TERM; echo >"$1"; while :; do sleep 0.1; done' - "$work/up" &
+own $!
+wait_for $! 10 test -e "$work/up"
+printf '%s\n' "$! $work" >"$2"
+case $3 in
+  signal*) while :; do sleep 0.1; done ;;
+  exit) exit 3 ;;
+  fail) false ;;
+esac
+EOF
+
+# WAY STATUS SIGNAL...
+leaves_nothing() {
+  local way=$1 expected=$2 status=0 script pid folder signal
+  shift 2
+  rm -f "$work/said"
+  bash "$work/script" "$common" "$work/said" "$way" &
+  script=$!
+  own "$script"
+  wait_for "$script" 20 test -s "$work/said" || [ -s "$work/said" ] || die "$way: did not start"
+  read -r pid folder <"$work/said"
+  for signal in "$@"; do
+    kill "-$signal" "$script" 2>/dev/null || true
+    sleep 0.3
+  done
+  wait "$script" || status=$?
+  if [ "$status" -ne "$expected" ]; then say "$way: exit code $status, not $expected"; failed=1; fi
+  if ! is_gone "$pid"; then say "$way: a process is left"; kill -KILL "$pid"; failed=1; fi
+  if [ -e "$folder" ]; then say "$way: a folder is left"; rm -rf "$folder"; failed=1; fi
+}
+
+leaves_nothing exit 3
+leaves_nothing fail 1
+leaves_nothing signal 143 TERM
+# Whoever is in a hurry.
+leaves_nothing signals 143 TERM TERM HUP
+exit "$failed"
