@@ -31,10 +31,11 @@ inline std::map<pid_t, std::string> threads_of(pid_t process) {
 
 class FrozenThread {
  public:
-  // `name` as in /proc: at most 15 characters.
+  // `name` as in /proc: at most 15 characters. Of several the oldest: a sanitizer's own
+  // thread goes by the main thread's.
   FrozenThread(pid_t process, const std::string& name) {
     for (const auto& [id, found] : threads_of(process)) {
-      if (found == name) thread_ = id;
+      if (found == name && thread_ == 0) thread_ = id;
     }
     if (thread_ == 0) throw std::runtime_error("no thread " + name);
     if (ptrace(PTRACE_SEIZE, thread_, nullptr, nullptr) != 0 ||

@@ -47,8 +47,14 @@ TEST_CASE("the metrics count what happened") {
   CHECK(page.field("Content-Type").find("text/plain; version=0.0.4") == 0);
 }
 
-// In top and in a profile, only the control loop goes by the program's name.
+// In top and in a profile, only the control loop goes by the program's name. And, in its
+// builds, a thread of ThreadSanitizer's runtime.
 TEST_CASE("every thread has a name of its own") {
+#ifdef __SANITIZE_THREAD__
+  constexpr int kOthers = 1;
+#else
+  constexpr int kOthers = 0;
+#endif
   const Folder folder;
   Upstream upstream;
   Daemon daemon(folder, upstream.url());
@@ -57,10 +63,10 @@ TEST_CASE("every thread has a name of its own") {
   // Each names itself as soon as it runs.
   CHECK(eventually([&] {
     const auto threads = threads_of(process);
-    return threads.size() >= 5 &&
-           std::all_of(threads.begin(), threads.end(), [&](const auto& thread) {
-             return (thread.second == "holdfast") == (thread.first == process);
-           });
+    const auto nameless = std::count_if(threads.begin(), threads.end(), [&](const auto& thread) {
+      return thread.second == "holdfast" && thread.first != process;
+    });
+    return threads.size() >= 5 && nameless <= kOthers;
   }));
 }
 
