@@ -223,6 +223,9 @@ base::Result<sqlite::Connection> open_for_writing(const std::string& path, const
     if (!owner) return tl::unexpected(std::move(owner.error()));
     if (*owner == Owner::Nobody) {
       if (auto done = create(*connection); !done) return done;
+      // Whoever was faster may be a stranger.
+      owner = confirm(*connection, path, *judged);
+      if (!owner) return tl::unexpected(std::move(owner.error()));
     }
     const auto version = connection->integer("PRAGMA user_version");
     if (!version) return tl::unexpected(version.error());

@@ -4,6 +4,7 @@
 #include <sqlite3.h>
 
 #include <mutex>
+#include <utility>
 
 namespace holdfast::cache {
 namespace {
@@ -14,13 +15,21 @@ struct State {
   int seen = 0;
   int failed = 0;
   bool quick = false;
+  FaultVfs::Call awaited = FaultVfs::Call::Open;
+  std::function<void()> act;
 };
 State state;
 sqlite3_vfs* real_vfs = nullptr;
 
 // The code to fail with, or SQLITE_OK.
 int fails(FaultVfs::Call call) {
-  const std::lock_guard lock(state.mutex);
+  std::unique_lock lock(state.mutex);
+  if (state.act && state.awaited == call) {
+    const auto act = std::exchange(state.act, nullptr);
+    lock.unlock();
+    act();
+    lock.lock();
+  }
   if (state.fault.nth == 0 || state.fault.call != call) return SQLITE_OK;
   ++state.seen;
   const bool hit =
@@ -139,6 +148,12 @@ void FaultVfs::plan(const Fault& fault) {
   state.fault = fault;
   state.seen = 0;
   state.failed = 0;
+}
+
+void FaultVfs::before(Call call, std::function<void()> act) {
+  const std::lock_guard lock(state.mutex);
+  state.awaited = call;
+  state.act = std::move(act);
 }
 
 int FaultVfs::failed() const {

@@ -3,8 +3,7 @@
 // time; the store's threads may all go through it.
 #pragma once
 
-#include <atomic>
-#include <string>
+#include <functional>
 
 namespace holdfast::cache {
 
@@ -28,6 +27,8 @@ class FaultVfs {
   static const char* name() { return "holdfast-faults"; }
   void plan(const Fault& fault);
   void heal() { plan({}); }
+  // Somebody else acts before the next call of that kind, once.
+  void before(Call call, std::function<void()> act);
   // How many calls have failed since plan().
   int failed() const;
 };

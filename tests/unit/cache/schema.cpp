@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "fault_vfs.h"
 #include "store_fixture.h"
 
 namespace holdfast::cache {
@@ -98,6 +99,19 @@ TEST_CASE("several that make the same file at the same time all get it") {
     CHECK(connection.integer("SELECT count(*) FROM holdfast_state").value() == 1);
     CHECK(connection.text("PRAGMA journal_mode").value() == "wal");
   }
+}
+
+TEST_CASE("a stranger who makes the file a moment before us keeps it") {
+  const TempFolder folder;
+  FaultVfs vfs;
+  vfs.before(FaultVfs::Call::SharedMemory, [&] {
+    auto stranger = sqlite::Connection::open(folder.file(), sqlite::Connection::Mode::Create, {});
+    REQUIRE(stranger);
+    REQUIRE(stranger->execute("CREATE TABLE theirs(x)") == 0);
+  });
+  const auto connection = open_for_writing(folder.file(), FaultVfs::name(), 1 << 20);
+  REQUIRE_FALSE(connection);
+  CHECK(connection.error().kind == base::ErrorKind::NotOurs);
 }
 
 TEST_CASE("the state a lookup, an eviction and a warm start need comes from an index") {
