@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 
 
 def answer(ip, status="200 OK", length="Content-Length", close=False):
@@ -14,15 +13,30 @@ def answer(ip, status="200 OK", length="Content-Length", close=False):
     return f"HTTP/1.1 {status}\r\n{fields}\r\n{body}".encode()
 
 
+def until_read(peer):
+    """Returns when the other end has taken all that was sent, as the kernel's table says."""
+    ports = [f":{end[1]:04X}" for end in (peer.getpeername(), peer.getsockname())]
+    while True:
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            for line in table:
+                _, local, remote, _, queues = line.split()[:5]
+                if [local[-5:], remote[-5:]] == ports:
+                    break
+            else:
+                return  # it has gone
+        if int(queues.partition(":")[2], 16) == 0:
+            return
+
+
 def piecewise(peer, ip):
     for byte in answer(ip):
         peer.sendall(bytes([byte]))
-        time.sleep(0.001)
+        until_read(peer)
 
 
 def then_more(peer, ip):
     peer.sendall(answer(ip))
-    time.sleep(0.1)
+    until_read(peer)
     peer.sendall(answer(ip))
 
 

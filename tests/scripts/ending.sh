@@ -8,12 +8,13 @@ common=$1
 make_work
 failed=0
 
-# A script with a work folder and a process that is slow to end; it says both.
+# A script with a work folder and a process that ends when it may; it says both.
 cat >"$work/script" <<'EOF'
 set -euo pipefail
 . "$1"
 make_work
-bash -c 'trap "sleep 1; exit" TERM; echo >"$1"; while :; do sleep 0.1; done' - "$work/up" &
+bash -c 'trap "touch $2; until [ -e $3 ]; do sleep 0.1; done; exit" TERM; touch "$1"; while :; do sleep 0.1; done' \
+  - "$work/up" "$2.asked" "$2.may" &
 own $!
 wait_for $! 10 test -e "$work/up"
 printf '%s\n' "$! $work" >"$2"
@@ -28,16 +29,18 @@ EOF
 leaves_nothing() {
   local way=$1 expected=$2 status=0 script pid folder signal
   shift 2
-  rm -f "$work/said"
+  rm -f "$work/said"*
   bash "$work/script" "$common" "$work/said" "$way" &
   script=$!
   own "$script"
   wait_for "$script" 20 test -s "$work/said" || [ -s "$work/said" ] || die "$way: did not start"
   read -r pid folder <"$work/said"
   for signal in "$@"; do
-    kill "-$signal" "$script" 2>/dev/null || true
-    sleep 0.3
+    kill "-$signal" "$script"
+    # Then it is cleaning up, and any further signal finds it there.
+    wait_for "$script" 20 test -e "$work/said.asked" || die "$way: does not clean up"
   done
+  touch "$work/said.may"
   wait "$script" || status=$?
   if [ "$status" -ne "$expected" ]; then say "$way: exit code $status, not $expected"; failed=1; fi
   if ! is_gone "$pid"; then say "$way: a process is left"; kill -KILL "$pid"; failed=1; fi
