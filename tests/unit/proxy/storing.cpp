@@ -35,6 +35,17 @@ Storable store(const upstream::Reply& reply, const StoringPolicy& policy = exact
   return make_storable(reply, policy, kNow, random);
 }
 
+// What a 304 with these fields makes of a 200 with those.
+Storable freshened(upstream::Fields first, upstream::Fields then,
+                   const StoringPolicy& policy = exact(), base::WallTime received = kNow) {
+  upstream::Reply reply;
+  reply.status = 304;
+  reply.fields = std::move(then);
+  base::Random random(1);
+  const Storable before = store(ok(std::move(first)), policy);
+  return freshen(*before.response, reply, policy, received, random);
+}
+
 std::chrono::seconds ttl(const Storable& storable) {
   return cache::freshness(*storable.response, kNow).ttl;
 }
@@ -223,50 +234,44 @@ TEST_CASE("a 304 gives the same content a new life") {
 
 // RFC 9111, 3.2: what a 304 does not say stays as it was.
 TEST_CASE("a 304 that says nothing leaves what the upstream stated, and none of ours instead") {
-  base::Random random(1);
-  const auto freshened = [&](upstream::Fields first, upstream::Fields then,
-                             const StoringPolicy& policy = exact()) {
-    upstream::Reply reply;
-    reply.status = 304;
-    reply.fields = std::move(then);
-    const Storable before = store(ok(std::move(first)), policy);
-    return freshen(*before.response, reply, policy, kNow + 100s, random);
+  const auto later = [](upstream::Fields first, upstream::Fields then,
+                        const StoringPolicy& policy = exact()) {
+    return freshened(std::move(first), std::move(then), policy, kNow + 100s);
   };
   const auto use_after = [](const Storable& storable, std::chrono::seconds time) {
     return cache::freshness(*storable.response, kNow + 100s + time).use;
   };
-  const Storable stated = freshened({{"Cache-Control", "max-age=60, stale-if-error=20"}}, {});
+  const Storable stated = later({{"Cache-Control", "max-age=60, stale-if-error=20"}}, {});
   CHECK(use_after(stated, 59s) == cache::Use::Fresh);
   CHECK(use_after(stated, 79s) == cache::Use::StaleWhileRevalidate);
   CHECK(stated.response->stale_if_error == 20s);
-  const Storable must = freshened({{"Cache-Control", "max-age=60, must-revalidate"}}, {});
+  const Storable must = later({{"Cache-Control", "max-age=60, must-revalidate"}}, {});
   CHECK(use_after(must, 59s) == cache::Use::Fresh);
   CHECK(use_after(must, 61s) == cache::Use::Unusable);
-  const Storable no_cache = freshened({{"Cache-Control", "no-cache"}}, {});
+  const Storable no_cache = later({{"Cache-Control", "no-cache"}}, {});
   CHECK(use_after(no_cache, 0s) == cache::Use::Unusable);
-  const Storable expires = freshened(
+  const Storable expires = later(
       {{"Expires", http::format_http_date(kNow + 60s)}, {"Date", http::format_http_date(kNow)}},
       {});
   CHECK(use_after(expires, 61s) == cache::Use::StaleWhileRevalidate);
 
   // Its own age counts against that lifetime, its clock does not.
-  const Storable aged = freshened({{"Cache-Control", "max-age=60"}},
-                                  {{"Age", "50"}, {"Date", http::format_http_date(kNow - 1h)}});
+  const Storable aged = later({{"Cache-Control", "max-age=60"}},
+                              {{"Age", "50"}, {"Date", http::format_http_date(kNow - 1h)}});
   CHECK(use_after(aged, 9s) == cache::Use::Fresh);
   CHECK(use_after(aged, 10s) == cache::Use::StaleWhileRevalidate);
   // What it does say, it replaces.
-  const Storable longer = freshened({{"Cache-Control", "max-age=60, must-revalidate"}},
-                                    {{"Cache-Control", "max-age=90"}});
+  const Storable longer =
+      later({{"Cache-Control", "max-age=60, must-revalidate"}}, {{"Cache-Control", "max-age=90"}});
   CHECK(use_after(longer, 89s) == cache::Use::Fresh);
   CHECK(use_after(longer, 91s) == cache::Use::StaleWhileRevalidate);
-  const Storable other = freshened({{"Cache-Control", "max-age=60, stale-if-error=20"}},
-                                   {{"Cache-Control", "public"}});
+  const Storable other =
+      later({{"Cache-Control", "max-age=60, stale-if-error=20"}}, {{"Cache-Control", "public"}});
   CHECK(use_after(other, 61s) == cache::Use::StaleWhileRevalidate);
   CHECK(other.response->stale_if_error == 24h * 30);
   StoringPolicy always = exact();
   always.ttl_override = true;
-  CHECK(use_after(freshened({{"Cache-Control", "max-age=60"}}, {}, always), 23h) ==
-        cache::Use::Fresh);
+  CHECK(use_after(later({{"Cache-Control", "max-age=60"}}, {}, always), 23h) == cache::Use::Fresh);
 }
 
 TEST_CASE("lifetimes of ours last through any number of 304s, and follow lowered settings") {
@@ -288,13 +293,8 @@ TEST_CASE("lifetimes of ours last through any number of 304s, and follow lowered
 
 // RFC 9111, 3.2 and 4.3.4: it is what If-Modified-Since is compared with.
 TEST_CASE("a Last-Modified that a 304 says is what clients get to see") {
-  base::Random random(1);
-  const auto fields_after = [&](upstream::Fields first, upstream::Fields then) {
-    upstream::Reply reply;
-    reply.status = 304;
-    reply.fields = std::move(then);
-    return freshen(*store(ok(std::move(first))).response, reply, exact(), kNow, random)
-        .response->fields;
+  const auto fields_after = [](upstream::Fields first, upstream::Fields then) {
+    return freshened(std::move(first), std::move(then)).response->fields;
   };
   const std::string before = "Mon, 01 Jun 2026 00:00:00 GMT";
   const std::string later = "Tue, 02 Jun 2026 00:00:00 GMT";
@@ -309,12 +309,8 @@ TEST_CASE("a Last-Modified that a 304 says is what clients get to see") {
 }
 
 TEST_CASE("an Age beside a 200 or a 304 neither shortens nor lengthens a lifetime of ours") {
-  base::Random random(1);
-  const auto ttl_after = [&](upstream::Fields first, upstream::Fields then) {
-    upstream::Reply reply;
-    reply.status = 304;
-    reply.fields = std::move(then);
-    return ttl(freshen(*store(ok(std::move(first))).response, reply, exact(), kNow, random));
+  const auto ttl_after = [](upstream::Fields first, upstream::Fields then) {
+    return ttl(freshened(std::move(first), std::move(then)));
   };
   CHECK(ttl_after({}, {}) == 24h);
   CHECK(ttl_after({}, {{"Age", "80000"}}) == 24h);
