@@ -161,6 +161,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 trap 'exit 129' HUP
 
+# Not by name: awk takes a=b.txt for an assignment.
+if [ "$file" != - ]; then exec <"$file" || fail "$file: cannot be read"; fi
 # Blank lines and lines that start with # are no addresses. Whatever is not plain
 # address text is percent-encoded: the daemon, not curl, is to judge it.
 {
@@ -176,7 +178,7 @@ trap 'exit 129' HUP
         c = substr($0, i, 1)
         text = text (c ~ /[0-9A-Za-z.:_~%\/-]/ ? c : code[c])
       }
-      printf "url = \"%s%s\"\n", prefix, text }' "$file"
+      printf "url = \"%s%s\"\n", prefix, text }'
 } >"$curl_config" || fail "$file: cannot be read"
 total=$(grep -c '^url = ' "$curl_config")
 [ "$total" -gt 0 ] || fail "$file: no addresses in it"

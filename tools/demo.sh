@@ -42,6 +42,12 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
+# number NAME VALUE MOST: said now, not after the build.
+number() {
+  [[ $2 =~ ^[1-9][0-9]{0,4}$ && $2 -le $3 ]] || die "$1: not a whole number from 1 to $3: $2"
+}
+if [ -n "$port" ]; then number --port "$port" 65535; fi
+number --concurrency "$concurrency" 300 # test-ips.sh takes no more
 
 make_work
 

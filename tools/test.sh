@@ -74,7 +74,8 @@ test_in() {
   local folder=$1 status=0 counts
   shift
   rm -f "$folder/meson-logs/testlog.json"
-  meson test -C "$folder" --no-rebuild --print-errorlogs "$@" "${filter[@]}" || status=$?
+  # Most of them wait more than they compute.
+  meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $((2 * $(nproc))) "$@" "${filter[@]}" || status=$?
   # A doctest program counts as its test cases, any other test as one.
   counts=$(python3 - "$folder/meson-logs/testlog.json" <<'EOF'
 import json, os, re, sys
@@ -180,13 +181,13 @@ can_sanitize() {
   return 1
 }
 
-# NAME FLAGS: build and test with a sanitizer, which has three times as long.
+# NAME FLAGS OPTIMIZATION: build and test with a sanitizer, which has three times as long.
 sanitized() {
   can_sanitize "$2" || return 1
-  # -O1 and line numbers alone: half of the time to compile, and tests that wait
-  # more than they compute.
-  build_in "$build/$1" -Doptimization=1 -Ddebug=false -Dcpp_args=-g1 "-Db_sanitize=$2" \
-    -Db_lundef=false || return 1
+  # Line numbers alone, little optimisation, several files at once: most of the time goes
+  # to compiling, and the tests wait more than they compute.
+  build_in "$build/$1" "-Doptimization=$3" -Ddebug=false -Dcpp_args=-g1 -Dunity=on -Dunity_size=8 \
+    "-Db_sanitize=$2" -Db_lundef=false || return 1
   if [ ${#wrapper[@]} -gt 0 ]; then
     test_in "$build/$1" --timeout-multiplier 3 --wrapper "${wrapper[*]}"
   else
@@ -195,10 +196,10 @@ sanitized() {
 }
 
 step_asan() {
-  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan address,undefined
+  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan address,undefined 0
 }
 
-step_tsan() { TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sanitized tsan thread; }
+step_tsan() { TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sanitized tsan thread 1; }
 
 # ---- Run them -----------------------------------------------------------------
 

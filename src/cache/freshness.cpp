@@ -13,6 +13,10 @@ constexpr std::chrono::hours kLargestStepBack{1};
 
 }  // namespace
 
+bool is_dated_ahead(const StoredResponse& stored, base::WallTime now) {
+  return stored.response_time - kLargestStepBack > now;
+}
+
 Freshness freshness(const StoredResponse& stored, base::WallTime now) {
   // RFC 9111, 4.2.3: current_age = corrected_initial_age + resident_time.
   const seconds resident = now > stored.response_time
@@ -20,9 +24,8 @@ Freshness freshness(const StoredResponse& stored, base::WallTime now) {
                                : seconds(0);
   Freshness result;
   result.age = stored.initial_age + resident;
-  // Dated by a clock that was wrong, or one that is wrong now: its age is anybody's
-  // guess, and it would be fresh until that date.
-  if (stored.response_time - kLargestStepBack > now) {
+  // Its age is anybody's guess, and it would be fresh until that date.
+  if (is_dated_ahead(stored, now)) {
     result.age = std::max(result.age, stored.freshness_lifetime);
   }
   result.ttl = stored.freshness_lifetime - result.age;

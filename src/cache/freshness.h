@@ -27,4 +27,8 @@ struct Freshness {
 // never a negative one; by more than an hour, and the response counts as just stale.
 Freshness freshness(const StoredResponse& stored, base::WallTime now);
 
+// Whether a response comes from more than an hour after `now`: from a clock that was wrong,
+// or one that is wrong now.
+bool is_dated_ahead(const StoredResponse& stored, base::WallTime now);
+
 }  // namespace holdfast::cache

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cinttypes>
+#include <cstdio>
 
 #include "cache/base64.h"
 #include "cache/row.h"
@@ -84,6 +86,15 @@ bool get_number(const element& line, const char* name, std::int64_t& value, bool
   return error == simdjson::SUCCESS && value >= 0;
 }
 
+// A row's, but over the fields as they are: a later release may pack others. Text, as
+// many a reader of JSON keeps 53 bits of a number.
+std::string checksum_text(Row row, std::string_view fields) {
+  row.fields = fields;
+  std::array<char, 17> text;
+  std::snprintf(text.data(), text.size(), "%016" PRIx64, static_cast<std::uint64_t>(checksum(row)));
+  return text.data();
+}
+
 }  // namespace
 
 void append_json_line(std::string& out, std::string_view key, const StoredResponse& stored) {
@@ -101,6 +112,8 @@ void append_json_line(std::string& out, std::string_view key, const StoredRespon
   }
   append_text(out, "fields", stored.fields);
   append_text(out, "body", stored.body);
+  std::string packed;
+  append_text(out, "checksum", checksum_text(to_row(key, stored, packed), stored.fields));
   out += "}\n";
 }
 
@@ -151,16 +164,24 @@ base::Result<StoredPtr> JsonLineReader::read(std::string_view line, std::string&
       return base::invalid_input(std::string(number.name) + " is missing or not a number from 0");
     }
   }
+  row.key = key;
+  row.upstream_etag = etag;
+  row.upstream_last_modified = modified;
+  row.body = body;
+  if (element given; root["checksum"].get(given) == simdjson::SUCCESS) {
+    std::string_view text;
+    if (given.get(text) != simdjson::SUCCESS || text != checksum_text(row, fields)) {
+      return base::invalid_input(
+          "does not match its checksum: it was damaged, or changed by hand without taking that "
+          "out");
+    }
+  }
   if (!are_field_lines(fields)) return base::invalid_input("fields are not field lines to keep");
   if (!is_value(etag) || !is_value(modified)) {
     return base::invalid_input("a validator has a control character");
   }
   std::string packed;
-  row.key = key;
-  row.upstream_etag = etag;
-  row.upstream_last_modified = modified;
   row.fields = pack_fields(fields, packed);
-  row.body = body;
   StoredPtr stored = from_row(row);
   if (!stored) return base::invalid_input("status or response_time_ms is out of range");
   return stored;

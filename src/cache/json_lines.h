@@ -12,7 +12,8 @@
 namespace holdfast::cache {
 
 // With its newline. `key` and `body` are called `key_base64` and `body_base64`
-// where they are not UTF-8.
+// where they are not UTF-8. `checksum` is over all the rest, and need not be there for
+// a line to be read.
 void append_json_line(std::string& out, std::string_view key, const StoredResponse& stored);
 
 // Keeps the parser's memory from line to line. One thread.

@@ -65,6 +65,9 @@ Lookup lookup_of(std::string_view key) {
   return {key, XXH3_64bits(key.data(), key.size())};
 }
 
+// So many erasures of a shard are remembered while it is loaded.
+constexpr std::size_t kErasedWhileLoading = 4096;
+
 }  // namespace
 
 struct alignas(64) MemoryCache::Shard {
@@ -78,6 +81,9 @@ struct alignas(64) MemoryCache::Shard {
   std::size_t bytes = 0;
   std::size_t limit_bytes = 0;
   std::uint64_t evictions = 0;
+  int loadings = 0;                          // that are under way
+  std::unordered_set<std::uint64_t> erased;  // hashes of keys, since the first of these began
+  bool all_erased = false;                   // or so many that it may be any
 
   void link(Entry& entry) {
     entry.older = newest;
@@ -118,6 +124,17 @@ struct alignas(64) MemoryCache::Shard {
     make_room(cost, nullptr, evicted);
     auto entry = std::make_unique<Entry>(lookup.key, lookup.hash, std::move(stored), cost);
     link(**index.insert(std::move(entry)).first);
+  }
+
+  void note_erased(std::uint64_t hash) {
+    if (loadings == 0 || all_erased) return;
+    erased.insert(hash);
+    if (erased.size() > kErasedWhileLoading) note_all_erased();
+  }
+
+  void note_all_erased() {
+    all_erased = loadings > 0;
+    erased.clear();
   }
 };
 
@@ -183,8 +200,26 @@ void MemoryCache::put_if_absent(std::string_view key, StoredPtr stored) {
   Shard& shard = shard_for(lookup.hash);
   Evicted evicted;
   const std::unique_lock lock(shard.mutex);
+  if (shard.all_erased || shard.erased.contains(lookup.hash)) return;
   if (bytes > shard.limit_bytes || shard.index.contains(lookup)) return;
   shard.insert(lookup, std::move(stored), bytes, evicted);
+}
+
+MemoryCache::Loading::Loading(MemoryCache& cache) : cache_(cache) {
+  for (std::size_t i = 0; i < std::size_t{1} << cache_.shard_bits_; ++i) {
+    const std::unique_lock lock(cache_.shards_[i].mutex);
+    ++cache_.shards_[i].loadings;
+  }
+}
+
+MemoryCache::Loading::~Loading() {
+  for (std::size_t i = 0; i < std::size_t{1} << cache_.shard_bits_; ++i) {
+    Shard& shard = cache_.shards_[i];
+    const std::unique_lock lock(shard.mutex);
+    if (--shard.loadings > 0) continue;
+    shard.erased = {};
+    shard.all_erased = false;
+  }
 }
 
 bool MemoryCache::erase(std::string_view key) {
@@ -192,6 +227,7 @@ bool MemoryCache::erase(std::string_view key) {
   Shard& shard = shard_for(lookup.hash);
   Index::node_type erased;
   const std::unique_lock lock(shard.mutex);
+  shard.note_erased(lookup.hash);
   const auto found = shard.index.find(lookup);
   if (found == shard.index.end()) return false;
   erased = shard.take(**found);
@@ -203,6 +239,7 @@ void MemoryCache::clear() {
     Shard& shard = shards_[i];
     Index erased;
     const std::unique_lock lock(shard.mutex);
+    shard.note_all_erased();
     erased.swap(shard.index);
     shard.newest = shard.oldest = shard.hand = nullptr;
     shard.bytes = 0;

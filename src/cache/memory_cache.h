@@ -38,8 +38,23 @@ class MemoryCache {
   // share of the limit is not kept (and what it would replace is dropped): false.
   bool put(std::string_view key, StoredPtr stored);
 
-  // Like put(), but keeps what is there already. For warming from the store.
+  // Like put(), but keeps what is there already, and leaves out what was erased since
+  // a Loading began. For warming from the store.
   void put_if_absent(std::string_view key, StoredPtr stored);
+
+  // Lives from before the first read of what put_if_absent() is given until after the
+  // last of these puts: what is read may be erased before it is put. So many erasures
+  // that they are not all remembered keep everything out. Any thread.
+  class Loading {
+   public:
+    explicit Loading(MemoryCache& cache);
+    ~Loading();
+    Loading(const Loading&) = delete;
+    Loading& operator=(const Loading&) = delete;
+
+   private:
+    MemoryCache& cache_;
+  };
 
   // True if it was there.
   bool erase(std::string_view key);

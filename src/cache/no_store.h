@@ -10,8 +10,8 @@ class NoStore final : public Store {
  public:
   base::Result<StoredPtr> find(std::string_view) override { return nullptr; }
   bool put(std::string_view, StoredPtr) override { return false; }
-  bool erase(std::string_view) override { return true; }
-  bool erase_all() override { return true; }
+  void erase(std::string_view) override {}
+  void erase_all() override {}
   void used(std::string_view) override {}
   void load_recent(std::function<bool(std::string_view, StoredPtr)>) override {}
   void flush() override {}

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <system_error>
+#include <utility>
 
 namespace holdfast::cache::page {
 namespace {
@@ -169,22 +170,33 @@ std::optional<std::vector<unsigned char>> payload_of(const File& file, Cursor& c
 
 }  // namespace
 
-base::Result<File> File::open(const std::string& path) {
-  File file;
-  file.file_.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat info {};
-  if (!file.file_ || ::fstat(file.file_.get(), &info) != 0) {
+base::Result<Files> open_files(const std::string& path) {
+  Files files;
+  files.database.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!files.database) {
     return base::internal_error(
-        base::ErrorKind::Io, "cannot read " + path + ": " + std::generic_category().message(errno));
+        base::ErrorKind::Io, "cannot open " + path + ": " + std::generic_category().message(errno));
+  }
+  files.wal.reset(::open((path + "-wal").c_str(), O_RDONLY | O_CLOEXEC));
+  return files;
+}
+
+base::Result<File> File::of(Files files) {
+  File file;
+  file.file_ = std::move(files.database);
+  file.wal_ = std::move(files.wal);
+  struct stat info {};
+  if (::fstat(file.file_.get(), &info) != 0) {
+    return base::internal_error(base::ErrorKind::Io,
+                                "cannot read it: " + std::generic_category().message(errno));
   }
   const auto pages = (info.st_size + kPageBytes - 1) / kPageBytes;
   file.pages_ = static_cast<std::uint32_t>(std::min<std::int64_t>(pages, 0xffff'fffe));
-  file.read_wal(path + "-wal");
+  file.read_wal();
   return file;
 }
 
-void File::read_wal(const std::string& path) {
-  wal_.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+void File::read_wal() {
   std::array<unsigned char, kWalHeader> header;
   if (!wal_ || !read_exactly(wal_.get(), header.data(), header.size(), 0)) return;
   const auto magic = static_cast<std::uint32_t>(big_endian(header, 0, 4));

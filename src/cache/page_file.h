@@ -20,12 +20,19 @@ namespace holdfast::cache::page {
 
 using Page = std::array<unsigned char, static_cast<std::size_t>(kPageBytes)>;
 
+// A database and its WAL, if it has one: open, so that they may get other names.
+struct Files {
+  base::UniqueFd database;
+  base::UniqueFd wal;
+};
+base::Result<Files> open_files(const std::string& path);
+
 // A database file with the committed part of its WAL over it.
 class File {
  public:
-  // Only the database must be there. The WAL is taken as SQLite takes it: up to
-  // the last commit whose frames all have the right salt and checksum.
-  static base::Result<File> open(const std::string& path);
+  // The WAL is taken as SQLite takes it: up to the last commit whose frames all have
+  // the right salt and checksum.
+  static base::Result<File> of(Files files);
 
   // Counted from 1. Part of a page at the end counts.
   std::uint32_t pages() const { return pages_; }
@@ -33,7 +40,7 @@ class File {
   bool read(std::uint32_t number, Page& page) const;
 
  private:
-  void read_wal(const std::string& path);
+  void read_wal();
 
   base::UniqueFd file_;
   base::UniqueFd wal_;

@@ -9,6 +9,7 @@
 #include <ctime>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "cache/page_file.h"
 #include "cache/row.h"
@@ -126,9 +127,9 @@ void mark_salvaged(const std::string& path, const std::string& aside) {
   }
 }
 
-base::Result<Salvaged> salvage(const std::string& path,
+base::Result<Salvaged> salvage(page::Files files,
                                const std::function<bool(std::string_view, StoredPtr)>& visit) {
-  const auto file = page::File::open(path);
+  const auto file = page::File::of(std::move(files));
   if (!file) return tl::unexpected(file.error());
   const std::int64_t erased = erased_through(*file);
   Salvaged result;

@@ -40,6 +40,7 @@ class SqliteStore final : public Store {
   SqliteStore(StoreSettings settings, const base::Clock& clock, observe::Log& log)
       : settings_(std::move(settings)),
         clock_(clock),
+        log_(log),
         health_(clock, log, settings_.path),
         queue_({.entries = settings_.queue_entries,
                 .bytes = settings_.queue_bytes,
@@ -65,13 +66,16 @@ class SqliteStore final : public Store {
   bool put(std::string_view key, StoredPtr stored) override {
     return queue_.put(key, std::move(stored));
   }
-  bool erase(std::string_view key) override {
+  void erase(std::string_view key) override {
     writer_.restorer().note_erase(key);
-    return queue_.erase(key);
+    if (queue_.erase(key)) return;
+    log_.event(
+        observe::Level::Error, "store_erased",
+        {{"path", settings_.path}, {"reason", "too many erasures wait to be kept one by one"}});
   }
-  bool erase_all() override {
+  void erase_all() override {
     writer_.restorer().note_erase_all();
-    return queue_.erase_all();
+    queue_.erase_all();
   }
   void used(std::string_view key) override { used_.add(key_hash(key)); }
   void flush() override { writer_.flush(); }
@@ -84,6 +88,7 @@ class SqliteStore final : public Store {
 
   const StoreSettings settings_;
   const base::Clock& clock_;
+  observe::Log& log_;
   StoreHealth health_;
   WriteQueue queue_;
   UsedKeys used_;

@@ -22,7 +22,8 @@ struct StoreSettings {
   std::string path;
   // STORE_LIMIT: of the database and its WAL together, kept within a tenth.
   std::uint64_t limit_bytes = std::uint64_t{2} << 30;
-  // What may wait to be written; more is refused and counted.
+  // What may wait to be written; more is refused and counted. Erasures have room of
+  // their own.
   std::size_t queue_entries = 16384;
   std::size_t queue_bytes = std::size_t{32} << 20;
   // How long a write waits for others to share its transaction.

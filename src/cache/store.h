@@ -51,9 +51,10 @@ class Store {
   // 50 ms. False if the queue is full: not stored.
   virtual bool put(std::string_view key, StoredPtr stored) = 0;
 
-  // Queues a removal, in order with the puts. False if the queue is full.
-  virtual bool erase(std::string_view key) = 0;
-  virtual bool erase_all() = 0;
+  // Queues a removal, in order with the puts. Never refused: when very many wait
+  // for a disk that takes none, they become one of everything.
+  virtual void erase(std::string_view key) = 0;
+  virtual void erase_all() = 0;
 
   // Says that `key` was used, so that eviction spares it. Never blocks, may be
   // forgotten. Any thread.

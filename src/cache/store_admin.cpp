@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "cache/freshness.h"
 #include "cache/json_lines.h"
 #include "cache/row_reader.h"
 #include "cache/row_writer.h"
@@ -19,6 +21,7 @@ namespace {
 
 constexpr int kReadRows = 512;
 constexpr std::size_t kWriteRows = 256;
+constexpr int kSweepRows = 256;
 constexpr int kReleasePages = 256;
 constexpr std::int64_t kWalKeepBytes = 8 << 20;
 constexpr int kWalCheckpointFrames = 2000;
@@ -32,19 +35,30 @@ std::int64_t file_bytes(const std::string& path) {
   return ::stat(path.c_str(), &info) == 0 ? std::int64_t{info.st_size} : 0;
 }
 
-// One transaction, tried again while the daemon has the lock: it never keeps it
-// for long.
-base::Result<void> transact(RowWriter& rows, const std::function<base::Result<void>()>& work) {
+// Tries again while the daemon has the lock: it never keeps it for long.
+template <typename Attempt>
+auto patiently(const Attempt& attempt) {
   constexpr int kAttempts = 100;
-  for (int attempt = 1;; ++attempt) {
-    auto done = rows.begin();
-    if (done) done = work();
-    if (done) done = rows.commit();
-    if (done) break;
-    rows.rollback();
-    if (done.error().kind != base::ErrorKind::Busy || attempt == kAttempts) return done;
+  for (int number = 1;; ++number) {
+    auto done = attempt();
+    if (done || done.error().kind != base::ErrorKind::Busy || number == kAttempts) return done;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+base::Result<RowWriter> open_rows(const std::string& path) {
+  return patiently([&] { return RowWriter::open(path, {}, kWalKeepBytes); });
+}
+
+base::Result<void> transact(RowWriter& rows, const std::function<base::Result<void>()>& work) {
+  auto done = patiently([&] {
+    auto tried = rows.begin();
+    if (tried) tried = work();
+    if (tried) tried = rows.commit();
+    if (!tried) rows.rollback();
+    return tried;
+  });
+  if (!done) return done;
   if (rows.wal_frames() > kWalCheckpointFrames) {
     const auto copied = rows.checkpoint(sqlite::Connection::Checkpoint::Passive);
     if (!copied) return tl::unexpected(copied.error());
@@ -138,7 +152,7 @@ base::Result<Exported> store_export(const std::string& path, FILE* out) {
 
 base::Result<Imported> store_import(const std::string& path, const base::Clock& clock, FILE* in,
                                     FILE* complaints, const Objection& objection) {
-  auto rows = RowWriter::open(path, {}, kWalKeepBytes);
+  auto rows = open_rows(path);
   if (!rows) return tl::unexpected(std::move(rows.error()));
   Imported result;
   struct Item {
@@ -179,7 +193,9 @@ base::Result<Imported> store_import(const std::string& path, const base::Clock& 
     if (line.empty()) continue;
     Item item;
     auto stored = reader.read(line, item.key);
-    const std::string why = stored ? objection(item.key, **stored) : stored.error().message;
+    std::string why = stored ? objection(item.key, **stored) : stored.error().message;
+    // Never fresh, and more recent than all that has a right date.
+    if (why.empty() && is_dated_ahead(**stored, clock.wall())) why = "is from the future";
     if (!why.empty()) {
       ++result.refused;
       std::fprintf(complaints, "line %llu: %s\n", static_cast<unsigned long long>(number),
@@ -204,8 +220,17 @@ base::Result<void> store_compact(const std::string& path, FILE* out) {
   if (auto reader = open_for_reading(path, {}); !reader) {
     return tl::unexpected(std::move(reader.error()));
   }
-  auto rows = RowWriter::open(path, {}, kWalKeepBytes);
+  auto rows = open_rows(path);
   if (!rows) return tl::unexpected(std::move(rows.error()));
+  for (bool more = true; more;) {
+    auto done = transact(*rows, [&]() -> base::Result<void> {
+      const auto swept = rows->sweep(kSweepRows);
+      if (!swept) return tl::unexpected(swept.error());
+      more = *swept;
+      return {};
+    });
+    if (!done) return done;
+  }
   for (;;) {
     const auto size = rows->size();
     if (!size) return tl::unexpected(size.error());

@@ -42,14 +42,16 @@ struct Imported {
 // Why a response cannot be what is stored under a key, for people; empty if it can.
 using Objection = std::function<std::string(std::string_view key, const StoredResponse& stored)>;
 // Reads what store_export() wrote, making the file if there is none. What is in
-// the store and more recent stays; what meets an objection is refused: lines carry
-// no checksum, and what is stored is served without another look. STORE_LIMIT is
-// not looked at: the daemon evicts when it next writes.
+// the store and more recent stays; what does not match its checksum is refused, and so is
+// what meets an objection: lines written by hand carry no checksum, and what is stored is
+// served without another look. STORE_LIMIT is not looked at: the daemon evicts when it
+// next writes.
 base::Result<Imported> store_import(const std::string& path, const base::Clock& clock, FILE* in,
                                     FILE* complaints, const Objection& objection);
 
-// Gives all free pages back to the file system, a little at a time, and cuts the
-// WAL to nothing. Says how large the file was and is.
+// Deletes what was purged and awaits it, gives all free pages back to the file
+// system, a little at a time, and cuts the WAL to nothing. Says how large the file
+// was and is.
 base::Result<void> store_compact(const std::string& path, FILE* out);
 
 }  // namespace holdfast::cache

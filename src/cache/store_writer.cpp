@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "cache/row_reader.h"
@@ -29,6 +30,9 @@ constexpr std::size_t kTouchRows = 256;
 // with, but not these, would else have us collect more with every attempt.
 constexpr std::size_t kMostTouches = 64 << 10;
 constexpr auto kTouchEvery = 60s;
+// A stop waits so long for a write-back; 300,000 responses or so. A service manager gives
+// us 30 s for all of it.
+constexpr auto kWriteBackAtStop = 5s;
 // A WAL frame is a page and its header.
 constexpr std::int64_t kFrameBytes = kPageBytes + 24;
 
@@ -55,7 +59,8 @@ StoreWriter::StoreWriter(Shared shared)
           static_cast<int>(std::clamp<std::uint64_t>(shared.settings.limit_bytes >> 17, 16, 100))),
       retry_delay_(shared.settings.retry_first),
       checkpointer_(shared.settings.path, shared.settings.vfs),
-      restorer_([this] { shared_.queue.wake(); }) {}
+      restorer_([this] { shared_.queue.wake(); },
+                [this] { return shared_.queue.last_sequence(); }) {}
 
 StoreWriter::~StoreWriter() {
   if (!thread_.joinable()) return;
@@ -118,11 +123,21 @@ void StoreWriter::run() {
     }
     const bool well = !away() && work();
     finish_flushes(!well);
-    if (stopping_ && (!well || shared_.queue.size() == 0)) break;
+    if (stopping_ && (!well || may_end())) break;
   }
   // A clean stop leaves nothing in the WAL. If that fails, the next start reads it.
   checkpointer_.wait();
   if (rows_) static_cast<void>(rows_->checkpoint(sqlite::Connection::Checkpoint::Truncate));
+}
+
+// While stopping. Else waits for a write-back to bring more.
+bool StoreWriter::may_end() {
+  if (shared_.queue.size() > 0) return false;
+  if (!restorer_.writing_back()) return true;
+  if (!stop_by_) stop_by_ = Steady::now() + kWriteBackAtStop;
+  if (Steady::now() >= *stop_by_) return true;
+  if (!more_to_do_) shared_.queue.pause(*stop_by_);
+  return false;
 }
 
 bool StoreWriter::work() {
@@ -170,9 +185,11 @@ base::Result<void> StoreWriter::apply(const Write& write, std::int64_t now_hour)
       return ignore_value(rows_->put(write.key, *write.stored, now_hour, false));
     case Write::Kind::Erase:
       salvage_no_more();
+      restorer_.note_written_erase(write.key);
       return ignore_value(rows_->erase(write.key));
     case Write::Kind::EraseAll:
       salvage_no_more();
+      restorer_.note_written_erase_all();
       sweeping_ = true;
       return rows_->erase_all();
     case Write::Kind::DropDamaged: {
@@ -207,7 +224,8 @@ bool StoreWriter::write_batch() {
 }
 
 bool StoreWriter::write_restored() {
-  const auto items = restorer_.next(kRestoreRows);
+  // Written by this thread alone, so it is read without the lock.
+  const auto items = restorer_.next(kRestoreRows, flush_reached_);
   if (items.empty()) return true;
   more_to_do_ = true;
   const std::int64_t now_hour = hour();
@@ -432,9 +450,22 @@ base::Result<void> StoreWriter::move_aside(const std::string& reason) {
 void StoreWriter::salvage_next() {
   for (const std::string& aside : unsalvaged(shared_.settings.path)) {
     if (!salvaging_.insert(aside).second) continue;
-    restorer_.start(Restorer::Kind::Salvage,
-                    [this, aside](const Restorer::Push& push) { bring_back(aside, push); });
+    // Now, as the first erasure gives it another name.
+    auto opened = page::open_files(aside);
+    if (!opened) {
+      note_failed_salvage(aside, opened.error());
+      continue;
+    }
+    restorer_.start(
+        Restorer::Kind::Salvage,
+        [this, aside, files = std::make_shared<page::Files>(std::move(*opened))](
+            const Restorer::Push& push) { bring_back(aside, std::move(*files), push); });
   }
+}
+
+void StoreWriter::note_failed_salvage(const std::string& aside, const base::Error& error) {
+  shared_.log.event(observe::Level::Error, "store_salvage_failed",
+                    {{"path", aside}, {"reason", error.message}});
 }
 
 // An erased response must not come back at the next start either, when nobody
@@ -444,15 +475,15 @@ void StoreWriter::salvage_no_more() {
   salvaging_.clear();
 }
 
-void StoreWriter::bring_back(const std::string& aside, const Restorer::Push& push) {
+void StoreWriter::bring_back(const std::string& aside, page::Files files,
+                             const Restorer::Push& push) {
   bool to_the_end = true;
-  const auto result = salvage(aside, [&](std::string_view key, StoredPtr stored) {
+  const auto result = salvage(std::move(files), [&](std::string_view key, StoredPtr stored) {
     to_the_end = push(key, std::move(stored));
     return to_the_end;
   });
   if (!result) {
-    shared_.log.event(observe::Level::Error, "store_salvage_failed",
-                      {{"path", aside}, {"reason", result.error().message}});
+    note_failed_salvage(aside, result.error());
     return;
   }
   shared_.log.event(observe::Level::Info, "store_salvaged",

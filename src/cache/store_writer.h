@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "cache/checkpointer.h"
+#include "cache/page_file.h"
 #include "cache/restorer.h"
 #include "cache/row_writer.h"
 #include "cache/sqlite_store.h"
@@ -38,7 +39,9 @@ class StoreWriter {
   };
 
   explicit StoreWriter(Shared shared);
-  ~StoreWriter();  // writes what is queued, unless the disk refuses
+  // Writes what is queued, and what memory has to give back after the disk was away,
+  // for some seconds at most; unless the disk refuses.
+  ~StoreWriter();
   StoreWriter(const StoreWriter&) = delete;
   StoreWriter& operator=(const StoreWriter&) = delete;
 
@@ -66,6 +69,7 @@ class StoreWriter {
 
   void run();
   bool flush_wanted();
+  bool may_end();
   void finish_flushes(bool failed);
 
   // Each of these returns false after trouble, which it has dealt with.
@@ -91,8 +95,9 @@ class StoreWriter {
   base::Result<void> move_aside(const std::string& reason);
   void salvage_next();
   void salvage_no_more();
+  void note_failed_salvage(const std::string& aside, const base::Error& error);
   // Runs on the restorer's thread.
-  void bring_back(const std::string& aside, const Restorer::Push& push);
+  void bring_back(const std::string& aside, page::Files files, const Restorer::Push& push);
   FileId file_id(const std::string& path) const;
   std::int64_t hour() const { return hour_of(shared_.clock.wall()); }
 
@@ -112,7 +117,8 @@ class StoreWriter {
   Steady::time_point retry_at_{};
   std::chrono::milliseconds retry_delay_;
   Steady::time_point last_heal_{};
-  Steady::time_point well_since_{};  // when the disk last took writes again
+  Steady::time_point well_since_{};            // when the disk last took writes again
+  std::optional<Steady::time_point> stop_by_;  // when to end, also within a write-back
   std::int64_t used_bytes_ = 0;
   std::int64_t file_bytes_ = 0;
   int idle_ticks_ = 0;

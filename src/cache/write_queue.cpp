@@ -10,12 +10,14 @@ std::size_t WriteQueue::bytes_of(const Write& write) {
          (write.stored ? cost_bytes(write.key, *write.stored) : 0);
 }
 
-bool WriteQueue::push(Write write) {
-  const std::size_t bytes = bytes_of(write);
-  if (writes_.size() >= limits_.entries || bytes_ + bytes > limits_.bytes) return false;
+bool WriteQueue::has_room(const Write& write, std::size_t entries, std::size_t bytes) const {
+  return writes_.size() < entries && bytes_ + bytes_of(write) <= bytes;
+}
+
+void WriteQueue::push(Write write) {
   write.sequence = next_sequence_++;
   write.queued = std::chrono::steady_clock::now();
-  bytes_ += bytes;
+  bytes_ += bytes_of(write);
   const Write& queued = writes_.emplace_back(std::move(write));
   switch (queued.kind) {
     case Write::Kind::Put:
@@ -34,30 +36,62 @@ bool WriteQueue::push(Write write) {
   }
   // The writer wakes for the first write and for a full batch, not for each.
   if (writes_.size() == 1 || writes_.size() == limits_.batch_entries) changed_.notify_all();
-  return true;
+}
+
+// All but what the writing thread may be reading.
+void WriteQueue::forget() {
+  while (writes_.size() > taken_) {
+    const Write& write = writes_.back();
+    bytes_ -= bytes_of(write);
+    const auto latest = latest_.find(write.key);
+    if (latest != latest_.end() && latest->second == &write) latest_.erase(latest);
+    if (write.kind == Write::Kind::Put) ++dropped_;
+    writes_.pop_back();
+  }
 }
 
 bool WriteQueue::put(std::string_view key, StoredPtr stored) {
   Write write{.kind = Write::Kind::Put, .key = std::string(key), .stored = std::move(stored)};
   const std::lock_guard lock(mutex_);
-  const bool queued = push(std::move(write));
-  if (!queued) ++dropped_;
-  return queued;
-}
-
-bool WriteQueue::erase(std::string_view key) {
-  const std::lock_guard lock(mutex_);
-  return push({.kind = Write::Kind::Erase, .key = std::string(key)});
-}
-
-bool WriteQueue::erase_all() {
-  const std::lock_guard lock(mutex_);
-  return push({.kind = Write::Kind::EraseAll});
+  if (!has_room(write, limits_.entries, limits_.bytes)) {
+    ++dropped_;
+    return false;
+  }
+  push(std::move(write));
+  return true;
 }
 
 bool WriteQueue::drop_damaged(std::int64_t row_id) {
+  Write write{.kind = Write::Kind::DropDamaged, .row_id = row_id};
   const std::lock_guard lock(mutex_);
-  return push({.kind = Write::Kind::DropDamaged, .row_id = row_id});
+  if (!has_room(write, limits_.entries, limits_.bytes)) return false;
+  push(std::move(write));
+  return true;
+}
+
+bool WriteQueue::erase(std::string_view key) {
+  Write write{.kind = Write::Kind::Erase, .key = std::string(key)};
+  const std::lock_guard lock(mutex_);
+  // Erased, and not put since.
+  const auto latest = latest_.find(key);
+  if (latest == latest_.end() ? erase_all_sequence_ != 0
+                              : latest->second->kind == Write::Kind::Erase) {
+    return true;
+  }
+  if (has_room(write, limits_.entries + limits_.erasures, limits_.bytes * 2)) {
+    push(std::move(write));
+    return true;
+  }
+  forget();
+  push({.kind = Write::Kind::EraseAll});
+  return false;
+}
+
+void WriteQueue::erase_all() {
+  Write write{.kind = Write::Kind::EraseAll};
+  const std::lock_guard lock(mutex_);
+  if (!has_room(write, limits_.entries + limits_.erasures, limits_.bytes * 2)) forget();
+  push(std::move(write));
 }
 
 WriteQueue::Pending WriteQueue::find(std::string_view key, StoredPtr& stored) const {
@@ -107,7 +141,7 @@ void WriteQueue::wake() {
   changed_.notify_all();
 }
 
-WriteQueue::Batch WriteQueue::peek(std::size_t max_bytes) const {
+WriteQueue::Batch WriteQueue::peek(std::size_t max_bytes) {
   Batch batch;
   std::size_t bytes = 0;
   const std::lock_guard lock(mutex_);
@@ -117,6 +151,7 @@ WriteQueue::Batch WriteQueue::peek(std::size_t max_bytes) const {
     ++batch.taken;
     batch.last_sequence = write.sequence;
   }
+  taken_ = batch.taken;
   // Only a write of the same batch makes an earlier one pointless: with one that
   // is still to be committed, neither might survive a crash.
   for (std::size_t i = 0; i < batch.taken; ++i) {
@@ -144,6 +179,7 @@ void WriteQueue::done(const Batch& batch) {
     finished.push_back(std::move(write));
     writes_.pop_front();
   }
+  taken_ = 0;
 }
 
 }  // namespace holdfast::cache

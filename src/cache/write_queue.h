@@ -1,6 +1,8 @@
 // WriteQueue holds what is to be written, in order, between the threads that ask
 // for it and the one that writes, and answers reads of what is not committed
-// yet. Bounded by entries and bytes; nothing here blocks on the disk.
+// yet. Bounded by entries and bytes; nothing here blocks on the disk. A put may be
+// refused, as memory has it too; an erasure never is, as what it was for would come
+// back.
 #pragma once
 
 #include <chrono>
@@ -33,15 +35,18 @@ class WriteQueue {
   struct Limits {
     std::size_t entries = 16384;
     std::size_t bytes = 32U << 20;
+    // So many erasures find room where puts do not, in as many bytes again.
+    std::size_t erasures = 100'000;
     std::size_t batch_entries = 512;  // as many are worth writing at once
   };
   explicit WriteQueue(Limits limits) : limits_(limits) {}
 
-  // Any thread. All are all-or-nothing; false: full (or too large), not queued.
+  // Any thread. False: full (or too large), not queued.
   bool put(std::string_view key, StoredPtr stored);
-  bool erase(std::string_view key);
-  bool erase_all();
   bool drop_damaged(std::int64_t row_id);
+  // Any thread. False: more wait than are kept one by one, so everything is erased.
+  bool erase(std::string_view key);
+  void erase_all();
 
   // What a read must see although the table does not have it yet. Any thread.
   enum class Pending { No, Put, Erased };
@@ -68,11 +73,14 @@ class WriteQueue {
     std::size_t taken = 0;  // how many done() shall take off
     std::uint64_t last_sequence = 0;
   };
-  Batch peek(std::size_t max_bytes) const;
+  Batch peek(std::size_t max_bytes);
   void done(const Batch& batch);
 
  private:
-  bool push(Write write);  // mutex held
+  // With mutex_ held:
+  bool has_room(const Write& write, std::size_t entries, std::size_t bytes) const;
+  void push(Write write);
+  void forget();
   static std::size_t bytes_of(const Write& write);
 
   const Limits limits_;
@@ -85,6 +93,7 @@ class WriteQueue {
   std::uint64_t erase_all_sequence_ = 0;                       // of the last one queued; 0: none
   std::uint64_t next_sequence_ = 1;
   std::size_t bytes_ = 0;
+  std::size_t taken_ = 0;  // by the last peek(): the writing thread may be reading them
   std::uint64_t dropped_ = 0;
   bool woken_ = false;
 };

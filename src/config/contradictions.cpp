@@ -1,6 +1,9 @@
 #include "config/contradictions.h"
 
 #include <algorithm>
+#include <chrono>
+#include <string>
+#include <utility>
 
 namespace holdfast::config {
 namespace {
@@ -41,7 +44,16 @@ std::vector<std::string> contradictions(const Settings& s) {
   warn_if(s.negative_ttl > s.cache_ttl,
           "negative_ttl (" + text(s.negative_ttl) + ") is longer than cache_ttl (" +
               text(s.cache_ttl) + "): that something is missing is believed longer than an answer");
-  warn_if(s.cache_ttl_override && s.cache_ttl == base::Duration::zero(),
+  // HTTP counts them so (RFC 9111, 1.2.2).
+  for (const auto& [name, time] : {std::pair{"cache_ttl", s.cache_ttl},
+                                   {"negative_ttl", s.negative_ttl},
+                                   {"stale_while_revalidate", s.stale_while_revalidate},
+                                   {"stale_if_error", s.stale_if_error}}) {
+    const auto whole = std::chrono::floor<std::chrono::seconds>(time);
+    warn_if(time != whole, std::string(name) + " (" + text(time) +
+                               ") is kept in whole seconds: it is " + text(whole));
+  }
+  warn_if(s.cache_ttl_override && s.cache_ttl < std::chrono::seconds(1),
           "cache_ttl_override with a cache_ttl of 0 makes every stored response stale at once");
   warn_if(!s.store_path.empty() && s.store_limit_bytes < s.memory_limit_bytes,
           "store_limit (" + format_size(s.store_limit_bytes) + ") is less than memory_limit (" +

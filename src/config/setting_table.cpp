@@ -13,12 +13,7 @@ namespace {
 using base::invalid_input;
 using namespace std::chrono_literals;
 
-constexpr base::Duration kLongest = std::chrono::days(3650);
 constexpr std::uint64_t kMiB = 1 << 20;
-
-base::Result<void> expected(std::string what) {
-  return invalid_input(std::move(what));
-}
 
 // Stores a parsed value, or passes on why there is none.
 template <typename Parsed, typename Member>
@@ -30,14 +25,14 @@ base::Result<void> assign(Settings& settings, Member Settings::*member,
 }
 
 Value duration(base::Duration Settings::*member, base::Duration least,
-               base::Duration most = kLongest) {
+               base::Duration most = kLongestDuration) {
   return {.type = "DURATION",
           .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             auto parsed = parse_duration(text);
             if (parsed && *parsed < least)
-              return expected("expected at least " + format_duration(least));
+              return invalid_input("expected at least " + format_duration(least));
             if (parsed && *parsed > most)
-              return expected("expected at most " + format_duration(most));
+              return invalid_input("expected at most " + format_duration(most));
             return assign(settings, member, std::move(parsed));
           },
           .text = [=](const Settings& settings) { return format_duration(settings.*member); }};
@@ -57,7 +52,7 @@ Value size(std::uint64_t Settings::*member, std::uint64_t least) {
           .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             auto parsed = parse_size(text);
             if (parsed && *parsed < least)
-              return expected("expected at least " + format_size(least));
+              return invalid_input("expected at least " + format_size(least));
             return assign(settings, member, std::move(parsed));
           },
           .text = [=](const Settings& settings) { return format_size(settings.*member); }};
@@ -89,21 +84,22 @@ Value on_off(bool Settings::*member) {
 
 // A file's name; "off" for none, where the setting can be switched off.
 Value path(std::string Settings::*member, bool can_be_off, std::size_t longest) {
-  return {.type = "PATH",
-          .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
-            if (text.find('\0') != std::string_view::npos)
-              return expected("expected a path without NUL");
-            if (text.size() > longest) {
-              return expected("expected a path of at most " + std::to_string(longest) + " bytes");
-            }
-            settings.*member = can_be_off && text == "off" ? std::string() : std::string(text);
-            return {};
-          },
-          .text =
-              [=](const Settings& settings) {
-                const std::string& value = settings.*member;
-                return can_be_off && value.empty() ? std::string("off") : value;
-              }};
+  return {
+      .type = "PATH",
+      .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
+        if (text.find('\0') != std::string_view::npos)
+          return invalid_input("expected a path without NUL");
+        if (text.size() > longest) {
+          return invalid_input("expected a path of at most " + std::to_string(longest) + " bytes");
+        }
+        settings.*member = can_be_off && text == "off" ? std::string() : std::string(text);
+        return {};
+      },
+      .text =
+          [=](const Settings& settings) {
+            const std::string& value = settings.*member;
+            return can_be_off && value.empty() ? std::string("off") : value;
+          }};
 }
 
 // A list whose parts `parse` puts into canonical form; none twice.
@@ -118,7 +114,7 @@ Value list(std::string_view type, std::vector<std::string> Settings::*member,
               auto value = parse(part);
               if (!value) return tl::unexpected(std::move(value.error()));
               if (std::find(values.begin(), values.end(), *value) != values.end()) {
-                return expected("expected each once; " + *value + " is there twice");
+                return invalid_input("expected each once; " + *value + " is there twice");
               }
               values.push_back(*std::move(value));
             }
@@ -152,7 +148,7 @@ Value word(std::string_view type, Enum Settings::*member,
               all += all.empty() ? "" : ", ";
               all += name;
             }
-            return expected("expected one of " + all);
+            return invalid_input("expected one of " + all);
           },
           .text =
               [=](const Settings& settings) {
@@ -172,7 +168,7 @@ Value target(std::string Settings::*member) {
             const bool path =
                 text.substr(0, 1) == "/" && visible && text.find('#') == std::string_view::npos;
             if (text != "off" && !path)
-              return expected("expected a path that begins with a slash, or off");
+              return invalid_input("expected a path that begins with a slash, or off");
             settings.*member = path ? std::string(text) : std::string();
             return {};
           },
@@ -273,8 +269,8 @@ std::vector<Setting> make_table() {
        {"10000"},
        Reload::Restart,
        kOpen,
-       "Client connections at a time, shared evenly among the workers; beyond it the longest idle "
-       "one goes.",
+       "Client connections at a time, of all workers together; beyond it the longest idle one "
+       "goes.",
        count(&S::max_connections, 1, 1'000'000)},
       {"max_waiting",
        "Limits",
@@ -361,7 +357,7 @@ std::vector<Setting> make_table() {
        {"5m"},
        Reload::Restart,
        kOpen,
-       "Freshness lifetime of an upstream's 404 or 410.",
+       "Freshness lifetime of an upstream's 404 or 410 where it states none.",
        duration(&S::negative_ttl, 0s)},
       {"stale_while_revalidate",
        "Freshness",

@@ -11,15 +11,13 @@
 #include <cstring>
 
 #include "base/unique_fd.h"
+#include "config/values.h"
 
 namespace holdfast::config {
 namespace {
 
 using base::invalid_input;
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 bool is_bare_key(char c) {
   return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
 }

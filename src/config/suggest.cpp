@@ -8,7 +8,7 @@ namespace holdfast::config {
 namespace {
 
 // Names are short; a longer word is no misspelling of one.
-constexpr std::size_t kLongest = 64;
+constexpr std::size_t kLongestName = 64;
 
 std::string normal_form(std::string_view word) {
   word.remove_prefix(std::min(word.find_first_not_of('-'), word.size()));
@@ -40,7 +40,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& names) {
   const std::string wanted = normal_form(word);
-  if (wanted.empty() || wanted.size() > kLongest) return {};
+  if (wanted.empty() || wanted.size() > kLongestName) return {};
   std::size_t best = std::max<std::size_t>(1, wanted.size() / 3) + 1;
   std::string found;
   for (const std::string& name : names) {

@@ -13,8 +13,6 @@ namespace {
 
 using base::invalid_input;
 
-constexpr base::Duration kLongest = std::chrono::days(3650);
-
 struct Unit {
   std::string_view name;
   std::uint64_t size;
@@ -33,9 +31,6 @@ auto expected(std::string_view what) {
   return invalid_input(std::string(what));
 }
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 bool is_alpha(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
@@ -120,13 +115,13 @@ base::Result<base::Duration> parse_duration(std::string_view text) {
                                    [&](const Unit& u) { return u.name == name; });
     if (unit == kTimeUnits.end()) return expected(kDurationExpected);
     const auto most = static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(kLongest).count());
+        std::chrono::duration_cast<std::chrono::milliseconds>(kLongestDuration).count());
     if (number > most / unit->size) return expected("expected at most 3650d");
     total += std::chrono::milliseconds(number * unit->size);
     next_unit = static_cast<std::size_t>(unit - kTimeUnits.begin()) + 1;
     text.remove_prefix(name.size());
   }
-  if (total > kLongest) return expected("expected at most 3650d");
+  if (total > kLongestDuration) return expected("expected at most 3650d");
   return total;
 }
 

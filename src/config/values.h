@@ -13,8 +13,15 @@
 
 namespace holdfast::config {
 
-// "250ms", "2s", "5m", "24h", "30d", "1h30m"; "0". At most ten years, so that no
-// sum of a few can overflow. A sign is for the signed form alone.
+inline bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// So that no sum of a few can overflow.
+inline constexpr base::Duration kLongestDuration = std::chrono::days(3650);
+
+// "250ms", "2s", "5m", "24h", "30d", "1h30m"; "0". At most kLongestDuration. A sign
+// is for the signed form alone.
 base::Result<base::Duration> parse_duration(std::string_view text);
 base::Result<base::Duration> parse_signed_duration(std::string_view text);
 std::string format_duration(base::Duration duration);  // whole milliseconds

@@ -1,14 +1,17 @@
 #include "daemon/admin.h"
 
 #include <arpa/inet.h>
+#include <curl/curl.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <memory>
 #include <optional>
 
 #include "cache/freshness.h"
 #include "daemon/version.h"
+#include "http/field_syntax.h"
 #include "http/problem.h"
 #include "observe/timestamp.h"
 #include "upstream/status.h"
@@ -53,7 +56,20 @@ class Object {
   std::string json_ = "{";
 };
 
-// "a=b&c": ips, blocks and names hold nothing that needs an escape.
+// Clients such as curl's --data-urlencode escape an address's colons. What would hold a
+// control byte stays escaped, and so is no address.
+std::string unescaped(std::string_view text) {
+  if (text.empty()) return {};  // libcurl would look for the end itself
+  int size = 0;
+  const std::unique_ptr<char, decltype(&curl_free)> plain(
+      curl_easy_unescape(nullptr, text.data(), static_cast<int>(text.size()), &size), curl_free);
+  if (!plain) return std::string(text);
+  const std::string_view value(plain.get(), static_cast<std::size_t>(size));
+  const bool sound = std::none_of(value.begin(), value.end(), http::is_forbidden_control);
+  return std::string(sound ? value : text);
+}
+
+// "a=b&c"
 Arguments parse_query(std::string_view query) {
   Arguments arguments;
   while (!query.empty()) {
@@ -62,7 +78,7 @@ Arguments parse_query(std::string_view query) {
     query.remove_prefix(std::min(end + 1, query.size()));
     const std::size_t equals = std::min(pair.find('='), pair.size());
     arguments.emplace_back(pair.substr(0, equals),
-                           equals < pair.size() ? pair.substr(equals + 1) : "");
+                           unescaped(equals < pair.size() ? pair.substr(equals + 1) : ""));
   }
   return arguments;
 }
@@ -301,18 +317,15 @@ Admin::Reply Admin::inspect(const Arguments& arguments) {
 
 Admin::Reply Admin::purge(const Arguments& arguments) {
   proxy::Flights& flights = parts_.origin.flights();
-  parts_.stop_loading = true;  // before anything is removed from memory
   if (find(arguments, "all")) {
-    if (!flights.purge_all()) return {503, "memory is purged, the store is busy: try again"};
+    flights.purge_all();
     return {200, Object().text("purged", "all").take()};
   }
   const auto keys = keys_of(arguments);
   if (!keys) return {400, keys.error().message};
   std::size_t found = 0;
   for (const std::string& key : *keys) {
-    const proxy::Flights::Purged purged = flights.purge(key);
-    if (!purged.queued) return {503, "not all is purged, the store is busy: try again"};
-    if (purged.found) ++found;
+    if (flights.purge(key)) ++found;
   }
   return {200, Object().number("purged", found).take()};
 }

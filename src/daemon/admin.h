@@ -15,7 +15,6 @@
 // last callbacks come before its end.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -39,8 +38,6 @@ class Admin final : public http::Handler {
     observe::Shard& shard;  // the control loop's
     observe::Health& health;
     std::function<void()> drain;
-    // Set by a purge: what is still being loaded from the store may be purged.
-    std::atomic<bool>& stop_loading;
   };
   // `socket` listens already.
   Admin(Parts parts, base::UniqueFd socket);

@@ -16,7 +16,7 @@
 namespace holdfast::daemon {
 namespace {
 
-constexpr int kRefused = 1;
+constexpr int kExitRefused = 1;
 constexpr int kUsage = 2;
 constexpr const char* kUsageText =
     "usage: holdfast admin [--socket PATH] VERB ...\n"
@@ -140,12 +140,12 @@ int admin_command(int argc, const char* const* argv) {
   const auto answer = ask(path, *call);
   if (!answer) {
     std::fprintf(stderr, "holdfast admin: %s\n", answer.error().message.c_str());
-    return kRefused;
+    return kExitRefused;
   }
   const bool done = answer->status < 400;
   std::fputs(answer->body.c_str(), done ? stdout : stderr);
   if (!done) std::fputs("\n", stderr);
-  return done ? 0 : kRefused;
+  return done ? 0 : kExitRefused;
 }
 
 }  // namespace holdfast::daemon

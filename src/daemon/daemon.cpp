@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cache/load_memory.h"
 #include "cache/no_store.h"
 #include "cache/sqlite_store.h"
 #include "config/config.h"
@@ -106,13 +107,24 @@ base::Result<void> Daemon::bind_listeners() {
   auto passed = passed_sockets();
   if (!passed) return tl::unexpected(passed.error());
   if (!passed->empty()) return share_listeners(*passed);
+  std::size_t absent = 0;
   for (const std::string& host : settings_.bind) {
     // Port 0: what the kernel picks for the first worker is everybody's.
     std::uint16_t port = settings_.port;
     const auto failed = [](const base::Error& error) {
       return base::internal_error(error.kind, "PORT, BIND: " + error.message);
     };
-    if (auto unused = http::check_unused({host, port}); !unused) return failed(unused.error());
+    if (auto unused = http::check_unused({host, port}); !unused) {
+      const base::Error& error = unused.error();
+      if (error.kind != base::ErrorKind::Unavailable || !settings_.is_default("bind")) {
+        return failed(error);
+      }
+      // Of the addresses that nobody asked for, those will do that the machine has:
+      // many have no IPv6.
+      settings_.warnings.push_back(error.message);
+      if (++absent == settings_.bind.size()) return failed(error);
+      continue;
+    }
     for (auto& listeners : listeners_) {
       auto listener = http::listen_at({host, port});
       if (!listener) return failed(listener.error());
@@ -159,8 +171,7 @@ void Daemon::open_admin() {
       Admin::Parts{control_, *origin_, memory_, *store_, log_, metrics_, shard_, health_,
                    [this] {
                      if (!health_.draining()) drain();
-                   },
-                   stop_loading_},
+                   }},
       std::move(admin_socket_));
 }
 
@@ -250,7 +261,8 @@ void Daemon::start() {
   // The ports take connections since they were bound. Before the workers, as the
   // first of them may be asked at once.
   health_.set_listening(true);
-  load_memory();
+  // A little is left free, so that this does not evict what clients ask for now.
+  cache::load_memory(*store_, memory_, settings_.memory_limit_bytes / 10 * 9);
   // Before the first request can be counted.
   history_.emplace(History::Settings{}, read_counts(metrics_), control_.now());
   origin_->start();
@@ -294,19 +306,6 @@ std::string Daemon::status() {
   for (const auto& worker : workers_) facts.in_flight += worker->stats().in_flight;
   facts.reload_error = reload_error_;
   return status_line(facts);
-}
-
-// The most recently used part of the store, behind the first answers.
-void Daemon::load_memory() {
-  store_->load_recent([this](std::string_view key, cache::StoredPtr stored) {
-    // A little is left free, so that this does not evict what clients ask for now.
-    if (memory_.stats().bytes > settings_.memory_limit_bytes / 10 * 9) return false;
-    memory_.put_if_absent(key, std::move(stored));
-    if (!stop_loading_) return true;
-    // Somebody purges: either that comes after our put, or we see it here.
-    memory_.erase(key);
-    return false;
-  });
 }
 
 void Daemon::watch() {
@@ -378,11 +377,12 @@ void Daemon::on_token(const base::Result<std::string>& token) {
 
 void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) return reload();
-  if (health_.draining()) {
+  if (std::exchange(told_to_stop_, true)) {
     log_.event(Level::Warn, "stopping_now", {{"reason", "a second signal"}});
     return control_.stop();
   }
-  drain();
+  // Drained by hand and then told to stop is not told twice.
+  if (!health_.draining()) drain();
 }
 
 void Daemon::reload() {

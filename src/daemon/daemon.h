@@ -59,7 +59,6 @@ class Daemon {
   base::Result<void> share_listeners(const std::vector<base::UniqueFd>& passed);
   base::Result<void> bind_admin();
   void open_store();
-  void load_memory();
   void make_workers_realtime();
   void add_pages();
   void open_admin();
@@ -92,7 +91,6 @@ class Daemon {
   observe::RecentFailures failures_;
   const base::WallTime started_;
   cache::MemoryCache memory_;
-  std::atomic<bool> stop_loading_{false};
   std::unique_ptr<cache::Store> store_;
   observe::Dependency* store_health_ = nullptr;
   std::optional<StoreWatch> store_watch_;
@@ -111,6 +109,7 @@ class Daemon {
   ServiceManager service_manager_;
   base::UniqueFd admin_socket_;  // until open_admin()
   std::unique_ptr<Admin> admin_;
+  bool told_to_stop_ = false;  // by a signal
   std::size_t draining_workers_ = 0;
   base::Timer drain_timer_;
   TokenWatch token_watch_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "http/client_limits.h"
+#include "http/connection_places.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -113,7 +114,8 @@ proxy::Flights::Settings flights_settings(const config::Settings& settings) {
 
 http::Server::Settings server_settings(const config::Settings& settings) {
   http::Server::Settings server;
-  server.max_connections = (settings.max_connections + settings.workers - 1) / settings.workers;
+  server.places =
+      std::make_shared<http::ConnectionPlaces>(settings.max_connections, settings.workers);
   server.max_unsent_bytes = std::max(kMaxUnsentBytes / settings.workers, kMinUnsentBytes);
   server.max_requests_per_connection = settings.connection_max_requests;
   server.idle_timeout = settings.idle_timeout;

@@ -13,7 +13,7 @@ constexpr base::Duration kWindow = std::chrono::minutes(1);
 constexpr std::size_t kLongestError = 200;
 
 // Rounded down: 100 % means that not one was missing.
-std::string percent(RecentAnswers::Count count) {
+std::string percent_ok(RecentAnswers::Count count) {
   const double share = static_cast<double>(count.ok) * 1000 / static_cast<double>(count.all);
   std::array<char, 16> text{};
   const int tenths = static_cast<int>(share);
@@ -57,7 +57,7 @@ std::string status_line(const StatusFacts& facts) {
   if (facts.recent.all == 0) {
     line += "; no lookups in the last minute";
   } else {
-    line += "; " + percent(facts.recent) + " 200s of " + std::to_string(facts.recent.all) +
+    line += "; " + percent_ok(facts.recent) + " 200s of " + std::to_string(facts.recent.all) +
             " in the last minute";
   }
   if (!facts.reload_error.empty()) {

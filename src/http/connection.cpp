@@ -19,11 +19,13 @@
 // only our side is closed first.
 #include "http/connection.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <cassert>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 #include "http/chunked_decoder.h"
 #include "http/problem.h"
@@ -410,6 +412,7 @@ void Connection::on_writable() {
 // What next
 
 void Connection::wait(Wait what) {
+  looked_again_ = false;
   core_.wait(*this, what, now_);
 }
 
@@ -456,6 +459,11 @@ void Connection::begin_lingering() {
 
 void Connection::time_out() {
   now_ = core_.loop.woken();
+  // A loop that was held up meets its timers with what came in time still unread, and
+  // what was taken in time not yet noticed. It counts: one look before the verdict.
+  if (waiting_for_ != Wait::Linger && !std::exchange(looked_again_, true) && is_ready()) {
+    return pending_.empty() ? on_readable() : on_writable();
+  }
   switch (waiting_for_) {
     case Wait::None:
       return;
@@ -496,6 +504,12 @@ void Connection::cut_off(CloseReason reason) {
 void Connection::reset_on_close() {
   const linger reset{1, 0};
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
+// As the loop would be told: not for the little room that a send might still find.
+bool Connection::is_ready() const {
+  pollfd events{fd_.get(), static_cast<short>(pending_.empty() ? POLLIN : POLLOUT), 0};
+  return ::poll(&events, 1, 0) > 0;
 }
 
 bool Connection::has_unread() const {

@@ -20,7 +20,7 @@ class Connection : public base::TimeoutHook {
   // Each of these may end with the connection destroyed.
   void start();                                // reads at once: the request is often there already
   void resume();                               // goes on with buffered requests
-  void time_out();                             // what it waits for has not come in time
+  void time_out();                             // its deadline has come; has a last look
   void read_last_and_drain();                  // serves what has arrived, then closes if idle
   void answer_late(const Response& response);  // outside handle()
   void cut_off(CloseReason reason);            // by a reset, whatever it is doing
@@ -71,6 +71,7 @@ class Connection : public base::TimeoutHook {
   void reset_on_close();
   void settle();
   void begin_lingering();
+  bool is_ready() const;
   void wait(Wait what);
 
   ServerCore& core_;
@@ -92,6 +93,7 @@ class Connection : public base::TimeoutHook {
   bool in_flight_counted_ = false;
   bool restart_wait_ = false;  // a request was finished since the timeout began
   bool progressed_ = false;    // the socket took something since the timeout began
+  bool looked_again_ = false;  // for what it waits for, when its deadline had come
   bool to_head_ = false;       // of the current exchange, as the next two
   bool to_http10_ = false;
   bool keep_alive_ = true;

@@ -48,9 +48,10 @@ socklen_t make_address(const ListenAddress& address, sockaddr_storage& out) {
 
 base::Result<base::UniqueFd> bind_at(const ListenAddress& address, bool shared) {
   const auto failed = [&address](int error) {
-    return base::internal_error(base::ErrorKind::Io, "cannot listen at " + address.host + " port " +
-                                                         std::to_string(address.port) + ": " +
-                                                         std::strerror(error));
+    const bool absent = error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
+    return base::internal_error(absent ? base::ErrorKind::Unavailable : base::ErrorKind::Io,
+                                "cannot listen at " + address.host + " port " +
+                                    std::to_string(address.port) + ": " + std::strerror(error));
   };
   sockaddr_storage where{};
   const socklen_t size = make_address(address, where);

@@ -54,7 +54,7 @@ inline constexpr std::array<std::string_view, static_cast<std::size_t>(CloseReas
 
 // Why a new connection was turned away.
 enum class RefuseReason : std::uint8_t {
-  Connections,        // max_connections, and none idle to close
+  Connections,        // no place left, and none idle to close
   ClientConnections,  // max_connections_per_client
   Descriptors,        // the process or the system has none left
   Credentials,        // same_user_only, and it is another's

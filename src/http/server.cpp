@@ -63,7 +63,9 @@ ServerCore::ServerCore(Server& the_server, base::EventLoop& the_loop,
       body_(settings.body_timeout),
       write_(settings.write_timeout),
       linger_(kLingerTimeout),
-      limits_(settings.client_limits.get()) {
+      limits_(settings.client_limits.get()),
+      places_(settings.places ? settings.places
+                              : std::make_shared<ConnectionPlaces>(settings.max_connections, 1)) {
   const auto register_all = [&metrics](auto& counters, observe::Family family, const auto& names) {
     for (std::size_t i = 0; i < names.size(); ++i) {
       counters[i] = metrics.counter(family, {{"reason", std::string(names[i])}});
@@ -81,6 +83,7 @@ ServerCore::~ServerCore() {
     if (!slot.connection) continue;
     const ExchangeId exchange = slot.connection->exchange();
     if (limits_) limits_->remove_connection(slot.connection->address().key());
+    places_->give_back();
     slot.connection.reset();
     if (exchange != 0) handler.abandoned(exchange);
   }
@@ -101,7 +104,6 @@ void ServerCore::listen(base::UniqueFd socket) {
 
 void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
   shard_.add(accepted_);
-  const std::size_t open = connections_.load(std::memory_order_relaxed);
   if (settings.same_user_only && !is_own_peer(fd.get())) {
     return refuse(fd.get(), RefuseReason::Credentials, 403, "another user's socket", address);
   }
@@ -109,7 +111,7 @@ void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
     return refuse(fd.get(), RefuseReason::ClientConnections, 429,
                   "too many connections from this address", address);
   }
-  if (open >= std::min(settings.max_connections, kMaxSlots) && !make_room()) {
+  if (!take_place()) {
     if (limits_) limits_->remove_connection(address.key());
     return refuse(fd.get(), RefuseReason::Connections, 503, "too many connections", address);
   }
@@ -127,6 +129,14 @@ void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
   connections_.store(connections_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   if (!sweep_timer_.pending()) arm_sweep();
   slots_[index].connection->start();
+}
+
+bool ServerCore::take_place() {
+  const auto take = [this] {
+    const std::size_t held = connections_.load(std::memory_order_relaxed);
+    return held < kMaxSlots && places_->take(held);
+  };
+  return take() || (make_room() && take());
 }
 
 // A new client matters more than one that has said nothing for longest; and if
@@ -228,6 +238,7 @@ void ServerCore::close(Connection& connection, CloseReason reason) {
   const ExchangeId exchange = connection.exchange();
   if (exchange != 0 && !connection.client_ended()) count_abandoned();
   if (limits_) limits_->remove_connection(connection.address().key());
+  places_->give_back();
   const std::uint32_t slot = connection.slot();
   slots_[slot].connection.reset();
   free_slots_.push_back(slot);
@@ -280,6 +291,8 @@ void ServerCore::sweep() {
   for (base::TimeoutList* list : {&idle_, &head_, &body_, &write_, &linger_}) {
     // Each either ends here or moves to another list, or to this one's end.
     while (base::TimeoutHook* hook = list->due(now)) static_cast<Connection*>(hook)->time_out();
+  }
+  while (places_->wanted_back(connections_.load(std::memory_order_relaxed)) && make_room()) {
   }
   if (connections_.load(std::memory_order_relaxed) > 0) arm_sweep();
 }

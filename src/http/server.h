@@ -42,6 +42,7 @@ struct Rejection {
 };
 
 class ClientLimits;
+class ConnectionPlaces;
 class Server;
 
 // Belongs to one Server and is called on its loop.
@@ -71,7 +72,8 @@ struct ListenAddress {
 };
 
 // A listening, non-blocking socket with SO_REUSEPORT, or why not ("... port 3000:
-// Address already in use"). IPv6 sockets are IPv6 only.
+// Address already in use"); Unavailable if the machine has no such address. IPv6
+// sockets are IPv6 only.
 base::Result<base::UniqueFd> listen_at(const ListenAddress& address);
 std::uint16_t local_port(int fd);
 // The numeric address a socket is bound to; "local" for a Unix socket.
@@ -91,7 +93,10 @@ class Server {
     std::size_t max_target_bytes = 8U << 10;
     unsigned max_fields = 100;
     std::size_t max_discarded_body_bytes = 64U << 10;
-    std::size_t max_connections = 10'000;  // of this server
+    std::size_t max_connections = 10'000;
+    // Several servers may share their places, and then count together in place of
+    // `max_connections`. Null: none do.
+    std::shared_ptr<ConnectionPlaces> places;
     // For a Unix socket: only our own user and root, by the peer's credentials.
     bool same_user_only = false;
     std::uint64_t max_requests_per_connection = 0;  // 0: no limit

@@ -14,6 +14,7 @@
 #include "http/byte_buffer.h"
 #include "http/client_address.h"
 #include "http/client_limits.h"
+#include "http/connection_places.h"
 #include "http/rejection.h"
 #include "http/request_parser.h"
 #include "http/response_writer.h"
@@ -89,6 +90,7 @@ class ServerCore {
   };
 
   void accept(base::UniqueFd fd, const ClientAddress& address);
+  bool take_place();
   bool make_room();
   void cut_off_slowest_readers();
   void refuse(int fd, RefuseReason reason, int status, std::string_view detail,
@@ -114,7 +116,8 @@ class ServerCore {
   base::TimeoutList idle_, head_, body_, write_, linger_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
-  ClientLimits* const limits_;  // the settings'; null: none
+  ClientLimits* const limits_;                      // the settings'; null: none
+  const std::shared_ptr<ConnectionPlaces> places_;  // the settings', or our own
   Connection* current_ = nullptr;
   std::vector<std::uint32_t> to_resume_;
   std::size_t unsent_ = 0;

@@ -62,7 +62,7 @@ std::vector<MetricInfo> make_table() {
       {Family::ConnectionsLimit,
        "holdfast_connections_limit",
        Gauge,
-       "Client connections that may be open: MAX_CONNECTIONS, in equal parts for the workers.",
+       "Client connections that may be open: MAX_CONNECTIONS, for all workers together.",
        {},
        {}},
       {Family::ConnectionsAccepted,
@@ -218,7 +218,8 @@ std::vector<MetricInfo> make_table() {
       {Family::Refreshes,
        "holdfast_refreshes_total",
        Counter,
-       "Background refreshes of stored responses, by result.",
+       "Refreshes of stored responses, behind an answer or while a client waits, by result; "
+       "skipped: the key rests after a failure.",
        {{"result", {"freshened", "replaced", "failed", "skipped"}}},
        {}},
       {Family::TokenState,

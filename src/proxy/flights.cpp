@@ -108,6 +108,19 @@ Answer from_stored(Rung rung, cache::StoredPtr stored) {
   return answer;
 }
 
+// The first two rungs. Without content if there is nothing to be used at once.
+Answer answer_at_once(const cache::StoredPtr& stored, std::chrono::seconds min_fresh,
+                      base::WallTime now) {
+  if (!stored) return {};
+  const cache::Freshness freshness = cache::freshness(*stored, now);
+  if (!fresh_enough(freshness, min_fresh)) return {};
+  if (freshness.use == cache::Use::Fresh) return from_stored(Rung::Fresh, stored);
+  if (freshness.use == cache::Use::StaleWhileRevalidate) {
+    return from_stored(Rung::StaleWhileRevalidate, stored);
+  }
+  return {};
+}
+
 }  // namespace
 
 bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fresh) {
@@ -146,6 +159,12 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
   const auto flying = flights_.find(key);
   if (flying != flights_.end()) {
     Flight& flight = *flying->second;
+    // Memory did not have it, or has no room for it; to this client the flight is a
+    // refresh behind.
+    if (Answer answer = answer_at_once(flight.stored, min_fresh, parts_.loop.clock().wall());
+        answer.content) {
+      return callback(std::move(answer));
+    }
     if (flight.patience_over && usable_if_error(flight)) {
       Answer answer = kept(flight.stored);
       answer.collapsed = answer.forwarded;
@@ -194,18 +213,8 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
 }
 
 Answer Flights::stored(std::string_view key, std::chrono::seconds min_fresh) {
-  if (cache::StoredPtr stored = find_stored(key)) {
-    const cache::Freshness freshness = cache::freshness(*stored, parts_.loop.clock().wall());
-    if (fresh_enough(freshness, min_fresh)) {
-      if (freshness.use == cache::Use::Fresh) {
-        return from_stored(Rung::Fresh, std::move(stored));
-      }
-      if (freshness.use == cache::Use::StaleWhileRevalidate) {
-        return from_stored(Rung::StaleWhileRevalidate, std::move(stored));
-      }
-    }
-  }
-  Answer answer;
+  Answer answer = answer_at_once(find_stored(key), min_fresh, parts_.loop.clock().wall());
+  if (answer.content) return answer;
   answer.rung = Rung::NotStored;
   answer.status = 504;  // RFC 9111, 5.2.1.7
   answer.detail = "nothing is stored that could be used at once";
@@ -228,18 +237,18 @@ void Flights::refresh(Route& route, std::string_view key) {
 
 // From memory first: a store whose disk is back writes memory's responses back, and
 // keeps away from that only what is erased from then on.
-Flights::Purged Flights::purge(std::string_view key) {
+bool Flights::purge(std::string_view key) {
   set_aside(key);
   const bool in_memory = parts_.memory.erase(key);
   const bool in_store = parts_.store.find(key).value_or(nullptr) != nullptr;
-  // Also where it could not be read.
-  return {in_memory || in_store, parts_.store.erase(key)};
+  parts_.store.erase(key);  // also where it could not be read
+  return in_memory || in_store;
 }
 
-bool Flights::purge_all() {
+void Flights::purge_all() {
   while (!flights_.empty()) set_aside(flights_.begin()->first);
   parts_.memory.clear();
-  return parts_.store.erase_all();
+  parts_.store.erase_all();
 }
 
 // Out of the way of who comes later.
@@ -284,6 +293,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   auto owned = std::make_unique<Flight>(route, std::string(key));
   Flight& flight = *owned;
   flight.stored = std::move(stored);
+  flight.behind = priority == upstream::Priority::Refresh;
   flights_.emplace(flight.key, std::move(owned));
   parts_.shard.add(flights_gauge_, 1);
 
@@ -331,7 +341,9 @@ void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collaps
 }
 
 void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
-  Answer answer = fall_back(flight, parts_.fetcher.so_far(flight.fetch));
+  const FetchResult so_far = parts_.fetcher.so_far(flight.fetch);
+  if (so_far.end == FetchEnd::Answered) return;  // finish() is next
+  Answer answer = fall_back(flight, so_far);
   answer.collapsed = waiter->collapsed && answer.forwarded;
   Callback callback = std::move(waiter->callback);
   flight.waiters.erase(waiter);
@@ -342,6 +354,7 @@ void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
 
 void Flights::out_of_patience(Flight& flight) {
   if (!usable_if_error(flight)) return;  // it aged beyond use meanwhile
+  if (parts_.fetcher.so_far(flight.fetch).end == FetchEnd::Answered) return;  // finish() is next
   flight.patience_over = true;
   Answer answer = kept(flight.stored);
   answer.cause = "no answer within the patience for a stale one";
@@ -352,7 +365,7 @@ void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = take_out(flight);
   Answer answer = is_answer(result) ? take_answer(flight, result) : fall_back(flight, result);
   if (answer.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
-  if (flight.stored) count_refresh(result);
+  if (flight.stored || flight.behind) count_refresh(result);
   if (is_answer(result)) {
     resting_.succeeded(flight.key);
   } else if (flight.stored && !flight.purged) {

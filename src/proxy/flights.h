@@ -10,7 +10,8 @@
 //   3. The fetch ends: its answer is stored and given to every waiter; or the key
 //      rests for a while, and the waiters get the stale response, the offline
 //      answer or an error.
-//   4. A waiter whose deadline comes first leaves alone; the flight goes on.
+//   4. A waiter whose deadline comes first leaves alone; the flight goes on. But an
+//      answer that the fetch has by then is waited for: it comes in the next turn.
 // A purge takes a flight out of the way: who asks from then on starts another.
 #pragma once
 
@@ -102,13 +103,10 @@ class Flights {
   // answers those who wait for it, but neither falls back on what was there nor
   // stores its answer, which may be from before the purge. Nobody who asks later gets
   // it.
-  struct Purged {
-    bool found = false;
-    bool queued = true;  // false: the store took no more, and still has it
-  };
-  Purged purge(std::string_view key);
-  // The same of everything. False: as `queued`.
-  bool purge_all();
+  // Returns whether there was something, as far as could be read.
+  bool purge(std::string_view key);
+  // The same of everything.
+  void purge_all();
   // For people who inspect a key.
   bool fetching(std::string_view key) const { return flights_.contains(key); }
   bool resting(std::string_view key) const { return resting_.resting(key, parts_.loop.now()); }
@@ -131,6 +129,7 @@ class Flights {
     Route& route;
     const std::string key;
     cache::StoredPtr stored;  // what is there, maybe too old to use; may be null
+    bool behind = false;      // began as a refresh for which no client waits
     bool patience_over = false;
     bool purged = false;
     upstream::Fetcher::FetchId fetch = 0;

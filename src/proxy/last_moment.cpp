@@ -13,7 +13,8 @@ Answer answer_without_origin(const cache::MemoryCache& memory, std::string_view 
     answer.detail = "no answer came in time";
     return answer;
   }
-  answer.cause = "the origin loop did not answer by the deadline";
+  // Not the upstream's doing, as far as is known; a full machine is enough.
+  answer.cause = "the origin loop was held up past the deadline, by load or a disk";
   cache::StoredPtr stored = memory.find(key);
   const cache::Use use = stored ? cache::freshness(*stored, now).use : cache::Use::Unusable;
   if (use == cache::Use::Unusable) {

@@ -271,28 +271,25 @@ void Service::send_content(http::Server& server, const Exchange& exchange, const
   http::Response response;
   std::optional<std::string> coded;
   const bool large = content.body.size() >= http::kWorthCodingBytes;
+  const bool may_code = large && http::accepts_gzip(exchange.accept_encoding);
   fields_.clear();
+  if (large) append_vary_on_coding(fields_);
   if (is_unchanged(content, exchange.if_none_match, exchange.if_modified_since)) {
     response.status = 304;
-    if (large) {
-      append_vary_on_coding(fields_);
-      append_etag(fields_, content.etag, http::accepts_gzip(exchange.accept_encoding));
-    } else {
-      append_etag(fields_, content.etag, false);
-    }
+    append_etag(fields_, content.etag, may_code);
   } else {
     response.status = content.status;
     response.fields = content.head;
     response.body = content.body;
-    if (large) {
-      append_vary_on_coding(fields_);
-      if (http::accepts_gzip(exchange.accept_encoding)) coded = http::gzip(content.body);
-      if (coded) {
-        response.fields = content.fields;
-        response.body = *coded;
-        fields_ += "Content-Encoding: gzip\r\n";
-        append_etag(fields_, content.etag, true);
-      }
+    if (may_code) {
+      // Weak also where gzip does not pay: a 304 has to name the same, untried.
+      response.fields = content.fields;
+      append_etag(fields_, content.etag, true);
+      coded = http::gzip(content.body);
+    }
+    if (coded) {
+      response.body = *coded;
+      fields_ += "Content-Encoding: gzip\r\n";
     }
   }
   append_age_and_lifetime(fields_, answer, freshness);

@@ -103,9 +103,10 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
       policy.ttl_override ? std::nullopt : stated_lifetime(reply.fields, directives, received);
 
   parts.response_time = received;
-  const auto delay = std::chrono::ceil<seconds>(reply.duration);
-  const seconds age_value = age_field(reply.fields);
-  parts.initial_age = age_value == seconds(0) ? seconds(0) : age_value + delay;
+  // RFC 9111, 4.2.3: corrected_age_value = age_value + response_delay, which is that of
+  // the attempt. Rounded down, as the time in the cache is: rounded up, a max-age=1 would
+  // never be fresh.
+  parts.initial_age = age_field(reply.fields) + std::chrono::floor<seconds>(reply.duration);
   const auto lifetime_before = before && !policy.ttl_override
                                    ? kept_lifetime(*before, own, parts.initial_age, policy)
                                    : std::nullopt;

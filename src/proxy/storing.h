@@ -21,7 +21,7 @@ struct StoringPolicy {
   std::chrono::seconds ttl = std::chrono::hours(24);
   // Use `ttl` whatever the upstream states, and store whatever it forbids.
   bool ttl_override = false;
-  // Lifetime of a 404 or 410.
+  // Lifetime of a 404 or 410 where the upstream states none.
   std::chrono::seconds negative_ttl = std::chrono::minutes(5);
   std::chrono::seconds stale_while_revalidate = std::chrono::hours(24 * 7);
   std::chrono::seconds stale_if_error = std::chrono::hours(24 * 30);
@@ -48,6 +48,10 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
 // say stays (3.2), as far as what is stored tells: without a lifetime it leaves the one
 // that was, or CACHE_TTL if that is shorter; without Cache-Control, the stale windows.
 // Its Age counts against that lifetime only if it is too short to be CACHE_TTL's.
+// What is stored does not tell where its lifetime came from, so two things stay short of
+// that. An Expires alone counts, also where the 200 had a max-age or no-cache, which
+// should win (5.2): an upstream that keeps to RFC 9110, 15.4.5, repeats its Cache-Control in a
+// 304. And a lifetime from before CACHE_TTL was raised passes for stated, until a 200.
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
                  const StoringPolicy& policy, base::WallTime received, base::Random& random);
 

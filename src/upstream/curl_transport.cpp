@@ -16,6 +16,8 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "upstream/reply_head.h"
+
 namespace holdfast::upstream {
 namespace {
 
@@ -46,12 +48,6 @@ bool printable(std::string_view text) {
 bool valid_target(std::string_view target) {
   return !target.empty() && target.front() == '/' && printable(target) &&
          target.find(' ') == std::string_view::npos;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 
 long milliseconds(base::Duration duration) {
@@ -146,19 +142,27 @@ struct CurlTransport::Socket {
 };
 
 struct CurlTransport::Attempt {
-  AttemptId id = 0;
-  Easy easy;
-  List fields;
+  AttemptId id;
+  const Settings& settings;
   Callback callback;
   base::SteadyTime started;
-  std::size_t body_limit_bytes = 0;
-  std::size_t head_limit_bytes = 0;
-  std::size_t head_bytes = 0;
-  bool running = false;     // in the multi handle
-  bool whole_head = false;  // of the final answer
-  bool over_limit = false;
+  Easy easy;
+  List fields;  // the request's
+  ReplyHead head{settings.head_limit_bytes};
+  bool content_too_large = false;
+  bool running = false;  // in the multi handle
   std::array<char, CURL_ERROR_SIZE> error{};
   Reply reply;
+
+  Attempt(AttemptId number, const Settings& limits, Callback told, base::SteadyTime now)
+      : id(number), settings(limits), callback(std::move(told)), started(now) {}
+
+  // From the content on: to libcurl, silence before the answer is a low speed too.
+  void watch_speed() {
+    curl_easy_setopt(easy.get(), CURLOPT_LOW_SPEED_LIMIT, settings.low_speed_bytes_per_second);
+    curl_easy_setopt(easy.get(), CURLOPT_LOW_SPEED_TIME,
+                     static_cast<long>(settings.low_speed_time.count()));
+  }
 
   static std::size_t on_head_line(char* data, std::size_t size, std::size_t count, void* self);
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
@@ -196,24 +200,11 @@ std::size_t CurlTransport::Attempt::on_head_line(char* data, std::size_t size, s
                                                  void* self) try {
   auto& attempt = *static_cast<Attempt*>(self);
   const std::string_view line(data, size * count);
-  attempt.head_bytes += line.size();
-  if (attempt.head_bytes > attempt.head_limit_bytes) {
-    attempt.over_limit = true;
-    return 0;
-  }
-  if (attempt.whole_head && !line.starts_with("HTTP/")) return line.size();  // trailers
-  if (line.starts_with("HTTP/")) {
-    // An interim (1xx) head came before this one: forget its fields.
-    attempt.reply.fields.clear();
-    attempt.whole_head = false;
-  } else if (trimmed(line).empty()) {
-    long status = 0;
-    curl_easy_getinfo(attempt.easy.get(), CURLINFO_RESPONSE_CODE, &status);
-    attempt.whole_head = status >= 200;
-  } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
-    attempt.reply.fields.push_back(
-        {std::string(line.substr(0, colon)), std::string(trimmed(line.substr(colon + 1)))});
-  }
+  long status = 0;
+  curl_easy_getinfo(attempt.easy.get(), CURLINFO_RESPONSE_CODE, &status);
+  const bool had_whole_head = attempt.head.whole();
+  if (!attempt.head.take(line, status)) return 0;
+  if (attempt.head.whole() && !had_whole_head) attempt.watch_speed();
   return line.size();
 } catch (const std::bad_alloc&) {
   return 0;  // fails this attempt; nothing may be thrown through libcurl
@@ -223,8 +214,8 @@ std::size_t CurlTransport::Attempt::on_body(char* data, std::size_t size, std::s
                                             void* self) try {
   auto& attempt = *static_cast<Attempt*>(self);
   const std::size_t bytes = size * count;
-  if (bytes > attempt.body_limit_bytes - attempt.reply.body.size()) {
-    attempt.over_limit = true;
+  if (bytes > attempt.settings.body_limit_bytes - attempt.reply.body.size()) {
+    attempt.content_too_large = true;
     return 0;
   }
   attempt.reply.body.append(data, bytes);
@@ -265,13 +256,8 @@ bool CurlTransport::set_token(std::string token) {
 Transport::AttemptId CurlTransport::start(std::size_t origin, const Request& request,
                                           base::Duration timeout, Callback callback) {
   const AttemptId id = ++last_id_;
-  auto& attempt = *attempts_.emplace(id, std::make_unique<Attempt>()).first->second;
-  attempt.id = id;
-  attempt.callback = std::move(callback);
-  attempt.started = loop_.now();
-  attempt.body_limit_bytes = settings_.body_limit_bytes;
-  attempt.head_limit_bytes = settings_.head_limit_bytes;
-
+  auto made = std::make_unique<Attempt>(id, settings_, std::move(callback), loop_.now());
+  Attempt& attempt = *attempts_.emplace(id, std::move(made)).first->second;
   if (origin >= settings_.base_urls.size() || !valid_target(request.target)) {
     fail_later(id, "not a valid request target");
     return id;
@@ -324,6 +310,9 @@ void CurlTransport::configure(Attempt& attempt, const std::string& url, const Re
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_PROXY, "");
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  // Or the end of an attempt whose name is being looked up waits for that thread, and
+  // all others with it, as long as the resolver likes.
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
   curl_easy_setopt(
       easy, CURLOPT_HTTP_VERSION,
       static_cast<long>(settings_.http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
@@ -336,9 +325,6 @@ void CurlTransport::configure(Attempt& attempt, const std::string& url, const Re
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, milliseconds(timeout));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                    milliseconds(std::min(timeout, settings_.connect_timeout)));
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, settings_.low_speed_bytes_per_second);
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
-                   static_cast<long>(settings_.low_speed_time.count()));
   curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, static_cast<long>(settings_.dns_cache.count()));
   curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
                    static_cast<long>(settings_.connection_lifetime.count()));
@@ -394,18 +380,23 @@ void CurlTransport::collect() {
     void* pointer = nullptr;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &pointer);
     Attempt& attempt = *static_cast<Attempt*>(pointer);
+    ReplyHead& head = attempt.head;
     Reply& reply = attempt.reply;
 
     curl_off_t sent_at = 0;  // microseconds from the start; 0: was never sent
     curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &sent_at);
     reply.duration = loop_.now() - attempt.started;
-    reply.transport = outcome_of(code, attempt.whole_head, sent_at > 0, attempt.over_limit);
+    reply.transport =
+        outcome_of(code, head.whole(), sent_at > 0, head.too_large() || attempt.content_too_large);
     if (code == CURLE_OK && reply.transport == Outcome::Reset) {
       reply.detail = "the connection ended inside the head";
+    } else if (head.unframed()) {
+      reply.detail = "the head does not say how long the content is";
     } else if (code != CURLE_OK) {
       reply.detail = attempt.error[0] != '\0' ? attempt.error.data() : curl_easy_strerror(code);
     }
-    if (attempt.whole_head) {
+    if (head.whole()) {
+      reply.fields = std::move(head.fields());
       long status = 0;
       curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
       reply.status = static_cast<int>(status);
@@ -415,8 +406,6 @@ void CurlTransport::collect() {
         reply.retry_after =
             std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), kLongestRetryAfter);
       }
-    } else {
-      reply.fields.clear();
     }
     curl_multi_remove_handle(multi_->handle, easy);
     attempt.running = false;

@@ -17,7 +17,7 @@ class DependencyProbe {
     std::string target;  // path and query; empty: idle origins are not probed
     base::Duration interval = std::chrono::seconds(30);       // without other traffic
     base::Duration retry_interval = std::chrono::seconds(2);  // after a failure
-    int failures_to_trip = 3;                                 // in a row
+    int failures_to_trip = 3;                                 // in a row, of ours
   };
 
   DependencyProbe(const Settings& settings, base::SteadyTime now)
@@ -26,8 +26,12 @@ class DependencyProbe {
   bool probes_when_idle() const { return !settings_.target.empty(); }
   base::SteadyTime next() const { return next_; }
 
-  // An attempt ended, whoever's it was: the next is due an interval from now.
-  void traffic(base::SteadyTime now) { next_ = now + settings_.interval; }
+  // An attempt ended, whoever's it was: the next is due an interval from now. One that
+  // succeeded ends a row of failures; those that fail are the breaker's to count.
+  void traffic(base::SteadyTime now, bool success) {
+    next_ = now + settings_.interval;
+    if (success) failures_ = 0;
+  }
   // One of ours did.
   // True: so many failed that the breaker should open.
   bool ended(base::SteadyTime now, bool success) {

@@ -88,7 +88,8 @@ class Fetcher {
   virtual void cancel(FetchId id) = 0;
 
   // What the fetch would end with if its time were up now, but for the content; for
-  // who cannot wait for its end. Nothing once the callback has run.
+  // who cannot wait for its end. Answered: it has ended, and the callback comes in the
+  // loop's next turn. Nothing once that has run.
   virtual FetchResult so_far(FetchId id) = 0;
 };
 

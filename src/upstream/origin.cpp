@@ -9,7 +9,7 @@ constexpr std::size_t kKeptChanges = 32;
 constexpr int kPatientProbe = 4;  // of so many probes, one is patient
 
 ConcurrencyLimit::Settings bounded(ConcurrencyLimit::Settings limit, int concurrency) {
-  limit.max = std::max(1, std::min(limit.max, concurrency));
+  limit.max = std::max(1, concurrency);
   return limit;
 }
 
@@ -40,21 +40,21 @@ void Origin::attempt_ended(const base::Clock& clock, base::SteadyTime sent_at,
   const base::Duration took = now - sent_at;
   const Outcome outcome = verdict.outcome;
   --in_flight;
-  probe.traffic(now);
 
   // 503 with Retry-After is a limit and a failure: nobody can tell which.
   const bool limited =
       outcome == Outcome::RateLimited || (reply.status == 503 && reply.retry_after.has_value());
   if (limited) {
     pacer.refused(sent_at, now, reply.retry_after);
-  } else {
-    pacer.let_through(sent_at, now);
+  } else if (reply.status != 0) {
+    pacer.let_through(sent_at, now);  // what did not arrive was not
   }
 
   Sign sign = sign_of(outcome);
   // A quota that is used up for hours is an outage to us.
   if (limited && reply.retry_after.value_or(std::chrono::seconds(0)) > settings_.pace.longest_pause)
     sign = Sign::Bad;
+  probe.traffic(now, sign != Sign::Bad);
 
   if (!typical) {
     // A health check takes a millisecond where a lookup takes a second.

@@ -9,13 +9,14 @@
 //
 // A refusal proves nothing: an upstream that throws 429 at random answers the
 // next request, and slowing down would only cost answers. Two things count:
-//   - refusals in a row, so many that it cannot be chance, or everything refused
-//     although we waited for the last refusal before we asked again. That is a
-//     limit: there comes a pause of what Retry-After says, and the rate is cut to
-//     a share of what was let through in the last second, the limit, measured;
-//   - a large share of recent replies. That may be a limit a little below our
-//     rate, or chance, so the cut is a trial: if the share does not fall with the
-//     rate, it was chance, and shares are not believed again for a while.
+//   - refusals in a row, so many that it can hardly be chance, or everything refused
+//     although we waited for the last refusal before we asked again (unless it is on
+//     trial, see below). Then there comes a pause of what Retry-After says;
+//   - a large share of recent replies.
+// Either way the rate is cut to a share of what was let through in the last second: the
+// limit, measured. A RefusalTrial then sees whether that helps. If it does not, it was
+// chance: the rate is free again, and from then on it takes more to be called a limit, by
+// the share of refusals that chance accounts for.
 //
 // Multiplicative decrease and additive increase as in TCP (Chiu and Jain 1989);
 // growing only while the rate is used, as in RFC 7661.
@@ -27,6 +28,7 @@
 #include <optional>
 
 #include "base/clock.h"
+#include "upstream/refusal_trial.h"
 #include "upstream/rolling_count.h"
 #include "upstream/token_bucket.h"
 
@@ -99,11 +101,20 @@ class Pacer {
     }
   };
 
+  // The latest is 1.
+  const Seen& seen(std::size_t back) const { return seen_[(seen_count_ - back) % kSeen]; }
   Share recent(base::SteadyTime now) const;
   void note(base::SteadyTime sent_at, base::SteadyTime now, bool refused);
+  void know_chance(double share);
+  int in_a_row(int refusals) const;
+  double much() const;
   void be_silent(base::SteadyTime now, base::Duration pause);
+  double measured_limit(base::SteadyTime now);
+  bool may_be_chance(base::SteadyTime now) const;
   void cut(base::SteadyTime now);
-  void end_trial_if_due(base::SteadyTime now);
+  void slow_down(base::SteadyTime now, double rate);
+  void try_refusals(base::SteadyTime now, bool refused);
+  void be_free();
   void grow(base::SteadyTime now);
   void set_rate(base::SteadyTime now, double rate);
 
@@ -114,14 +125,18 @@ class Pacer {
   double met_at_ = 0;  // what was let through per second when the limit was last met
   TokenBucket bucket_{0, 1};
   RollingCount let_through_{std::chrono::milliseconds(50), 20};  // the last second
+  RollingCount replies_{std::chrono::milliseconds(50), 20};      // of all kinds
   RollingCount seconds_{std::chrono::seconds(1), 30};            // for the peak
   std::array<Seen, kSeen> seen_{};
   std::size_t seen_count_ = 0;  // since the last cut
   int streak_ = 0;              // refusals in a row
-  double trial_share_ = 0;      // of refusals when a trial cut was made; 0: no trial
-  base::SteadyTime shares_believed_from_{};
+  RefusalTrial trial_;
+  double cut_to_ = 0;  // the rate when it began
+  double chance_ = 0;  // the share of refusals that slowing down does not spare us
   base::SteadyTime grown_{};
   base::SteadyTime cut_{};
+  base::SteadyTime busy_since_{};  // without a second of rest
+  base::SteadyTime last_sent_{};
   base::SteadyTime last_refusal_{};
   base::SteadyTime not_before_{};
   base::SteadyTime silent_since_{};  // when the silence up to not_before_ began

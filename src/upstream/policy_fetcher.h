@@ -36,7 +36,8 @@ class PolicyFetcher final : public Fetcher {
   void cancel(FetchId id) override;
   FetchResult so_far(FetchId id) override;
 
-  // The transport has another token now: a refusal of the last one is forgotten.
+  // The transport has another token now: a refusal of the last one is forgotten, and
+  // one that is still to come is retried.
   void token_changed();
   // For an operator. No: back to the breaker's own judgement.
   void force_breaker(std::size_t origin, Breaker::Forced forced);
@@ -46,7 +47,7 @@ class PolicyFetcher final : public Fetcher {
  private:
   struct Attempt;
   struct Fetch;
-  enum class Place { New, Ready, Backoff, Running, Parked, Finished };
+  enum class Place { New, Ready, Starved, Backoff, Running, Parked, Finished };
   // Misses first, then by deadline: the order of everything that waits.
   using QueueKey = std::tuple<Priority, base::SteadyTime, FetchId>;
   using Queue = std::set<QueueKey>;
@@ -72,6 +73,7 @@ class PolicyFetcher final : public Fetcher {
   // Sending.
   void pump();
   bool none_can_go(base::SteadyTime& wake);
+  bool starved_concerned();
   Sent try_send(Fetch& fetch, base::SteadyTime& wake);
   Choice choose(const Fetch& fetch, base::SteadyTime now);
   // Until then a pause binds the fetch.
@@ -90,6 +92,7 @@ class PolicyFetcher final : public Fetcher {
   void eject_if_outlier(Origin& origin);
   void announce(Origin& origin);
   bool has_slot() const { return in_flight_ < settings_.concurrency; }
+  std::size_t waiting() const { return ready_.size() + starved_.size() + in_backoff_; }
   void arm_breaker_timer(Origin& origin);
   void hurry_if_alone();
   void probe_if_due(Origin& origin);
@@ -110,6 +113,7 @@ class PolicyFetcher final : public Fetcher {
   RetryBudget budget_;
   HedgePolicy hedge_;
   TokenState token_;
+  std::uint64_t tokens_ = 0;  // how often it changed
   TokenBucket refresh_rate_;
   int in_flight_ = 0;
   int refreshes_in_flight_ = 0;
@@ -120,6 +124,7 @@ class PolicyFetcher final : public Fetcher {
   Queue ready_;
   // Not later than the patient_until() of any of them that is still to come.
   base::SteadyTime all_patient_until_{};
+  Queue starved_;  // retries that the budget was too short for
   Queue parked_;
   FetchId last_id_ = 0;
   std::uint64_t last_attempt_ = 0;

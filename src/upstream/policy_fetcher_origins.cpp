@@ -1,9 +1,10 @@
-// The half of PolicyFetcher that looks after the origins: what an attempt's end
+// The part of PolicyFetcher that looks after the origins: what an attempt's end
 // means for the breakers, who is told, and the probes.
 #include <algorithm>
 #include <limits>
 
 #include "upstream/policy_fetcher.h"
+#include "upstream/policy_fetcher_fetch.h"
 
 namespace holdfast::upstream {
 namespace {
@@ -101,8 +102,15 @@ void PolicyFetcher::probe_if_due(Origin& origin) {
                                    [this, &origin] { probe_if_due(origin); });
     return;
   }
-  // The earliest deadline that leaves the probe its full time; else the latest.
-  auto chosen = parked_.lower_bound({Priority::Miss, at + origin.probe_timeout(), 0});
+  // Of those whose deadline leaves the probe its full time, who failed least often: the
+  // fault may be with one key, which would keep the others waiting as long as it waits
+  // itself. Then the earliest deadline. If there is none, the latest.
+  const auto failures = [this](const QueueKey& key) {
+    return fetches_.at(std::get<FetchId>(key))->failures;
+  };
+  auto chosen = std::min_element(
+      parked_.lower_bound({Priority::Miss, at + origin.probe_timeout(), 0}), parked_.end(),
+      [&](const QueueKey& a, const QueueKey& b) { return failures(a) < failures(b); });
   if (chosen == parked_.end()) chosen = std::prev(parked_.end());
   // After a stall of the loop, the time of all may be up.
   if (std::get<base::SteadyTime>(*chosen) <= at) return send_bare_probe(origin);

@@ -49,7 +49,7 @@ struct Settings {
   Breaker::Settings breaker;
   EjectionSettings ejection;
   Pacer::Settings pace;
-  ConcurrencyLimit::Settings concurrency_limit;  // its max: `concurrency` if that is lower
+  ConcurrencyLimit::Settings concurrency_limit;  // its max is `concurrency`
   TokenState::Settings token;
   RefreshSettings refresh;
   DependencyProbe::Settings probe;

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <stop_token>
 #include <thread>
 
 #include "base/unique_fd.h"
@@ -93,7 +94,14 @@ TEST_CASE("the verbs are plain HTTP, each by the one method it allows") {
   CHECK(inspect.status == 405);
   CHECK(inspect.field("Allow") == "GET");
   CHECK(by_http("GET", "/inspect?ip=8.8.8.8").body.find("\"in_memory\":true") != std::string::npos);
+  CHECK(by_http("POST", "/purge?ip=8.8.8.8%00").status == 400);
+  CHECK(by_http("POST", "/purge?ip=").status == 400);
   CHECK(by_http("POST", "/purge?ip=8.8.8.8").body == "{\"purged\":1}\n");
+  // As curl's --data-urlencode sends it.
+  REQUIRE(get(daemon.lookup_url("2001:db8::1")).status == 200);
+  CHECK(by_http("POST", "/purge?ip=2001%3Adb8%3a%3A1").body == "{\"purged\":1}\n");
+  REQUIRE(get(daemon.lookup_url("2001:db8::1")).status == 200);
+  CHECK(by_http("POST", "/purge?block=2001%3Adb8%3A%3A%2F120").body == "{\"purged\":1}\n");
   CHECK(status_if_cached(daemon, "8.8.8.8") == 504);
 }
 
@@ -136,7 +144,7 @@ TEST_CASE("a fetch under way while purging answers who waits and is not stored")
   settings.emplace_back("HEDGE", "off");
   Daemon daemon(folder, upstream.url(), settings);
   upstream.tell("hold", "");
-  std::thread client([&] { CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200); });
+  std::jthread client([&] { CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200); });
   upstream.wait_until("held=1");
   CHECK(admin({"inspect", "8.8.8.8"}).has("\"fetching\":true"));
   CHECK(admin({"purge", "8.8.8.8"}).code == 0);
@@ -159,13 +167,13 @@ TEST_CASE("who asks after a purge does not get what was fetched before it") {
   Daemon daemon(folder, upstream.url(), settings);
   upstream.tell("hold", "");
   Response before;
-  std::thread early([&] { before = get(daemon.lookup_url("8.8.8.8")); });
+  std::jthread early([&] { before = get(daemon.lookup_url("8.8.8.8")); });
   upstream.wait_until("held=1");
   // The data change, and the operator says so.
   upstream.tell("edition", "2");
   CHECK(admin({"purge", "8.8.8.8"}).code == 0);
   Response after;
-  std::thread late([&] { after = get(daemon.lookup_url("8.8.8.8")); });
+  std::jthread late([&] { after = get(daemon.lookup_url("8.8.8.8")); });
   const bool asked_anew = eventually([&] { return upstream.count("held") == 2; });
   upstream.tell("release", "");
   early.join();
@@ -227,6 +235,34 @@ TEST_CASE("the log level changes at once, and drain ends the daemon with 0") {
   const auto gone = admin({"status"});
   CHECK(gone.code == 1);
   CHECK(gone.has(admin.socket));
+}
+
+TEST_CASE("the first SIGTERM behind a drain cuts nobody off, the second one does") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  upstream.tell("hold", "");
+  Daemon daemon(folder, upstream.url(),
+                {{"ADMIN_SOCKET", admin.socket}, {"REQUEST_DEADLINE", "60s"}});
+  Response response;
+  std::jthread client([&] { response = get(daemon.lookup_url("8.8.8.8")); });
+  upstream.wait_until("held=1");
+  CHECK(admin({"drain"}).code == 0);
+  daemon.process().signal(SIGTERM);
+  // By its answer the control loop has seen the signal.
+  CHECK(admin({"status"}).has("\"draining\":true"));
+  SUBCASE("once") {
+    upstream.tell("release", "");
+    client.join();
+    CHECK(response.status == 200);
+  }
+  SUBCASE("twice") {
+    daemon.process().signal(SIGTERM);
+    client.join();
+    CHECK(response.status == 0);
+    daemon.process().wait_for_line("\"event\":\"stopping_now\"");
+  }
+  CHECK(daemon.process().wait() == 0);
 }
 
 TEST_CASE("what makes no sense is refused with the reason and changes nothing") {
@@ -338,7 +374,9 @@ TEST_CASE("an answer that is cut off is an error") {
   std::strcpy(address.sun_path, admin.socket.c_str());
   REQUIRE(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   REQUIRE(::listen(listener.get(), 1) == 0);
-  std::thread server([&listener] {
+  std::jthread server([&listener](const std::stop_token& over) {
+    // Also if nobody comes.
+    const std::stop_callback wake(over, [&] { ::shutdown(listener.get(), SHUT_RDWR); });
     const holdfast::base::UniqueFd client(::accept(listener.get(), nullptr, nullptr));
     std::array<char, 1024> request;
     (void)!::recv(client.get(), request.data(), request.size(), 0);
@@ -346,7 +384,6 @@ TEST_CASE("an answer that is cut off is an error") {
     (void)!::send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
   });
   const auto result = admin({"status"});
-  server.join();
   CHECK(result.code == 1);
   CHECK(result.has("admin.sock: "));
 }

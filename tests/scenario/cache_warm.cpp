@@ -131,6 +131,8 @@ TEST_CASE("1000 of 1000 through an upstream that fails 30 %, then all are hits w
   CHECK(again.count("there") == 1000);
   CHECK(again.count("requests") == 1000);
   all_are_hits(daemon, test_ips());
+  daemon.wait_for_metric("holdfast_store_puts_total{result=\"committed\"}",
+                         [](double n) { return n == 1000; });
   daemon.kill();
   Daemon after_the_crash(folder, upstream.url());
   all_are_hits(after_the_crash, test_ips());

@@ -23,6 +23,10 @@ struct Response {
   std::string field(std::string_view name) const;
 };
 
+inline bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
 struct Query {
   std::string url;
   std::string method = "GET";

@@ -24,7 +24,7 @@ void all_500_from(Daemon& daemon, const std::string& ip) {
 TEST_CASE("500 simultaneous requests for one cold key are one upstream request") {
   const Folder folder;
   Upstream upstream({"--latency", "300ms", "--latency-sigma", "0"});
-  Daemon daemon(folder, upstream.url(), {{"HEDGE", "off"}});
+  Daemon daemon(folder, upstream.url(), one_attempt());
   all_500_from(daemon, "8.8.8.8");
   CHECK(upstream.count("requests", "8.8.8.8") == 1);
 }
@@ -33,7 +33,7 @@ TEST_CASE("if that attempt fails, its retry serves all 500") {
   const Folder folder;
   Upstream upstream({"--latency", "300ms", "--latency-sigma", "0"});
   upstream.tell("script?ip=8.8.8.8", "500");
-  Daemon daemon(folder, upstream.url(), {{"HEDGE", "off"}});
+  Daemon daemon(folder, upstream.url(), one_attempt());
   all_500_from(daemon, "8.8.8.8");
   CHECK(upstream.count("requests", "8.8.8.8") == 2);
 }

@@ -14,6 +14,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "stage.h"
+
 namespace holdfast::scenario {
 
 // Thread ids and names.
@@ -31,13 +33,12 @@ inline std::map<pid_t, std::string> threads_of(pid_t process) {
 
 class FrozenThread {
  public:
-  // `name` as in /proc: at most 15 characters. Of several the oldest: a sanitizer's own
-  // thread goes by the main thread's.
+  // `name` as in /proc: at most 15 characters. Waits for it: a daemon listens before each
+  // of its threads has run and named itself.
   FrozenThread(pid_t process, const std::string& name) {
-    for (const auto& [id, found] : threads_of(process)) {
-      if (found == name && thread_ == 0) thread_ = id;
+    if (!eventually([&] { return find(process, name); })) {
+      throw std::runtime_error("no thread " + name);
     }
-    if (thread_ == 0) throw std::runtime_error("no thread " + name);
     if (ptrace(PTRACE_SEIZE, thread_, nullptr, nullptr) != 0 ||
         ptrace(PTRACE_INTERRUPT, thread_, nullptr, nullptr) != 0) {
       throw std::runtime_error("ptrace: " + std::string(std::strerror(errno)));
@@ -52,6 +53,15 @@ class FrozenThread {
   FrozenThread& operator=(const FrozenThread&) = delete;
 
  private:
+  // The main thread goes before others of its name: threads that have not named themselves
+  // yet have it too, and a sanitizer's own keeps it.
+  bool find(pid_t process, const std::string& name) {
+    for (const auto& [id, found] : threads_of(process)) {
+      if (found == name && (thread_ == 0 || id == process)) thread_ = id;
+    }
+    return thread_ != 0;
+  }
+
   pid_t thread_ = 0;
 };
 

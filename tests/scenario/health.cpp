@@ -17,10 +17,6 @@ using namespace holdfast::scenario;
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // A connection with a request on it that has not been sent whole.
 class HalfSent {
  public:
@@ -143,7 +139,7 @@ TEST_CASE("a draining daemon says so to whoever still has a connection") {
 TEST_CASE("health tells of the upstream since when, its last success and its last error") {
   const Folder folder;
   Upstream upstream;
-  Daemon daemon(folder, upstream.url(), {{"REQUEST_DEADLINE", "2s"}});
+  Daemon daemon(folder, upstream.url(), {{"REQUEST_DEADLINE", "3s"}});
   CHECK(HealthPage(daemon).text("upstream", "last_success") == "null");
   CHECK(HealthPage(daemon).text("upstream", "last_error") == "null");
   REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);

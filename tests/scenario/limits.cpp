@@ -20,6 +20,19 @@ TEST_CASE("beyond MAX_CONNECTIONS the connection that was idle longest goes") {
   CHECK(second.ask(get_request("/livez")).status == 200);
 }
 
+TEST_CASE("MAX_CONNECTIONS is for all workers together, however clients are dealt out to them") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"MAX_CONNECTIONS", "64"}, {"WORKERS", "16"}});
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 60; ++i) {
+    clients.emplace_back(daemon.port());
+    CHECK(clients.back().ask(get_request("/livez")).status == 200);
+  }
+  for (RawClient& client : clients) CHECK(client.ask(get_request("/livez")).status == 200);
+  CHECK(daemon.metric(R"(holdfast_connections_closed_total{reason="evicted"})") == 0);
+}
+
 TEST_CASE("CLIENT_MAX_CONNECTIONS holds over all workers") {
   const Folder folder;
   Upstream upstream;
@@ -87,11 +100,7 @@ TEST_CASE("the timeouts of connections are those that are set") {
 TEST_CASE("overload sheds misses, not hits, and not what waits already") {
   const Folder folder;
   Upstream upstream;
-  Daemon daemon(folder, upstream.url(),
-                {{"MAX_WAITING", "3"},
-                 {"HEDGE", "off"},
-                 {"ATTEMPT_TIMEOUT", "60s"},
-                 {"REQUEST_DEADLINE", "60s"}});
+  Daemon daemon(folder, upstream.url(), one_attempt({{"MAX_WAITING", "3"}}));
   CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
   upstream.tell("hold", "");
   std::vector<RawClient> waiting;

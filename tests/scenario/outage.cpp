@@ -39,6 +39,8 @@ TEST_CASE("warm and the upstream gone: all 200, also after kill -9 and a restart
   warm_up(daemon);
   upstream.kill();
   all_are_right(daemon, "holdfast; hit; ttl=");
+  daemon.wait_for_metric("holdfast_store_puts_total{result=\"committed\"}",
+                         [](double n) { return n == 1000; });
   daemon.kill();
   Daemon again(folder, upstream.url());
   all_are_right(again, "holdfast; hit; ttl=");
@@ -81,11 +83,11 @@ TEST_CASE("a stale response is refreshed behind the answer, once") {
   Upstream upstream;
   const std::string ip = "8.8.8.8";
   {
-    Daemon daemon(folder, upstream.url());
+    Daemon daemon(folder, upstream.url(), one_attempt());
     REQUIRE(get(daemon.lookup_url(ip)).status == 200);
     CHECK(daemon.stop() == 0);
   }
-  Daemon tomorrow(folder, upstream.url(), {{"CLOCK_OFFSET", "30h"}});
+  Daemon tomorrow(folder, upstream.url(), one_attempt({{"CLOCK_OFFSET", "30h"}}));
   upstream.tell("hold", "");
   for (int i = 0; i < 20; ++i) {
     const Response stale = get(tomorrow.lookup_url(ip));

@@ -19,7 +19,7 @@ TEST_CASE("only-if-cached: what is stored, or 504 without a request to the upstr
   Upstream upstream;
   const std::string ip = "8.8.8.8";
   {
-    Daemon daemon(folder, upstream.url());
+    Daemon daemon(folder, upstream.url(), one_attempt());
     const Response absent = ask_with(daemon, ip, "only-if-cached");
     CHECK(absent.status == 504);
     CHECK(absent.field("Content-Type") == "application/problem+json");
@@ -40,7 +40,7 @@ TEST_CASE("only-if-cached: what is stored, or 504 without a request to the upstr
     CHECK(daemon.stop() == 0);
   }
   // From the store too; and a stale answer is not refreshed behind it.
-  Daemon tomorrow(folder, upstream.url(), {{"CLOCK_OFFSET", "30h"}});
+  Daemon tomorrow(folder, upstream.url(), one_attempt({{"CLOCK_OFFSET", "30h"}}));
   const Response stale = ask_with(tomorrow, ip, "only-if-cached");
   CHECK(stale.status == 200);
   CHECK(stale.field("Cache-Status").find("stale-while-revalidate") != std::string::npos);
@@ -61,7 +61,7 @@ TEST_CASE("a batch asks for each of its elements what its Cache-Control says") {
   const std::string absent =
       R"({"ip":"8.8.4.4","error":"nothing is stored that could be used at once","status":504})";
   {
-    Daemon daemon(folder, upstream.url());
+    Daemon daemon(folder, upstream.url(), one_attempt());
     REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
     const Response partly = post(daemon, "only-if-cached");
     CHECK(partly.status == 200);
@@ -76,7 +76,7 @@ TEST_CASE("a batch asks for each of its elements what its Cache-Control says") {
   }
   {
     // Stale, and not refreshed behind the answer; from the store, then from memory.
-    Daemon tomorrow(folder, upstream.url(), {{"CLOCK_OFFSET", "30h"}});
+    Daemon tomorrow(folder, upstream.url(), one_attempt({{"CLOCK_OFFSET", "30h"}}));
     for (int i = 0; i < 2; ++i) {
       const Response stale = post(tomorrow, "only-if-cached");
       CHECK(stale.body.find("[" + expected_body("8.8.8.8") + "," + absent + ",{") == 0);
@@ -88,7 +88,7 @@ TEST_CASE("a batch asks for each of its elements what its Cache-Control says") {
   }
   CHECK(upstream.count("requests") == 1);
   {
-    Daemon later(folder, upstream.url(), {{"CLOCK_OFFSET", "6h"}});
+    Daemon later(folder, upstream.url(), one_attempt({{"CLOCK_OFFSET", "6h"}}));
     CHECK(post(later, "min-fresh=3600").body.find("[" + expected_body("8.8.8.8") + ",") == 0);
     CHECK(upstream.count("requests") == 2);  // 8.8.4.4
     // By the upstream's clock both are six hours old, but 8.8.4.4 was so when it came.
@@ -107,7 +107,7 @@ TEST_CASE("min-fresh refreshes what would expire too soon, at most from half its
   Upstream upstream({"--cache-control", "max-age=36000"});
   const std::string ip = "8.8.8.8";
   {
-    Daemon daemon(folder, upstream.url());
+    Daemon daemon(folder, upstream.url(), one_attempt());
     REQUIRE(get(daemon.lookup_url(ip)).status == 200);
     // Whatever a client wants, and however often.
     for (int i = 0; i < 20; ++i) {
@@ -116,7 +116,7 @@ TEST_CASE("min-fresh refreshes what would expire too soon, at most from half its
     CHECK(upstream.count("requests") == 1);
     CHECK(daemon.stop() == 0);
   }
-  Daemon later(folder, upstream.url(), {{"CLOCK_OFFSET", "6h"}});
+  Daemon later(folder, upstream.url(), one_attempt({{"CLOCK_OFFSET", "6h"}}));
   CHECK(ask_with(later, ip, "min-fresh=3600").field("Cache-Status").find("holdfast; hit") == 0);
   CHECK(upstream.count("requests") == 1);
   // Either the refreshed one, or at once what is there if the upstream takes long.

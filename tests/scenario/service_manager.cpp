@@ -116,7 +116,7 @@ TEST_CASE("restarts with a passed socket: no client is refused, no request lost,
   Upstream upstream;
   const SocketUnit unit;
   const auto ips = test_ips(200);
-  auto daemon = std::make_unique<Daemon>(folder, upstream.url(), Process::Environment{},
+  auto daemon = std::make_unique<Daemon>(folder, upstream.url(), one_attempt(),
                                          Launch{.passed = {unit.socket.get()}});
   REQUIRE(look_up_all(*daemon, ips, 8).ok == ips.size());
   const std::uint64_t asked_upstream = upstream.count("requests");

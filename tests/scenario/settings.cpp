@@ -44,6 +44,19 @@ bool may_be_realtime() {
   return may;
 }
 
+// A machine of its own to start the daemon on, without IPv6; nobody reaches it there.
+std::vector<std::string> without_ipv6() {
+  return {"unshare", "--user", "--map-root-user", "--net", "python3", "-c", R"(
+import fcntl, os, socket, struct, sys
+up = struct.pack("16sH22x", b"lo", 1)
+fcntl.ioctl(socket.socket(), 0x8914, up)  # SIOCSIFFLAGS
+knob = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
+if os.path.exists(knob):
+    with open(knob, "w") as file: file.write("1")
+os.execvp(sys.argv[1], sys.argv[1:])
+)"};
+}
+
 }  // namespace
 
 TEST_CASE("a bad setting stops the start with exit code 2 and one line that names it") {
@@ -78,7 +91,7 @@ TEST_CASE(
   if (may_be_realtime()) {
     Daemon daemon(folder, upstream.url(), settings);
     CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
-    CHECK(realtime_threads(daemon) == std::pair{2, 0});
+    CHECK(eventually([&] { return realtime_threads(daemon) == std::pair{2, 0}; }));
   } else {
     MESSAGE("this machine allows no real-time threads: only the refusal is tested");
   }
@@ -103,6 +116,24 @@ TEST_CASE("a port in use stops the start with exit code 2 and a line that names 
   CHECK(refusal.exit_code == 2);
   CHECK(refusal.output.find(port) != std::string::npos);
   CHECK(get(first.url("/livez")).status == 200);
+}
+
+TEST_CASE("where IPv6 is turned off the default is served without ::1, and a warning says so") {
+  const Folder folder;
+  Upstream upstream;
+  std::vector<std::string> nothing = without_ipv6();
+  nothing.push_back("true");
+  if (Process(std::move(nothing), {}).wait() != 0) {
+    MESSAGE("this machine allows no network namespace: not tested");
+    return;
+  }
+  Daemon daemon(folder, upstream.url(), {{"BIND", ""}}, {.launcher = without_ipv6()});
+  daemon.process().wait_for_line("cannot listen at ::1");
+  CHECK(daemon.stop() == 0);
+  // Who asks for it is told.
+  CHECK_THROWS_WITH_AS(
+      Daemon(folder, upstream.url(), {{"BIND", "127.0.0.1,::1"}}, {.launcher = without_ipv6()}),
+      doctest::Contains("cannot listen at ::1"), std::runtime_error);
 }
 
 TEST_CASE("a store that cannot be opened costs the store, loudly, not the service") {

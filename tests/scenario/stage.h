@@ -88,6 +88,11 @@ class Daemon {
   std::uint16_t port_ = 0;
 };
 
+// Settings with which a fetch is one attempt, however slow the machine: for tests that
+// count what reaches the upstream. An answer that takes 100 ms would be hedged. After eight
+// answers the attempts' timeout is learned from them and may be 200 ms.
+Process::Environment one_attempt(Process::Environment more = {});
+
 // Starts the daemon, which is expected to refuse: its exit code and output.
 struct Refusal {
   int exit_code = 0;

@@ -158,9 +158,26 @@ TEST_CASE("an import takes nothing that would be a wrong answer") {
     warm_up(daemon, {"192.0.2.7", "2001:db8::1"});
     CHECK(daemon.stop() == 0);
   }
-  const std::string good = store(folder, "export", folder.path / "holdfast.db").out;
+  std::string good = store(folder, "export", folder.path / "holdfast.db").out;
   REQUIRE(lines(good) == 2);
   const auto file = folder.path / "other.db";
+  {
+    // A digit, and still an upstream's answer.
+    std::string flipped = good;
+    const std::size_t at = flipped.find(R"(\"latitude\":)");
+    REQUIRE(at != std::string::npos);
+    const std::size_t digit = flipped.find_first_of("123456789", at);
+    flipped[digit] = static_cast<char>(flipped[digit] ^ 1);
+    if (flipped[digit] == '0') flipped[digit] = '2';
+    const Ran ran = store(folder, "import", file, flipped);
+    CHECK(ran.exit_code == 1);
+    CHECK(figure(ran.error, "refused") == 1);
+    CHECK(ran.error.find(": does not match its checksum") != std::string::npos);
+  }
+  // Without it, each of these has to be found out by itself.
+  for (std::size_t at = 0; (at = good.find(R"(,"checksum":")", at)) != std::string::npos;) {
+    good.erase(at, good.find('}', at) - at);
+  }
   const auto refuses = [&](const std::string& from, const std::string& to) {
     std::string bad = good;
     const std::size_t at = bad.find(from);

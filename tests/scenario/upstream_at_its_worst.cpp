@@ -35,6 +35,10 @@ TEST_CASE("cold, 70 % of every fault, 50 at a time: all 200") {
   all_are_right_under("mixed=0.7");
 }
 
+TEST_CASE("cold, half of all told 429 at random, 50 at a time: all 200") {
+  all_are_right_under("429=0.5");
+}
+
 TEST_CASE("a limit of 50 requests/s is found: 300 cold keys are all 200, few are told 429") {
   const Folder folder;
   Upstream upstream({"--requests-per-second", "50", "--latency", "20ms"});

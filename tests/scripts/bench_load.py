@@ -68,7 +68,10 @@ KINDS = {
 def serve(listener, kinds):
     """One connection after the other; address i gets the i-th kind."""
     while True:
-        peer, _ = listener.accept()
+        try:
+            peer, _ = listener.accept()
+        except OSError:  # closed: that was all
+            return
         with peer, contextlib.suppress(OSError):  # it may have had enough
             while head := peer.recv(4096):
                 ip = head.split()[1].decode().rpartition("/")[2]

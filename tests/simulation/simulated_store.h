@@ -25,7 +25,7 @@ class SimulatedStore final : public cache::Store {
 
   // The disk's state; may be changed at any time.
   Reads reads = Reads::Well;
-  bool full = false;         // puts and erasures are refused
+  bool full = false;         // puts are refused
   base::Duration slowest{};  // a read blocks for up to this
 
   // Sees each response before it is queued.
@@ -48,15 +48,15 @@ class SimulatedStore final : public cache::Store {
 
   bool put(std::string_view key, cache::StoredPtr stored) override {
     if (on_put) on_put(key, *stored);
-    return queue(key, std::move(stored));
-  }
-  bool erase(std::string_view key) override { return queue(key, nullptr); }
-  bool erase_all() override {
     if (full) return false;
+    queue(key, std::move(stored));
+    return true;
+  }
+  void erase(std::string_view key) override { queue(key, nullptr); }
+  void erase_all() override {
     commit_due();
     queue_.clear();
     rows_.clear();
-    return true;
   }
   void used(std::string_view) override {}
   void load_recent(std::function<bool(std::string_view, cache::StoredPtr)> sink) override {
@@ -102,14 +102,12 @@ class SimulatedStore final : public cache::Store {
     base::SteadyTime commit_at;
   };
 
-  bool queue(std::string_view key, cache::StoredPtr stored) {
-    if (full) return false;
+  void queue(std::string_view key, cache::StoredPtr stored) {
     commit_due();
     // In order, like the writer's transactions, each within the promised 50 ms.
     const base::SteadyTime at = scheduler_.now() + random_.up_to(std::chrono::milliseconds(50));
     const base::SteadyTime last = queue_.empty() ? at : queue_.back().commit_at;
     queue_.push_back({std::string(key), std::move(stored), std::max(at, last)});
-    return true;
   }
   void commit_due() {
     for (; !queue_.empty() && queue_.front().commit_at <= scheduler_.now(); queue_.pop_front()) {

@@ -182,15 +182,13 @@ void Simulation::restart(bool killed) {
 void Simulation::purge(const std::string& ip) {
   ++tally_.purges;
   proxy::Flights& flights = process_->flights;
-  bool taken = false;
   if (ip.empty()) {
     watch_.purged_all();
-    taken = flights.purge_all();
+    flights.purge_all();
   } else {
     watch_.purged(target_of(key_of(ip)));
-    taken = flights.purge(key_of(ip)).queued;
+    flights.purge(key_of(ip));
   }
-  if (!taken) return;  // the operator is told to try again
   for (const std::string& one : ips_) {
     if (ip.empty() || ip == one) purged_[one] = now();
   }

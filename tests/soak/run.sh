@@ -49,15 +49,17 @@ echo secret >"$work/token"
 # Short lifetimes and small caches: everything ages, is evicted and comes again many
 # times. The quarantine is small, so that what is freed is soon used again, as it is in
 # production. AddressSanitizer wants to be the first library, so that no other defines
-# malloc before it; the probe does not.
-env HEAP_PROBE="$work/heap" LD_PRELOAD="$work/heap_probe.so" \
+# malloc before it; the probe does not. It is named from the work folder, as LD_PRELOAD
+# ends a name at a space.
+holdfast=$(realpath "$build/src/holdfast")
+env --chdir="$work" HEAP_PROBE="$work/heap" LD_PRELOAD=./heap_probe.so \
   ASAN_OPTIONS=verify_asan_link_order=0:quarantine_size_mb=16:detect_stack_use_after_return=1 \
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
   API_URL="http://127.0.0.1:$upstream_port" API_TOKEN_FILE="$work/token" PORT="$port" BIND=127.0.0.1 \
   WORKERS=2 CACHE_TTL=3s STALE_WHILE_REVALIDATE=5s STALE_IF_ERROR=30s REQUEST_DEADLINE=3s \
   MEMORY_LIMIT=1MiB STORE_LIMIT=4MiB STORE_PATH="$work/holdfast.db" ADMIN_SOCKET="$work/admin.sock" \
   IDLE_TIMEOUT=60s HEAD_TIMEOUT=3s BODY_TIMEOUT=3s WRITE_TIMEOUT=4s PROBE_PATH=/geoip/192.0.2.1 \
-  "$build/src/holdfast" --config "$work/holdfast.toml" >/dev/null 2>"$work/holdfast.err" </dev/null &
+  "$holdfast" --config "$work/holdfast.toml" >/dev/null 2>"$work/holdfast.err" </dev/null &
 holdfast_pid=$!
 own "$holdfast_pid"
 wait_for "$holdfast_pid" 60 answers_200 "http://127.0.0.1:$port/readyz" ||

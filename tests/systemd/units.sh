@@ -24,7 +24,7 @@ command -v systemd-analyze >/dev/null || {
 
 # As installed, but for the program, which is where it was built.
 cp "$1"/*.service "$1"/*.socket "$1"/*.timer "$work"
-sed -i "s|$BINDIR/holdfast|$HOLDFAST|" "$work"/*.service
+sed -i "s|$BINDIR/holdfast|\"$HOLDFAST\"|" "$work"/*.service
 
 is_clean() {
   local said

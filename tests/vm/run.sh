@@ -25,6 +25,7 @@ EOF_USAGE
 }
 read_options 'build:build:text package:package:text patience:patience:text' "$@"
 
+[[ $patience =~ ^([1-9][0-9]*)?$ ]] || die "--patience: not a whole number above 0: $patience"
 [ "$(id -u)" -eq 0 ] || die 'needs root: debootstrap makes devices and files of all owners'
 [ "$(dpkg --print-architecture)" = amd64 ] || die 'is for amd64'
 flaky_upstream=$build/tools/flaky-upstream/flaky-upstream

@@ -24,7 +24,8 @@ usage: tools/bench/hits.sh [options]
   --rounds N     turns for each server, at least 5 for numbers to quote  $rounds
   --seconds N    length of a turn                                         $seconds
   --cases LIST   of: ${all_cases// /,}
-  --only LIST    of: ${all_servers// /,}
+  --only LIST    of: ${all_servers// /,}, and holdfast-rt:
+                 the same with WORKER_SCHEDULING=realtime, where that is allowed
   --base NAME    server the ratios are of                                 $base
   --load NAME    bench-load or wrk; wrk has no core left before the fastest
                  servers have none, and then measures itself                $generator
@@ -53,7 +54,7 @@ read_options 'rounds:rounds:count seconds:seconds:count cases:cases:words only:s
 # shellcheck disable=SC2086
 only_known case "$all_cases" $cases
 # shellcheck disable=SC2086
-only_known server "$all_servers" $servers
+only_known server "$all_servers holdfast-rt" $servers
 [[ " $servers " == *" $base "* ]] || base=${servers%% *}
 only_known 'load generator' 'bench-load wrk' "$generator"
 [ "$big_keys" -le 16777216 ] || die "at most 16777216 keys"
@@ -61,7 +62,7 @@ only_known 'load generator' 'bench-load wrk' "$generator"
 install_without_services "${bench_packages[@]}" || die 'packages could not be installed'
 
 flaky_upstream=$(built tools/flaky-upstream/flaky-upstream)
-if [[ " $servers " == *" holdfast "* ]]; then holdfast=$(built src/holdfast); fi
+if [[ " $servers " == *" holdfast"* ]]; then holdfast=$(built src/holdfast); fi
 if [[ " $servers " == *" ceiling "* ]]; then ceiling=$(built tools/bench/bench-ceiling); fi
 bench_load=$(built tools/bench/bench-load)
 need_two_cores
@@ -71,17 +72,22 @@ raise_descriptors 262144
 descriptors=$(ulimit -n)
 
 make_work_folder "${TMPDIR:-/tmp}"
+need_plain_folder
 printf 'case\tround\tserver\trequests_per_s\tcpu_us\tp50_us\tp99_us\tpaced_p99_us\tresident_kib\terrors\n' >"$results"
 problems=0
 
 # ---- The servers ------------------------------------------------------------
 # start_NAME PORT WORKERS CASE DIR: sets started_pid. $pin runs them on their core.
 
-start_holdfast() {
-  local memory=1GiB
+start_holdfast() { start_holdfast_with normal "$@"; }
+start_holdfast-rt() { start_holdfast_with realtime "$@"; }
+# SCHEDULING PORT WORKERS CASE DIR
+start_holdfast_with() {
+  local memory=1GiB scheduling=$1
+  shift
   if [ "$3" = big ]; then memory=64MiB; fi
   env API_URL="http://127.0.0.1:$upstream_port" API_TOKEN=bench PORT="$1" BIND=127.0.0.1 \
-    WORKERS="$2" CACHE_TTL=24h MEMORY_LIMIT=$memory STORE_PATH="$4/holdfast.db" \
+    WORKERS="$2" WORKER_SCHEDULING="$scheduling" CACHE_TTL=24h MEMORY_LIMIT=$memory STORE_PATH="$4/holdfast.db" \
     "${pin[@]}" "$holdfast" >"$4/log" 2>&1 &
   started_pid=$!
 }

@@ -43,6 +43,11 @@ make_work_folder() {
   results=${out:-$work/results}
 }
 
+# For nginx, in whose settings the work folder stands without quotes.
+need_plain_folder() {
+  [[ $work != *[[:space:]]* ]] || die "the work folder may have no spaces in its path, for nginx: $work"
+}
+
 # The machine, then what is said of the run.
 describe() {
   say "$(uname -sr), $(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores," \

@@ -43,6 +43,7 @@ bench_load=$(built tools/bench/bench-load)
 need_two_cores
 raise_descriptors 65536
 make_work_folder "${TMPDIR:-/tmp}"
+need_plain_folder
 printf 'round\tserver\tfilled_per_s\tcpu_us\tfill_errors\tsample_kept\tquiet_p99_us\tpaced_p99_us\tfill_p99_us\thit_errors\n' >"$results"
 pin=(taskset -c "$server_core") load=(taskset -c "$load_core")
 urgent=(chrt --fifo 1)

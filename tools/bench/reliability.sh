@@ -58,6 +58,7 @@ if [[ " $servers " == *" holdfast "* ]]; then holdfast=$(built src/holdfast); fi
 raise_descriptors 20000
 
 make_work_folder "${TMPDIR:-/tmp}"
+need_plain_folder
 printf 'case\tround\tserver\tresult\tms\tcame_at_ms\n' >"$results"
 : >"$work/turns"
 

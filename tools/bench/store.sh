@@ -43,6 +43,7 @@ if [ -n "$http_sizes" ]; then
 fi
 
 make_work_folder "$folder"
+if [ -n "$http_sizes" ]; then need_plain_folder; fi
 
 # value NAME FILE: from "name value" lines
 value() { awk -v name="$1" '$1 == name { print $2; exit }' "$2"; }
@@ -114,7 +115,7 @@ for n in $sizes; do
     "$(value evict_max_percent_of_limit "$work/evict")" "$(value commit_p99_ms "$work/evict")"
 done
 rm -f "$work"/store.db*
-say "read p50, last row over first: $(calculate "$last_p50 / $first_p50" %.2f)"
+[ -z "$sizes" ] || say "read p50, last row over first: $(calculate "$last_p50 / $first_p50" %.2f)"
 [ -n "$http_sizes" ] || exit 0
 
 # ---- Beside nginx's cache folder, over HTTP -----------------------------------

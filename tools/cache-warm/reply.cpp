@@ -10,7 +10,7 @@ using Kind = Verdict::Kind;
 // A Retry-After that is nonsense must not stop the run for a day.
 constexpr std::chrono::seconds kLongestRetryAfter{60};
 
-std::string_view trim(std::string_view text) {
+std::string_view without_spaces(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
   return text;
@@ -33,12 +33,12 @@ CacheStatus parse_cache_status(std::string_view list) {
     std::string_view member = list.substr(0, comma);
     list.remove_prefix(comma == list.npos ? list.size() : comma + 1);
     const std::size_t semicolon = member.find(';');
-    if (trim(member.substr(0, semicolon)) != "holdfast") continue;
+    if (without_spaces(member.substr(0, semicolon)) != "holdfast") continue;
     status = {};
     status.ours = true;
     while (member.find(';') != member.npos) {
       member.remove_prefix(member.find(';') + 1);
-      const std::string_view parameter = trim(member.substr(0, member.find(';')));
+      const std::string_view parameter = without_spaces(member.substr(0, member.find(';')));
       if (parameter == "hit") status.hit = true;
       if (parameter == "stored") status.stored = true;
       if (parameter.starts_with("detail=")) status.detail = parameter.substr(7);

@@ -51,7 +51,10 @@ read_options() {
     [ $# -ge 2 ] || die "$1 needs a value"
     # shellcheck disable=SC2034
     case $kind in
-      cores) server_core=${2%,*} load_core=${2#*,} ;;
+      cores)
+        [[ $2 == *?,?* ]] || die "$1 needs two, with a comma between"
+        server_core=${2%,*} load_core=${2##*,}
+        ;;
       words | counts) printf -v "$variable" %s "${2//,/ }" ;;
       *) printf -v "$variable" %s "$2" ;;
     esac
@@ -78,6 +81,7 @@ make_work() { make_work_in "${TMPDIR:-/tmp}"; }
 make_work_in() {
   work=$(mktemp -d "$1/holdfast-XXXXXX")
   clean_up_at_end
+  work=$(realpath "$work") # TMPDIR may be relative; some of what we start is elsewhere
 }
 
 # keep_work FOLDER: the same, but the folder is one to keep.
@@ -99,7 +103,7 @@ clean_up() {
   # Whoever is in a hurry and says it again would have everything left behind.
   trap '' INT TERM HUP
   # A stopped process does not end.
-  if [ -n "${upstream_pid:-}" ]; then kill -CONT "$upstream_pid" 2>/dev/null || true; fi
+  if [ -n "${upstream_pid:-}" ]; then signal_own CONT "$upstream_pid"; fi
   end_own
   if [ -n "$work" ] && [ -z "$work_is_kept" ]; then rm -rf "$work"; fi
 }
@@ -109,16 +113,25 @@ clean_up() {
 # own PID: end_own ends it at the latest.
 own() { own_pids+=("$1"); }
 
-# For processes this shell started: it reaps them as they end.
-is_gone() { ! kill -0 "$1" 2>/dev/null; }
+# For processes this shell started: it reaps them as they end. Their numbers may then be
+# those of other processes, which have another parent.
+is_gone() {
+  local stat
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+  stat=${stat##*) } # state, parent and more
+  [[ $stat != ?\ $$\ * ]]
+}
+
+# signal_own SIGNAL PID: of ours or gone.
+signal_own() { if ! is_gone "$2"; then kill "-$1" "$2" 2>/dev/null || true; fi; }
 
 # end PID [SIGNAL]: ends a process of ours and reaps it; SIGKILL after ten seconds.
 end() {
   local tries=0 pid kept=()
   { # the shell reports on standard error how a process ended
-    kill "-${2:-TERM}" "$1" || true
+    signal_own "${2:-TERM}" "$1"
     until is_gone "$1" || [ "$tries" -ge 150 ]; do
-      if [ $((tries += 1)) -eq 100 ]; then kill -KILL "$1" || true; fi
+      if [ $((tries += 1)) -eq 100 ]; then signal_own KILL "$1"; fi
       sleep 0.1
     done
     if is_gone "$1"; then wait "$1" || true; fi
@@ -131,7 +144,7 @@ end() {
 
 end_own() {
   local pid
-  for pid in "${own_pids[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in "${own_pids[@]}"; do signal_own TERM "$pid"; done
   for pid in "${own_pids[@]}"; do end "$pid"; done
 }
 

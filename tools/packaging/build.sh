@@ -7,13 +7,10 @@ cd "$(dirname "$0")/../.."
 . tools/lib/packages.sh
 . tools/lib/common.sh
 
-output=${1:-build/package}
-case $output in
-  -h | --help)
-    echo 'usage: tools/packaging/build.sh [FOLDER]   (build/package)'
-    exit 0
-    ;;
-esac
+usage() { echo 'usage: tools/packaging/build.sh [FOLDER]   (build/package)'; }
+read_options '...' "$@"
+[ ${#arguments[@]} -le 1 ] || die 'one folder at most'
+output=${arguments[0]:-build/package}
 
 # CONTROL: Build-Depends are the packages that tools/test.sh installs to build.
 write_control() {

@@ -8,41 +8,41 @@ using namespace holdfast::base;
 using namespace std::chrono_literals;
 
 namespace {
-const SteadyTime kStart{1h};
+const SteadyTime kFirst{1h};
 }
 
 TEST_CASE("what was added first is due first, each after its whole timeout") {
   TimeoutList list(10s);
   TimeoutHook one, two;
   CHECK(list.front() == nullptr);
-  list.add(one, kStart);
-  list.add(two, kStart + 1s);
+  list.add(one, kFirst);
+  list.add(two, kFirst + 1s);
   CHECK(list.front() == &one);
   CHECK(list.after(one) == &two);
   CHECK(list.after(two) == nullptr);
-  CHECK(list.due(kStart + 10s - 1ns) == nullptr);
-  CHECK(list.due(kStart + 10s) == &one);
-  CHECK(list.since(two) == kStart + 1s);
+  CHECK(list.due(kFirst + 10s - 1ns) == nullptr);
+  CHECK(list.due(kFirst + 10s) == &one);
+  CHECK(list.since(two) == kFirst + 1s);
   one.unlink();
   CHECK(!one.linked());
-  CHECK(list.due(kStart + 10s) == nullptr);
-  CHECK(list.due(kStart + 11s) == &two);
+  CHECK(list.due(kFirst + 10s) == nullptr);
+  CHECK(list.due(kFirst + 11s) == &two);
 }
 
 TEST_CASE("adding again starts the timeout anew, on whichever list") {
   TimeoutList list(10s), other(1s);
   TimeoutHook one, two;
-  list.add(one, kStart);
-  list.add(two, kStart);
-  list.add(one, kStart + 5s);
+  list.add(one, kFirst);
+  list.add(two, kFirst);
+  list.add(one, kFirst + 5s);
   CHECK(list.front() == &two);
-  list.add(two, kStart + 6s);
-  list.add(two, kStart + 7s);
+  list.add(two, kFirst + 6s);
+  list.add(two, kFirst + 7s);
   CHECK(list.front() == &one);
-  CHECK(two.deadline() == kStart + 17s);
-  other.add(one, kStart + 8s);
+  CHECK(two.deadline() == kFirst + 17s);
+  other.add(one, kFirst + 8s);
   CHECK(list.front() == &two);
-  CHECK(other.due(kStart + 9s) == &one);
+  CHECK(other.due(kFirst + 9s) == &one);
 }
 
 TEST_CASE("hooks and lists may go in any order") {
@@ -50,8 +50,8 @@ TEST_CASE("hooks and lists may go in any order") {
   {
     TimeoutList list(10s);
     auto goes = std::make_unique<TimeoutHook>();
-    list.add(*goes, kStart);
-    list.add(outlives, kStart);
+    list.add(*goes, kFirst);
+    list.add(outlives, kFirst);
     goes.reset();
     CHECK(list.front() == &outlives);
   }

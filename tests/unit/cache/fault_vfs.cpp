@@ -9,7 +9,7 @@
 namespace holdfast::cache {
 namespace {
 
-struct State {
+struct Disk {
   std::mutex mutex;
   FaultVfs::Fault fault;
   int seen = 0;
@@ -18,25 +18,25 @@ struct State {
   FaultVfs::Call awaited = FaultVfs::Call::Open;
   std::function<void()> act;
 };
-State state;
+Disk the_disk;
 sqlite3_vfs* real_vfs = nullptr;
 
 // The code to fail with, or SQLITE_OK.
 int fails(FaultVfs::Call call) {
-  std::unique_lock lock(state.mutex);
-  if (state.act && state.awaited == call) {
-    const auto act = std::exchange(state.act, nullptr);
+  std::unique_lock lock(the_disk.mutex);
+  if (the_disk.act && the_disk.awaited == call) {
+    const auto act = std::exchange(the_disk.act, nullptr);
     lock.unlock();
     act();
     lock.lock();
   }
-  if (state.fault.nth == 0 || state.fault.call != call) return SQLITE_OK;
-  ++state.seen;
-  const bool hit =
-      state.fault.lasting ? state.seen >= state.fault.nth : state.seen == state.fault.nth;
+  if (the_disk.fault.nth == 0 || the_disk.fault.call != call) return SQLITE_OK;
+  ++the_disk.seen;
+  const bool hit = the_disk.fault.lasting ? the_disk.seen >= the_disk.fault.nth
+                                          : the_disk.seen == the_disk.fault.nth;
   if (!hit) return SQLITE_OK;
-  ++state.failed;
-  return state.fault.code;
+  ++the_disk.failed;
+  return the_disk.fault.code;
 }
 
 struct File {
@@ -58,7 +58,7 @@ const sqlite3_io_methods kMethods{
     .xWrite =
         [](sqlite3_file* f, const void* from, int size, sqlite3_int64 at) {
           if (const int code = fails(FaultVfs::Call::Write)) {
-            if (state.fault.partial) {
+            if (the_disk.fault.partial) {
               real_of(f)->pMethods->xWrite(real_of(f), from, size / 2, at);
             }
             return code;
@@ -73,7 +73,7 @@ const sqlite3_io_methods kMethods{
     .xSync =
         [](sqlite3_file* f, int flags) {
           if (const int code = fails(FaultVfs::Call::Sync)) return code;
-          return state.quick ? SQLITE_OK : real_of(f)->pMethods->xSync(real_of(f), flags);
+          return the_disk.quick ? SQLITE_OK : real_of(f)->pMethods->xSync(real_of(f), flags);
         },
     .xFileSize =
         [](sqlite3_file* f, sqlite3_int64* size) {
@@ -134,7 +134,7 @@ FaultVfs::FaultVfs(bool quick) {
   shim.zName = name();
   shim.szOsFile = static_cast<int>(sizeof(File)) + real_vfs->szOsFile;
   shim.xOpen = open_file;
-  state.quick = quick;
+  the_disk.quick = quick;
   heal();
   REQUIRE(sqlite3_vfs_register(&shim, 0) == SQLITE_OK);
 }
@@ -144,21 +144,21 @@ FaultVfs::~FaultVfs() {
 }
 
 void FaultVfs::plan(const Fault& fault) {
-  const std::lock_guard lock(state.mutex);
-  state.fault = fault;
-  state.seen = 0;
-  state.failed = 0;
+  const std::lock_guard lock(the_disk.mutex);
+  the_disk.fault = fault;
+  the_disk.seen = 0;
+  the_disk.failed = 0;
 }
 
 void FaultVfs::before(Call call, std::function<void()> act) {
-  const std::lock_guard lock(state.mutex);
-  state.awaited = call;
-  state.act = std::move(act);
+  const std::lock_guard lock(the_disk.mutex);
+  the_disk.awaited = call;
+  the_disk.act = std::move(act);
 }
 
 int FaultVfs::failed() const {
-  const std::lock_guard lock(state.mutex);
-  return state.failed;
+  const std::lock_guard lock(the_disk.mutex);
+  return the_disk.failed;
 }
 
 }  // namespace holdfast::cache

@@ -12,6 +12,10 @@ namespace {
 
 using Kind = Restorer::Kind;
 
+std::uint64_t nothing_queued() {
+  return 0;
+}
+
 }  // namespace
 
 TEST_CASE("write-backs do not pile up while a disk comes and goes") {
@@ -20,7 +24,7 @@ TEST_CASE("write-backs do not pile up while a disk comes and goes") {
   std::promise<void> over;
   std::atomic<int> write_backs{0};
   std::atomic<int> salvages{0};
-  Restorer restorer([] {});
+  Restorer restorer([] {}, nothing_queued);
   const auto write_back = [&](const Restorer::Push&) { ++write_backs; };
   restorer.start(Kind::WriteBack, [&](const Restorer::Push&) {
     begun.set_value();
@@ -49,7 +53,7 @@ TEST_CASE("what is stored anew after an erasure is written back, what was erased
   std::promise<void> begun;
   std::promise<void> let_go;
   std::promise<void> over;
-  Restorer restorer([] {});
+  Restorer restorer([] {}, nothing_queued);
   const auto item = [](const char* body) { return make_stored({.body = body}); };
   restorer.start(Kind::WriteBack, [&](const Restorer::Push& push) {
     begun.set_value();
@@ -69,8 +73,92 @@ TEST_CASE("what is stored anew after an erasure is written back, what was erased
   let_go.set_value();
   over.get_future().wait();
   std::vector<std::string> bodies;
-  for (const Restorer::Item& back : restorer.next(10)) bodies.push_back(back.stored->body);
+  for (const Restorer::Item& back : restorer.next(10, 0)) bodies.push_back(back.stored->body);
   CHECK(bodies == std::vector<std::string>{"stored anew", "from before"});
+}
+
+TEST_CASE(
+    "an erasure that is written while a salvage runs keeps its key out, and spares memory's") {
+  std::promise<void> begun;
+  std::promise<void> let_go;
+  std::promise<void> over;
+  bool all = false;
+  SUBCASE("one") {}
+  SUBCASE("all") {
+    all = true;
+  }
+  const auto item = [](const char* body) { return make_stored({.body = body}); };
+  Restorer restorer([] {}, nothing_queued);
+  restorer.start(Kind::Salvage, [&](const Restorer::Push& push) {
+    CHECK(push("key", item("from before")));
+    begun.set_value();
+    let_go.get_future().wait();
+    CHECK(push("other", item("from before")) == !all);
+  });
+  restorer.start(Kind::WriteBack, [&](const Restorer::Push& push) {
+    push("key", item("stored anew"));
+    over.set_value();
+  });
+  begun.get_future().wait();
+  all ? restorer.note_written_erase_all() : restorer.note_written_erase("key");
+  let_go.set_value();
+  over.get_future().wait();
+  std::vector<std::string> bodies;
+  for (const Restorer::Item& back : restorer.next(10, 0)) bodies.push_back(back.stored->body);
+  std::vector<std::string> expected{"stored anew"};
+  if (!all) expected.insert(expected.begin(), "from before");  // the other's
+  CHECK(bodies == expected);
+}
+
+TEST_CASE("more erasures than are remembered: the write-back begins anew, without them") {
+  constexpr int kErasures = 100'001;
+  std::promise<void> begun;
+  std::promise<void> let_go;
+  std::promise<void> over;
+  std::atomic<bool> erased{false};
+  Restorer restorer([] {}, nothing_queued);
+  CHECK_FALSE(restorer.writing_back());
+  restorer.start(Kind::WriteBack, [&](const Restorer::Push& push) {
+    // As a look at memory does: it finds what is there when it begins.
+    const bool all = !erased;
+    if (all) {
+      begun.set_value();
+      let_go.get_future().wait();
+      CHECK_FALSE(push("0", make_stored({.body = "erased"})));
+      return;
+    }
+    CHECK(push("kept", make_stored({.body = "kept"})));
+    over.set_value();
+  });
+  begun.get_future().wait();
+  erased = true;
+  for (int i = 0; i < kErasures; ++i) restorer.note_erase(std::to_string(i));
+  let_go.set_value();
+  over.get_future().wait();
+  const auto items = restorer.next(10, 0);
+  REQUIRE(items.size() == 1);
+  CHECK(items[0].key == "kept");
+  CHECK(restorer.writing_back());
+  restorer.done(1);
+}
+
+TEST_CASE("what comes back waits for the writes that were queued before it") {
+  std::promise<void> over;
+  std::uint64_t queued = 3;
+  Restorer restorer([] {}, [&] { return queued; });
+  restorer.start(Kind::WriteBack, [&](const Restorer::Push& push) {
+    push("early", make_stored({}));
+    queued = 5;
+    push("late", make_stored({}));
+    over.set_value();
+  });
+  over.get_future().wait();
+  CHECK(restorer.next(10, 2).empty());
+  CHECK(restorer.writing_back());
+  CHECK(restorer.next(10, 3).size() == 1);
+  CHECK(restorer.next(10, 4).size() == 1);
+  CHECK(restorer.next(10, 5).size() == 2);
+  CHECK(restorer.next(1, 5).size() == 1);
 }
 
 }  // namespace holdfast::cache

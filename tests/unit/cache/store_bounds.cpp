@@ -31,6 +31,7 @@ class LongRead {
  public:
   explicit LongRead(const std::string& path) {
     REQUIRE(sqlite3_open_v2(path.c_str(), &handle_, SQLITE_OPEN_READONLY, nullptr) == SQLITE_OK);
+    sqlite3_busy_timeout(handle_, 20'000);
     run("BEGIN");
     run("SELECT count(*) FROM holdfast_response");
   }

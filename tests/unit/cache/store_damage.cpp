@@ -95,7 +95,7 @@ TEST_CASE("random bit flips and truncations: no crash, no wrong answer") {
       if (random.below(8) == 0) {
         REQUIRE(f.store->put("after", f.make("the damage")));
         f.store->flush();
-        REQUIRE(f.body("after") == "the damage");
+        REQUIRE(f.eventually_has("after", "the damage"));
       }
     }
     f.store.reset();
@@ -150,12 +150,12 @@ TEST_CASE("a damaged file is set aside, the daemon goes on, and its rows come ba
     write_file(f.settings.path + "-wal", bytes.wal);
     f.open();
     REQUIRE(f.store->put("new", f.make("put at once")));
-    CHECK(f.body("new") == "put at once");
+    CHECK(f.eventually_has("new", "put at once"));
     // A page that is bad inside is found when it is read.
     static_cast<void>(f.store->find("key-1"));
     const std::uint64_t expected = kCount / 2;
     CHECK(eventually([&] { return f.store->status().entries == expected + 1; }));
-    CHECK(f.store->status().state == StoreStatus::State::Ok);
+    CHECK(eventually([&] { return f.store->status().state == StoreStatus::State::Ok; }));
     for (int i = 0; i < static_cast<int>(expected); ++i) {
       REQUIRE(f.body("key-" + std::to_string(i)) == body_of(i));
     }
@@ -214,6 +214,7 @@ TEST_CASE("damage in a file that was set aside meanwhile is not held against the
   for (std::size_t i = 9 * 4096; i < 10 * 4096; ++i) bytes.database[i] = '\xff';
   write_file(f.settings.path, bytes.database);
   write_file(f.settings.path + "-wal", bytes.wal);
+  f.settings.tick = 1h;  // or the writer may come upon it before anybody reads
   f.open();
   std::atomic<bool> reading{false};
   std::atomic<bool> go_on{false};
@@ -250,13 +251,29 @@ TEST_CASE("what was purged does not come back out of a file that was set aside")
   };
   damage();
   f.open();
-  REQUIRE(f.store->erase_all());
+  f.store->erase_all();
   f.store->flush();
   CHECK(eventually([&] { return f.folder.count("store.db.damaged") == 0; }));
   f.open();
   f.store->flush();
   CHECK(f.body("key-1").empty());
   CHECK(f.store->status().entries == 0);
+}
+
+TEST_CASE("what was erased when its file turned out damaged does not come back out of it") {
+  constexpr int kCount = 2000;
+  StoreFixture f;
+  Bytes bytes = make_store(f, kCount);
+  // The root page of the table.
+  for (std::size_t i = 2 * 4096; i < 3 * 4096; ++i) bytes.database[i] = '\xff';
+  write_file(f.settings.path, bytes.database);
+  f.open();
+  f.store->erase("key-7");
+  static_cast<void>(f.store->find("key-1"));
+  const int last = kCount / 2 - 1;
+  CHECK(f.eventually_has("key-" + std::to_string(last), body_of(last)));
+  CHECK(f.body("key-7").empty());
+  CHECK(f.body("key-8") == body_of(8));
 }
 
 TEST_CASE("erased content is nowhere in the file any more") {
@@ -267,21 +284,22 @@ TEST_CASE("erased content is nowhere in the file any more") {
     REQUIRE(f.store->put("key-" + std::to_string(i), f.make("secret-body")));
   }
   f.store->flush();
-  for (int i = 0; i < 150; ++i) REQUIRE(f.store->erase("key-" + std::to_string(i)));
+  for (int i = 0; i < 150; ++i) f.store->erase("key-" + std::to_string(i));
   f.store->flush();
   const auto salvaged = [&] {
     int rows = 0;
     f.store.reset();
-    const auto result = salvage(f.settings.path, [&](std::string_view, const StoredPtr&) {
-      ++rows;
-      return true;
-    });
+    const auto result =
+        salvage(page::open_files(f.settings.path).value(), [&](std::string_view, const StoredPtr&) {
+          ++rows;
+          return true;
+        });
     REQUIRE(result);
     return rows;
   };
   CHECK(salvaged() == 150);
   f.open();
-  REQUIRE(f.store->erase_all());
+  f.store->erase_all();
   f.store->flush();
   CHECK(salvaged() == 0);
 }
@@ -303,14 +321,14 @@ TEST_CASE("a salvage reads the WAL up to its last whole transaction, and the new
     bodies.push_back(stored->body);
     return true;
   };
-  REQUIRE(salvage(f.folder.file("copy"), collect));
+  REQUIRE(salvage(page::open_files(f.folder.file("copy")).value(), collect));
   CHECK(bodies == std::vector<std::string>{"second"});
   // Without its last frame the last transaction never happened.
   std::string wal = read_file(f.folder.file("copy-wal"));
   wal.resize(wal.size() - 1);
   write_file(f.folder.file("copy-wal"), wal);
   bodies.clear();
-  REQUIRE(salvage(f.folder.file("copy"), collect));
+  REQUIRE(salvage(page::open_files(f.folder.file("copy")).value(), collect));
   CHECK(bodies == std::vector<std::string>{"first"});
 }
 

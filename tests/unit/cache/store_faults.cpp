@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <sqlite3.h>
 
+#include <atomic>
 #include <map>
 
 #include "cache/store_admin.h"
@@ -144,6 +145,68 @@ TEST_CASE("whichever sync fails, the store works or says so") {
 }
 TEST_CASE("whichever shared-memory call fails, the store works or says so") {
   suffer_all(Call::SharedMemory, {SQLITE_IOERR_SHMMAP});
+}
+
+TEST_CASE("a full disk and a full queue: what is erased then stays so, also on the disk") {
+  FaultVfs disk(true);
+  StoreFixture f;
+  f.settings.vfs = FaultVfs::name();
+  f.settings.queue_entries = 20;
+  f.open();
+  REQUIRE(f.store->put("kept", f.make("k")));
+  for (int i = 0; i < 200; ++i) {
+    while (!f.store->put(std::to_string(i), f.make("forbidden since"))) f.store->flush();
+  }
+  f.store->flush();
+  disk.plan({Call::Write, 1, SQLITE_FULL, true, false});
+  for (int i = 0; f.store->put("fill " + std::to_string(i), f.make("x"));) REQUIRE(++i < 100);
+  for (int i = 0; i < 200; ++i) f.store->erase(std::to_string(i));
+  for (int i = 0; i < 200; ++i) REQUIRE(f.body(std::to_string(i)).empty());
+  CHECK(f.body("kept") == "k");
+  disk.heal();
+  REQUIRE(eventually([&] { return f.store->status().queued == 0; }));
+  f.open();
+  for (int i = 0; i < 200; ++i) REQUIRE(f.body(std::to_string(i)).empty());
+  CHECK(f.body("kept") == "k");
+}
+
+TEST_CASE("what was erased and is stored anew is on the disk once memory has written back") {
+  FaultVfs disk(true);
+  StoreFixture f;
+  f.settings.vfs = FaultVfs::name();
+  f.settings.limit_bytes = 2 << 20;  // 32 writes a transaction
+  f.settings.queue_entries = 1000;
+  StoredPtr anew;
+  std::atomic<bool> asked{false};
+  f.settings.memory = [&](const auto& visit) {
+    visit("key", anew);
+    asked = true;
+    asked.notify_all();
+  };
+  std::atomic<bool> recovering{false};
+  int commits = 0;
+  // By the second transaction memory has been asked.
+  f.settings.on_commit = [&](base::Duration) {
+    if (recovering && ++commits > 1) asked.wait(false);
+  };
+  f.open();
+  REQUIRE(f.store->put("key", f.make("from before")));
+  f.store->flush();
+  disk.plan({Call::Write, 1, SQLITE_FULL, true, false});
+  for (int i = 0; f.store->put("fill " + std::to_string(i), f.make("x"));) REQUIRE(++i < 1001);
+  f.store->erase("key");
+  f.clock.advance(1min);
+  anew = f.make("stored anew");
+  REQUIRE_FALSE(f.store->put("key", anew));  // no room
+  REQUIRE(eventually([&] { return f.store->status().state == State::Degraded; }));
+  recovering = true;
+  disk.heal();
+  REQUIRE(eventually([&] { return f.store->status().queued == 0; }));
+  f.store.reset();
+  f.settings.memory = nullptr;
+  f.settings.on_commit = nullptr;
+  f.open();
+  CHECK(f.body("key") == "stored anew");
 }
 
 TEST_CASE("a full disk: degraded, reads go on, and all is written once there is room") {

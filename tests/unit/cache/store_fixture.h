@@ -124,6 +124,14 @@ struct StoreFixture {
     REQUIRE_MESSAGE(found.has_value(), (found ? std::string() : found.error().message));
     return *found ? (*found)->body : std::string();
   }
+  // One that mends itself cannot be read for a moment, and has less until the salvage
+  // is through.
+  bool eventually_has(std::string_view key, std::string_view body) {
+    return eventually([&] {
+      const auto found = store->find(key);
+      return found && *found && (*found)->body == body;
+    });
+  }
 };
 
 }  // namespace holdfast::cache

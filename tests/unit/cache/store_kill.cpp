@@ -33,7 +33,7 @@ struct Ledger {
 std::string key_of(int put) {
   return "key-" + std::to_string(put % kKeys);
 }
-std::string body_of(int put) {
+std::string body_of_put(int put) {
   return std::to_string(put) + std::string(200, 'b');
 }
 
@@ -45,7 +45,7 @@ std::string body_of(int put) {
   const std::unique_ptr<Store> store = std::move(*opened);
   for (int i = first; i < kPuts; ++i) {
     if (pause > 0us) std::this_thread::sleep_for(pause);
-    while (!store->put(key_of(i), answer(body_of(i), f.clock.wall()))) {
+    while (!store->put(key_of(i), answer(body_of_put(i), f.clock.wall()))) {
       std::this_thread::sleep_for(1ms);
     }
     ledger.accepted_at[i] = std::chrono::steady_clock::now().time_since_epoch().count();
@@ -122,7 +122,7 @@ TEST_CASE("kill -9 at any moment loses nothing that was committed and damages no
       REQUIRE(found >= i);
       REQUIRE(found <= newest);
       REQUIRE(found % kKeys == i % kKeys);
-      REQUIRE(body == body_of(found));
+      REQUIRE(body == body_of_put(found));
     }
     REQUIRE(f.store->status().corrupt_rows == 0);
     f.store.reset();

@@ -432,6 +432,18 @@ TEST_CASE("settings that contradict each other are warned of by name") {
   start.arguments.push_back("--check-config");
   CHECK(contains(start.printout(), "warning: request_deadline"));
 
+  Start fractions;
+  fractions.arguments = {"--cache-ttl",    "1500ms", "--stale-while-revalidate", "1m500ms",
+                         "--negative-ttl", "250ms",  "--stale-if-error",         "2s"};
+  const Settings parts = fractions.settings();
+  CHECK(warns(parts, "cache_ttl (1500ms) is kept in whole seconds: it is 1s"));
+  CHECK(warns(parts, "negative_ttl (250ms) is kept in whole seconds: it is 0s"));
+  CHECK(warns(parts, "stale_while_revalidate (60500ms) is kept in whole seconds: it is 1m"));
+  CHECK_FALSE(warns(parts, "stale_if_error (2s) is kept"));
+  Start stale;
+  stale.arguments = {"--cache-ttl", "900ms", "--cache-ttl-override"};
+  CHECK(warns(stale.settings(), "makes every stored response stale at once"));
+
   Start local;
   local.variables = {{"API_TOKEN", kToken}, {"API_URL", "http://127.0.0.1:80,http://localhost"}};
   CHECK(local.settings().warnings.empty());

@@ -10,7 +10,7 @@ using State = cache::StoreStatus::State;
 
 namespace {
 
-struct Fixture {
+struct WatchFixture {
   base::ManualClock clock;
   observe::Log log;
   observe::Dependency health{"store", observe::Dependency::Role::Supporting, clock};
@@ -31,7 +31,8 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "a writer that has work and does none is told, and that it goes on") {
+TEST_CASE_FIXTURE(WatchFixture,
+                  "a writer that has work and does none is told, and that it goes on") {
   look_after(0s);
   status.queued = 3;
   look_after(500ms);
@@ -48,14 +49,14 @@ TEST_CASE_FIXTURE(Fixture, "a writer that has work and does none is told, and th
   CHECK(health.state() == HealthState::Ok);
 }
 
-TEST_CASE_FIXTURE(Fixture, "no store is well, and named by the setting that says so") {
+TEST_CASE_FIXTURE(WatchFixture, "no store is well, and named by the setting that says so") {
   StoreWatch off(health, log, true);
   off.look({}, clock.now());
   CHECK(health.state() == HealthState::Ok);
   CHECK(says("STORE_PATH is off"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "a writer with nothing to do is not stuck, however long") {
+TEST_CASE_FIXTURE(WatchFixture, "a writer with nothing to do is not stuck, however long") {
   status.committed = 5;
   for (int i = 0; i < 10; ++i) look_after(1h);
   CHECK(health.state() == HealthState::Ok);
@@ -65,7 +66,7 @@ TEST_CASE_FIXTURE(Fixture, "a writer with nothing to do is not stuck, however lo
   CHECK(health.state() == HealthState::Ok);
 }
 
-TEST_CASE_FIXTURE(Fixture,
+TEST_CASE_FIXTURE(WatchFixture,
                   "commits are its successes, errors its failures, its state is its own word") {
   look_after(0s);
   CHECK(says(R"("last_success":null)"));

@@ -5,12 +5,12 @@
 #include <string>
 
 using namespace holdfast::http;
-using Outcome = ChunkedDecoder::Outcome;
+using Chunked = ChunkedDecoder::Outcome;
 
 namespace {
 
 struct Decoded {
-  Outcome outcome;
+  Chunked outcome;
   std::size_t used;
   std::string content;
   bool operator==(const Decoded&) const = default;
@@ -26,7 +26,7 @@ Decoded decode(std::string_view input, std::size_t limit = 100) {
     ChunkedDecoder decoder(limit, true);
     auto first = decoder.feed(input.substr(0, split));
     std::size_t used = first.used;
-    if (first.outcome == Outcome::Incomplete) {
+    if (first.outcome == Chunked::Incomplete) {
       first = decoder.feed(input.substr(split));
       used += first.used;
     }
@@ -39,19 +39,19 @@ Decoded decode(std::string_view input, std::size_t limit = 100) {
 
 TEST_CASE("chunks are put together, and what follows is left alone") {
   const auto d = decode("4\r\nWiki\r\n6\r\npedia \r\nB\r\nin \r\nchunks\r\n0\r\n\r\nGET /");
-  CHECK(d.outcome == Outcome::Complete);
+  CHECK(d.outcome == Chunked::Complete);
   CHECK(d.used == 41);
   CHECK(d.content == "Wikipedia in \r\nchunks");
 }
 
 TEST_CASE("extensions and trailers are read and ignored") {
   const auto d = decode("2 \t;a=b;c=\"d\"\r\nok\r\n000;x\r\nFoo: bar\r\nBaz:\r\n\r\n");
-  CHECK(d.outcome == Outcome::Complete);
+  CHECK(d.outcome == Chunked::Complete);
   CHECK(d.content == "ok");
 }
 
 TEST_CASE("an empty chunked content is complete") {
-  CHECK(decode("0\r\n\r\n").outcome == Outcome::Complete);
+  CHECK(decode("0\r\n\r\n").outcome == Chunked::Complete);
 }
 
 TEST_CASE("chunked framing that two parsers could read in two ways is malformed") {
@@ -80,36 +80,36 @@ TEST_CASE("chunked framing that two parsers could read in two ways is malformed"
            std::string_view("0\r\nA: b\nC: d\r\n\r\n"),  //
        }) {
     CAPTURE(input);
-    CHECK(decode(input).outcome == Outcome::Malformed);
+    CHECK(decode(input).outcome == Chunked::Malformed);
   }
 }
 
 TEST_CASE("content beyond the limit is refused when its chunk is announced") {
-  CHECK(decode("5\r\nabcde\r\n0\r\n\r\n", 5).outcome == Outcome::Complete);
-  CHECK(decode("6\r\n", 5).outcome == Outcome::TooLarge);
-  CHECK(decode("3\r\nabc\r\n3\r\n", 5).outcome == Outcome::TooLarge);
-  CHECK(decode("fffffffffffffff\r\n", 5).outcome == Outcome::TooLarge);
-  CHECK(decode("10000000000000000\r\n", 5).outcome == Outcome::TooLarge);
-  CHECK(decode("00000000000000001\r\n", 5).outcome == Outcome::TooLarge);
+  CHECK(decode("5\r\nabcde\r\n0\r\n\r\n", 5).outcome == Chunked::Complete);
+  CHECK(decode("6\r\n", 5).outcome == Chunked::TooLarge);
+  CHECK(decode("3\r\nabc\r\n3\r\n", 5).outcome == Chunked::TooLarge);
+  CHECK(decode("fffffffffffffff\r\n", 5).outcome == Chunked::TooLarge);
+  CHECK(decode("10000000000000000\r\n", 5).outcome == Chunked::TooLarge);
+  CHECK(decode("00000000000000001\r\n", 5).outcome == Chunked::TooLarge);
 }
 
 TEST_CASE("extensions and trailers cannot go on for ever") {
-  CHECK(decode("1;" + std::string(9000, 'x')).outcome == Outcome::TooLarge);
+  CHECK(decode("1;" + std::string(9000, 'x')).outcome == Chunked::TooLarge);
   std::string trailers = "0\r\n";
   for (int i = 0; i < 1000; ++i) trailers += "A: bcdefg\r\n";
-  CHECK(decode(trailers).outcome == Outcome::TooLarge);
+  CHECK(decode(trailers).outcome == Chunked::TooLarge);
   ChunkedDecoder decoder(1U << 20, false);
   auto result = decoder.feed("1;a=b\r\nx\r\n");
   int chunks = 1;
-  while (result.outcome == Outcome::Incomplete && chunks < 100'000) {
+  while (result.outcome == Chunked::Incomplete && chunks < 100'000) {
     result = decoder.feed("1;a=b\r\nx\r\n");
     ++chunks;
   }
-  CHECK(result.outcome == Outcome::TooLarge);
+  CHECK(result.outcome == Chunked::TooLarge);
 }
 
 TEST_CASE("content that nobody wants is counted but not kept") {
   ChunkedDecoder decoder(10, false);
-  CHECK(decoder.feed("3\r\nabc\r\n0\r\n\r\n").outcome == Outcome::Complete);
+  CHECK(decoder.feed("3\r\nabc\r\n0\r\n\r\n").outcome == Chunked::Complete);
   CHECK(decoder.content().empty());
 }

@@ -1,6 +1,9 @@
 // What slow, silent and greedy clients get.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
+#include "http/connection_places.h"
 #include "test_server.h"
 
 using namespace holdfast;
@@ -133,6 +136,22 @@ struct SlowReader {
   Client client;
 };
 
+// Does it while the loop is held up, in such a way that the loop then looks at its
+// timers before it looks at its connections.
+void while_held_up(TestServer& server, const std::function<void()>& function) {
+  std::promise<void> held, go_on;
+  const std::shared_future<void> may_go_on(go_on.get_future());
+  server.loop().post([&server, &held, may_go_on] {
+    server.loop().call_at(server.loop().now(), [&held, may_go_on] {
+      held.set_value();
+      may_go_on.wait();
+    });
+  });
+  held.get_future().wait();
+  function();
+  go_on.set_value();
+}
+
 }  // namespace
 
 TEST_CASE("a slow reader's requests wait, so that its answers do not pile up") {
@@ -172,6 +191,49 @@ TEST_CASE("a reader that takes something within each write timeout is not cut of
     server.barrier();
   }
   CHECK(server.connections() == 1);
+}
+
+TEST_CASE("what came in time counts, though the loop was held up and reads it late") {
+  TestServer server({.head_timeout = 10s, .body_timeout = 10s, .idle_timeout = 75s});
+  Client idle(server.port());
+  CHECK(idle.ask(get("/")).status == 200);
+  Client head(server.port());
+  deliver(server, head, "GET /head HT");
+  Client content(server.port());
+  deliver(server, content, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n[");
+  Client trickling(server.port());
+  deliver(server, trickling, "GET / HT");
+  while_held_up(server, [&] {
+    idle.send(get("/idle"));
+    idle.wait_until_received();
+    head.send("TP/1.1\r\nHost: a\r\n\r\n");
+    head.wait_until_received();
+    content.send("]");
+    content.wait_until_received();
+    trickling.send("T");
+    trickling.wait_until_received();
+    server.clock.advance(76s);
+  });
+  CHECK(idle.read().body == "GET /idle");
+  CHECK(head.read().body == "GET /head");
+  CHECK(content.read().body == "POST / with []");
+  CHECK(trickling.read().status == 408);
+}
+
+TEST_CASE("a reader that took all there was is not cut off because the loop was held up") {
+  TestServer server({.write_timeout = 20s});
+  SlowReader slow(server, 100);
+  REQUIRE(slow.handled > 1);
+  while_held_up(server, [&] {
+    // The server itself holds the end of one answer; all before is in the kernel.
+    std::size_t left = (slow.handled - 1) * slow.large.size();
+    while (left > 0) left -= slow.client.read_some(std::min<std::size_t>(left, 65'536));
+    while (slow.client.readable_now()) slow.client.read_some(65'536);
+    server.clock.advance(21s);
+  });
+  std::size_t whole = 0;
+  while (whole < 100 && slow.client.read().body.size() == slow.large.size()) ++whole;
+  CHECK(whole == 100);
 }
 
 TEST_CASE("beyond the memory for unsent answers the reader stuck longest is cut off") {
@@ -248,6 +310,60 @@ TEST_CASE("a connection that has been trickling for a while makes room for a new
   CHECK(Client(server.port()).ask(get("/")).status == 503);
   CHECK(server.counted(Family::ConnectionsClosed, "evicted", 2) == 2);
   CHECK(server.connections() == 2);
+}
+
+TEST_CASE("servers that share their places have as many connections as all together may") {
+  const auto places = std::make_shared<ConnectionPlaces>(4, 2);
+  TestServer first({.places = places});
+  TestServer second({.places = places});
+  Client other(second.port());
+  CHECK(other.ask(get("/")).status == 200);
+  std::vector<Client> clients;
+  for (std::size_t i = 0; i < 3; ++i) {
+    clients.emplace_back(first.port()).send(get("/later"));
+    first.handler.request(i);
+  }
+  CHECK(Client(first.port()).read().status == 503);
+  CHECK(first.connections() == 3);
+  CHECK(other.ask(get("/")).status == 200);
+  // What one gives back is there for the other.
+  other.close();
+  REQUIRE(second.await([&] { return second.connections() == 0; }));
+  CHECK(Client(first.port()).ask(get("/x")).body == "GET /x");
+}
+
+TEST_CASE("with all places taken, a server above its share makes room for one below") {
+  const auto places = std::make_shared<ConnectionPlaces>(4, 2);
+  TestServer crowded({.places = places});
+  std::vector<Client> clients;
+  for (int i = 0; i < 4; ++i) {
+    CHECK(clients.emplace_back(crowded.port()).ask(get("/")).status == 200);
+  }
+  {
+    TestServer empty({.places = places});
+    Client newcomer(empty.port());
+    CHECK(newcomer.ask(get("/")).status == 200);
+    crowded.clock.advance(1s);
+    CHECK(clients[0].at_end());
+    CHECK(crowded.await([&] { return crowded.connections() == 3; }));
+    Client another(empty.port());
+    CHECK(another.ask(get("/")).status == 200);
+    crowded.clock.advance(1s);
+    CHECK(clients[1].at_end());
+    // Each has its share now: further ones take the places of their own.
+    CHECK(Client(empty.port()).ask(get("/x")).body == "GET /x");
+    CHECK(newcomer.at_end());
+    crowded.clock.advance(1s);
+    crowded.barrier();
+    CHECK(clients[2].ask(get("/")).status == 200);
+    CHECK(clients[3].ask(get("/")).status == 200);
+  }
+  // A server that ends gives all of its places back.
+  for (int i = 0; i < 2; ++i) {
+    CHECK(clients.emplace_back(crowded.port()).ask(get("/")).status == 200);
+  }
+  CHECK(crowded.connections() == 4);
+  CHECK(crowded.value(Family::ConnectionsClosed, "evicted") == 2);
 }
 
 TEST_CASE("one address has no more connections than its limit, and gets them back") {

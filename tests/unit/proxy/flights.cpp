@@ -276,6 +276,27 @@ TEST_CASE_FIXTURE(Fixture, "the error says what happened, also to who leaves bef
   CHECK(answers[never_asked]->detail == "no time was left to ask the upstream");
 }
 
+// A fetch hands its result over in a later turn of the loop than it has it in.
+TEST_CASE_FIXTURE(Fixture, "an answer that is on its way is waited for, at the deadline too") {
+  const auto number = ask("8.8.8.8", 1s);
+  FetchResult arrived = answered("8.8.8.8");
+  arrived.reply.body.clear();
+  fetcher.fetches.at(1).so_far = std::move(arrived);
+  pass(960ms);
+  CHECK_FALSE(answers[number].has_value());
+  fetcher.end(1, answered("8.8.8.8"));
+  REQUIRE(answers[number].has_value());
+  CHECK(answers[number]->rung == Rung::Fetched);
+
+  pass(24h * 9);
+  const auto stale = ask("8.8.8.8");
+  fetcher.fetches.at(2).so_far = answered("8.8.8.8");
+  pass(250ms);
+  CHECK_FALSE(answers[stale].has_value());
+  fetcher.end(2, answered("8.8.8.8"));
+  CHECK(answers[stale]->rung == Rung::Fetched);
+}
+
 TEST_CASE_FIXTURE(Fixture, "what the store could not say when a flight began still saves it") {
   have("8.8.8.8");
   pass(24h * 9);
@@ -321,6 +342,35 @@ TEST_CASE_FIXTURE(Fixture, "a stored validator makes a refresh conditional, and 
   CHECK(after->body == before->body);
   CHECK(cache::freshness(*after, loop.clock().wall()).use == cache::Use::Fresh);
   CHECK(metrics.value(observe::Family::Refreshes, {{"result", "freshened"}}) == 1);
+}
+
+TEST_CASE_FIXTURE(
+    Fixture,
+    "a refresh is counted once, behind an answer or not, and where nothing is stored now") {
+  const auto count = [&](const char* result) {
+    return metrics.value(observe::Family::Refreshes, {{"result", result}});
+  };
+  ask("8.8.8.8");
+  fetcher.end(fetcher.last, answered("8.8.8.8"));
+  CHECK(count("replaced") == 0);  // a miss
+  pass(25h);
+  ask("8.8.8.8");  // refreshed behind
+  fetcher.end(fetcher.last, answered("8.8.8.8"));
+  CHECK(count("replaced") == 1);
+  pass(24h * 9);
+  ask("8.8.8.8");  // while the client waits
+  fetcher.end(fetcher.last, failed(FetchEnd::Deadline, Outcome::ServerError, 503));
+  CHECK(count("failed") == 1);
+  // A worker saw it stale; it is gone when the origin loop comes to refresh it.
+  memory.clear();
+  store.rows.clear();
+  pass(2min);
+  flights->refresh(*route, "lookup/8.8.8.8");
+  fetcher.end(fetcher.last, failed(FetchEnd::GaveUp, Outcome::ServerError, 503));
+  CHECK(count("failed") == 2);
+  flights->refresh(*route, "lookup/8.8.8.8");
+  fetcher.end(fetcher.last, answered("8.8.8.8"));
+  CHECK(count("replaced") == 2);
 }
 
 TEST_CASE_FIXTURE(Fixture, "what may not be stored goes to those who wait and to nobody else") {
@@ -475,6 +525,32 @@ TEST_CASE_FIXTURE(Fixture, "a refresh for min-fresh that fails or is slow costs 
   fetcher.end(fetcher.last, failed(FetchEnd::GaveUp, Outcome::ServerError, 503));
   CHECK(answers[failing]->rung == Rung::Fresh);
   CHECK(answers[failing]->content->status == 200);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what may be used at once is, also while it is refreshed") {
+  const upstream::Fields fields{{"Cache-Control", "max-age=1000, stale-while-revalidate=1000"}};
+  have("8.8.8.8", fields);
+  pass(600s);
+  const auto wants = ask("8.8.8.8", 10s, 500s);
+  memory.clear();  // what memory has no room for comes here each time
+  const auto fresh = ask("8.8.8.8");
+  REQUIRE(answers[fresh].has_value());
+  CHECK(answers[fresh]->rung == Rung::Fresh);
+  const auto joins = ask("8.8.8.8", 10s, 500s);
+  CHECK_FALSE(answers[wants].has_value());
+  CHECK_FALSE(answers[joins].has_value());
+  fetcher.end(fetcher.last, answered("8.8.8.8", fields));
+
+  pass(1001s);
+  const auto first = ask("8.8.8.8");
+  memory.clear();
+  const auto second = ask("8.8.8.8");
+  for (const auto number : {first, second}) {
+    REQUIRE(answers[number].has_value());
+    CHECK(answers[number]->rung == Rung::StaleWhileRevalidate);
+    CHECK_FALSE(answers[number]->collapsed);
+  }
+  CHECK(fetcher.fetches.size() == 1);
 }
 
 TEST_CASE_FIXTURE(Fixture, "only-if-cached gets what is usable at once and never a fetch") {

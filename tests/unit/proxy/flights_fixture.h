@@ -64,15 +64,13 @@ class MapStore final : public cache::Store {
     rows[std::string(key)] = std::move(stored);
     return true;
   }
-  bool erase(std::string_view key) override {
+  void erase(std::string_view key) override {
     if (on_erase) on_erase(key);
     rows.erase(std::string(key));
-    return true;
   }
-  bool erase_all() override {
+  void erase_all() override {
     if (on_erase) on_erase({});
     rows.clear();
-    return true;
   }
   void used(std::string_view) override {}
   void load_recent(std::function<bool(std::string_view, cache::StoredPtr)>) override {}
@@ -83,7 +81,7 @@ class MapStore final : public cache::Store {
   std::function<void(std::string_view key)> on_erase;  // an empty key: all
   int reads = 0;
   bool broken = false;  // no reads
-  bool full = false;    // no writes
+  bool full = false;    // no puts
 };
 
 inline std::string body_for(std::string_view ip) {

@@ -14,7 +14,6 @@
 
 using namespace holdfast;
 using namespace std::chrono_literals;
-using http::test::Answer;
 using http::test::Client;
 using http::test::get;
 
@@ -128,6 +127,13 @@ class Stack {
     parts.stale_while_revalidate = 24h;
     memory_.put("lookup/" + ip, cache::make_stored(std::move(parts)));
   }
+  void have_content(const std::string& ip, std::string body) {
+    cache::StoredParts parts;
+    parts.body = std::move(body);
+    parts.response_time = clock.wall();
+    parts.freshness_lifetime = 1h;
+    memory_.put("lookup/" + ip, cache::make_stored(std::move(parts)));
+  }
   // An answer is counted after it is sent.
   double counted(const std::string& route, const std::string& code, const std::string& cache) {
     on(worker_, [] {});
@@ -216,12 +222,14 @@ TEST_CASE("a miss that the origin loop does not get to is 504 at the deadline, n
     stack.turns();
     CHECK(!one.readable_now());
     stack.clock.advance(99ms);
-    const Answer late = one.read();
+    const http::test::Answer late = one.read();
     CHECK(late.status == 504);
     CHECK(late.field("Retry-After") == "1");
     CHECK(late.field("Content-Type") == "application/problem+json");
     CHECK(late.field("Connection") == "(none)");
     CHECK(stack.counted("lookup", "504", "error") == 1);
+    // Nobody is to look for it at the upstream.
+    CHECK(stack.logged().find("held up past the deadline, by load or a disk") != std::string::npos);
     // It goes on with others, whose deadlines are their own.
     stack.clock.advance(1ms);
     one.send(get("/lookup/192.0.2.2"));
@@ -262,7 +270,7 @@ TEST_CASE("an answer that comes after the deadline reaches nobody, and fills the
   stack.turns();
   CHECK(!one.readable_now());
   CHECK(!two.readable_now());
-  const Answer hit = two.ask(get("/lookup/192.0.2.1"));
+  const http::test::Answer hit = two.ask(get("/lookup/192.0.2.1"));
   CHECK(hit.body == body_of("192.0.2.1"));
   CHECK(hit.field("Cache-Status").starts_with("holdfast; hit"));
 }
@@ -292,6 +300,34 @@ TEST_CASE("If-Modified-Since counts if it is one date, alone, and of a 200") {
   CHECK(status("192.0.2.1", since) == 304);  // stale
 }
 
+// RFC 9110, 15.4.5.
+TEST_CASE("a 304 names the ETag that its 200 would have, also where gzip does not pay") {
+  Stack stack;
+  base::Random random(1);
+  std::string noise(2000, '\0');
+  for (char& c : noise) c = static_cast<char>(random.below(256));
+  stack.have_content("192.0.2.1", std::string(2000, 'a'));
+  stack.have_content("192.0.2.2", noise);
+  stack.have_content("192.0.2.3", "{}");
+  for (const std::string ip : {"192.0.2.1", "192.0.2.2", "192.0.2.3"}) {
+    for (const std::string accept : {"", "Accept-Encoding: gzip\r\n"}) {
+      CAPTURE(ip);
+      CAPTURE(accept);
+      const http::test::Answer whole = stack.client().ask(get("/lookup/" + ip, accept));
+      REQUIRE(whole.status == 200);
+      const http::test::Answer unchanged = stack.client().ask(
+          get("/lookup/" + ip, accept + "If-None-Match: " + whole.field("ETag") + "\r\n"));
+      CHECK(unchanged.status == 304);
+      CHECK(unchanged.field("ETag") == whole.field("ETag"));
+      CHECK(unchanged.field("Vary") == whole.field("Vary"));
+      const bool weak = ip != "192.0.2.3" && !accept.empty();
+      CHECK(whole.field("ETag").starts_with("W/") == weak);
+      CHECK(whole.field("Content-Encoding") == (weak && ip == "192.0.2.1" ? "gzip" : "(none)"));
+    }
+  }
+  CHECK(stack.client().ask(get("/lookup/192.0.2.2", "Accept-Encoding: gzip\r\n")).body == noise);
+}
+
 TEST_CASE("at the deadline a stale answer is better than 504, for batches too") {
   Stack stack;
   stack.have_old("198.51.100.1");
@@ -304,14 +340,14 @@ TEST_CASE("at the deadline a stale answer is better than 504, for batches too") 
   batch.send(post(R"(["192.0.2.1","198.51.100.1"])"));
   REQUIRE(stack.in_flight(3));
   stack.clock.advance(10s);
-  const Answer stale = single.read();
+  const http::test::Answer stale = single.read();
   CHECK(stale.status == 200);
   CHECK(stale.body == body_of("198.51.100.1"));
   CHECK(stale.field("Age") == "7210");
   CHECK(stale.field("Cache-Status") == "holdfast; hit; ttl=-3610; detail=stale-if-error");
   CHECK(picky.read().status == 504);
   CHECK(stack.counted("lookup", "504", "absent") == 1);
-  const Answer both = batch.read();
+  const http::test::Answer both = batch.read();
   CHECK(both.status == 200);
   CHECK(both.body == R"([{"ip":"192.0.2.1","error":"no answer came in time","status":504},)" +
                          body_of("198.51.100.1") + "]");
@@ -360,7 +396,7 @@ TEST_CASE("a page is rendered once for all who wait for it, and not for those wh
     CHECK(stack.rendered == 0);
   }
   for (Client& client : stay) {
-    const Answer answer = client.read();
+    const http::test::Answer answer = client.read();
     CHECK(answer.status == 200);
     CHECK(answer.body == std::string(2000, 'p'));
     CHECK(answer.field("Cache-Control") == "no-store");
@@ -369,7 +405,7 @@ TEST_CASE("a page is rendered once for all who wait for it, and not for those wh
   CHECK(stack.rendered == 2);
   CHECK(stay[0].ask(get("/slow")).status == 200);
   CHECK(stack.rendered == 3);
-  const Answer packed = stay[0].ask(get("/slow", "Accept-Encoding: gzip\r\n"));
+  const http::test::Answer packed = stay[0].ask(get("/slow", "Accept-Encoding: gzip\r\n"));
   CHECK(packed.field("Content-Encoding") == "gzip");
 }
 
@@ -384,7 +420,7 @@ TEST_CASE("a page that its loop does not get to is 503 at the deadline, not befo
     stack.turns();
     CHECK(!client.readable_now());
     stack.clock.advance(1ms);
-    const Answer late = client.read();
+    const http::test::Answer late = client.read();
     CHECK(late.status == 503);
     CHECK(late.field("Retry-After") == "1");
     CHECK(late.field("Content-Type") == "application/problem+json");

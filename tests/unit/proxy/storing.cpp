@@ -73,10 +73,34 @@ TEST_CASE("s-maxage goes before max-age, that before Expires") {
 
 TEST_CASE("the age an answer brings along counts against a stated lifetime only") {
   const Storable stated = store(ok({{"Cache-Control", "max-age=60"}, {"Age", "20"}}));
-  CHECK(ttl(stated) == 39s);  // and the second the answer took
+  CHECK(ttl(stated) == 40s);
   const Storable own = store(ok({{"Age", "20"}}));
   CHECK(ttl(own) == 24h);
-  CHECK(cache::freshness(*own.response, kNow).age == 21s);
+  CHECK(cache::freshness(*own.response, kNow).age == 20s);
+}
+
+// RFC 9111, 4.2.3: corrected_age_value = age_value + response_delay.
+TEST_CASE("the time that the attempt took is part of an answer's age, in whole seconds") {
+  const auto after = [](base::Duration took, upstream::Fields fields) {
+    upstream::Reply reply = ok(std::move(fields));
+    reply.duration = took;
+    return store(reply);
+  };
+  const auto age = [&](base::Duration took, upstream::Fields fields) {
+    return cache::freshness(*after(took, std::move(fields)).response, kNow).age;
+  };
+  CHECK(age(2900ms, {}) == 2s);
+  CHECK(age(2900ms, {{"Age", "0"}}) == 2s);
+  CHECK(age(2900ms, {{"Age", "20"}}) == 22s);
+  CHECK(age(2900ms,
+            {{"Date", http::format_http_date(kNow - 1s)}, {"Cache-Control", "max-age=60"}}) == 2s);
+  CHECK(ttl(after(2900ms, {{"Cache-Control", "max-age=60"}})) == 58s);
+  // A lifetime of ours counts from the arrival.
+  CHECK(ttl(after(2900ms, {})) == 24h);
+  // What has not passed in full makes nothing stale.
+  CHECK(ttl(after(999ms, {{"Cache-Control", "max-age=1"}})) == 1s);
+  CHECK(ttl(after(999ms, {{"Cache-Control", "max-age=2"}, {"Age", "1"}})) == 1s);
+  CHECK(ttl(after(1s, {{"Cache-Control", "max-age=1"}})) == 0s);
 }
 
 TEST_CASE("an age too large to count is very old, a list's first counts, nonsense is none") {
@@ -84,8 +108,8 @@ TEST_CASE("an age too large to count is very old, a list's first counts, nonsens
     const Storable got = store(ok({{"Cache-Control", "max-age=3600"}, {"Age", value}}));
     return cache::freshness(*got.response, kNow).age;
   };
-  CHECK(age("20") == 21s);
-  CHECK(age("20, 3000") == 21s);
+  CHECK(age("20") == 20s);
+  CHECK(age("20, 3000") == 20s);
   CHECK(age("4294967296") >= 34 * 365 * 24h);
   CHECK(age("99999999999999999999999") >= 34 * 365 * 24h);
   CHECK(age("soon") == 0s);

@@ -1,59 +1,17 @@
+// What CurlTransport asks, whom, and when it is told to stop.
 #include "upstream/curl_transport.h"
 
 #include <doctest/doctest.h>
-#include <sys/socket.h>
 
-#include <optional>
-
-#include "raw_server.h"
+#include "curl_bench.h"
+#include "stuck_resolver.h"
 
 namespace holdfast::upstream {
 namespace {
 
 using namespace std::chrono_literals;
-using test::RawServer;
+using namespace test;
 using Peer = RawServer::Peer;
-
-const std::string kHello =
-    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\nhello";
-
-// The transport on a loop of its own, driven by the test's thread.
-struct Bench {
-  base::SystemClock clock;
-  base::EventLoop loop{"test", clock};
-  CurlTransport transport;
-
-  explicit Bench(CurlTransport::Settings settings, std::string token = {})
-      : transport(loop, std::move(settings), std::move(token)) {}
-  explicit Bench(const RawServer& server, std::string token = {})
-      : Bench(CurlTransport::Settings{.base_urls = {server.url()}}, std::move(token)) {}
-
-  Reply get(std::string target, base::Duration timeout = 5s, Fields fields = {}) {
-    std::optional<Reply> result;
-    bool inside_start = true;
-    transport.start(0, {std::move(target), std::move(fields)}, timeout, [&](Reply reply) {
-      CHECK_FALSE(inside_start);
-      CHECK_FALSE(result);
-      result = std::move(reply);
-      loop.stop();
-    });
-    inside_start = false;
-    loop.run();
-    REQUIRE(result);
-    return *result;
-  }
-};
-
-// Bench::get() stops its loop, so each case asks once, or starts several at a time.
-void run_all(Bench& bench, std::size_t& left) {
-  base::Timer poll;
-  std::function<void()> check = [&] {
-    if (left == 0) return bench.loop.stop();
-    poll.set_after(bench.loop, 2ms, check);
-  };
-  check();
-  bench.loop.run();
-}
 
 }  // namespace
 
@@ -62,7 +20,7 @@ TEST_CASE("a whole answer arrives with status, fields and content") {
     peer.send("HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: 5\r\nX-Pad:  a b \r\n\r\nhello");
     return false;
   });
-  Bench bench(server);
+  CurlBench bench(server);
   const Reply reply = bench.get("/geoip/192.0.2.1?x=1");
   CHECK(reply.transport == Outcome::Ok);
   CHECK(reply.status == 200);
@@ -82,7 +40,7 @@ TEST_CASE("without a token no Authorization is sent; a rotated token is used fro
     peer.send(kHello);
     return true;
   });
-  Bench bench(server);
+  CurlBench bench(server);
   std::size_t left = 3;
   const auto ask = [&](auto next) {
     bench.transport.start(0, {"/", {}}, 5s, [&left, next](const Reply& reply) {
@@ -113,7 +71,7 @@ TEST_CASE("the request's own fields are sent, but never one that holds a line br
     peer.send(kHello);
     return false;
   });
-  Bench bench(server);
+  CurlBench bench(server);
   bench.get("/", 5s, {{"If-None-Match", "\"v1\""}, {"X-Bad", "a\r\nX-Evil: 1"}});
   CHECK(server.heads()[0].find("\r\nIf-None-Match: \"v1\"\r\n") != std::string::npos);
   CHECK(server.heads()[0].find("\r\nAccept-Encoding: identity\r\n") != std::string::npos);
@@ -123,157 +81,10 @@ TEST_CASE("the request's own fields are sent, but never one that holds a line br
 TEST_CASE("a target that is no path is not sent") {
   RawServer server([](const Peer&) { return false; });
   for (const char* target : {"", "x", "/a b", "/a\r\nX: 1"}) {
-    Bench bench(server);
+    CurlBench bench(server);
     CHECK(bench.get(target).transport == Outcome::Connect);
   }
   CHECK(server.heads().empty());
-}
-
-TEST_CASE("content shorter than its Content-Length is truncated, not an answer") {
-  RawServer server([](const Peer& peer) {
-    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello");
-    return false;
-  });
-  Bench bench(server);
-  const Reply reply = bench.get("/");
-  CHECK(reply.transport == Outcome::Truncated);
-  CHECK(reply.status == 200);
-  CHECK_FALSE(reply.detail.empty());
-}
-
-TEST_CASE("a reset in the middle of the content is truncated") {
-  RawServer server([](const Peer& peer) {
-    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello");
-    peer.reset();
-    return false;
-  });
-  Bench bench(server);
-  CHECK(bench.get("/").transport == Outcome::Truncated);
-}
-
-TEST_CASE(
-    "a reset in the middle of content that only the connection's end would end is truncated") {
-  RawServer server([](const Peer& peer) {
-    peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello");
-    peer.reset();
-    return false;
-  });
-  Bench bench(server);
-  CHECK(bench.get("/").transport == Outcome::Truncated);
-}
-
-TEST_CASE("chunked content without its last chunk is truncated") {
-  RawServer server([](const Peer& peer) {
-    peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
-    return false;
-  });
-  Bench bench(server);
-  CHECK(bench.get("/").transport == Outcome::Truncated);
-}
-
-TEST_CASE("whole chunked content is joined, and trailers are not fields") {
-  RawServer server([](const Peer& peer) {
-    peer.send(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "3\r\nhel\r\n2\r\nlo\r\n0\r\nX-Trailer: 1\r\n\r\n");
-    return false;
-  });
-  Bench bench(server);
-  const Reply reply = bench.get("/");
-  CHECK(reply.transport == Outcome::Ok);
-  CHECK(reply.body == "hello");
-  CHECK(find_field(reply.fields, "X-Trailer") == nullptr);
-}
-
-TEST_CASE("a connection that ends before the head, or inside it, is reset") {
-  const std::string parts[] = {"", "HTTP/1.1 200 OK\r\nContent-Le"};
-  for (const auto& part : parts) {
-    for (const bool rst : {false, true}) {
-      CAPTURE(part);
-      CAPTURE(rst);
-      RawServer server([&](const Peer& peer) {
-        peer.send(part);
-        if (rst) peer.reset();
-        return false;
-      });
-      Bench bench(server);
-      const Reply reply = bench.get("/");
-      CHECK(reply.transport == Outcome::Reset);
-      CHECK(reply.status == 0);
-      CHECK(reply.fields.empty());
-    }
-  }
-}
-
-TEST_CASE("what is not HTTP is no answer") {
-  for (const char* bytes : {"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/9.9 banana\r\n\r\n",
-                            "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello"}) {
-    CAPTURE(bytes);
-    RawServer server([&](const Peer& peer) {
-      peer.send(bytes);
-      return false;
-    });
-    Bench bench(server);
-    const Reply reply = bench.get("/");
-    CHECK(reply.transport != Outcome::Ok);
-  }
-}
-
-TEST_CASE("an upstream that says nothing is a timeout, at the timeout") {
-  RawServer server([](const Peer& peer) {
-    peer.hang();
-    return false;
-  });
-  Bench bench(server);
-  const Reply reply = bench.get("/", 80ms);
-  CHECK(reply.transport == Outcome::Timeout);
-  CHECK(reply.duration >= 70ms);
-  CHECK(reply.duration < 5s);
-}
-
-TEST_CASE("content that drips in slowly is a timeout") {
-  RawServer server([](const Peer& peer) {
-    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
-    do peer.send("x");
-    while (peer.pause(5));
-    return false;
-  });
-  Bench bench(server);
-  CHECK(bench.get("/", 100ms).transport == Outcome::Timeout);
-}
-
-TEST_CASE("content over the limit is cut off, whether its length is announced or not") {
-  const std::string big(3000, 'x');
-  for (const std::string& head :
-       {std::string("Content-Length: 3000\r\n\r\n"), std::string("Connection: close\r\n\r\n")}) {
-    RawServer server([&](const Peer& peer) {
-      peer.send("HTTP/1.1 200 OK\r\n" + head + big);
-      return false;
-    });
-    Bench bench(CurlTransport::Settings{.base_urls = {server.url()}, .body_limit_bytes = 2000});
-    const Reply reply = bench.get("/");
-    CHECK(reply.transport == Outcome::TooLarge);
-    CHECK(reply.body.size() <= 2000);
-  }
-}
-
-TEST_CASE("content of exactly the limit is an answer") {
-  RawServer server([&](const Peer& peer) {
-    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + std::string(2000, 'x'));
-    return false;
-  });
-  Bench bench(CurlTransport::Settings{.base_urls = {server.url()}, .body_limit_bytes = 2000});
-  CHECK(bench.get("/").transport == Outcome::Ok);
-}
-
-TEST_CASE("a head without an end is cut off") {
-  RawServer server([](const Peer& peer) {
-    peer.send("HTTP/1.1 200 OK\r\n");
-    for (int i = 0; i < 2000; ++i) peer.send("X-Field: " + std::string(100, 'x') + "\r\n");
-    return false;
-  });
-  Bench bench(server);
-  CHECK(bench.get("/").transport == Outcome::TooLarge);
 }
 
 TEST_CASE("a refused connection is a connect failure") {
@@ -282,23 +93,52 @@ TEST_CASE("a refused connection is a connect failure") {
     const RawServer server([](const Peer&) { return false; });
     url = server.url();
   }
-  Bench bench(CurlTransport::Settings{.base_urls = {url}});
+  CurlBench bench(CurlTransport::Settings{.base_urls = {url}});
   const Reply reply = bench.get("/");
   CHECK(reply.transport == Outcome::Connect);
   CHECK(reply.status == 0);
 }
 
 TEST_CASE("a name that does not exist is a resolver failure") {
-  Bench bench(CurlTransport::Settings{.base_urls = {"http://holdfast-test.invalid"}});
+  CurlBench bench(CurlTransport::Settings{.base_urls = {"http://holdfast-test.invalid"}});
   const Outcome outcome = bench.get("/", 3s).transport;
   // A resolver without a network may take longer than the attempt.
   CHECK((outcome == Outcome::Dns || outcome == Outcome::Connect));
 }
 
+TEST_CASE("a resolver that hangs holds up nobody else, neither at a timeout nor at a cancel") {
+  RawServer server([](const Peer& peer) {
+    peer.send(kHello);
+    return false;
+  });
+  const StuckResolver resolver;
+  CurlBench bench(CurlTransport::Settings{
+      .base_urls = {server.url(), "http://" + std::string(StuckResolver::kName)}});
+  std::size_t left = 2;
+  const auto cancelled =
+      bench.transport.start(1, {"/", {}}, 30s, [](const Reply&) { FAIL_CHECK("was cancelled"); });
+  base::Timer poll;
+  std::function<void()> go_on_when_stuck = [&] {
+    if (resolver.stuck() == 0) return poll.set_after(bench.loop, 2ms, go_on_when_stuck);
+    bench.transport.cancel(cancelled);
+    bench.transport.start(1, {"/", {}}, 100ms, [&](const Reply& reply) {
+      CHECK(reply.transport == Outcome::Connect);
+      --left;
+      bench.transport.start(0, {"/", {}}, 30s, [&](const Reply& answer) {
+        CHECK(answer.transport == Outcome::Ok);
+        --left;
+      });
+    });
+  };
+  go_on_when_stuck();
+  run_all(bench, left);
+  CHECK(resolver.stuck() > 0);  // nobody waited for it
+}
+
 TEST_CASE("plain HTTP where TLS is expected is a TLS failure") {
   RawServer server([](const Peer&) { return false; });
   // Never sees a head: what comes is a TLS hello, which the server leaves unread.
-  Bench bench(
+  CurlBench bench(
       CurlTransport::Settings{.base_urls = {"https://127.0.0.1:" + std::to_string(server.port())}});
   const Outcome outcome = bench.get("/", 200ms).transport;
   CHECK((outcome == Outcome::Tls || outcome == Outcome::Connect));
@@ -314,45 +154,11 @@ TEST_CASE("a redirect is handed over, not followed") {
               "/\r\nContent-Length: 0\r\n\r\n");
     return false;
   });
-  Bench bench(server, "secret");
+  CurlBench bench(server, "secret");
   const Reply reply = bench.get("/");
   CHECK(reply.transport == Outcome::Ok);
   CHECK(reply.status == 302);
   CHECK(elsewhere.heads().empty());
-}
-
-TEST_CASE("an interim answer is not the answer, and its fields are forgotten") {
-  RawServer server([](const Peer& peer) {
-    peer.send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + kHello);
-    return false;
-  });
-  Bench bench(server);
-  const Reply reply = bench.get("/");
-  CHECK(reply.status == 200);
-  CHECK(find_field(reply.fields, "Link") == nullptr);
-}
-
-TEST_CASE("Retry-After is read from seconds and from a date, and kept within a day") {
-  const std::pair<const char*, std::pair<long, long>> cases[] = {
-      {"7", {7, 7}},
-      {"99999999", {86400, 86400}},
-      {"Sun, 06 Nov 1994 08:49:37 GMT", {0, 0}},
-      {"Fri, 31 Dec 2099 23:59:59 GMT", {86400, 86400}},
-  };
-  for (const auto& [value, range] : cases) {
-    CAPTURE(value);
-    RawServer server([value = std::string(value)](const Peer& peer) {
-      peer.send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRetry-After: " + value +
-                "\r\n\r\n");
-      return false;
-    });
-    Bench bench(server);
-    const Reply reply = bench.get("/");
-    CHECK(reply.status == 429);
-    REQUIRE(reply.retry_after);
-    CHECK(reply.retry_after->count() >= range.first);
-    CHECK(reply.retry_after->count() <= range.second);
-  }
 }
 
 TEST_CASE("a cancelled attempt does not call back, and its connection is closed") {
@@ -366,7 +172,7 @@ TEST_CASE("a cancelled attempt does not call back, and its connection is closed"
     peer.send(kHello);
     return false;
   });
-  Bench bench(server);
+  CurlBench bench(server);
   const auto slow = bench.transport.start(0, {"/slow", {}}, 60s, [](const Reply&) { FAIL(""); });
   std::size_t left = 1;
   base::Timer timer;
@@ -393,7 +199,7 @@ TEST_CASE("an attempt can be cancelled between its end and its callback") {
     peer.send(kHello);
     return false;
   });
-  Bench bench(server);
+  CurlBench bench(server);
   // Both fail at once and are posted; the first to be told cancels the other.
   int told = 0;
   Transport::AttemptId ids[2];
@@ -436,7 +242,7 @@ TEST_CASE("each origin has its own base URL, with its path") {
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb");
     return false;
   });
-  Bench bench(CurlTransport::Settings{.base_urls = {a.url(), b.url() + "/v1/"}});
+  CurlBench bench(CurlTransport::Settings{.base_urls = {a.url(), b.url() + "/v1/"}});
   std::size_t left = 2;
   std::string bodies[2];
   for (std::size_t i = 0; i < 2; ++i) {
@@ -464,7 +270,7 @@ TEST_CASE("no reply's words hold the token") {
       fault(peer);
       return false;
     });
-    Bench bench(server, token);
+    CurlBench bench(server, token);
     const Reply reply = bench.get("/", 200ms);
     CHECK(reply.transport != Outcome::Ok);
     CHECK_FALSE(reply.detail.empty());
@@ -477,7 +283,7 @@ TEST_CASE("a hundred attempts at once are all answered, over reused connections 
     peer.send(kHello);
     return true;
   });
-  Bench bench(server);
+  CurlBench bench(server);
   std::size_t left = 200;
   for (int i = 0; i < 100; ++i) {
     bench.transport.start(0, {"/", {}}, 20s, [&](const Reply& first) {

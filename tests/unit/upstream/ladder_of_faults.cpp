@@ -71,6 +71,71 @@ TEST_CASE("300 cold keys against a limit of 50 requests/s: all answered, few ref
   }
 }
 
+TEST_CASE("a limit is kept to, however it counts") {
+  struct Limit {
+    double rate;
+    double burst;
+    base::Duration window;
+    double refused;  // share at most
+  };
+  for (const Limit& limit :
+       {Limit{10, 10, 0s, 0.35}, Limit{10, 50, 0s, 0.40}, Limit{50, 50, 0s, 0.10},
+        Limit{200, 1, 0s, 0.10}, Limit{10, 1, 1s, 0.25}, Limit{50, 1, 1s, 0.10},
+        Limit{10, 1, 5s, 0.55}, Limit{5, 1, 0s, 0.75}}) {
+    for (const int concurrency : {5, 20}) {
+      for (const std::uint64_t seed : {1, 2, 3}) {
+        CAPTURE(limit.rate);
+        CAPTURE(limit.burst);
+        CAPTURE(limit.window / 1ms);
+        CAPTURE(concurrency);
+        CAPTURE(seed);
+        World world(seed);
+        world.upstream.rate_limit = limit.rate;
+        world.upstream.rate_burst = limit.burst;
+        world.upstream.rate_window = limit.window;
+        const int count = static_cast<int>(limit.rate) * 20;
+        world.fetch_all(count, concurrency);
+        CHECK(world.answered() == count);
+        CHECK(world.upstream.refused < world.upstream.attempts * limit.refused);
+        report(world, "limit, 20 s");
+      }
+    }
+  }
+}
+
+TEST_CASE("429 at random costs attempts, and next to no answers") {
+  for (const double share : {0.3, 0.5, 0.7}) {
+    for (const int concurrency : {20, 50}) {
+      for (const std::uint64_t seed : {1, 2, 3}) {
+        CAPTURE(share);
+        CAPTURE(concurrency);
+        CAPTURE(seed);
+        World world(seed);
+        world.upstream.faults = {{Fault::TooMany, share}};
+        world.fetch_all(1000, concurrency);
+        report(world, "429 at random");
+        CHECK(world.answered() >= (share < 0.7 ? 1000 : 980));
+        CHECK(world.outcomes.percentile(0.5) < (share < 0.7 ? 500ms : 2s));
+      }
+    }
+  }
+}
+
+TEST_CASE("429 at random for half of all, and 20 new keys a second") {
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    CAPTURE(seed);
+    World world(seed);
+    world.upstream.faults = {{Fault::TooMany, 0.5}};
+    for (int i = 0; i < 1200; ++i) {
+      world.fetch("/" + std::to_string(i));
+      world.scheduler.advance(50ms);
+    }
+    world.settle();
+    report(world, "429 at random, 20/s");
+    CHECK(world.answered() >= 1180);
+  }
+}
+
 TEST_CASE("with 5 % of attempts taking 5 s, p99 stays under 250 ms") {
   for (const std::uint64_t seed : std::views::iota(1, 21)) {
     CAPTURE(seed);
@@ -243,6 +308,16 @@ TEST_CASE("attempts in flight never exceed the limit, and follow an origin that 
   world.fetch_all(300, 100);
   CHECK(world.upstream.most_in_flight <= 12);
   CHECK(world.answered() == 300);
+}
+
+TEST_CASE("a concurrency above the usual one is used, once the origin has shown that it can") {
+  Settings settings;
+  settings.concurrency = 200;
+  World world(1, settings);
+  world.fetch_all(20000, 400);
+  CHECK(world.answered() == 20000);
+  CHECK(world.upstream.most_in_flight > 150);
+  CHECK(world.upstream.most_in_flight <= 200);
 }
 
 TEST_CASE("a rate limit found at random refusals does not outlive them") {

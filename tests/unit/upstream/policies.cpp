@@ -11,8 +11,8 @@
 #include "upstream/dependency_probe.h"
 #include "upstream/hedge_policy.h"
 #include "upstream/judge.h"
-#include "upstream/pacer.h"
 #include "upstream/retry_budget.h"
+#include "upstream/rolling_count.h"
 #include "upstream/token_bucket.h"
 #include "upstream/token_state.h"
 
@@ -229,173 +229,6 @@ TEST_CASE("a breaker can be forced, and takes up its own judgement again") {
   CHECK(breaker.allows());
 }
 
-TEST_CASE("single refusals among answers are no rate limit") {
-  Pacer pacer{{}};
-  base::SteadyTime now = kStart;
-  for (int i = 0; i < 1000; ++i, now += 5ms) {
-    if (i % 10 == 0) {
-      pacer.refused(now - 1ms, now, 1s);
-    } else {
-      pacer.let_through(now - 1ms, now);
-    }
-    CHECK_FALSE(pacer.limited());
-  }
-}
-
-TEST_CASE("refusals in a row are a limit: a pause, then less than was let through") {
-  Pacer pacer{{}};
-  base::SteadyTime now = kStart;
-  for (int i = 0; i < 50; ++i) pacer.let_through(now, now += 1ms);
-  for (int i = 0; i < 6; ++i) pacer.refused(now, now += 1ms, 1s);
-  CHECK(pacer.limited());
-  CHECK(pacer.not_before() == now + 1s);
-  CHECK(pacer.rate(now) == doctest::Approx(42.5));
-  // What was in flight says nothing new.
-  for (int i = 0; i < 50; ++i) pacer.refused(kStart, now, 5s);
-  CHECK(pacer.rate(now) == doctest::Approx(42.5));
-  CHECK(pacer.not_before() == now + 1s);
-}
-
-TEST_CASE("in doubt whether it is a limit, no more are sent than it takes to be sure") {
-  Pacer pacer{{}};
-  base::SteadyTime now = kStart;
-  // A hundred wait; the limit is met.
-  for (int i = 0; i < 2; ++i) pacer.refused(now, now, 1s);
-  now = pacer.not_before();
-  int sent = 0;
-  // What was in flight before does not remove the doubt.
-  pacer.let_through(kStart - 1ms, now);
-  for (; sent < 100 && now >= pacer.not_before(); ++sent) pacer.sent(now);
-  CHECK(sent == 6);
-  for (int i = 0; i < sent; ++i) pacer.refused(now, now + 1ms, 1s);
-  CHECK(pacer.limited());
-}
-
-TEST_CASE("in doubt whether it is a limit, one that is let through ends the doubt") {
-  Pacer pacer{{}};
-  base::SteadyTime now = kStart;
-  for (int i = 0; i < 2; ++i) pacer.refused(now, now, 1s);
-  now = pacer.not_before();
-  for (int i = 0; i < 4; ++i) pacer.sent(now);
-  CHECK(pacer.not_before() > now);
-  pacer.let_through(now, now + 1ms);
-  now += 1ms;
-  for (int i = 0; i < 100; ++i) {
-    REQUIRE(now >= pacer.not_before());
-    REQUIRE(pacer.allows(now));
-    pacer.sent(now);
-  }
-}
-
-TEST_CASE("in a pause those who cannot wait send scouts, ten a second, until one is let through") {
-  Pacer pacer{{}};
-  base::SteadyTime now = kStart;
-  for (int i = 0; i < 50; ++i) pacer.let_through(now, now);
-  for (int i = 0; i < 6; ++i) pacer.refused(now, now, 2s);
-  const base::SteadyTime end = pacer.not_before();
-  REQUIRE(end == kStart + 2s);
-  int scouts = 0;
-  for (now += 500ms; now < kStart + 1500ms; now = std::max(now + 1ms, pacer.next(now))) {
-    if (!pacer.allows(now)) continue;
-    pacer.sent(now);
-    pacer.refused(now, now + 1ms, 1s);
-    ++scouts;
-  }
-  CHECK(scouts == 10);
-  CHECK(pacer.not_before() == end);
-  now = pacer.next(now);
-  pacer.sent(now);
-  // The answer to what was sent before the pause says nothing of the present.
-  pacer.let_through(kStart - 1ms, now);
-  CHECK(pacer.not_before() == end);
-  pacer.let_through(now, now + 20ms);
-  CHECK(pacer.not_before() <= now + 20ms);
-}
-
-TEST_CASE("a limited pace is kept: what may be sent in a second is the rate") {
-  Pacer pacer{{}};
-  base::SteadyTime now = kStart;
-  for (int i = 0; i < 50; ++i) pacer.let_through(now, now);
-  for (int i = 0; i < 6; ++i) pacer.refused(now, now, std::nullopt);
-  int sent = 0;
-  for (const base::SteadyTime end = now + 1s; now < end;) {
-    if (pacer.allows(now)) {
-      pacer.sent(now);
-      pacer.let_through(now, now);
-      ++sent;
-    } else {
-      REQUIRE(pacer.next(now) > now);
-      now = pacer.next(now);
-    }
-  }
-  CHECK(sent >= 40);
-  CHECK(sent <= 48);
-}
-
-TEST_CASE("a long Retry-After pauses for a bounded time") {
-  Pacer pacer{{}};
-  for (int i = 0; i < 6; ++i) pacer.refused(kStart, kStart, 3600s);
-  CHECK(pacer.not_before() == kStart + 5s);
-}
-
-TEST_CASE("a share of refusals that does not fall with the rate was chance") {
-  Pacer pacer{{}};
-  base::SteadyTime now = kStart;
-  bool was_limited = false;
-  int sent = 0;
-  for (int i = 0; i < 1500; ++i, now += 10ms) {
-    if (!pacer.allows(now)) continue;
-    pacer.sent(now);
-    // Two of five, never in a row.
-    ++sent;
-    if (sent % 5 == 0 || sent % 5 == 2) {
-      pacer.refused(now, now + 1ms, 1s);
-    } else {
-      pacer.let_through(now, now + 1ms);
-    }
-    was_limited |= pacer.limited();
-  }
-  CHECK(was_limited);
-  CHECK_FALSE(pacer.limited());
-}
-
-TEST_CASE("a limit is forgotten a minute after the last refusal") {
-  Pacer pacer{{}};
-  for (int i = 0; i < 6; ++i) pacer.refused(kStart, kStart, 1s);
-  CHECK(pacer.limited());
-  pacer.allows(kStart + 62s);
-  CHECK_FALSE(pacer.limited());
-}
-
-TEST_CASE("after an outage the rate starts low and doubles four times a second while it is used") {
-  Pacer pacer({.ramp_rate = 50});
-  pacer.ramp(kStart);
-  CHECK(pacer.rate(kStart) == 50);
-  int sent = 0;
-  for (auto now = kStart; now < kStart + 1s; now += 1ms) {
-    if (!pacer.allows(now)) continue;
-    pacer.sent(now);
-    pacer.let_through(now, now);
-    ++sent;
-  }
-  // 50 (16 - 1) / ln 16, and the first burst.
-  CHECK(sent > 240);
-  CHECK(sent < 300);
-  // A refusal is a limit met: from then on the rate climbs as ever.
-  for (int i = 0; i < 6; ++i) pacer.refused(kStart + 1s, kStart + 1s, 1s);
-  const double cut = pacer.rate(kStart + 1s);
-  CHECK(cut < 300);
-  CHECK(pacer.rate(kStart + 3s) <= cut * 2);
-}
-
-TEST_CASE("pacing can be switched off") {
-  Pacer pacer({.enabled = false});
-  for (int i = 0; i < 100; ++i) pacer.refused(kStart, kStart, 1s);
-  pacer.ramp(kStart);
-  CHECK_FALSE(pacer.limited());
-  CHECK(std::isinf(pacer.rate(kStart)));
-}
-
 TEST_CASE("the concurrency limit rises while it is used and latency holds") {
   ConcurrencyLimit limit({.initial = 4, .max = 20});
   CHECK(limit.limit() == 4);
@@ -484,13 +317,22 @@ TEST_CASE("a refused token lets checks through at growing intervals, until it is
 TEST_CASE("a dependency probe is due only without traffic, and failures come back soon") {
   DependencyProbe probe({.target = "/health"}, kStart);
   CHECK(probe.next() == kStart + 30s);
-  probe.traffic(kStart + 10s);
+  probe.traffic(kStart + 10s, true);
   CHECK(probe.next() == kStart + 40s);
   CHECK_FALSE(probe.ended(kStart + 40s, false));
   CHECK(probe.next() == kStart + 42s);
   CHECK_FALSE(probe.ended(kStart + 42s, false));
   CHECK(probe.ended(kStart + 44s, false));
-  CHECK_FALSE(probe.ended(kStart + 46s, true));
+  // Two failures, with a client's success between them, are no row.
+  for (const bool client : {true, false}) {
+    CAPTURE(client);
+    CHECK_FALSE(probe.ended(kStart + 46s, true));
+    CHECK_FALSE(probe.ended(kStart + 76s, false));
+    CHECK_FALSE(probe.ended(kStart + 78s, false));
+    probe.traffic(kStart + 79s, client);
+    CHECK(probe.next() == kStart + 109s);
+    CHECK(probe.ended(kStart + 109s, false) == !client);
+  }
   DependencyProbe without({}, kStart);
   CHECK_FALSE(without.probes_when_idle());
   CHECK(without.target().empty());

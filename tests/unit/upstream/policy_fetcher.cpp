@@ -29,6 +29,20 @@ TEST_CASE("a callback runs once, with the answer, and never inside start()") {
   CHECK(result.attempts[0].duration > 0ms);
 }
 
+TEST_CASE("between an answer and its callback, who asks is told that it is there") {
+  World world;
+  const Fetcher::FetchId id = world.fetch("/a");
+  int there = 0;
+  while (world.results.empty()) {
+    const FetchResult so_far = world.fetcher.so_far(id);
+    there += so_far.end == FetchEnd::Answered;
+    CHECK(so_far.reply.body.empty());
+    REQUIRE(world.scheduler.step());
+  }
+  CHECK(there >= 1);
+  CHECK(world.results[0].reply.body == "answer to /a");
+}
+
 TEST_CASE("a 404 is an answer and is not retried, and the breaker takes it well") {
   World world;
   world.upstream.always[0] = Fault::NotFound;
@@ -84,6 +98,40 @@ TEST_CASE("a token is refused in the metric when it is in the status, not at the
     CHECK(refused == (refusals == 3));
     CHECK(world.metrics.value(observe::Family::TokenState) == (refused ? 0 : 1));
   }
+}
+
+TEST_CASE("what is refused with the last token is asked again with the new one") {
+  World world;
+  world.upstream.always[0] = Fault::Unauthorized;
+  for (int i = 0; i < 10; ++i) world.fetch("/" + std::to_string(i));
+  CHECK(world.upstream.in_flight == 10);
+  world.upstream.always.clear();
+  world.fetcher.token_changed();  // rotated: the last one is refused from now on
+  world.settle();
+  CHECK(world.answered() == 10);
+  CHECK(world.upstream.attempts == 20);
+  CHECK(world.fetcher.status().token == TokenState::State::Accepted);
+
+  // And an answer to the last token does not say that the new one is accepted.
+  world.fetch("/late");
+  world.upstream.always[0] = Fault::Unauthorized;
+  world.fetcher.token_changed();
+  world.settle();
+  CHECK(world.answered() == 11);
+  CHECK(world.fetcher.status().token == TokenState::State::Unknown);
+}
+
+TEST_CASE("a check whether the token is still refused is one request, however long it takes") {
+  World world;
+  world.upstream.always[0] = Fault::Unauthorized;
+  world.fetch_all(3, 3);
+  REQUIRE(world.fetcher.status().token == TokenState::State::Refused);
+  world.upstream.always[0] = Fault::Hang;
+  world.scheduler.advance(3s);
+  world.upstream.attempts = 0;
+  world.fetch("/check");
+  world.scheduler.advance(1900ms);  // not yet a timeout, but long past the hedge's delay
+  CHECK(world.upstream.attempts == 1);
 }
 
 TEST_CASE("a token that was accepted again is noticed without being told") {
@@ -219,121 +267,6 @@ TEST_CASE("who waited for an upstream that stayed down is told so, and not that 
   CHECK(world.fetcher.so_far(ids[0]).attempts_sent == 0);  // it has ended
 }
 
-TEST_CASE("while the breaker is open, who has something to fall back on does not wait") {
-  World world;
-  world.upstream.always[0] = Fault::Refused;
-  world.fetch_all(1, 1, 1s);
-  REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
-  FetchRequest request;
-  request.request.target = "/stored";
-  request.deadline = world.now() + 10s;
-  request.may_park = false;
-  std::optional<FetchEnd> end;
-  world.fetcher.start(std::move(request), [&](FetchResult result) { end = result.end; });
-  world.scheduler.run_ready();
-  CHECK(end == FetchEnd::BreakerOpen);
-  CHECK(world.upstream.by_target["/stored"] == 0);
-}
-
-TEST_CASE("an open breaker finds out that its upstream is back without any traffic") {
-  World world;
-  world.upstream.always[0] = Fault::Refused;
-  world.fetch_all(1, 1, 1s);
-  world.upstream.always.clear();
-  const base::WallTime back = world.scheduler.clock().wall();
-  world.scheduler.advance(3s);
-  const OriginStatus origin = world.fetcher.status().origins[0];
-  CHECK(origin.breaker == Breaker::State::Closed);
-  // What is told of it later: when it opened and why, and when it closed.
-  REQUIRE(origin.breaker_history.size() == 2);
-  CHECK(origin.breaker_history[0].to == Breaker::State::Open);
-  CHECK(origin.breaker_history[0].last_error.starts_with("connect"));
-  CHECK(origin.breaker_history[0].at < back);
-  CHECK(origin.breaker_history[1].to == Breaker::State::Closed);
-  CHECK(origin.breaker_history[1].at > back);
-}
-
-TEST_CASE("of a breaker that keeps opening the latest changes are kept, and no more") {
-  World world;
-  for (int i = 0; i < 20; ++i) {
-    world.fetcher.force_breaker(0, Breaker::Forced::Open);
-    world.scheduler.advance(1s);
-    world.fetcher.force_breaker(0, Breaker::Forced::No);
-    world.scheduler.advance(1s);
-  }
-  const auto history = world.fetcher.status().origins[0].breaker_history;
-  REQUIRE(history.size() == 32);
-  CHECK(history.back().to == Breaker::State::Closed);
-  CHECK(history.back().at - history.front().at == 31s);
-}
-
-TEST_CASE("an idle upstream is probed if a target is set, and an outage is known beforehand") {
-  Settings settings;
-  settings.probe.target = "/health";
-  World world(1, settings);
-  world.scheduler.advance(95s);
-  CHECK(world.upstream.by_target["/health"] == 3);
-  world.upstream.always[0] = Fault::Error500;
-  world.scheduler.advance(60s);
-  CHECK(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
-  world.upstream.always.clear();
-  world.scheduler.advance(5s);
-  CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
-  World quiet;
-  quiet.scheduler.advance(10min);
-  CHECK(quiet.upstream.attempts == 0);
-}
-
-TEST_CASE("a health check that answers without content is no outage") {
-  Settings settings;
-  settings.probe.target = "/health";
-  World world(1, settings);
-  world.upstream.always[0] = Fault::NoContent;
-  world.scheduler.advance(10min);
-  CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
-  CHECK(world.fetcher.status().origins[0].last_success.has_value());
-
-  // But it is no answer to a client's question, nor does it end an outage.
-  World other;
-  other.upstream.always[0] = Fault::NoContent;
-  for (int i = 0; i < 50; ++i) other.fetch("/" + std::to_string(i));
-  other.settle();
-  CHECK(other.answered() == 0);
-  CHECK(other.fetcher.status().origins[0].breaker != Breaker::State::Closed);
-  other.scheduler.advance(1min);
-  CHECK(other.fetcher.status().origins[0].breaker != Breaker::State::Closed);
-}
-
-TEST_CASE("how fast a health check answers says nothing of what clients ask for") {
-  Settings settings;
-  settings.probe.target = "/health";
-  World world(1, settings);
-  world.upstream.median = 1ms;
-  world.scheduler.advance(30min);
-  CHECK(world.upstream.by_target["/health"] > 50);
-  CHECK(world.fetcher.status().origins[0].attempt_timeout == settings.attempt_timeout.ceiling);
-  // So a lookup that takes long is waited for, and answered by the first attempt.
-  world.upstream.median = 1s;
-  world.upstream.sigma = 0;
-  world.fetch("/a");
-  world.settle();
-  CHECK(world.answered() == 1);
-  CHECK(world.upstream.by_target["/a"] <= 2);  // with a hedge
-}
-
-TEST_CASE("a breaker forced open answers at once, and forced closed never refuses") {
-  World world;
-  world.fetcher.force_breaker(0, Breaker::Forced::Open);
-  world.fetch("/a");
-  world.scheduler.run_ready();
-  CHECK(world.outcomes.ends[FetchEnd::BreakerOpen] == 1);
-  CHECK(world.fetcher.status().origins[0].forced);
-  world.fetcher.force_breaker(0, Breaker::Forced::No);
-  world.fetch("/b");
-  world.settle();
-  CHECK(world.answered() == 1);
-}
-
 TEST_CASE("too many waiting fetches are turned away at once") {
   Settings settings;
   settings.concurrency = 1;
@@ -360,6 +293,59 @@ TEST_CASE("retries wait for the budget instead of failing, and are counted when 
   world.upstream.always.clear();
   world.settle();
   CHECK(world.answered() == 1);
+}
+
+TEST_CASE("a retry that waited for the budget goes in its turn, the earliest deadline first") {
+  Settings settings;
+  settings.concurrency = 1;
+  settings.retry_budget = {.per_fetch = 0.5, .reserve_per_second = 0, .window = 10s};
+  World world(1, settings);
+  std::vector<std::string> order;
+  const auto fetch = [&](const char* target, base::Duration deadline) {
+    return world.fetch(target, deadline, Priority::Miss,
+                       [&order, target] { order.push_back(target); });
+  };
+  world.upstream.always[0] = Fault::Error500;
+  const auto late = fetch("/late", 5s);
+  world.scheduler.advance(1s);
+  world.fetcher.extend(late, world.now() + 9s, Priority::Miss);
+  world.upstream.always.clear();
+  fetch("/soon", 8s);  // pays in: there is one now, but no slot
+  fetch("/next", 8500ms);
+  fetch("/last", 9500ms);
+  world.settle();
+  CHECK(order == std::vector<std::string>{"/soon", "/next", "/late", "/last"});
+}
+
+TEST_CASE("who waits for the budget is told of a refused token, and parks at an open breaker") {
+  Settings settings;
+  settings.retry_budget = {.per_fetch = 0, .reserve_per_second = 0, .window = 10s};
+  World world(1, settings);
+  const auto starve = [&] {
+    world.upstream.always[0] = Fault::Error500;
+    for (int i = 0; i < 10; ++i) world.fetch("/" + std::to_string(i));
+    world.scheduler.advance(1s);
+    REQUIRE(world.fetcher.status().queued == 10);
+  };
+  starve();
+  world.upstream.always[0] = Fault::Unauthorized;
+  for (int i = 0; i < 3; ++i) world.fetch("/refused/" + std::to_string(i));
+  world.scheduler.advance(200ms);
+  CHECK(world.outcomes.ends[FetchEnd::Refused] == 13);
+
+  world.fetcher.token_changed();
+  starve();
+  world.upstream.always[0] = Fault::Refused;
+  for (int i = 0; i < 5; ++i) world.fetch("/down/" + std::to_string(i));
+  world.scheduler.advance(50ms);
+  CHECK(world.fetcher.status().queued == 0);
+  CHECK(world.fetcher.status().parked == 15);
+  world.upstream.always.clear();
+  world.scheduler.advance(2s);
+  CHECK(world.fetcher.status().parked == 0);
+  CHECK(world.answered() >= 1);  // the probe
+  world.settle();
+  CHECK(world.fetcher.status().queued == 0);
 }
 
 TEST_CASE("a slow attempt is hedged; the first answer wins, the other is cancelled") {
@@ -393,6 +379,21 @@ TEST_CASE("hedges stay within 5 % of attempts, and retries within the budget") {
   CHECK(hedges <= 10 + 0.05 * world.upstream.attempts);
 }
 
+TEST_CASE("a hedge that waits for the budget is counted once a wait, as a retry is") {
+  Settings settings;
+  settings.retry_budget = {.per_fetch = 0, .reserve_per_second = 0, .window = 10s};
+  World world(1, settings);
+  world.fetch_all(50, 1);
+  world.upstream.always[0] = Fault::Hang;
+  world.fetch("/a");
+  world.scheduler.advance(150ms);  // less than an attempt's timeout
+  REQUIRE(world.upstream.by_target["/a"] == 1);
+  CHECK(world.metrics.value(observe::Family::RetryBudgetExhausted) == 1);
+  world.fetch("/b");
+  world.scheduler.advance(150ms);
+  CHECK(world.metrics.value(observe::Family::RetryBudgetExhausted) >= 2);
+}
+
 TEST_CASE("an attempt that cannot end in time is not sent, be it the first") {
   World world;
   world.fetch("/late", 0s);
@@ -421,44 +422,6 @@ TEST_CASE("an attempt that cannot end in time is not sent, be it the first") {
   busy.settle();
   CHECK(busy.upstream.by_target["/short"] == 1);
   CHECK(busy.outcomes.ends[FetchEnd::Deadline] == 1);
-}
-
-TEST_CASE("probes, too, wait for a slot, and none is forgotten for it") {
-  Settings settings;
-  settings.origins = {"a", "b"};
-  settings.concurrency = 1;
-  settings.probe.target = "/health";
-  settings.probe.interval = 1s;
-  settings.hedge.mode = HedgePolicy::Mode::Off;
-  World world(1, settings);
-  world.upstream.always[0] = Fault::Refused;
-  world.upstream.always[1] = Fault::Hang;
-  for (int i = 0; i < 20; ++i) world.fetch("/" + std::to_string(i), 20s);
-  world.scheduler.advance(20s);
-  CHECK(world.upstream.most_in_flight == 1);
-  world.upstream.always.clear();
-  world.scheduler.advance(30s);
-  CHECK(world.upstream.most_in_flight == 1);
-  for (const auto& origin : world.fetcher.status().origins) {
-    CHECK(origin.breaker == Breaker::State::Closed);
-    CHECK(origin.last_success.has_value());
-  }
-}
-
-TEST_CASE("after a stall of the loop no probe is sent for a client whose time is up") {
-  World world;
-  world.upstream.always[0] = Fault::Refused;
-  world.fetch("/a", 5s);
-  world.scheduler.advance(900ms);
-  REQUIRE(world.fetcher.status().parked == 1);
-  const int before = world.upstream.by_target["/a"];
-  world.scheduler.manual_clock().advance(10s);
-  std::vector<base::Duration> timeouts;
-  world.upstream.on_start = [&](base::Duration timeout) { timeouts.push_back(timeout); };
-  world.settle();
-  world.scheduler.advance(5s);
-  CHECK(world.upstream.by_target["/a"] > before);  // probes with nobody behind
-  for (const base::Duration timeout : timeouts) CHECK(timeout > 100ms);
 }
 
 TEST_CASE("a 304 about another content than ours is asked again without condition") {
@@ -508,76 +471,6 @@ TEST_CASE("a retry prefers another origin") {
   REQUIRE(attempts.size() == 2);
   CHECK(attempts[0].origin == 0);
   CHECK(attempts[1].origin == 1);
-}
-
-namespace {
-
-// Counts how often it is asked for the time: once at least for each fetch looked at.
-class AskedScheduler final : public base::Scheduler, private base::Clock {
- public:
-  explicit AskedScheduler(base::VirtualScheduler& inner) : inner_(inner) {}
-  const base::Clock& clock() const override { return *this; }
-  TimerId call_at(base::SteadyTime when, Callback callback) override {
-    return inner_.call_at(when, std::move(callback));
-  }
-  void cancel(TimerId id) override { inner_.cancel(id); }
-  void post(Callback callback) override { inner_.post(std::move(callback)); }
-
-  mutable int asked = 0;
-
- private:
-  base::SteadyTime now() const override {
-    ++asked;
-    return inner_.now();
-  }
-  base::WallTime wall() const override { return inner_.clock().wall(); }
-
-  base::VirtualScheduler& inner_;
-};
-
-}  // namespace
-
-TEST_CASE("in a pause that Retry-After asked for, those who wait cost nobody else anything") {
-  base::VirtualScheduler scheduler;
-  AskedScheduler asked(scheduler);
-  base::Random random(1);
-  test::SimulatedUpstream upstream(scheduler, 1);
-  observe::Metrics metrics;
-  observe::Log log;
-  Settings settings;
-  settings.max_waiting = 20'000;
-  PolicyFetcher fetcher(asked, random, upstream, settings, metrics, metrics.shard(), log);
-  int ended = 0;
-  int answered = 0;
-  const auto fetch = [&](int number) {
-    FetchRequest request;
-    request.request.target = "/" + std::to_string(number);
-    request.validate = [](const Reply&) { return Verdict{}; };
-    request.deadline = scheduler.now() + 10s;
-    fetcher.start(std::move(request), [&](const FetchResult& result) {
-      ++ended;
-      answered += result.end == FetchEnd::Answered;
-    });
-  };
-  upstream.always[0] = Fault::TooMany;
-  const int first = 40;
-  for (int i = 0; i < first; ++i) fetch(i);
-  scheduler.advance(300ms);
-  const int attempts = upstream.attempts;
-  REQUIRE(fetcher.status().origins[0].pace < 1000);
-
-  const int many = 2000;
-  asked.asked = 0;
-  for (int i = 0; i < many; ++i) {
-    scheduler.advance(50us);
-    fetch(first + i);
-  }
-  CHECK(asked.asked < many * 40);
-  CHECK(upstream.attempts <= attempts + 2);  // scouts
-  upstream.always.clear();
-  scheduler.advance(20s);
-  CHECK(ended == first + many);
-  CHECK(answered > many / 2);
 }
 
 TEST_CASE("a caller may start and cancel fetches from a callback") {

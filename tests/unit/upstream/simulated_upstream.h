@@ -79,11 +79,13 @@ class SimulatedUpstream : public Transport {
   // What to play; may be changed at any time. Per origin where it is a vector.
   std::map<Fault, double> faults;
   std::map<std::size_t, std::map<Fault, double>> faults_of;  // instead of `faults`
-  std::map<std::size_t, Fault> always;  // an origin that has but one thing to say
+  std::map<std::size_t, Fault> always;     // an origin that has but one thing to say
+  std::map<std::string, Fault> always_to;  // ... to who asks for this; goes before `always`
   base::Duration median = 20ms;
   double sigma = 0.3;               // of the lognormal latency
   double rate_limit = 0;            // requests/s; 0: none
   double rate_burst = 50;           // the limiter's bucket
+  base::Duration rate_window{};     // instead of a bucket: so many seconds' requests in each
   base::Duration congestion = 0ms;  // added to the latency for each attempt in flight
 
   std::function<void(base::Duration timeout)> on_start;
@@ -108,7 +110,7 @@ class SimulatedUpstream : public Transport {
     most_in_flight = std::max(most_in_flight, ++in_flight);
     Reply reply;
     base::Duration latency = draw_latency() + congestion * in_flight;
-    const Fault fault = pick(origin);
+    const Fault fault = pick(origin, request.target);
     reply.status = 200;
     compose(fault, request, reply);
     play(fault, reply, latency);
@@ -164,7 +166,8 @@ class SimulatedUpstream : public Transport {
     return std::chrono::duration_cast<base::Duration>(median * std::exp(sigma * normal));
   }
 
-  Fault pick(std::size_t origin) {
+  Fault pick(std::size_t origin, const std::string& target) {
+    if (const auto found = always_to.find(target); found != always_to.end()) return found->second;
     if (const auto found = always.find(origin); found != always.end()) return found->second;
     double left = random_.uniform();
     const auto own = faults_of.find(origin);
@@ -176,10 +179,18 @@ class SimulatedUpstream : public Transport {
 
   bool limited() {
     if (rate_limit <= 0) return false;
-    const std::chrono::duration<double> passed = scheduler_.now() - filled_;
+    if (rate_window > base::Duration::zero()) {
+      const auto window = scheduler_.now().time_since_epoch() / rate_window;
+      if (tokens_ < 0 || window != window_) {
+        tokens_ = rate_limit * std::chrono::duration<double>(rate_window).count();
+      }
+      window_ = window;
+    } else {
+      const std::chrono::duration<double> passed = scheduler_.now() - filled_;
+      tokens_ =
+          tokens_ < 0 ? rate_burst : std::min(rate_burst, tokens_ + passed.count() * rate_limit);
+    }
     filled_ = scheduler_.now();
-    tokens_ =
-        tokens_ < 0 ? rate_burst : std::min(rate_burst, tokens_ + passed.count() * rate_limit);
     if (tokens_ < 1) {
       ++refused;
       return true;
@@ -294,6 +305,7 @@ class SimulatedUpstream : public Transport {
   std::unordered_map<AttemptId, base::Scheduler::TimerId> timers_;
   base::SteadyTime filled_{};
   double tokens_ = -1;  // not yet filled
+  std::int64_t window_ = 0;
 };
 
 struct World {

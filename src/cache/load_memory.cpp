@@ -1,0 +1,19 @@
+#include "cache/load_memory.h"
+
+#include <memory>
+#include <utility>
+
+namespace holdfast::cache {
+
+void load_memory(Store& store, MemoryCache& memory, std::size_t limit_bytes) {
+  // Goes with the sink, once the store has no more use for it.
+  auto loading = std::make_shared<MemoryCache::Loading>(memory);
+  store.load_recent(
+      [&memory, limit_bytes, loading = std::move(loading)](std::string_view key, StoredPtr stored) {
+        if (memory.stats().bytes > limit_bytes) return false;
+        memory.put_if_absent(key, std::move(stored));
+        return true;
+      });
+}
+
+}  // namespace holdfast::cache

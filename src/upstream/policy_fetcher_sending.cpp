@@ -1,0 +1,267 @@
+// The part of PolicyFetcher that decides whose attempt goes out next, and where to; and
+// the hedges. pump() hands out what is scarce in the order of `ready_`.
+#include <algorithm>
+#include <utility>
+
+#include "upstream/policy_fetcher.h"
+#include "upstream/policy_fetcher_fetch.h"
+
+namespace holdfast::upstream {
+namespace {
+
+constexpr std::size_t kMostAtOnce = 2;  // attempts of one fetch: the first and a hedge
+
+}  // namespace
+
+void PolicyFetcher::pump() {
+  // A probe that was due while all slots were taken.
+  for (auto& origin : origins_) {
+    if (origin->breaker.probe_due(now()) && !origin->breaker_timer.pending()) probe_if_due(*origin);
+  }
+  base::SteadyTime wake = base::SteadyTime::max();
+  bool over = none_can_go(wake);
+  auto ready = ready_.begin();
+  auto starved = starved_.begin();
+  while (!over) {
+    const bool look = starved != starved_.end() && starved_concerned();
+    if (ready == ready_.end() && !look) break;
+    auto& it = ready == ready_.end() || (look && *starved < *ready) ? starved : ready;
+    Fetch& fetch = *fetches_.at(std::get<FetchId>(*it));
+    ++it;  // before the fetch leaves the queue; nothing else leaves meanwhile
+    const Sent sent = try_send(fetch, wake);
+    over = sent == Sent::Nobody || (sent == Sent::Yes && none_can_go(wake));
+  }
+  // The budget's window slides on, though nobody may start or end a fetch.
+  if (!starved_.empty()) {
+    wake = std::min(wake, now() + base::Duration(settings_.retry_budget.window) / 20);
+  }
+  if (!over) all_patient_until_ = wake;
+  if (wake == base::SteadyTime::max()) {
+    pump_timer_.cancel();
+  } else {
+    pump_timer_.set_at(scheduler_, wake, [this] { pump(); });
+  }
+  update_gauges();
+}
+
+// Whether no waiting fetch can be sent, whatever it is: in a pause thousands wait, and
+// each start or end of a fetch would look at all of them. If so, `wake` is when one can.
+bool PolicyFetcher::none_can_go(base::SteadyTime& wake) {
+  const base::SteadyTime at = now();
+  // Then all that wait are told, or parked.
+  if (token_.state() == TokenState::State::Refused && at < token_.next_check()) return false;
+  bool all_open = true;
+  base::SteadyTime next = base::SteadyTime::max();
+  for (auto& origin : origins_) {
+    if (!origin->breaker.allows()) continue;
+    all_open = false;
+    if (!has_slot() || origin->in_flight >= origin->concurrency.limit()) continue;
+    const base::SteadyTime pause = origin->pacer.not_before();
+    if (pause > at && all_patient_until_ > at) {
+      next = std::min({next, pause, all_patient_until_});
+    } else if (origin->pacer.allows(at)) {
+      return false;
+    } else {
+      next = std::min(next, origin->pacer.next(at));
+    }
+  }
+  if (all_open) return false;
+  if (!ready_.empty() || !starved_.empty())
+    wake = std::min(wake, std::max(next, at + base::Duration(1)));
+  return true;
+}
+
+// Whether it is worth while to look at retries that wait for the budget: thousands may,
+// and each start or end of a fetch would look at all of them. Not only if it has room:
+// without a token, or with nobody to ask, they are told or parked.
+bool PolicyFetcher::starved_concerned() {
+  const base::SteadyTime at = now();
+  return budget_.balance(at) >= 1.0 ||
+         (token_.state() == TokenState::State::Refused && at < token_.next_check()) ||
+         std::none_of(origins_.begin(), origins_.end(),
+                      [](const auto& origin) { return origin->breaker.allows(); });
+}
+
+PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake) {
+  const base::SteadyTime at = now();
+  const auto wait_until = [&](base::SteadyTime when) {
+    wake = std::min(wake, std::max(when, at + base::Duration(1)));
+  };
+
+  if (token_.state() == TokenState::State::Refused && at < token_.next_check()) {
+    fetch.result.outcome = Outcome::Unauthorized;
+    finish(fetch, FetchEnd::Refused);
+    return Sent::NotThis;
+  }
+  const Choice choice = choose(fetch, at);
+  if (choice.all_open) {
+    park(fetch);
+    return Sent::NotThis;
+  }
+  if (fetch.refresh()) {
+    const int slots = std::max(1, static_cast<int>(settings_.refresh.share_of_slots *
+                                                   origins_.front()->concurrency.limit()));
+    // What comes after this one in the queue are refreshes too.
+    if (refreshes_in_flight_ >= slots) return Sent::Nobody;
+    if (!refresh_rate_.has(at)) {
+      wait_until(refresh_rate_.next(at));
+      return Sent::Nobody;
+    }
+  }
+  if (choice.origin == nullptr) {
+    if (choice.until != base::SteadyTime::max()) wait_until(choice.until);
+    return choice.paused ? Sent::NotThis : Sent::Nobody;
+  }
+  const base::Duration left = fetch.request.deadline - at;
+  if (!worth_sending(fetch, *choice.origin, left)) {
+    finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Deadline);
+    return Sent::NotThis;
+  }
+  if (fetch.result.attempts_sent > 0) {
+    if (!budget_.withdraw(at)) {
+      if (fetch.place != Place::Starved) metrics_.budget_exhausted();
+      if (fetch.refresh()) {
+        finish(fetch, FetchEnd::GaveUp);
+      } else {
+        move(fetch, Place::Starved);
+      }
+      return Sent::NotThis;
+    }
+    metrics_.retry();
+  }
+  Origin* target = choice.origin;
+  bool probe = false;
+  if (fetch.result.attempts_sent == 0 && !fetch.refresh()) {
+    // An origin set aside is tried with a client's own request, since only that
+    // has a validator. If it fails, the fetch goes on where it would have begun.
+    for (auto& origin : origins_) {
+      if (!origin->breaker.probe_due(at) || left < origin->probe_timeout() * 2) continue;
+      target = origin.get();
+      probe = true;
+      break;
+    }
+  }
+  // Takes the one check that a refused token is allowed now and then.
+  (void)token_.admit(at);
+  if (fetch.refresh()) refresh_rate_.take(at);
+  hedge_.attempt_sent();
+  send(fetch, *target, false, probe);
+  return Sent::Yes;
+}
+
+// Not if it cannot end in time. Only a fetch that never had as long as answers
+// used to take is given a try: they may come sooner now, and how else to learn it.
+bool PolicyFetcher::worth_sending(const Fetch& fetch, const Origin& origin, base::Duration left) {
+  if (left <= base::Duration::zero()) return false;
+  const base::Duration usual = origin.timeout.usual();
+  if (left >= usual) return true;
+  return fetch.result.attempts_sent == 0 && fetch.request.deadline - fetch.started < usual;
+}
+
+// In the order the origins are listed, but not where this fetch failed last if
+// there is another.
+PolicyFetcher::Choice PolicyFetcher::choose(const Fetch& fetch, base::SteadyTime at) {
+  Choice choice;
+  for (const bool second_best : {false, true}) {
+    for (auto& origin : origins_) {
+      if ((origin.get() == fetch.failed_at) != second_best) continue;
+      if (!origin->breaker.allows()) continue;
+      choice.all_open = false;
+      if (in_flight_ >= settings_.concurrency || origin->in_flight >= origin->concurrency.limit()) {
+        continue;  // the end of an attempt pumps again
+      }
+      // Retry-After binds a fetch for a share of its time only: an upstream that
+      // refuses at random must not use up the whole of it.
+      const base::SteadyTime pause = std::min(origin->pacer.not_before(), patient_until(fetch));
+      if (pause > at) {
+        choice.paused = true;
+        choice.until = std::min(choice.until, pause);
+      } else if (!origin->pacer.allows(at)) {
+        choice.until = std::min(choice.until, origin->pacer.next(at));
+      } else {
+        choice.origin = origin.get();
+        return choice;
+      }
+    }
+  }
+  return choice;
+}
+
+base::SteadyTime PolicyFetcher::patient_until(const Fetch& fetch) const {
+  return fetch.ready_since +
+         std::max(base::Duration::zero(), fetch.request.deadline - fetch.ready_since) /
+             settings_.backoff.share;
+}
+
+void PolicyFetcher::send(Fetch& fetch, Origin& origin, bool hedge, bool probe) {
+  const base::SteadyTime at = now();
+  Attempt attempt;
+  attempt.number = ++last_attempt_;
+  attempt.origin = &origin;
+  attempt.sent_at = at;
+  attempt.token = tokens_;
+  attempt.hedge = hedge;
+  attempt.probe = probe;
+  const base::Duration left = fetch.request.deadline - at;
+  attempt.timeout = std::min(probe ? origin.probe_timeout() : origin.timeout.next(left),
+                             std::max(base::Duration(1), left));
+  move(fetch, Place::Running);
+  ++in_flight_;
+  if (fetch.refresh()) ++refreshes_in_flight_;
+  ++fetch.result.attempts_sent;
+  origin.attempt_sent(at);
+  if (probe) {
+    origin.breaker.probe_started(at);
+    announce(origin);
+  }
+  attempt.transport_id =
+      transport_.start(origin.index, fetch.request.request, attempt.timeout,
+                       [this, id = fetch.id, number = attempt.number](Reply reply) {
+                         on_reply(id, number, std::move(reply));
+                       });
+  fetch.attempts.push_back(attempt);
+  fetch.hedge_starved = false;
+  if (!hedge && !fetch.refresh() && hedge_.enabled()) {
+    arm_hedge(fetch, hedge_.delay(origin.timeout.window()));
+  }
+}
+
+void PolicyFetcher::arm_hedge(Fetch& fetch, base::Duration delay) {
+  fetch.timer.set_after(scheduler_, delay, [this, &fetch] { try_hedge(fetch); });
+}
+
+void PolicyFetcher::try_hedge(Fetch& fetch) {
+  if (fetch.attempts.empty() || fetch.attempts.size() >= kMostAtOnce) return;
+  const base::SteadyTime at = now();
+  Origin* target = nullptr;
+  for (auto& origin : origins_) {
+    // Off while anything says that more requests would do harm.
+    // The adaptive limit leaves hedges a little room of their own: the slots are
+    // full because attempts are stuck in them.
+    const int limit = origin->concurrency.limit();
+    const bool fit = origin->breaker.allows() && !origin->pacer.limited() &&
+                     token_.state() != TokenState::State::Refused &&
+                     in_flight_ < settings_.concurrency &&
+                     origin->in_flight < limit + std::max(1, limit / 8);
+    if (!fit) continue;
+    if (origin.get() != fetch.attempts.front().origin) {
+      target = origin.get();
+      break;
+    }
+    if (target == nullptr) target = origin.get();
+  }
+  const bool in_time = target != nullptr && fetch.request.deadline - at >= target->timeout.usual();
+  if (in_time && hedge_.has_token()) {
+    if (budget_.withdraw(at)) {
+      hedge_.hedge_sent();
+      send(fetch, *target, true, false);
+      update_gauges();
+      return;
+    }
+    // Once, however often it is tried again.
+    if (!std::exchange(fetch.hedge_starved, true)) metrics_.budget_exhausted();
+  }
+  arm_hedge(fetch, kHedgeAgain);
+}
+
+}  // namespace holdfast::upstream

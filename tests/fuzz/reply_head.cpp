@@ -1,0 +1,102 @@
+// The head of an upstream's answer, in lines as libcurl hands them over. Promises: a whole
+// head that is not refused states one length at most, names and values have no space around
+// them and no line end in them, what is kept is bounded, and trailers change nothing.
+#include "upstream/reply_head.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "require.h"
+
+using namespace holdfast::upstream;
+
+namespace {
+
+constexpr std::size_t kLimitBytes = 2048;
+
+bool is_trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  return text.empty() || (kSpace.find(text.front()) == std::string_view::npos &&
+                          kSpace.find(text.back()) == std::string_view::npos);
+}
+
+// Decimals, as numbers: without zeros in front.
+std::set<std::string> stated_lengths(const Fields& fields) {
+  std::set<std::string> lengths;
+  for (const Field& field : fields) {
+    if (!is_field(field, "Content-Length")) continue;
+    std::string digits;
+    for (const char c : field.value + ',') {
+      if (c == ',') {
+        digits.erase(0, std::min(digits.find_first_not_of('0'), digits.size()));
+        lengths.insert(digits);
+        digits.clear();
+      } else if (c >= '0' && c <= '9') {
+        digits += c;
+      } else {
+        REQUIRE_HOLDS(c == ' ' || c == '\t' || c == '\r');
+      }
+    }
+  }
+  return lengths;
+}
+
+void check_whole(const Fields& fields, long status) {
+  std::size_t bytes = 0;
+  for (const Field& field : fields) {
+    bytes += field.name.size() + field.value.size();
+    REQUIRE_HOLDS(is_trimmed(field.name) && is_trimmed(field.value));
+    REQUIRE_HOLDS(field.name.find('\n') == std::string::npos);
+    REQUIRE_HOLDS(field.value.find('\n') == std::string::npos);
+  }
+  REQUIRE_HOLDS(bytes <= kLimitBytes);
+  if (status == 204 || status == 304) return;
+  const auto codings = std::find_if(fields.rbegin(), fields.rend(), [](const Field& field) {
+    return is_field(field, "Transfer-Encoding");
+  });
+  if (codings != fields.rend()) {
+    std::string lower = codings->value;
+    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+    REQUIRE_HOLDS(find_field(fields, "Content-Length") == nullptr ||
+                  lower.find("chunked") != std::string::npos);
+    return;
+  }
+  REQUIRE_HOLDS(stated_lengths(fields).size() <= 1);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // The first two bytes are the status of the last head; those before it are interim.
+  if (size < 2 || size > 8192) return 0;
+  const long status = 200 + (data[0] * 256 + data[1]) % 400;
+  std::string_view input(reinterpret_cast<const char*>(data + 2), size - 2);
+  ReplyHead head(kLimitBytes);
+  Fields whole;
+  bool interim = input.starts_with("HTTP/1.1 1");
+  while (!input.empty()) {
+    const std::size_t end = std::min(input.find('\n'), input.size() - 1) + 1;
+    const std::string_view line = input.substr(0, end);
+    input.remove_prefix(end);
+    const bool had_whole = head.whole();
+    const bool taken = head.take(line, interim ? 100 : status);
+    REQUIRE_HOLDS(taken == !(head.too_large() || (head.whole() && head.unframed())));
+    if (!taken) return 0;
+    if (interim && (line[0] == '\r' || line[0] == '\n')) {
+      interim = input.starts_with("HTTP/1.1 1");
+      REQUIRE_HOLDS(!head.whole());
+    }
+    if (!head.whole()) continue;
+    if (!had_whole) {
+      check_whole(head.fields(), status);
+      whole = head.fields();
+    }
+    REQUIRE_HOLDS(std::equal(
+        whole.begin(), whole.end(), head.fields().begin(), head.fields().end(),
+        [](const Field& a, const Field& b) { return a.name == b.name && a.value == b.value; }));
+  }
+  return 0;
+}

@@ -1,0 +1,290 @@
+// Which of the bytes that come back CurlTransport takes for an answer.
+#include <doctest/doctest.h>
+
+#include "curl_bench.h"
+
+namespace holdfast::upstream {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace test;
+using Peer = RawServer::Peer;
+
+}  // namespace
+
+TEST_CASE("content shorter than its Content-Length is truncated, not an answer") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello");
+    return false;
+  });
+  CurlBench bench(server);
+  const Reply reply = bench.get("/");
+  CHECK(reply.transport == Outcome::Truncated);
+  CHECK(reply.status == 200);
+  CHECK_FALSE(reply.detail.empty());
+}
+
+TEST_CASE("a reset in the middle of the content is truncated") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello");
+    peer.reset();
+    return false;
+  });
+  CurlBench bench(server);
+  CHECK(bench.get("/").transport == Outcome::Truncated);
+}
+
+TEST_CASE(
+    "a reset in the middle of content that only the connection's end would end is truncated") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello");
+    peer.reset();
+    return false;
+  });
+  CurlBench bench(server);
+  CHECK(bench.get("/").transport == Outcome::Truncated);
+}
+
+TEST_CASE("chunked content without its last chunk is truncated") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    return false;
+  });
+  CurlBench bench(server);
+  CHECK(bench.get("/").transport == Outcome::Truncated);
+}
+
+TEST_CASE("whole chunked content is joined, and trailers are not fields") {
+  RawServer server([](const Peer& peer) {
+    peer.send(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nhel\r\n2\r\nlo\r\n0\r\nX-Trailer: 1\r\n\r\n");
+    return false;
+  });
+  CurlBench bench(server);
+  const Reply reply = bench.get("/");
+  CHECK(reply.transport == Outcome::Ok);
+  CHECK(reply.body == "hello");
+  CHECK(find_field(reply.fields, "X-Trailer") == nullptr);
+}
+
+TEST_CASE("a connection that ends before the head, or inside it, is reset") {
+  const std::string parts[] = {"", "HTTP/1.1 200 OK\r\nContent-Le"};
+  for (const auto& part : parts) {
+    for (const bool rst : {false, true}) {
+      CAPTURE(part);
+      CAPTURE(rst);
+      RawServer server([&](const Peer& peer) {
+        peer.send(part);
+        if (rst) peer.reset();
+        return false;
+      });
+      CurlBench bench(server);
+      const Reply reply = bench.get("/");
+      CHECK(reply.transport == Outcome::Reset);
+      CHECK(reply.status == 0);
+      CHECK(reply.fields.empty());
+    }
+  }
+}
+
+TEST_CASE("what is not HTTP is no answer") {
+  for (const char* bytes : {"SSH-2.0-OpenSSH_9.2\r\n\r\n", "HTTP/9.9 banana\r\n\r\n",
+                            "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello"}) {
+    CAPTURE(bytes);
+    RawServer server([&](const Peer& peer) {
+      peer.send(bytes);
+      return false;
+    });
+    CurlBench bench(server);
+    const Reply reply = bench.get("/");
+    CHECK(reply.transport != Outcome::Ok);
+  }
+}
+
+TEST_CASE("an upstream that says nothing is a timeout, at the timeout") {
+  RawServer server([](const Peer& peer) {
+    peer.hang();
+    return false;
+  });
+  CurlBench bench(server);
+  // Long enough to have connected by then, also where many want the processor.
+  const Reply reply = bench.get("/", 800ms);
+  CHECK(reply.transport == Outcome::Timeout);
+  CHECK(reply.duration >= 700ms);
+  CHECK(reply.duration < 5s);
+}
+
+TEST_CASE("content that drips in slowly is a timeout") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+    do peer.send("x");
+    while (peer.pause(5));
+    return false;
+  });
+  CurlBench bench(server);
+  CHECK(bench.get("/", 800ms).transport == Outcome::Timeout);
+}
+
+TEST_CASE("an attempt may wait for its answer as long as it was given; content may not drip") {
+  RawServer server([](const Peer& peer) {
+    if (peer.asks("/drip")) {
+      peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+      do peer.send("x");
+      while (peer.pause(200));
+    } else if (peer.pause(2500)) {
+      peer.send(kHello);
+    }
+    return false;
+  });
+  CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .low_speed_time = 1s});
+  std::size_t left = 2;
+  bench.transport.start(0, {"/late", {}}, 30s, [&](const Reply& reply) {
+    CHECK(reply.transport == Outcome::Ok);
+    CHECK(reply.body == "hello");
+    --left;
+  });
+  bench.transport.start(0, {"/drip", {}}, 30s, [&](const Reply& reply) {
+    CHECK(reply.transport == Outcome::Timeout);
+    --left;
+  });
+  run_all(bench, left);
+}
+
+TEST_CASE("content over the limit is cut off, whether its length is announced or not") {
+  const std::string big(3000, 'x');
+  for (const std::string& head :
+       {std::string("Content-Length: 3000\r\n\r\n"), std::string("Connection: close\r\n\r\n")}) {
+    RawServer server([&](const Peer& peer) {
+      peer.send("HTTP/1.1 200 OK\r\n" + head + big);
+      return false;
+    });
+    CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .body_limit_bytes = 2000});
+    const Reply reply = bench.get("/");
+    CHECK(reply.transport == Outcome::TooLarge);
+    CHECK(reply.body.size() <= 2000);
+  }
+}
+
+TEST_CASE("content of exactly the limit is an answer") {
+  RawServer server([&](const Peer& peer) {
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + std::string(2000, 'x'));
+    return false;
+  });
+  CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .body_limit_bytes = 2000});
+  CHECK(bench.get("/").transport == Outcome::Ok);
+}
+
+TEST_CASE("a head without an end is cut off") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 200 OK\r\n");
+    for (int i = 0; i < 2000; ++i) peer.send("X-Field: " + std::string(100, 'x') + "\r\n");
+    return false;
+  });
+  CurlBench bench(server);
+  CHECK(bench.get("/").transport == Outcome::TooLarge);
+}
+
+TEST_CASE("an interim answer is not the answer, and its fields are forgotten") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + kHello);
+    return false;
+  });
+  CurlBench bench(server);
+  const Reply reply = bench.get("/");
+  CHECK(reply.status == 200);
+  CHECK(find_field(reply.fields, "Link") == nullptr);
+}
+
+TEST_CASE("a folded line belongs to the field before it, and no space to a field's name") {
+  RawServer server([](const Peer& peer) {
+    peer.send(
+        "HTTP/1.1 200 OK\r\nCache-Control: max-age=60,\r\n  no-store\r\nETag \t: \"a\"\r\n"
+        "X-Url:\r\n\thttp://x/\r\n \r\nContent-Length: 5\r\n\r\nhello");
+    return false;
+  });
+  CurlBench bench(server);
+  const Reply reply = bench.get("/");
+  CHECK(reply.transport == Outcome::Ok);
+  REQUIRE(reply.fields.size() == 4);
+  CHECK(reply.fields[0].value == "max-age=60, no-store");
+  CHECK(reply.fields[1].name == "ETag");
+  CHECK(reply.fields[1].value == "\"a\"");
+  CHECK(reply.fields[2].value == "http://x/");
+}
+
+TEST_CASE("a line that looks like a status line takes nothing back of the head it is in") {
+  RawServer server([](const Peer& peer) {
+    peer.send(
+        "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nHTTP/1.1 200: OK\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nHTTP/1.1 200: OK\r\n\r\n");
+    return false;
+  });
+  CurlBench bench(server);
+  const Reply reply = bench.get("/");
+  CHECK(reply.transport == Outcome::Ok);
+  CHECK(reply.body == "hello");
+  CHECK(find_field(reply.fields, "Cache-Control") != nullptr);
+}
+
+TEST_CASE("content whose length nobody can know for sure is no answer") {
+  const std::string two = "Content-Length: 2\r\n";
+  const std::string five = "Content-Length: 5\r\n";
+  const std::pair<std::string, bool> cases[] = {
+      {five, true},
+      {five + five, true},
+      {"Content-Length: 5, 5\r\n", true},
+      {"Content-Length: 05 \r\n", true},
+      {"Connection: close\r\n", true},
+      {two + five, false},
+      {five + two, false},
+      {"Content-Length: 2, 5\r\n", false},
+      {"Content-Length: 2x\r\n", false},
+      {"Content-Length: 0x5\r\n", false},
+      {"Content-Length: -5\r\n", false},
+      {"Content-Length:\r\n", false},
+      {"Content-Length : 5\r\n", false},
+      {"Content-Length:\r\n 5\r\n", false},
+      {"Transfer-Encoding:\r\n chunked\r\n", false},
+      {"Transfer-Encoding : chunked\r\n", false},
+      {"Transfer-Encoding: identity\r\n" + five, false},
+      {"Transfer-Encoding: identity\r\nContent-Length: 50\r\n", false},
+      {"Transfer-Encoding: identity\r\n" + two + five, false},
+      {"Transfer-Encoding:\r\n" + two + five, false},
+      {"Transfer-Encoding: chunked, identity\r\n" + five, false},
+  };
+  for (const auto& [fields, known] : cases) {
+    CAPTURE(fields);
+    RawServer server([&fields = fields](const Peer& peer) {
+      peer.send("HTTP/1.1 200 OK\r\n" + fields + "\r\nhello");
+      return false;
+    });
+    CurlBench bench(server);
+    CHECK((bench.get("/").transport == Outcome::Ok) == known);
+  }
+}
+
+TEST_CASE("Retry-After is read from seconds and from a date, and kept within a day") {
+  const std::pair<const char*, std::pair<long, long>> cases[] = {
+      {"7", {7, 7}},
+      {"99999999", {86400, 86400}},
+      {"Sun, 06 Nov 1994 08:49:37 GMT", {0, 0}},
+      {"Fri, 31 Dec 2099 23:59:59 GMT", {86400, 86400}},
+  };
+  for (const auto& [value, range] : cases) {
+    CAPTURE(value);
+    RawServer server([value = std::string(value)](const Peer& peer) {
+      peer.send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRetry-After: " + value +
+                "\r\n\r\n");
+      return false;
+    });
+    CurlBench bench(server);
+    const Reply reply = bench.get("/");
+    CHECK(reply.status == 429);
+    REQUIRE(reply.retry_after);
+    CHECK(reply.retry_after->count() >= range.first);
+    CHECK(reply.retry_after->count() <= range.second);
+  }
+}
+
+}  // namespace holdfast::upstream
