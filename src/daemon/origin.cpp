@@ -41,18 +41,17 @@ void Origin::start() {
     heartbeat_.start(loop_);
     report_health();
   });
-  thread_ = std::thread([this] { loop_.run(); });
+  thread_.start(loop_);
 }
 
 void Origin::stop() {
-  if (!thread_.joinable()) return;
+  if (!thread_.runs()) return;
   loop_.post([this] {
     heartbeat_.stop();
     health_timer_.cancel();
     flights_.abandon_all();
     loop_.stop();
   });
-  thread_.join();
 }
 
 void Origin::set_token(std::string token) {

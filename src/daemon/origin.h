@@ -5,12 +5,12 @@
 
 #include <memory>
 #include <mutex>
-#include <thread>
 
 #include "base/event_loop.h"
 #include "cache/memory_cache.h"
 #include "cache/store.h"
 #include "config/settings.h"
+#include "daemon/loop_thread.h"
 #include "observe/health.h"
 #include "observe/liveness.h"
 #include "observe/log.h"
@@ -48,8 +48,10 @@ class Origin {
   upstream::PolicyFetcher& fetcher() { return fetcher_; }
 
   void start();
-  // Answers every waiter now, stops the loop and waits for its thread.
+  // Answers every waiter now and tells the loop to stop.
   void stop();
+  // After stop(): whether its thread has ended. If not it hangs, and must be left alone.
+  bool ends_within(base::Duration patience) { return thread_.ends_within(patience); }
 
   // Any thread: what a reload changes.
   void set_token(std::string token);
@@ -74,7 +76,7 @@ class Origin {
   base::Timer health_timer_;
   mutable std::mutex status_mutex_;
   upstream::Status status_;  // guarded by status_mutex_
-  std::thread thread_;
+  LoopThread thread_;
 };
 
 }  // namespace holdfast::daemon
