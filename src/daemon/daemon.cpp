@@ -195,7 +195,11 @@ void Daemon::open_store() {
   cache::StoreSettings store = store_settings(settings_);
   store.memory = [this](const auto& visit) { memory_.for_each(visit); };
   store.on_commit = commit_timer(metrics_);
-  store.on_read = read_timer(metrics_);
+  // On the origin loop, as all reads but the first filling of memory are.
+  store.on_read = [this, observe = read_timer(metrics_)](base::Duration took) {
+    observe(took);
+    origin_->was_reading(took);
+  };
   auto opened = cache::open_store(store, clock_, log_);
   if (opened) {
     store_ = std::move(*opened);

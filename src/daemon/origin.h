@@ -16,6 +16,8 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "observe/recent_failures.h"
+#include "observe/repeat_limiter.h"
+#include "observe/stall_watch.h"
 #include "proxy/flights.h"
 #include "proxy/route.h"
 #include "upstream/curl_transport.h"
@@ -53,6 +55,9 @@ class Origin {
   // After stop(): whether its thread has ended. If not it hangs, and must be left alone.
   bool ends_within(base::Duration patience) { return thread_.ends_within(patience); }
 
+  // Loop's thread: a call has been reading from the store for so long.
+  void was_reading(base::Duration time) { stall_watch_.was_reading(time); }
+
   // Any thread: what a reload changes.
   void set_token(std::string token);
 
@@ -60,10 +65,14 @@ class Origin {
   upstream::Status status() const;
 
  private:
+  void tell_stall(const observe::Stall& stall);
   void report_health();
   void add_facts(observe::Dependency& dependency, std::size_t origin);
 
   Parts parts_;
+  observe::SystemThreadTimes times_;
+  observe::StallWatch stall_watch_;
+  observe::RepeatLimiter stalls_told_;
   base::EventLoop loop_;
   base::Random random_;
   observe::Shard& shard_;

@@ -147,6 +147,7 @@ TEST_CASE("a stopped loop starves the watchdog and is named; once it turns, all 
   CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
   std::size_t accused = 0;
   {
+    daemon.may_be_blocked();
     const FrozenThread origin(daemon.process().pid(), "origin");
     accused = manager.wait_for("STATUS=stuck: origin; ");
     // Three times as long as the watchdog would wait.
