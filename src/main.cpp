@@ -1,9 +1,12 @@
 // holdfast: a caching reverse proxy that keeps answering when its upstream does
 // not. Settings in, parts together, run, drain.
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <string>
 
+#include "base/standard_descriptors.h"
 #include "config/config.h"
 #include "daemon/admin_command.h"
 #include "daemon/daemon.h"
@@ -43,8 +46,9 @@ int run(int argc, char** argv) {
   auto loaded = load(argc, argv);
   if (!loaded) return refuse(loaded.error().message);
   if (const auto* printout = std::get_if<config::Printout>(&*loaded)) {
-    std::fputs(printout->text.c_str(), stdout);
-    return 0;
+    const bool written =
+        std::fputs(printout->text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+    return written ? 0 : refuse(std::string("standard output: ") + std::strerror(errno));
   }
   if (const auto* command = std::get_if<config::StoreCommand>(&*loaded)) {
     return daemon::run_store_command(*command);
@@ -64,6 +68,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    if (!base::open_standard_descriptors()) return kCannotStart;
     return run(argc, argv);
   } catch (const std::exception& error) {
     return refuse(error.what());

@@ -55,8 +55,14 @@ void FdWatch::want(unsigned events) {
 
 void FdWatch::dispatch(int, short what, void* self) {
   auto& watch = *static_cast<FdWatch*>(self);
-  watch.function_(watch.context_,
-                  ((what & EV_READ) ? kFdReadable : 0U) | ((what & EV_WRITE) ? kFdWritable : 0U));
+  const unsigned events =
+      ((what & EV_READ) ? kFdReadable : 0U) | ((what & EV_WRITE) ? kFdWritable : 0U);
+  CallWatch* const calls = watch.loop_.calls_;
+  if (calls == nullptr) [[likely]]
+    return watch.function_(watch.context_, events);
+  calls->begins();
+  watch.function_(watch.context_, events);  // may be its end
+  calls->ended("descriptor");
 }
 
 EventLoop::EventLoop(std::string name, const Clock& clock)
@@ -136,7 +142,7 @@ void EventLoop::on_timer(void* self, unsigned) {
   auto& loop = *static_cast<EventLoop*>(self);
   // What the callbacks add is covered by the arming behind them.
   loop.armed_for_ = SteadyTime::min();
-  loop.timers_.run_due(loop.clock_.now());
+  loop.timers_.run_due(loop.clock_.now(), loop.calls_);
   loop.arm_timer();
 }
 
@@ -164,7 +170,10 @@ void EventLoop::drain_mailbox() {
     const std::lock_guard lock(mailbox_mutex_);
     batch.swap(mailbox_);
   }
-  for (auto& callback : batch) callback();
+  for (auto& callback : batch) {
+    callback();
+    if (calls_ != nullptr) calls_->ended("mailbox");
+  }
 }
 
 }  // namespace holdfast::base

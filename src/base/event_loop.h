@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/call_watch.h"
 #include "base/timer_queue.h"
 #include "base/unique_fd.h"
 
@@ -74,6 +75,10 @@ class EventLoop final : public Scheduler {
   // the events it has at hand, this one among them. Read once for all of them.
   SteadyTime woken();
 
+  // Before run(). Told of each call from then on; it outlives the loop's running. Whoever
+  // is not watched pays for it with one comparison.
+  void watch_calls(base::CallWatch& watch) { calls_ = &watch; }
+
   // True while the caller is the thread inside run().
   bool in_loop_thread() const;
 
@@ -87,6 +92,7 @@ class EventLoop final : public Scheduler {
   std::string name_;
   const Clock& clock_;
   event_base* base_ = nullptr;
+  CallWatch* calls_ = nullptr;
   TimerQueue timers_;
   SteadyTime armed_for_ = SteadyTime::max();
   std::optional<SteadyTime> woken_;

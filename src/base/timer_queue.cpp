@@ -30,7 +30,7 @@ bool TimerQueue::run_one(SteadyTime now) {
   return true;
 }
 
-void TimerQueue::run_due(SteadyTime now) {
+void TimerQueue::run_due(SteadyTime now, CallWatch* calls) {
   const auto newest = last_id_;
   while (!by_time_.empty() && by_time_.begin()->first.first <= now) {
     if (by_time_.begin()->first.second > newest) {
@@ -41,9 +41,10 @@ void TimerQueue::run_due(SteadyTime now) {
       auto node = by_time_.extract(it);
       times_.erase(node.key().second);
       node.mapped()();
-      continue;
+    } else {
+      run_one(now);
     }
-    run_one(now);
+    if (calls != nullptr) calls->ended("timer");
   }
 }
 

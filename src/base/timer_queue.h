@@ -7,6 +7,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "base/call_watch.h"
 #include "base/scheduler.h"
 
 namespace holdfast::base {
@@ -20,8 +21,9 @@ class TimerQueue {
   std::optional<SteadyTime> next() const;
 
   // Runs what is due at `now`, earliest first. What those callbacks add runs at
-  // the next call, so a timer that sets itself again cannot starve the loop.
-  void run_due(SteadyTime now);
+  // the next call, so a timer that sets itself again cannot starve the loop. `calls`, if
+  // it is not null, is told of the end of each.
+  void run_due(SteadyTime now, CallWatch* calls = nullptr);
 
   // Runs the earliest callback only, if due. For stepping a simulation.
   bool run_one(SteadyTime now);

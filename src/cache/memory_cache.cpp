@@ -234,16 +234,37 @@ bool MemoryCache::erase(std::string_view key) {
   return true;
 }
 
-void MemoryCache::clear() {
+struct MemoryCache::Remains::Held {
+  std::vector<Index> indexes;
+};
+
+MemoryCache::Remains::Remains() : held_(std::make_unique<Held>()) {}
+MemoryCache::Remains::~Remains() = default;
+MemoryCache::Remains::Remains(Remains&&) noexcept = default;
+MemoryCache::Remains& MemoryCache::Remains::operator=(Remains&&) noexcept = default;
+
+bool MemoryCache::Remains::free(std::size_t most) {
+  std::vector<Index>& indexes = held_->indexes;
+  for (; most > 0 && !indexes.empty(); --most) {
+    Index& last = indexes.back();
+    if (!last.empty()) last.erase(last.begin());
+    if (last.empty()) indexes.pop_back();
+  }
+  return !indexes.empty();
+}
+
+MemoryCache::Remains MemoryCache::clear() {
+  Remains remains;
   for (std::size_t i = 0; i < std::size_t{1} << shard_bits_; ++i) {
     Shard& shard = shards_[i];
-    Index erased;
+    Index& erased = remains.held_->indexes.emplace_back();
     const std::unique_lock lock(shard.mutex);
     shard.note_all_erased();
     erased.swap(shard.index);
     shard.newest = shard.oldest = shard.hand = nullptr;
     shard.bytes = 0;
   }
+  return remains;
 }
 
 void MemoryCache::for_each(

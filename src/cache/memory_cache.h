@@ -58,7 +58,24 @@ class MemoryCache {
 
   // True if it was there.
   bool erase(std::string_view key);
-  void clear();
+
+  // What clear() took out, which nobody finds any more: freed with it, or bit by bit by
+  // who must not stop for as long as a million entries take.
+  class Remains {
+   public:
+    Remains();
+    ~Remains();
+    Remains(Remains&&) noexcept;
+    Remains& operator=(Remains&&) noexcept;
+    // Frees so many entries. False: nothing is left.
+    bool free(std::size_t most);
+
+   private:
+    friend class MemoryCache;
+    struct Held;
+    std::unique_ptr<Held> held_;
+  };
+  Remains clear();
 
   // Calls `visit` for every entry, a shard at a time, under that shard's shared
   // lock: `visit` must be short and must not call back into the cache.

@@ -145,13 +145,13 @@ base::Result<StoredPtr> SqliteStore::find(std::string_view key) {
     if (error.kind == base::ErrorKind::Corrupt) writer_.report_corruption(reader_generation_);
     return tl::unexpected(error);
   };
+  const auto start = Steady::now();
   if (auto opened = open_reader(); !opened) {
     if (opened.error().kind == base::ErrorKind::Unavailable) {
       return tl::unexpected(std::move(opened.error()));
     }
     return failed(opened.error());
   }
-  const auto start = Steady::now();
   auto found = reader_->find(key);
   if (settings_.on_read) settings_.on_read(Steady::now() - start);
   if (!found) return failed(found.error());

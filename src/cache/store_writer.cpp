@@ -30,8 +30,8 @@ constexpr std::size_t kTouchRows = 256;
 // with, but not these, would else have us collect more with every attempt.
 constexpr std::size_t kMostTouches = 64 << 10;
 constexpr auto kTouchEvery = 60s;
-// A stop waits so long for a write-back; 300,000 responses or so. A service manager gives
-// us 30 s for all of it.
+// A stop waits so long for a write-back; 300,000 responses or so. The daemon gives its
+// loops and the store 10 s.
 constexpr auto kWriteBackAtStop = 5s;
 // A WAL frame is a page and its header.
 constexpr std::int64_t kFrameBytes = kPageBytes + 24;

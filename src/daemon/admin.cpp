@@ -22,9 +22,12 @@ namespace {
 using observe::Level;
 using Arguments = std::vector<std::pair<std::string, std::string>>;
 
-// Each is a row to look at on the origin loop, which must not stop for long; and
-// as many removals must fit into the store's queue.
+// As many removals must fit into the store's queue.
 constexpr unsigned kMostHostBits = 12;
+// Each key is a row to look at on the origin loop, which must not stop for long.
+constexpr std::size_t kKeysAtOnce = 32;
+// The origin loop turns many times a second, unless it hangs.
+constexpr base::Duration kPatience = std::chrono::seconds(10);
 
 // A JSON object as it is written.
 class Object {
@@ -183,9 +186,24 @@ void Admin::handle(http::Server&, http::ExchangeId id, const http::Request& requ
     answer(id, {202, Object().flag("draining", true).take()});
     return parts_.control.post(parts_.drain);
   }
-  parts_.origin.loop().post([this, id, verb, arguments = std::move(arguments)] {
-    parts_.control.post([this, id, reply = work(verb, arguments)] { answer(id, reply); });
+  wait_for_origin(id, verb);
+  parts_.origin.loop().post(
+      [this, id, verb, arguments = std::move(arguments)] { work(id, verb, arguments); });
+}
+
+void Admin::wait_for_origin(http::ExchangeId id, std::string_view verb) {
+  const bool changes = verb != "status" && verb != "inspect";
+  waiting_[id].set_after(parts_.control, kPatience, [this, id, changes] {
+    std::string why = "the origin loop has not answered within 10 s; /livez says whether it hangs";
+    if (changes) why += "; what was asked for may still be done";
+    answer_waiting(id, {504, why});
   });
+}
+
+// Not to a client that has left, nor to one that was told that it came too late.
+void Admin::answer_waiting(http::ExchangeId id, const Reply& reply) {
+  const auto waiting = waiting_.extract(id);
+  if (!waiting.empty()) answer(id, reply);
 }
 
 void Admin::rejected(const http::Rejection& rejection) {
@@ -216,12 +234,17 @@ Admin::Reply Admin::set_log_level(const Arguments& arguments) {
   return {400, "expected level=debug, info, warn or error"};
 }
 
-Admin::Reply Admin::work(std::string_view verb, const Arguments& arguments) {
-  if (verb == "status") return status();
-  if (verb == "inspect") return inspect(arguments);
-  if (verb == "purge") return purge(arguments);
-  if (verb == "stale") return mark_stale(arguments);
-  return breaker(arguments);
+void Admin::reply(http::ExchangeId id, Reply reply) {
+  parts_.control.post([this, id, reply = std::move(reply)] { answer_waiting(id, reply); });
+}
+
+void Admin::work(http::ExchangeId id, std::string_view verb, const Arguments& arguments) {
+  if (verb == "status") return reply(id, status());
+  if (verb == "inspect") return reply(id, inspect(arguments));
+  if (verb == "stale") return start_errand(id, arguments, "marked", &Admin::mark_stale);
+  if (verb == "breaker") return reply(id, breaker(arguments));
+  if (find(arguments, "all")) return reply(id, purge_all());
+  start_errand(id, arguments, "purged", &Admin::purge);
 }
 
 Admin::Reply Admin::status() {
@@ -315,43 +338,60 @@ Admin::Reply Admin::inspect(const Arguments& arguments) {
   return {200, object.take()};
 }
 
-Admin::Reply Admin::purge(const Arguments& arguments) {
-  proxy::Flights& flights = parts_.origin.flights();
-  if (find(arguments, "all")) {
-    flights.purge_all();
-    return {200, Object().text("purged", "all").take()};
-  }
-  const auto keys = keys_of(arguments);
-  if (!keys) return {400, keys.error().message};
-  std::size_t found = 0;
-  for (const std::string& key : *keys) {
-    if (flights.purge(key)) ++found;
-  }
-  return {200, Object().number("purged", found).take()};
+Admin::Reply Admin::purge_all() {
+  parts_.origin.flights().purge_all();
+  return {200, Object().text("purged", "all").take()};
 }
 
-Admin::Reply Admin::mark_stale(const Arguments& arguments) {
-  const auto keys = keys_of(arguments);
-  if (!keys) return {400, keys.error().message};
-  const base::WallTime now = parts_.origin.loop().clock().wall();
-  std::size_t marked = 0;
-  for (const std::string& key : *keys) {
-    cache::StoredPtr stored = parts_.memory.find(key);
-    if (!stored) stored = parts_.store.find(key).value_or(nullptr);
-    if (!stored) continue;
-    const cache::Freshness freshness = cache::freshness(*stored, now);
-    if (freshness.use != cache::Use::Fresh) continue;
-    cache::StoredParts parts = *stored;
-    parts.freshness_lifetime = freshness.age;  // nothing is left of it
-    // So the whole is asked for: a 304 could leave it no more than that.
-    parts.upstream_etag.clear();
-    parts.upstream_last_modified.clear();
-    cache::StoredPtr stale = cache::make_stored(std::move(parts));
-    parts_.memory.put(key, stale);
-    if (!parts_.store.put(key, stale)) return {503, "not all is marked, the store is busy"};
-    ++marked;
+void Admin::start_errand(http::ExchangeId id, const Arguments& arguments, std::string_view done,
+                         Step step) {
+  auto keys = keys_of(arguments);
+  if (!keys) return reply(id, {400, keys.error().message});
+  auto errand = std::make_shared<Errand>();
+  errand->id = id;
+  errand->keys = *std::move(keys);
+  continue_errand(std::move(errand), done, step);
+}
+
+// Between two parts of it the loop has its turn. `done` is of a literal.
+void Admin::continue_errand(std::shared_ptr<Errand> errand, std::string_view done, Step step) {
+  Reply failure;
+  for (std::size_t i = 0; i < kKeysAtOnce && errand->next < errand->keys.size(); ++i) {
+    const std::string& key = errand->keys[errand->next++];
+    if (!(this->*step)(*errand, key, failure)) return reply(errand->id, std::move(failure));
   }
-  return {200, Object().number("marked", marked).take()};
+  if (errand->next == errand->keys.size()) {
+    return reply(errand->id, {200, Object().number(done, errand->count).take()});
+  }
+  parts_.origin.loop().post([this, errand = std::move(errand), done, step]() mutable {
+    continue_errand(std::move(errand), done, step);
+  });
+}
+
+bool Admin::purge(Errand& errand, const std::string& key, Reply&) {
+  if (parts_.origin.flights().purge(key)) ++errand.count;
+  return true;
+}
+
+bool Admin::mark_stale(Errand& errand, const std::string& key, Reply& failure) {
+  cache::StoredPtr stored = parts_.memory.find(key);
+  if (!stored) stored = parts_.store.find(key).value_or(nullptr);
+  if (!stored) return true;
+  const cache::Freshness freshness = cache::freshness(*stored, parts_.origin.loop().clock().wall());
+  if (freshness.use != cache::Use::Fresh) return true;
+  cache::StoredParts parts = *stored;
+  parts.freshness_lifetime = freshness.age;  // nothing is left of it
+  // So the whole is asked for: a 304 could leave it no more than that.
+  parts.upstream_etag.clear();
+  parts.upstream_last_modified.clear();
+  cache::StoredPtr stale = cache::make_stored(std::move(parts));
+  parts_.memory.put(key, stale);
+  if (!parts_.store.put(key, stale)) {
+    failure = {503, "not all is marked, the store is busy"};
+    return false;
+  }
+  ++errand.count;
+  return true;
 }
 
 Admin::Reply Admin::breaker(const Arguments& arguments) {

@@ -11,13 +11,16 @@
 //   POST /drain                        as SIGTERM
 //
 // Only our own user and root get in. Lives on the control loop and asks the
-// origin loop for what that owns; everything given outlives it, and both loops'
-// last callbacks come before its end.
+// origin loop for what that owns, a few keys at a time; if that hangs, the client
+// gets a 504 that says so. Everything given outlives it, and both loops' last
+// callbacks come before its end.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/event_loop.h"
@@ -43,7 +46,7 @@ class Admin final : public http::Handler {
   Admin(Parts parts, base::UniqueFd socket);
 
   void handle(http::Server& server, http::ExchangeId id, const http::Request& request) override;
-  void abandoned(http::ExchangeId) override {}
+  void abandoned(http::ExchangeId id) override { waiting_.erase(id); }
   std::size_t body_limit(http::Method, std::string_view) const override { return 0; }
   void rejected(const http::Rejection& rejection) override;
 
@@ -55,20 +58,37 @@ class Admin final : public http::Handler {
   };
   using Arguments = std::vector<std::pair<std::string, std::string>>;
 
+  // What is to be done to a number of keys, on the origin loop.
+  struct Errand {
+    http::ExchangeId id;
+    std::vector<std::string> keys;
+    std::size_t next = 0;
+    std::size_t count = 0;  // of those to whom it was done
+  };
+  using Step = bool (Admin::*)(Errand&, const std::string& key, Reply& failure);
+
   // On the control loop.
+  void wait_for_origin(http::ExchangeId id, std::string_view verb);
+  void answer_waiting(http::ExchangeId id, const Reply& reply);
   void answer(http::ExchangeId id, const Reply& reply);
   Reply set_log_level(const Arguments& arguments);
   // On the origin loop.
-  Reply work(std::string_view verb, const Arguments& arguments);
+  void reply(http::ExchangeId id, Reply reply);
+  void work(http::ExchangeId id, std::string_view verb, const Arguments& arguments);
   Reply status();
   Reply inspect(const Arguments& arguments);
-  Reply purge(const Arguments& arguments);
-  Reply mark_stale(const Arguments& arguments);
   Reply breaker(const Arguments& arguments);
+  Reply purge_all();
+  void start_errand(http::ExchangeId id, const Arguments& arguments, std::string_view done,
+                    Step step);
+  void continue_errand(std::shared_ptr<Errand> errand, std::string_view done, Step step);
+  bool purge(Errand& errand, const std::string& key, Reply& failure);
+  bool mark_stale(Errand& errand, const std::string& key, Reply& failure);
 
   base::Result<std::vector<std::string>> keys_of(const Arguments& arguments) const;
 
   Parts parts_;
+  std::unordered_map<http::ExchangeId, base::Timer> waiting_;  // for the origin loop
   http::Server server_;
 };
 

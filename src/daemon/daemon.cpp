@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -27,8 +28,14 @@ using observe::Level;
 
 // What a drain may take beyond the requests' own deadline.
 constexpr base::Duration kDrainGrace = std::chrono::seconds(1);
-// And what the store may then need to write what it holds.
+// Then the loops have so long to end: they only have to turn once.
+constexpr base::Duration kLoopPatience = std::chrono::seconds(3);
+// And all of it, the store with what it holds among it, so long.
 constexpr base::Duration kStopGrace = std::chrono::seconds(10);
+// A log that nobody reads takes this on top (observe::Log), for its last lines.
+constexpr base::Duration kLogGrace = std::chrono::seconds(2);
+// Something hung, and was left behind.
+constexpr int kNotAllEnded = 1;
 // Of the lookups of that time, how many an outage would leave answered.
 constexpr base::Duration kRunwayWindow = std::chrono::minutes(10);
 constexpr base::Duration kWatchInterval = std::chrono::milliseconds(500);
@@ -81,8 +88,11 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       reread_(std::move(reread)),
       clock_(offset_of(settings_)),
       control_("holdfast", clock_),
-      signals_(control_, {SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }),
+      signals_({SIGTERM, SIGINT, SIGHUP}),
       log_(log_settings(settings_)),
+      stop_guard_(signals_, settings_.request_deadline + kDrainGrace + kStopGrace,
+                  {[this](int signal) { control_.post([this, signal] { on_signal(signal); }); },
+                   [this] { end_anyway(stopping_.load()); }}),
       shard_(metrics_.shard()),
       health_(clock_),
       heartbeat_(liveness_.add("control", clock_.now())),
@@ -185,7 +195,11 @@ void Daemon::open_store() {
   cache::StoreSettings store = store_settings(settings_);
   store.memory = [this](const auto& visit) { memory_.for_each(visit); };
   store.on_commit = commit_timer(metrics_);
-  store.on_read = read_timer(metrics_);
+  // On the origin loop, as all reads but the first filling of memory are.
+  store.on_read = [this, observe = read_timer(metrics_)](base::Duration took) {
+    observe(took);
+    origin_->was_reading(took);
+  };
   auto opened = cache::open_store(store, clock_, log_);
   if (opened) {
     store_ = std::move(*opened);
@@ -244,8 +258,9 @@ int Daemon::run() {
   }
   start();
   control_.run();
-  stop();
+  if (!stop()) end_anyway("");
   log_.event(Level::Info, "stopped");
+  stopping_ = "the last thread";
   return 0;
 }
 
@@ -436,7 +451,8 @@ void Daemon::take_settings() {
 void Daemon::drain() {
   health_.set_draining();
   log_.event(Level::Info, "draining");
-  service_manager_.stopping(settings_.request_deadline + kDrainGrace + kStopGrace);
+  service_manager_.stopping(settings_.request_deadline + kDrainGrace + kStopGrace + kLogGrace);
+  stop_guard_.end_within(settings_.request_deadline + kDrainGrace + kStopGrace);
   draining_workers_ = workers_.size();
   for (const auto& worker : workers_) {
     worker->drain([this] { control_.post([this] { worker_drained(); }); });
@@ -451,13 +467,40 @@ void Daemon::worker_drained() {
   if (--draining_workers_ == 0) control_.stop();
 }
 
-void Daemon::stop() {
+// False: a loop hangs, and so nothing that it may touch can be taken down.
+bool Daemon::stop() {
+  stop_guard_.end_within(kStopGrace);
+  stopping_ = "a loop";
+  const base::SteadyTime patience = control_.now() + kLoopPatience;
+  bool ended = true;
+  const auto wait_for = [&](auto& part, const std::string& name) {
+    if (part.ends_within(std::max(base::Duration::zero(), patience - control_.now()))) return;
+    log_.event(Level::Error, "loop_hangs", {{"loop", name}});
+    ended = false;
+  };
   for (const auto& worker : workers_) worker->stop();
-  if (origin_) origin_->stop();
+  for (const auto& worker : workers_) wait_for(*worker, worker->name());
+  if (origin_) {
+    origin_->stop();
+    wait_for(*origin_, "origin");
+  }
+  stopping_ = "the store";
   if (store_) store_->flush();
   if (admin_ || admin_socket_) ::unlink(settings_.admin_socket.c_str());
+  if (!ended) return false;
   admin_.reset();
   admin_socket_.reset();
+  return true;
+}
+
+// Any thread, while the others are as they are: no destructor runs, nothing is waited for.
+void Daemon::end_anyway(std::string_view waited_for) {
+  if (!waited_for.empty()) {
+    log_.event(Level::Error, "stop_timed_out", {{"waiting_for", waited_for}});
+  }
+  log_.event(Level::Info, "stopped", {{"all_ended", false}});
+  log_.flush();
+  ::_exit(kNotAllEnded);
 }
 
 }  // namespace holdfast::daemon

@@ -5,7 +5,8 @@
 //   run()    the threads start; this thread turns the control loop: signals,
 //            scrapes, reload
 //   SIGTERM  not ready; workers stop accepting and finish what is in flight;
-//            then workers, origin and store stop, in that order
+//            then workers, origin and store stop, in that order. What hangs is
+//            left behind: StopGuard ends the process when its time is up
 //
 // Main's thread only.
 #pragma once
@@ -18,7 +19,7 @@
 
 #include "base/event_loop.h"
 #include "base/result.h"
-#include "base/signal_watch.h"
+#include "base/signal_mask.h"
 #include "cache/memory_cache.h"
 #include "cache/store.h"
 #include "config/settings.h"
@@ -29,6 +30,7 @@
 #include "daemon/service_manager.h"
 #include "daemon/status_line.h"
 #include "daemon/status_page.h"
+#include "daemon/stop_guard.h"
 #include "daemon/store_watch.h"
 #include "daemon/token_watch.h"
 #include "daemon/worker.h"
@@ -69,7 +71,8 @@ class Daemon {
   void take_settings();
   void drain();
   void worker_drained();
-  void stop();
+  bool stop();
+  [[noreturn]] void end_anyway(std::string_view waited_for);
   void watch();
   std::string status();
   void watch_token();
@@ -81,8 +84,10 @@ class Daemon {
   Reread reread_;
   base::SystemClock clock_;
   base::EventLoop control_;
-  base::SignalWatch signals_;  // before any thread: they inherit the mask
+  base::SignalMask signals_;  // before any thread: they inherit the mask
   observe::Log log_;
+  std::atomic<const char*> stopping_{"the control loop"};  // what a stop waits for
+  StopGuard stop_guard_;  // behind the log, before all that may hang in its destructor
   observe::Metrics metrics_;
   observe::Shard& shard_;
   observe::Health health_;

@@ -13,6 +13,7 @@ constexpr base::Duration kHealthInterval = std::chrono::milliseconds(500);
 
 Origin::Origin(Parts parts, const config::Settings& settings)
     : parts_(parts),
+      stall_watch_("origin", times_, [this](const auto& stall) { tell_stall(stall); }),
       loop_("origin", parts.clock),
       random_(base::Random::entropy()),
       shard_(parts.metrics.shard()),
@@ -23,6 +24,8 @@ Origin::Origin(Parts parts, const config::Settings& settings)
                parts.log),
       flights_({loop_, fetcher_, parts.memory, parts.store, parts.log, parts.metrics, shard_},
                flights_settings(settings), base::Random::entropy()) {
+  stall_watch_.export_to(parts_.metrics);
+  loop_.watch_calls(stall_watch_);
   const bool alone = settings.api_urls.size() == 1;
   for (const std::string& url : settings.api_urls) {
     health_.push_back(&parts.health.add(alone ? "upstream" : "upstream " + origin_name(url),
@@ -41,18 +44,32 @@ void Origin::start() {
     heartbeat_.start(loop_);
     report_health();
   });
-  thread_ = std::thread([this] { loop_.run(); });
+  thread_.start(loop_);
 }
 
 void Origin::stop() {
-  if (!thread_.joinable()) return;
+  if (!thread_.runs()) return;
   loop_.post([this] {
     heartbeat_.stop();
     health_timer_.cancel();
     flights_.abandon_all();
     loop_.stop();
   });
-  thread_.join();
+}
+
+void Origin::tell_stall(const observe::Stall& stall) {
+  const auto suppressed = stalls_told_.admit(loop_.now());
+  if (!suppressed) return;
+  const auto seconds = [](base::Duration time) {
+    return std::chrono::duration<double>(time).count();
+  };
+  parts_.log.event(observe::Level::Warn, "loop_stalled",
+                   {{"loop", loop_.name()},
+                    {"call", stall.call},
+                    {"busy_seconds", seconds(stall.busy)},
+                    {"blocked_seconds", seconds(stall.blocked)},
+                    {"disk_seconds", seconds(stall.disk)},
+                    {"suppressed", *suppressed}});
 }
 
 void Origin::set_token(std::string token) {

@@ -5,17 +5,19 @@
 
 #include <memory>
 #include <mutex>
-#include <thread>
 
 #include "base/event_loop.h"
 #include "cache/memory_cache.h"
 #include "cache/store.h"
 #include "config/settings.h"
+#include "daemon/loop_thread.h"
 #include "observe/health.h"
 #include "observe/liveness.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "observe/recent_failures.h"
+#include "observe/repeat_limiter.h"
+#include "observe/stall_watch.h"
 #include "proxy/flights.h"
 #include "proxy/route.h"
 #include "upstream/curl_transport.h"
@@ -48,8 +50,13 @@ class Origin {
   upstream::PolicyFetcher& fetcher() { return fetcher_; }
 
   void start();
-  // Answers every waiter now, stops the loop and waits for its thread.
+  // Answers every waiter now and tells the loop to stop.
   void stop();
+  // After stop(): whether its thread has ended. If not it hangs, and must be left alone.
+  bool ends_within(base::Duration patience) { return thread_.ends_within(patience); }
+
+  // Loop's thread: a call has been reading from the store for so long.
+  void was_reading(base::Duration time) { stall_watch_.was_reading(time); }
 
   // Any thread: what a reload changes.
   void set_token(std::string token);
@@ -58,10 +65,14 @@ class Origin {
   upstream::Status status() const;
 
  private:
+  void tell_stall(const observe::Stall& stall);
   void report_health();
   void add_facts(observe::Dependency& dependency, std::size_t origin);
 
   Parts parts_;
+  observe::SystemThreadTimes times_;
+  observe::StallWatch stall_watch_;
+  observe::RepeatLimiter stalls_told_;
   base::EventLoop loop_;
   base::Random random_;
   observe::Shard& shard_;
@@ -74,7 +85,7 @@ class Origin {
   base::Timer health_timer_;
   mutable std::mutex status_mutex_;
   upstream::Status status_;  // guarded by status_mutex_
-  std::thread thread_;
+  LoopThread thread_;
 };
 
 }  // namespace holdfast::daemon

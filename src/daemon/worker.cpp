@@ -38,14 +38,14 @@ void Worker::start(std::vector<base::UniqueFd> listeners) {
     for (base::UniqueFd& listener : listeners_) server_.listen(std::move(listener));
     listeners_.clear();
   });
-  thread_ = std::thread([this] { loop_.run(); });
+  thread_.start(loop_);
 }
 
 // Round robin, so that two of them on one core share it; the lowest priority is above
 // every ordinary thread as it is.
 int Worker::make_realtime() {
   const sched_param lowest{.sched_priority = ::sched_get_priority_min(SCHED_RR)};
-  return ::pthread_setschedparam(thread_.native_handle(), SCHED_RR, &lowest);
+  return ::pthread_setschedparam(thread_.handle(), SCHED_RR, &lowest);
 }
 
 void Worker::drain(std::function<void()> done) {
@@ -53,12 +53,11 @@ void Worker::drain(std::function<void()> done) {
 }
 
 void Worker::stop() {
-  if (!thread_.joinable()) return;
+  if (!thread_.runs()) return;
   loop_.post([this] {
     heartbeat_.stop();
     loop_.stop();
   });
-  thread_.join();
 }
 
 }  // namespace holdfast::daemon

@@ -4,10 +4,10 @@
 
 #include <functional>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "base/event_loop.h"
+#include "daemon/loop_thread.h"
 #include "daemon/origin.h"
 #include "http/server.h"
 #include "proxy/pages.h"
@@ -32,8 +32,11 @@ class Worker {
   // Any thread. Stops accepting and finishes what is in flight; then calls
   // `done`, on the worker's loop.
   void drain(std::function<void()> done);
-  // Stops the loop and waits for its thread; connections still open are closed.
+  // Tells the loop to stop; connections still open are closed.
   void stop();
+  // After stop(): whether its thread has ended. If not it hangs, and must be left alone.
+  bool ends_within(base::Duration patience) { return thread_.ends_within(patience); }
+  const std::string& name() const { return loop_.name(); }
 
   // Any thread.
   http::Server::Stats stats() const { return server_.stats(); }
@@ -45,7 +48,7 @@ class Worker {
   proxy::Service service_;
   http::Server server_;
   std::vector<base::UniqueFd> listeners_;
-  std::thread thread_;
+  LoopThread thread_;
 };
 
 }  // namespace holdfast::daemon

@@ -66,7 +66,9 @@ enum class Family : std::size_t {
   OutageRunway,  // gauge: share of recent lookups answered without the upstream
 
   // The process.
-  LoopLag,  // gauge: loop; seconds
+  LoopLag,     // gauge: loop; seconds
+  LoopStall,   // gauge: loop; seconds
+  LoopStalls,  // counter: loop, cause (busy, blocked, disk)
   LogDropped,
   Draining,
   BuildInfo,  // gauge: version

@@ -10,26 +10,34 @@
 #include <spdlog/async_logger.h>
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/sinks/sink.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
+#include <climits>
 #include <cmath>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
+#include <vector>
 
+#include "base/unique_fd.h"
 #include "observe/line_buffer.h"
 #include "observe/timestamp.h"
 
 namespace holdfast::observe {
 namespace {
 
-constexpr auto kFlushPatience = std::chrono::seconds(2);
+using Steady = std::chrono::steady_clock;
+
 constexpr auto kWriteInterval = std::chrono::milliseconds(1);
+// How much longer than its patience the end waits for a write that should not block.
+constexpr auto kCloseGrace = std::chrono::milliseconds(500);
 // At most one is on its way, besides the one being handled.
 constexpr std::size_t kWakeUps = 8;
 
@@ -115,23 +123,6 @@ void append_line(std::string& out, Log::Format format, Level level, std::string_
   out += '\n';
 }
 
-// Writes all of `lines`, waiting where the descriptor is one of those that say
-// "later" (standard error may be a non-blocking pipe). Returns what it refused.
-std::string_view write_all(int fd, std::string_view lines) {
-  while (!lines.empty()) {
-    const ssize_t written = ::write(fd, lines.data(), lines.size());
-    if (written > 0) {
-      lines.remove_prefix(static_cast<std::size_t>(written));
-    } else if (written < 0 && errno == EAGAIN) {
-      pollfd wait{fd, POLLOUT, 0};
-      if (::poll(&wait, 1, -1) < 0 && errno != EINTR) break;
-    } else if (written == 0 || errno != EINTR) {
-      break;
-    }
-  }
-  return lines;
-}
-
 // Signals are for the loops; with SIGPIPE blocked a vanished reader is an error
 // of write(2), not the end of the daemon.
 void prepare_thread() {
@@ -141,11 +132,28 @@ void prepare_thread() {
   pthread_setname_np(pthread_self(), "log");
 }
 
+// How a descriptor is written to without blocking in the write.
+enum class Kind {
+  File,    // takes all at once, and no wait helps if it does not
+  Socket,  // may be told not to block: systemd's journal is one
+  Stream,  // a pipe, a terminal
+};
+
+Kind kind_of(int fd) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || S_ISREG(info.st_mode)) return Kind::File;
+  return S_ISSOCK(info.st_mode) ? Kind::Socket : Kind::Stream;
+}
+
 // The writing thread's side. spdlog calls log() from one thread only.
 class DescriptorSink final : public spdlog::sinks::sink {
  public:
-  DescriptorSink(const Log::Settings& settings)
-      : fd_(settings.fd), format_(settings.format), waiting_(settings.queue_bytes) {}
+  explicit DescriptorSink(const Log::Settings& settings)
+      : fd_(settings.fd),
+        kind_(kind_of(settings.fd)),
+        format_(settings.format),
+        waiting_(settings.queue_bytes),
+        closing_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
   LineBuffer& waiting() { return waiting_; }
 
@@ -158,7 +166,7 @@ class DescriptorSink final : public spdlog::sinks::sink {
     const std::uint64_t refused = write(batch_);
     refused_ += refused;
     untold_ += refused;
-    next_write_ = std::chrono::steady_clock::now() + kWriteInterval;
+    next_write_ = Steady::now() + kWriteInterval;
     {
       const std::lock_guard lock(mutex_);
       taken_ += batch.lines;
@@ -171,11 +179,18 @@ class DescriptorSink final : public spdlog::sinks::sink {
 
   std::uint64_t dropped() const { return waiting_.lost() + refused_; }
 
-  // Waits until the lines that were there when it was called are written or lost.
-  void wait(std::chrono::steady_clock::time_point until) {
+  // Waits until the lines that were there when it was called are written or lost. False
+  // if they are not by then.
+  bool wait(Steady::time_point until) {
     const std::uint64_t appended = waiting_.appended();
     std::unique_lock lock(mutex_);
-    changed_.wait_until(lock, until, [&] { return taken_ + waiting_.lost() >= appended; });
+    return changed_.wait_until(lock, until, [&] { return taken_ + waiting_.lost() >= appended; });
+  }
+
+  // From then on nothing waits for the reader: what it has not taken is lost.
+  void close(Steady::time_point until) {
+    close_at_.store(until.time_since_epoch().count());
+    (void)!::eventfd_write(closing_.get(), 1);
   }
 
  private:
@@ -189,19 +204,64 @@ class DescriptorSink final : public spdlog::sinks::sink {
   std::uint64_t write(std::string_view lines) {
     std::string_view refused = lines;
     // What a full disk has cut off must not spoil the line behind it.
-    if (!cut_off_ || write_all(fd_, "\n").empty()) {
-      refused = write_all(fd_, lines);
+    if (!cut_off_ || write_all("\n").empty()) {
+      refused = write_all(lines);
       const std::size_t written = lines.size() - refused.size();
       cut_off_ = written > 0 && lines[written - 1] != '\n';
     }
     return static_cast<std::uint64_t>(std::count(refused.begin(), refused.end(), '\n'));
   }
 
+  // Writes all of `lines`, waiting for a reader that is behind, but not past the close.
+  // Returns what was refused. Never blocks in write(2) itself, where that can be helped:
+  // nothing would wake it. A pipe says that there is room when a page of it is free, and
+  // what fits into that does not block, unless somebody else writes to the same pipe.
+  std::string_view write_all(std::string_view lines) {
+    while (!lines.empty() && wait_for_room()) {
+      const std::string_view part = kind_ == Kind::Stream ? first_part(lines) : lines;
+      const ssize_t written = kind_ == Kind::Socket
+                                  ? ::send(fd_, part.data(), part.size(), MSG_DONTWAIT)
+                                  : ::write(fd_, part.data(), part.size());
+      if (written > 0) {
+        lines.remove_prefix(static_cast<std::size_t>(written));
+      } else if (written == 0 || (errno != EAGAIN && errno != EINTR)) {
+        break;
+      }
+    }
+    return lines;
+  }
+
+  // Whole lines, where one fits: others may write to the same pipe.
+  static std::string_view first_part(std::string_view lines) {
+    if (lines.size() <= PIPE_BUF) return lines;
+    const std::size_t end = lines.rfind('\n', PIPE_BUF - 1);
+    return lines.substr(0, end == lines.npos ? PIPE_BUF : end + 1);
+  }
+
+  // False: it is closing, and there was none in time.
+  bool wait_for_room() {
+    if (kind_ == Kind::File) return true;
+    for (;;) {
+      const Steady::time_point until{Steady::duration(close_at_.load())};
+      const bool closes = until != Steady::time_point::max();
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Steady::now());
+      if (closes && left.count() <= 0) return false;
+      pollfd wait[] = {{fd_, POLLOUT, 0}, {closing_.get(), POLLIN, 0}};
+      const int timeout = closes ? static_cast<int>(left.count()) : -1;
+      const int ready = ::poll(wait, closes ? 1 : 2, timeout);
+      if (ready > 0 && wait[0].revents != 0) return true;
+      if (ready < 0 && errno != EINTR) return false;
+    }
+  }
+
   const int fd_;
+  const Kind kind_;
   const Log::Format format_;
   LineBuffer waiting_;
+  base::UniqueFd closing_;  // wakes the wait for room
+  std::atomic<Steady::rep> close_at_{Steady::time_point::max().time_since_epoch().count()};
   std::string batch_;
-  std::chrono::steady_clock::time_point next_write_{};
+  Steady::time_point next_write_{};
   std::atomic<std::uint64_t> refused_{0};
   std::uint64_t untold_ = 0;  // lines that were lost since a gap was last told
   bool cut_off_ = false;      // what was last written does not end its line
@@ -216,6 +276,7 @@ struct Log::Sink {
   explicit Sink(const Settings& settings)
       : level(settings.level),
         format(settings.format),
+        patience(settings.patience),
         output(std::make_shared<DescriptorSink>(settings)),
         pool(std::make_shared<spdlog::details::thread_pool>(kWakeUps, 1U, &prepare_thread)) {
     logger = std::make_shared<spdlog::async_logger>("holdfast", output, pool,
@@ -226,6 +287,7 @@ struct Log::Sink {
 
   std::atomic<Level> level;
   const Format format;
+  const std::chrono::milliseconds patience;
   std::shared_ptr<DescriptorSink> output;
   std::shared_ptr<spdlog::details::thread_pool> pool;
   std::shared_ptr<spdlog::async_logger> logger;
@@ -236,6 +298,14 @@ Log::Log() = default;
 
 Log::~Log() {
   if (!sink_) return;
+  const auto until = Steady::now() + sink_->patience;
+  sink_->output->close(until);
+  if (!sink_->output->wait(until + kCloseGrace)) {
+    // It hangs in a write. What it holds on to must outlive it.
+    static auto* const abandoned = new std::vector<std::shared_ptr<spdlog::details::thread_pool>>;
+    abandoned->push_back(std::move(sink_->pool));
+    return;
+  }
   // The pool's destructor waits for the queue to drain, and the lines in it hold
   // the logger: end the pool first.
   sink_->pool.reset();
@@ -264,7 +334,7 @@ std::uint64_t Log::dropped() const {
 }
 
 void Log::flush() {
-  if (sink_) sink_->output->wait(std::chrono::steady_clock::now() + kFlushPatience);
+  if (sink_) sink_->output->wait(Steady::now() + sink_->patience);
 }
 
 std::string_view to_string(Level level) {

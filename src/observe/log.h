@@ -5,6 +5,7 @@
 // and the gap is said in the log itself, by an event "log_lines_dropped".
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -45,14 +46,17 @@ class Log {
     Format format = Format::Json;
     std::size_t queue_bytes = 4U << 20;
     int fd = 2;  // not owned; standard error
+    // How long flush(), and the end of the log, wait for a reader that stands still.
+    std::chrono::milliseconds patience{2000};
   };
 
   // Starts the writing thread, so block signals first.
   explicit Log(Settings settings);
   // Drops everything: for tests of other parts.
   Log();
-  // Writes out what is queued; blocks for as long as the descriptor does. No
-  // other thread may be logging any more.
+  // Writes out what is queued, as far as the descriptor takes it within `patience`. No
+  // other thread may be logging any more. A write(2) that does not return even so keeps
+  // its thread, and what that needs, for as long as the process lives.
   ~Log();
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
@@ -67,8 +71,8 @@ class Log {
 
   // Lines lost so far: to a full queue or to a descriptor that refused them.
   std::uint64_t dropped() const;
-  // Blocks until the lines queued before the call are written or dropped, at
-  // most two seconds: a reader of our log that hangs must not hang us.
+  // Blocks until the lines queued before the call are written or dropped, for `patience`
+  // at most: a reader of our log that hangs must not hang us.
   void flush();
 
  private:

@@ -121,6 +121,17 @@ Answer answer_at_once(const cache::StoredPtr& stored, std::chrono::seconds min_f
   return {};
 }
 
+using Remains = cache::MemoryCache::Remains;
+
+// Of what was purged, so many entries are freed in one go, in a millisecond or so.
+constexpr std::size_t kFreedAtOnce = 2000;
+
+void free_some(base::Scheduler& loop, std::shared_ptr<Remains> remains) {
+  if (!remains->free(kFreedAtOnce)) return;
+  loop.post(
+      [&loop, remains = std::move(remains)]() mutable { free_some(loop, std::move(remains)); });
+}
+
 }  // namespace
 
 bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fresh) {
@@ -247,7 +258,7 @@ bool Flights::purge(std::string_view key) {
 
 void Flights::purge_all() {
   while (!flights_.empty()) set_aside(flights_.begin()->first);
-  parts_.memory.clear();
+  free_some(parts_.loop, std::make_shared<Remains>(parts_.memory.clear()));
   parts_.store.erase_all();
 }
 

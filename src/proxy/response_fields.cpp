@@ -41,7 +41,7 @@ void append_age_and_lifetime(std::string& out, const Answer& answer,
     return;
   }
   out += "\r\nCache-Control: max-age=";
-  append_number(out, std::max<std::int64_t>(0, freshness.ttl.count()));
+  append_number(out, std::max<std::int64_t>(0, (freshness.age + freshness.ttl).count()));
   out += "\r\n";
 }
 

@@ -11,8 +11,10 @@
 
 namespace holdfast::proxy {
 
-// Age (RFC 9111, 5.1) and Cache-Control: max-age of what is left, 0 when stale; or
-// no-store, for what we may not store either.
+// Age (RFC 9111, 5.1) and Cache-Control: max-age, the whole freshness lifetime (4.2.1), of
+// which Age says what is used up: what a cache behind us takes for the rest is our ttl. Of
+// a stale answer the lifetime is what it was, and Age is past it. Or no-store, for what we
+// may not store either.
 void append_age_and_lifetime(std::string& out, const Answer& answer,
                              const cache::Freshness& freshness);
 

@@ -182,6 +182,7 @@ TEST_CASE("--wait waits for a daemon that is not ready yet, and a signal ends th
   const Folder folder;
   Upstream upstream;
   Daemon daemon(folder, upstream.url());
+  daemon.may_be_blocked();
   daemon.process().signal(SIGSTOP);
   const std::string list = write_list(folder, "8.8.8.8\n");
   Warming patient(daemon.url(""), {list}, "--wait=10m");

@@ -137,6 +137,25 @@ std::string Response::field(std::string_view name) const {
   return "";
 }
 
+namespace {
+
+long number_behind(const std::string& text, std::string_view name) {
+  const std::size_t at = text.find(name);
+  if (at == std::string::npos) throw std::runtime_error(std::string(name) + " not in: " + text);
+  return std::stol(text.substr(at + name.size()));
+}
+
+}  // namespace
+
+long seconds_left(const Response& response) {
+  return number_behind(response.field("Cache-Control"), "max-age=") -
+         number_behind(response.field("Age"), "");
+}
+
+long stated_ttl(const Response& response) {
+  return number_behind(response.field("Cache-Status"), "; ttl=");
+}
+
 Response ask(const Query& query) {
   Response response;
   const auto transfer = prepare(query, response);

@@ -27,6 +27,12 @@ inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+// What a cache behind the daemon takes for the time that an answer stays fresh, in seconds:
+// its max-age less its Age (RFC 9111, 4.2). Throws if it states either of them badly.
+long seconds_left(const Response& response);
+// The ttl that the answer's Cache-Status tells (RFC 9211, 2.6). Throws if it tells none.
+long stated_ttl(const Response& response);
+
 struct Query {
   std::string url;
   std::string method = "GET";

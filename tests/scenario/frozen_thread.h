@@ -48,6 +48,13 @@ class FrozenThread {
       throw std::runtime_error("the thread did not stop");
     }
   }
+  // The process is gone, or going. Only then can the test see its end, if this was not
+  // its main thread.
+  void wait_for_end() const {
+    int status = 0;
+    while (waitpid(thread_, &status, __WALL) == thread_ && WIFSTOPPED(status)) {
+    }
+  }
   ~FrozenThread() { ptrace(PTRACE_DETACH, thread_, nullptr, nullptr); }
   FrozenThread(const FrozenThread&) = delete;
   FrozenThread& operator=(const FrozenThread&) = delete;

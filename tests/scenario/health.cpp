@@ -69,6 +69,7 @@ TEST_CASE("a stuck loop is named by /livez, and forgotten when it goes on") {
     CAPTURE(loop);
     CHECK(get(daemon.url("/livez")).status == 200);
     {
+      daemon.may_be_blocked();
       const FrozenThread frozen(daemon.process().pid(), loop);
       CHECK(eventually([&] { return get(daemon.url("/livez")).status == 503; }));
       const Response response = get(daemon.url("/livez"));

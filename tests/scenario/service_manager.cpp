@@ -1,8 +1,6 @@
 // Under a service manager: what it is told, the sockets it passes, a restart that
 // no client sees, a watchdog that notices a stopped loop.
-#include <arpa/inet.h>
 #include <doctest/doctest.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 
@@ -14,33 +12,11 @@
 #include "base/unique_fd.h"
 #include "frozen_thread.h"
 #include "notify_socket.h"
+#include "socket_unit.h"
 #include "stage.h"
 
 using namespace holdfast::scenario;
 using holdfast::base::UniqueFd;
-
-namespace {
-
-// What a socket unit makes: a listening socket that outlives the daemon.
-struct SocketUnit {
-  SocketUnit() : socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-        ::listen(socket.get(), 4096) != 0 ||
-        ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-      throw std::runtime_error("cannot listen");
-    }
-    port = ntohs(address.sin_port);
-  }
-
-  UniqueFd socket;
-  std::uint16_t port = 0;
-};
-
-}  // namespace
 
 TEST_CASE("the service manager is told of readiness, of a reload and of the stop") {
   const Folder folder;
@@ -73,7 +49,7 @@ TEST_CASE("the service manager is told of readiness, of a reload and of the stop
 
   CHECK(daemon.stop() == 0);
   const std::size_t stopping = manager.wait_for("STOPPING=1");
-  CHECK(manager.messages()[stopping].find("EXTEND_TIMEOUT_USEC=21000000") != std::string::npos);
+  CHECK(manager.messages()[stopping].find("EXTEND_TIMEOUT_USEC=23000000") != std::string::npos);
   CHECK(manager.messages()[stopping].find("STATUS=draining") != std::string::npos);
   for (const std::string& message : manager.messages()) {
     CHECK(message.find("WATCHDOG") == std::string::npos);  // nobody asked
@@ -171,6 +147,7 @@ TEST_CASE("a stopped loop starves the watchdog and is named; once it turns, all 
   CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
   std::size_t accused = 0;
   {
+    daemon.may_be_blocked();
     const FrozenThread origin(daemon.process().pid(), "origin");
     accused = manager.wait_for("STATUS=stuck: origin; ");
     // Three times as long as the watchdog would wait.

@@ -19,6 +19,7 @@ TEST_CASE("while the origin loop hangs misses are 504 in time, and all is right 
   std::vector<RawClient> clients;
   for (std::size_t i = 0; i < ips.size(); ++i) clients.emplace_back(daemon.port());
   {
+    daemon.may_be_blocked();
     const FrozenThread frozen(daemon.process().pid(), "origin");
     for (std::size_t i = 0; i < ips.size(); ++i) clients[i].send(get_request("/lookup/" + ips[i]));
     CHECK(get(daemon.lookup_url("8.8.8.8")).body == expected_body("8.8.8.8"));
@@ -46,5 +47,37 @@ TEST_CASE("while the origin loop hangs misses are 504 in time, and all is right 
     CHECK(!clients[i].readable_now());
   }
   daemon.wait_for_metric("holdfast_flights", [](double n) { return n == 0; });
+  CHECK(daemon.stop() == 0);
+}
+
+TEST_CASE("while the origin loop hangs operators see the rest, and are told what hangs") {
+  const Folder folder;
+  const std::string socket = (folder.path / "admin.sock").string();
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"ADMIN_SOCKET", socket}});
+  REQUIRE(eventually([&] { return get(daemon.lookup_url("8.8.8.8")).status == 200; }));
+  daemon.may_be_blocked();
+  {
+    const FrozenThread frozen(daemon.process().pid(), "origin");
+    for (const char* page : {"/readyz", "/healthz", "/metrics", "/status", "/status.json"}) {
+      CAPTURE(page);
+      CHECK(get(daemon.url(page)).status == 200);
+    }
+    CHECK(ask({"http://x/log-level?level=debug", "POST", {}, "x", socket}).status == 200);
+    const Response status = ask({"http://x/status", "GET", {}, {}, socket});
+    CHECK(status.status == 504);
+    CHECK(contains(status.body, "the origin loop has not answered within 10 s"));
+    const Response purge = ask({"http://x/purge?ip=8.8.8.8", "POST", {}, "x", socket});
+    CHECK(purge.status == 504);
+    CHECK(contains(purge.body, "may still be done"));
+    CHECK(contains(get(daemon.url("/livez")).body, "stuck: origin"));
+  }
+  CHECK(eventually([&] { return get(daemon.url("/livez")).status == 200; }));
+  // What came too late to be told was done all the same.
+  CHECK(eventually([&] {
+    return ask({daemon.lookup_url("8.8.8.8"), "GET", {"Cache-Control: only-if-cached"}}).status ==
+           504;
+  }));
+  CHECK(ask({"http://x/status", "GET", {}, {}, socket}).status == 200);
   CHECK(daemon.stop() == 0);
 }

@@ -1,5 +1,6 @@
 #include "stage.h"
 
+#include <doctest/doctest.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -103,6 +104,17 @@ Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Enviro
       std::make_unique<Process>(std::move(launch.launcher), std::move(environment), launch.passed);
   port_ = static_cast<std::uint16_t>(
       number_in(process_->wait_for_line("\"event\":\"listening\""), "port"));
+}
+
+Daemon::~Daemon() {
+  if (may_be_blocked_) return;
+  for (const std::string& line : process_->lines()) {
+    const std::string blocked = "\"blocked_seconds\":";
+    const std::size_t at = line.find(blocked);
+    if (!contains(line, "\"event\":\"loop_stalled\"") || at == std::string::npos) continue;
+    INFO(line);
+    CHECK(std::strtod(line.c_str() + at + blocked.size(), nullptr) < 0.05);
+  }
 }
 
 std::string Daemon::url(const std::string& path) const {

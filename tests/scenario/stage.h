@@ -64,11 +64,17 @@ class Daemon {
   // listens.
   Daemon(const Folder& folder, const std::string& api_url, Process::Environment settings = {},
          Launch launch = {});
+  // The test has failed if something blocked the origin loop: no call in it may.
+  ~Daemon();
+
+  // A test that freezes threads, or the disk, has it blocked by that.
+  void may_be_blocked() { may_be_blocked_ = true; }
 
   std::string url(const std::string& path) const;
   std::string lookup_url(const std::string& ip) const { return url("/lookup/" + ip); }
   std::uint16_t port() const { return port_; }
   Process& process() { return *process_; }
+  const Process& process() const { return *process_; }
 
   // SIGTERM; returns the exit code.
   int stop();
@@ -86,6 +92,7 @@ class Daemon {
  private:
   std::unique_ptr<Process> process_;
   std::uint16_t port_ = 0;
+  bool may_be_blocked_ = false;
 };
 
 // Settings with which a fetch is one attempt, however slow the machine: for tests that

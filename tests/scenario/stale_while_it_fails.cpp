@@ -51,7 +51,12 @@ struct Stage {
 // how few there were: a thousand answers came, and the upstream gave none.
 TEST_CASE("stale and the upstream a black hole: all 200, and nobody waits for it") {
   Stage stage("mode", "blackhole", "30h");
-  stage.all_are_right("stale-while-revalidate");
+  const Tally tally = stage.all_are_right("stale-while-revalidate");
+  // A cache behind us sees how stale they are: a lifetime of a day or so, an age of 30 hours.
+  for (const Response& response : tally.responses) {
+    CHECK(seconds_left(response) == stated_ttl(response));
+    CHECK(seconds_left(response) < 0);
+  }
   CHECK(stage.upstream.count("completed") == 0);
   CHECK(stage.upstream.count("requests") < 100);
 }

@@ -108,6 +108,29 @@ class Model {
   Position hand_ = list_.end();
 };
 
+TEST_CASE("what is cleared is found no more, and freed as fast as its holder likes") {
+  MemoryCache cache({.limit_bytes = 1 << 20});
+  std::vector<std::weak_ptr<const StoredResponse>> entries;
+  for (int i = 0; i < 100; ++i) {
+    const StoredPtr stored = response(10);
+    entries.emplace_back(stored);
+    cache.put(std::to_string(i), stored);
+  }
+  const auto held = [&] {
+    return std::count_if(entries.begin(), entries.end(), [](auto& e) { return !e.expired(); });
+  };
+  MemoryCache::Remains remains = cache.clear();
+  CHECK(cache.stats().entries == 0);
+  CHECK(cache.stats().bytes == 0);
+  CHECK(cache.find("7") == nullptr);
+  CHECK(held() == 100);
+  cache.put("7", response(10));
+  for (int freed = 0; remains.free(1);) CHECK(held() >= 100 - ++freed);
+  CHECK(held() == 0);
+  CHECK_FALSE(remains.free(1));
+  CHECK(cache.find("7") != nullptr);
+}
+
 TEST_CASE("does what SIEVE on a plain list does, for any sequence of calls") {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     CAPTURE(seed);

@@ -5,8 +5,10 @@
 #include <simdjson.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <regex>
@@ -211,6 +213,69 @@ TEST_CASE("when the reader stalls, callers go on, the oldest lines go, and the l
   CHECK(reported == dropped);
   CHECK(static_cast<std::uint64_t>(written - gaps) + dropped == kLines + 1);
   CHECK(read.find(R"("i":1999,)") != std::string::npos);  // the newest survives
+}
+
+TEST_CASE("a reader that stands still does not keep the log from ending") {
+  const std::string padding(1000, 'x');
+  std::array<int, 2> ends{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
+  const UniqueFd far_end(ends[0]);
+  const UniqueFd journal(ends[1]);  // what systemd gives a service
+  Pipe pipe;
+  Pipe impatient;
+  REQUIRE(::fcntl(impatient.write_end.get(), F_SETFL, O_NONBLOCK) == 0);
+  for (const int fd : {pipe.write_end.get(), impatient.write_end.get(), journal.get()}) {
+    Log log({.queue_bytes = 64U << 10, .fd = fd, .patience = std::chrono::milliseconds(20)});
+    for (int i = 0; i < 2000; ++i) log.event(Level::Info, "e", {{"padding", padding}});
+    log.flush();
+    CHECK(log.dropped() > 0);
+  }
+  // What it did get is whole lines.
+  char buffer[4096];
+  REQUIRE(::fcntl(pipe.read_end.get(), F_SETFL, O_NONBLOCK) == 0);
+  char last = 0;
+  for (ssize_t n; (n = ::read(pipe.read_end.get(), buffer, sizeof buffer)) > 0;) {
+    last = buffer[n - 1];
+  }
+  CHECK(last == '\n');
+}
+
+// As a disk that hangs does, and a pipe that says there is room which somebody else takes.
+TEST_CASE("not even a write that does not return keeps the log from ending") {
+  // Never closed: whoever hangs in a write to it still has it.
+  const int fd = ::memfd_create("log", MFD_CLOEXEC);
+  REQUIRE(fd >= 0);
+  Pipe pipe;
+  {
+    Log log({.fd = fd, .patience = std::chrono::milliseconds(20)});
+    REQUIRE(::dup2(pipe.write_end.get(), fd) == fd);
+    for (int i = 0; i < 200; ++i)
+      log.event(Level::Info, "e", {{"padding", std::string(1000, 'x')}});
+  }
+  char byte = 0;
+  CHECK(::read(pipe.read_end.get(), &byte, 1) == 1);
+}
+
+TEST_CASE("the last lines are waited for") {
+  Pipe pipe;
+  const std::string padding(1000, 'x');
+  std::string read;
+  std::thread reader;
+  {
+    Log log({.fd = pipe.write_end.get(), .patience = std::chrono::minutes(1)});
+    for (int i = 0; i < 500; ++i) log.event(Level::Info, "e", {{"padding", padding}});
+    log.event(Level::Info, "last");
+    reader = std::thread([&] {
+      char buffer[4096];
+      for (ssize_t n; (n = ::read(pipe.read_end.get(), buffer, sizeof buffer)) > 0;) {
+        read.append(buffer, static_cast<std::size_t>(n));
+      }
+    });
+  }
+  pipe.write_end.reset();
+  reader.join();
+  CHECK(std::count(read.begin(), read.end(), '\n') == 501);
+  CHECK(read.find(R"("event":"last"})") != std::string::npos);
 }
 
 // As a disk that is full for a while does.

@@ -56,13 +56,24 @@ TEST_CASE("Cache-Status names each rung as the contract says") {
         "Cache-Status: holdfast; detail=only-if-cached\r\n");
 }
 
-TEST_CASE("a stale answer has no lifetime left, not a negative one") {
+TEST_CASE("max-age is the lifetime, and Age what of it is used up, also past its end") {
+  for (const auto& [age, ttl] : {std::pair{0s, 60s}, {59s, 1s}, {60s, 0s}, {100s, -40s}}) {
+    std::string out;
+    cache::Freshness freshness;
+    freshness.age = age;
+    freshness.ttl = ttl;
+    append_age_and_lifetime(out, on(ttl > 0s ? Rung::Fresh : Rung::StaleIfError), freshness);
+    CHECK(out == "Age: " + std::to_string(age.count()) + "\r\nCache-Control: max-age=60\r\n");
+  }
+}
+
+TEST_CASE("what has no lifetime says so, whatever its age") {
   std::string out;
   cache::Freshness freshness;
-  freshness.age = 100s;
-  freshness.ttl = -40s;
+  freshness.age = 7s;
+  freshness.ttl = -7s;
   append_age_and_lifetime(out, on(Rung::StaleIfError), freshness);
-  CHECK(out == "Age: 100\r\nCache-Control: max-age=0\r\n");
+  CHECK(out == "Age: 7\r\nCache-Control: max-age=0\r\n");
 }
 
 TEST_CASE("what we may not store, no cache after us may") {

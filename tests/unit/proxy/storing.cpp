@@ -6,6 +6,7 @@
 #include "http/cache_control.h"
 #include "http/problem.h"
 #include "proxy/geoip_route.h"
+#include "proxy/response_fields.h"
 
 using namespace holdfast;
 using namespace holdfast::proxy;
@@ -46,6 +47,18 @@ Storable freshened(upstream::Fields first, upstream::Fields then,
   return freshen(*before.response, reply, policy, received, random);
 }
 
+upstream::Fields fields_in(std::string_view lines) {
+  upstream::Fields fields;
+  while (!lines.empty()) {
+    const std::size_t colon = lines.find(": ");
+    const std::size_t end = lines.find("\r\n");
+    fields.push_back({std::string(lines.substr(0, colon)),
+                      std::string(lines.substr(colon + 2, end - colon - 2))});
+    lines.remove_prefix(end + 2);
+  }
+  return fields;
+}
+
 std::chrono::seconds ttl(const Storable& storable) {
   return cache::freshness(*storable.response, kNow).ttl;
 }
@@ -80,6 +93,51 @@ TEST_CASE("the age an answer brings along counts against a stated lifetime only"
 }
 
 // RFC 9111, 4.2.3: corrected_age_value = age_value + response_delay.
+// As when one of us stands in front of another: whatever the answer's life so far, what we
+// say of it leaves the cache behind us what it leaves ourselves (RFC 9111, 4.2).
+TEST_CASE("a cache behind us counts no second of an answer's life twice") {
+  struct Case {
+    const char* name;
+    upstream::Fields fields;
+    StoringPolicy policy;
+  };
+  StoringPolicy spread;  // lifetimes vary by 10 %
+  StoringPolicy always = exact();
+  always.ttl_override = true;
+  const Case cases[] = {
+      {"a lifetime of ours", {}, exact()},
+      {"one of ours, spread", {}, spread},
+      {"one of ours, and an Age", {{"Age", "80000"}}, exact()},
+      {"stated", {{"Cache-Control", "max-age=7200"}}, exact()},
+      {"stated, spread", {{"Cache-Control", "max-age=7200"}}, spread},
+      {"stated, and an Age", {{"Cache-Control", "max-age=7200"}, {"Age", "600"}}, spread},
+      {"for shared caches", {{"Cache-Control", "max-age=60, s-maxage=7200"}}, exact()},
+      {"by date", {{"Expires", http::format_http_date(kNow + 2h)}}, exact()},
+      {"ours whatever is stated", {{"Cache-Control", "no-store"}, {"Age", "9"}}, always},
+      {"not without asking", {{"Cache-Control", "no-cache"}}, exact()},
+      {"older than it may get", {{"Cache-Control", "max-age=60"}, {"Age", "90"}}, exact()},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    base::Random random(7);
+    const Storable here = make_storable(ok(c.fields), c.policy, kNow, random);
+    for (const auto later : {0s, 1s, 3600s, 90000s, 200000s}) {
+      CAPTURE(later.count());
+      const auto freshness = cache::freshness(*here.response, kNow + later);
+      Answer answer;
+      answer.rung = Rung::Fresh;
+      std::string lines;
+      append_age_and_lifetime(lines, answer, freshness);
+      upstream::Reply onward = ok(fields_in(lines));
+      const Storable there = make_storable(onward, exact(), kNow + later, random);
+      const auto seen = cache::freshness(*there.response, kNow + later);
+      CHECK(seen.age == freshness.age);
+      CHECK(seen.ttl == freshness.ttl);
+      CHECK((seen.use == cache::Use::Fresh) == (freshness.use == cache::Use::Fresh));
+    }
+  }
+}
+
 TEST_CASE("the time that the attempt took is part of an answer's age, in whole seconds") {
   const auto after = [](base::Duration took, upstream::Fields fields) {
     upstream::Reply reply = ok(std::move(fields));
