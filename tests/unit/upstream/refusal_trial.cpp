@@ -134,7 +134,7 @@ TEST_CASE("in a climb chance refuses as before, a limit ever more") {
     CHECK(trial.trial.holds_rate(12));
     CHECK(trial.trial.on());
     trial.rate = 8;
-    Verdict verdict = Finding::Open;
+    Finding verdict = Finding::Open;
     for (int i = 0; i < 4 && verdict == Finding::Open; ++i, trial.rate *= 2) {
       verdict = trial.replies(limit ? "xx.xxx.xxxx." : ".x.x.x.x.x.x");
     }
