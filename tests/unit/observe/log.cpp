@@ -7,11 +7,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <regex>
 #include <sstream>
 #include <thread>
+#include <vector>
 
 #include "base/random.h"
 #include "base/unique_fd.h"
