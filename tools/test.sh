@@ -21,7 +21,8 @@ usage: tools/test.sh [options] [TEST...]
 
 steps, in this order:
   packages      install what is missing, with apt-get
-  plain         release build, warnings are errors; all tests        $build/
+  plain         release build, each file by itself, warnings are
+                errors; all tests                                    $build/
   format        clang-format would change nothing
   scripts       shellcheck finds nothing
   dependencies  every header the build used belongs to a package that is installed above
@@ -56,8 +57,8 @@ step_packages() {
   install_packages "${build_packages[@]}" "${check_packages[@]}"
 }
 
-# FOLDER [meson option...]: configures if needed, builds all of it.
-build_in() {
+# FOLDER [meson option...]: configures it, if needed.
+configure() {
   local folder=$1
   shift
   if [ -f "$folder/build.ninja" ]; then
@@ -66,7 +67,24 @@ build_in() {
   else
     meson setup "$folder" -Dwerror=true "$@" >"$work/setup" 2>&1
   fi || { tail -n 30 "$work/setup"; return 1; }
-  ninja -C "$folder" >"$work/ninja" 2>&1 || { grep -v '^\[' "$work/ninja" | head -n 60; return 1; }
+}
+
+# FOLDER [COMMAND...]: builds all of it in the background; `finish_build` waits for that.
+building='' builder=''
+begin_build() {
+  building=$1
+  "${@:2}" ninja -C "$1" -j "$(nproc)" >"$work/ninja" 2>&1 &
+  builder=$!
+  own "$builder"
+}
+
+finish_build() {
+  local status=0
+  wait "$builder" || status=$?
+  building=''
+  if [ "$status" -ne 0 ]; then grep -Ev '^(\[|one by one: )' "$work/ninja" | head -n 60; fi
+  grep '^one by one: ' "$work/ninja"
+  return "$status"
 }
 
 # FOLDER [meson test option...]
@@ -75,7 +93,7 @@ test_in() {
   shift
   rm -f "$folder/meson-logs/testlog.json"
   # Most of them wait more than they compute.
-  meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $((2 * $(nproc))) "$@" "${filter[@]}" || status=$?
+  meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $((4 * $(nproc))) "$@" "${filter[@]}" || status=$?
   # A doctest program counts as its test cases, any other test as one.
   counts=$(python3 - "$folder/meson-logs/testlog.json" <<'EOF'
 import json, os, re, sys
@@ -102,7 +120,13 @@ EOF
   return "$status"
 }
 
-step_plain() { build_in "$build" && test_in "$build"; }
+# Each file by itself, so that none lives on what another one includes.
+step_plain() {
+  configure "$build" && begin_build "$build" && finish_build || return
+  # The tests leave much of the machine to the next build, which yields to them.
+  build_ahead asan
+  test_in "$build"
+}
 
 # Tracked files and new ones, not what git ignores. Without git: all there are.
 source_files() {
@@ -124,7 +148,9 @@ step_scripts() {
 # missing on a fresh machine.
 step_dependencies() {
   local choice package listed='' IFS
-  if [ ! -f "$build/.ninja_deps" ]; then build_in "$build" || return 1; fi
+  if [ ! -f "$build/.ninja_deps" ]; then
+    configure "$build" && begin_build "$build" && finish_build || return
+  fi
   for package in "${build_packages[@]}" "${check_packages[@]}"; do
     IFS='|'
     for choice in $package; do listed="$listed $choice"; done
@@ -181,13 +207,40 @@ can_sanitize() {
   return 1
 }
 
-# NAME FLAGS OPTIMIZATION: build and test with a sanitizer, which has three times as long.
+# NAME: begins to build build/NAME, a sanitizer's. Line numbers alone, little optimisation,
+# several files at once: most of the time goes to compiling, and the tests wait more than
+# they compute. Should files not go together, one_by_one.sh takes them apart.
+declare -A sanitizer=([asan]="address,undefined" [tsan]="thread") optimization=([asan]=0 [tsan]=1)
+begin_sanitized() {
+  local words compiler=("$PWD/tools/lib/one_by_one.sh")
+  if [ -n "${CXX:-}" ]; then
+    read -ra words <<<"$CXX"
+    compiler+=("${words[@]}")
+  elif command -v ccache >/dev/null; then
+    compiler+=(ccache c++)
+  else
+    compiler+=(c++)
+  fi
+  CXX=$(printf '%q ' "${compiler[@]}") configure "$build/$1" "-Doptimization=${optimization[$1]}" -Ddebug=false \
+    -Dcpp_args=-g1 -Dunity=on -Dunity_size=16 "-Db_sanitize=${sanitizer[$1]}" -Db_lundef=false &&
+    begin_build "$build/$1" nice
+}
+
+# NAME: the same, if its step is to come and nothing is being built.
+build_ahead() {
+  if [ -z "$building" ] && [[ " $steps " == *" $1 "* ]]; then begin_sanitized "$1" || true; fi
+}
+
+# NAME [NEXT]: build and test with a sanitizer, which has three times as long; meanwhile
+# build NEXT.
 sanitized() {
-  can_sanitize "$2" || return 1
-  # Line numbers alone, little optimisation, several files at once: most of the time goes
-  # to compiling, and the tests wait more than they compute.
-  build_in "$build/$1" "-Doptimization=$3" -Ddebug=false -Dcpp_args=-g1 -Dunity=on -Dunity_size=8 \
-    "-Db_sanitize=$2" -Db_lundef=false || return 1
+  can_sanitize "${sanitizer[$1]}" || return 1
+  if [ "$building" != "$build/$1" ]; then
+    if [ -n "$building" ]; then finish_build >/dev/null || true; fi
+    begin_sanitized "$1" || return 1
+  fi
+  finish_build || return 1
+  if [ $# -gt 1 ]; then build_ahead "$2"; fi
   if [ ${#wrapper[@]} -gt 0 ]; then
     test_in "$build/$1" --timeout-multiplier 3 --wrapper "${wrapper[*]}"
   else
@@ -195,20 +248,27 @@ sanitized() {
   fi
 }
 
-step_asan() {
-  UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan address,undefined 0
-}
+step_asan() { UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan tsan; }
 
-step_tsan() { TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sanitized tsan thread 1; }
+step_tsan() { TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sanitized tsan; }
 
 # ---- Run them -----------------------------------------------------------------
 
+# Sets cpu_seconds: of all this shell has waited for.
+count_cpu() {
+  times >"$work/times"
+  cpu_seconds=$(awk 'NR == 2 { gsub(/[ms]/, " "); print int($1 * 60 + $2 + $3 * 60 + $4) }' "$work/times")
+}
+
 summary='' broken=0
+count_cpu
 for step in $steps; do
   printf '\n== %s %s\n' "$(date +%T)" "$step"
-  began=$SECONDS result=ok
+  began=$SECONDS began_cpu=$cpu_seconds result=ok
   "step_$step" || { result=FAILED; broken=$((broken + 1)); }
-  summary+=$(printf '  %-13s %5d s  %s' "$step" $((SECONDS - began)) "$result")$'\n'
+  count_cpu
+  # A build counts, with all its CPU time, where its tests are.
+  summary+=$(printf '  %-13s %5d s %5d s of CPU  %s' "$step" $((SECONDS - began)) $((cpu_seconds - began_cpu)) "$result")$'\n'
   # Nothing else can work without the packages.
   if [ "$step" = packages ] && [ "$result" != ok ]; then break; fi
 done

@@ -6,16 +6,24 @@
 //
 // A broken promise is printed with its seed and the end of its trace, and makes
 // the exit status 1.
-#include <CLI/CLI.hpp>
+#include <getopt.h>
+#include <unistd.h>
 
+#include <charconv>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
-
-#include <unistd.h>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include "simulation.h"
 
@@ -139,24 +147,59 @@ int play_all(std::uint64_t first, std::uint64_t seeds, bool keep_going) {
   return broken == 0 ? 0 : 1;
 }
 
+constexpr const char* kHelp =
+    "Plays seeded random schedules against flights and policies.\n"
+    "  --seeds N     how many schedules [10000]\n"
+    "  --first SEED  seed of the first [1]\n"
+    "  --seed SEED   play this one and print its trace\n"
+    "  --keep-going  do not stop at the first broken promise\n";
+
+bool read_number(std::string_view text, std::uint64_t& number) {
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, number);
+  return read.ec == std::errc() && read.ptr == end;
+}
+
 int run(int argc, char** argv) {
   std::uint64_t seeds = 10'000;
   std::uint64_t first = 1;
   std::uint64_t one = 0;
+  bool replayed = false;
   bool keep_going = false;
-  CLI::App app{"Plays seeded random schedules against flights and policies."};
-  app.add_option("--seeds", seeds, "How many schedules");
-  app.add_option("--first", first, "Seed of the first");
-  const auto* replayed = app.add_option("--seed", one, "Play this one and print its trace");
-  app.add_flag("--keep-going", keep_going, "Do not stop at the first broken promise");
-  CLI11_PARSE(app, argc, argv);
+  // getopt and not CLI11: that takes longer to compile than all of the simulation.
+  const option options[] = {
+      {"seeds", required_argument, nullptr, 'n'}, {"first", required_argument, nullptr, 'f'},
+      {"seed", required_argument, nullptr, 's'},  {"keep-going", no_argument, nullptr, 'k'},
+      {"help", no_argument, nullptr, 'h'},        {}};
+  bool good = true;
+  for (int c = 0; (c = getopt_long(argc, argv, "h", options, nullptr)) != -1;) {
+    if (c == 'n') {
+      good = good && read_number(optarg, seeds);
+    } else if (c == 'f') {
+      good = good && read_number(optarg, first);
+    } else if (c == 's') {
+      good = good && read_number(optarg, one);
+      replayed = true;
+    } else if (c == 'k') {
+      keep_going = true;
+    } else if (c == 'h') {
+      std::cout << kHelp;
+      return 0;
+    } else {
+      good = false;
+    }
+  }
+  if (!good || optind < argc) {
+    std::cerr << kHelp;
+    return 2;
+  }
   if (__sanitizer_set_death_callback) {
     __sanitizer_set_death_callback(say_seed);
   } else {
     std::signal(SIGSEGV, say_seed_and_die);
     std::signal(SIGABRT, say_seed_and_die);
   }
-  return *replayed ? replay(one) : play_all(first, seeds, keep_going);
+  return replayed ? replay(one) : play_all(first, seeds, keep_going);
 }
 
 }  // namespace

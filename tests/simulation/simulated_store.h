@@ -3,6 +3,7 @@
 // process; what is only queued does not outlive a crash. One thread.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <map>

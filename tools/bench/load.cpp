@@ -12,13 +12,13 @@
 // names the address that was asked for; anything else is an error. Ends with the
 // line that lib.sh reads, as result.lua does.
 #include <arpa/inet.h>
+#include <getopt.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -28,13 +28,16 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <numeric>
 #include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -380,29 +383,102 @@ Counts run(const Options& options, const Plan& plan) {
   return std::move(counts[0]);
 }
 
+constexpr const char* kHelp =
+    "Asks one server for lookups as fast as it answers: bench-load [options] URL\n"
+    "  URL              what the address follows\n"
+    "  --connections N  in all [32]\n"
+    "  --threads N      they share the connections [1]\n"
+    "  --seconds S      how long [5]\n"
+    "  --network N      the addresses' first number [20]\n"
+    "  --keys N         addresses asked for [1]\n"
+    "  --draw HOW       how they are drawn: uniform, zipf or once [uniform]\n"
+    "  --rate N         requests per second; 0: as fast as they are answered [0]\n"
+    "  --seed N         of the drawing [1]\n"
+    "  --close          a new connection for every request\n";
+
+// A number from `low` to `high`, or an exception that names the option.
+template <typename Number>
+Number number_within(std::string_view name, std::string_view text, Number low, Number high) {
+  Number number{};
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, number);
+  if (read.ec != std::errc() || read.ptr != end || number < low || number > high) {
+    throw std::runtime_error("--" + std::string(name) + ": not from " + std::to_string(low) +
+                             " to " + std::to_string(high) + ": " + std::string(text));
+  }
+  return number;
+}
+
+// With getopt and not CLI11, which takes longer to compile than all else here. Empty: --help.
+std::optional<Options> parse_options(int argc, char** argv) {
+  Options options;
+  static const option known[] = {{"connections", required_argument, nullptr, 'c'},
+                                 {"threads", required_argument, nullptr, 't'},
+                                 {"seconds", required_argument, nullptr, 's'},
+                                 {"network", required_argument, nullptr, 'n'},
+                                 {"keys", required_argument, nullptr, 'k'},
+                                 {"draw", required_argument, nullptr, 'd'},
+                                 {"rate", required_argument, nullptr, 'r'},
+                                 {"seed", required_argument, nullptr, 'e'},
+                                 {"close", no_argument, nullptr, 'x'},
+                                 {"help", no_argument, nullptr, 'h'},
+                                 {}};
+  int which = 0;
+  for (int c = 0; (c = getopt_long(argc, argv, "h", known, &which)) != -1;) {
+    const std::string_view name = c == '?' || c == 'h' ? "" : known[which].name;
+    switch (c) {
+      case 'c':
+        options.connections = number_within(name, optarg, 1U, 100'000U);
+        break;
+      case 't':
+        options.threads = number_within(name, optarg, 1U, 64U);
+        break;
+      case 's':
+        options.seconds = number_within(name, optarg, 0.1, 3600.0);
+        break;
+      case 'n':
+        options.network = number_within(name, optarg, 1U, 223U);
+        break;
+      case 'k':
+        options.keys = number_within(name, optarg, std::size_t{1}, std::size_t{16'777'216});
+        break;
+      case 'd':
+        options.draw = optarg;
+        if (options.draw != "uniform" && options.draw != "zipf" && options.draw != "once") {
+          throw std::runtime_error("--draw: uniform, zipf or once, not " + options.draw);
+        }
+        break;
+      case 'r':
+        options.rate = number_within(name, optarg, 0.0, 1e6);
+        break;
+      case 'e':
+        options.seed = number_within(name, optarg, 0U, ~0U);
+        break;
+      case 'x':
+        options.close = true;
+        break;
+      case 'h':
+        return std::nullopt;
+      default:
+        throw std::runtime_error("bench-load --help lists the options");
+    }
+  }
+  if (optind + 1 != argc) throw std::runtime_error("needs one URL");
+  options.url = argv[optind];
+  return options;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  Options options;
-  CLI::App app{"Asks one server for lookups as fast as it answers"};
-  app.option_defaults()->always_capture_default();
-  app.add_option("url", options.url, "what the address follows")->required();
-  app.add_option("--connections", options.connections, "in all")->check(CLI::Range(1, 100'000));
-  app.add_option("--threads", options.threads, "they share the connections")
-      ->check(CLI::Range(1, 64));
-  app.add_option("--seconds", options.seconds, "how long")->check(CLI::Range(0.1, 3600.0));
-  app.add_option("--network", options.network, "the addresses' first number")
-      ->check(CLI::Range(1, 223));
-  app.add_option("--keys", options.keys, "addresses asked for")->check(CLI::Range(1, 16'777'216));
-  app.add_option("--draw", options.draw, "how they are drawn")
-      ->check(CLI::IsMember({"uniform", "zipf", "once"}));
-  app.add_option("--rate", options.rate, "requests per second; 0: as fast as they are answered")
-      ->check(CLI::Range(0.0, 1e6));
-  app.add_option("--seed", options.seed, "of the drawing");
-  app.add_flag("--close", options.close, "a new connection for every request");
-  CLI11_PARSE(app, argc, argv);
-  if (options.threads > options.connections) options.threads = options.connections;
   try {
+    auto parsed = parse_options(argc, argv);
+    if (!parsed) {
+      std::fputs(kHelp, stdout);
+      return 0;
+    }
+    Options options = std::move(*parsed);
+    if (options.threads > options.connections) options.threads = options.connections;
     const Plan plan = make_plan(options);
     const auto begin = Clock::now();
     const Counts counts = run(options, plan);

@@ -1,5 +1,7 @@
 #include "fault_answers.h"
 
+#include <cstdio>
+
 #include "text.h"
 
 namespace holdfast::flaky {

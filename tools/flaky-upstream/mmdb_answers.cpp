@@ -2,6 +2,7 @@
 #include <maxminddb.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>

@@ -1,6 +1,7 @@
 #include "upstream.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "text.h"
 

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "cache/base64.h"
 #include "cache/json_lines.h"

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <simdjson.h>
 
+#include <cstdlib>
 #include <set>
 
 #include "harness.h"

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <zlib.h>
 
+#include <cstdint>
+
 using namespace holdfast::http;
 
 namespace {

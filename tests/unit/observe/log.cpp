@@ -8,12 +8,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 #include <regex>
 #include <sstream>
 #include <thread>
+#include <vector>
 
 #include "base/random.h"
 #include "base/unique_fd.h"

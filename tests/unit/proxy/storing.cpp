@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "cache/freshness.h"
 #include "http/cache_control.h"
 #include "http/problem.h"
