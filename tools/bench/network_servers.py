@@ -11,6 +11,7 @@ import stage as stages
 import wire as wires
 
 PATIENCE = 15  # of clients, in seconds
+MOST_SECONDS = 30  # of asking: a server that fails at each is not asked on for minutes
 
 
 @dataclasses.dataclass
@@ -34,6 +35,7 @@ class Server:
         self.process = None
         self.answers, self.asked, self.facts = [], 0, {}
         self.padding = 0
+        self.upstream = self.marked = None
 
     async def start(self):
         argv, environment = self.command()
@@ -47,14 +49,27 @@ class Server:
 
     async def warms(self, ips, at_once=1):
         """What is asked here is not measured, but must be right."""
+        answers = await clients.ask_all(self.port, ips, at_once, MOST_SECONDS, patience=PATIENCE, padding=self.padding)
         self.asked += len(ips)
-        for answer in await clients.ask_all(self.port, ips, at_once, patience=PATIENCE, padding=self.padding):
-            if not answer.right:
-                self.facts["not warm"] = self.facts.get("not warm", 0) + 1
+        right = sum(answer.right for answer in answers)
+        if right < len(ips):
+            self.facts["not warm"] = self.facts.get("not warm", 0) + len(ips) - right
+
+    def marks(self):
+        """What is asked from here on is also counted by itself."""
+        self.marked = (self.asked, self.upstream.tell()["requests"])
+
+    def requests_per_miss(self, requests):
+        """In all, or since marks() if that is more."""
+        ratio = requests / max(1, self.asked)
+        if self.marked and self.asked > self.marked[0]:
+            ratio = max(ratio, (requests - self.marked[1]) / (self.asked - self.marked[0]))
+        return ratio
 
     async def asks(self, ips, at_once=1):
-        self.asked += len(ips)
-        self.answers += await clients.ask_all(self.port, ips, at_once, patience=PATIENCE, padding=self.padding)
+        answers = await clients.ask_all(self.port, ips, at_once, MOST_SECONDS, patience=PATIENCE, padding=self.padding)
+        self.asked += len(answers)
+        self.answers += answers
 
     async def asks_at_rate(self, ips, rate):
         self.asked += len(ips)
