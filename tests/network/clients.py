@@ -58,13 +58,16 @@ async def ask(port, ip, patience=15, padding=0):
     return Answer(ip, status, right, time.monotonic() - began, began, fields, content)
 
 
-async def ask_all(port, ips, at_once=1, **how):
-    """So many at a time. In the order of the addresses."""
+async def ask_all(port, ips, at_once=1, most_seconds=float("inf"), **how):
+    """So many at a time. In the order of the addresses. None is begun after so many seconds."""
     answers = {}
     pending = iter(enumerate(ips))
+    began = time.monotonic()
 
     async def one_client():
         for number, ip in pending:
+            if time.monotonic() - began > most_seconds:
+                return
             answers[number] = await ask(port, ip, **how)
 
     await asyncio.gather(*(one_client() for _ in range(at_once)))

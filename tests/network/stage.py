@@ -71,7 +71,7 @@ class Stage:
             self.to_close.pop().close()
         self.temporary.cleanup()
 
-    def upstream(self, port, hosts=("10.77.0.2",), tls=True, **settings):
+    def add_upstream(self, port, hosts=("10.77.0.2",), tls=True, **settings):
         """Beyond the wire, at those addresses."""
         settings.update(bind=list(hosts), port=port, certificate=self.certificate if tls else None)
         return self._closed_later(service.Service("upstream.py", settings, namespace=self.wire.far))
@@ -80,10 +80,11 @@ class Stage:
         self.names.tell(name=NAME, addresses=list(addresses), ttl=ttl)
 
     def start(self, argv, log, **environment):
-        """A program on the near side, that ends with us."""
+        """A program on the near side, that ends with us. Of our environment it sees what sanitizers look for."""
+        ours = {name: value for name, value in os.environ.items() if name == "PATH" or name.endswith("SAN_OPTIONS")}
         with open(log, "ab") as out:
             return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                    preexec_fn=service.child_setup(), env={"PATH": os.environ["PATH"], **environment})
+                                    preexec_fn=service.child_setup(), env={**ours, **environment})
 
     async def holdfast(self, program, url, port=3000, **settings):
         """Listening."""
@@ -110,7 +111,8 @@ class Holdfast:
         return int(clients.total(await clients.metrics(self.port), "holdfast_breaker_transitions_total", to="open"))
 
     def close(self):
-        return service.end(self.process)
+        """Its exit code."""
+        return service.end(self.process, 20)
 
 
 async def listens(process, port, log, patience=30):

@@ -7,9 +7,10 @@ of its requests. What it answers is a function of the address asked for: see ans
     geo.tell(close_after=60)                     after so many requests, it closes after each answer
     geo.tell(errors=0.3)                         share of 500s, with the connection closed behind them
     geo.tell(certificate=[chain, key])           for connections from now on
+    geo.tell(close_idle=True)                    closes all that wait for a request, as after a long pause
     geo.tell(mark=True)                          forgets the counts
-    geo.tell()                                   {"requests": ..., "others": ..., "connections": ...,
-                                                 "handshakes": ..., "by_second": [...], "most_for_one": ...}
+    geo.tell()                                   {"requests": ..., "others": ..., "by_second": [...],
+                                                 "most_for_one": ..., "connections": set up whole, "open": ...}
 """
 import asyncio
 import collections
@@ -37,6 +38,7 @@ def message(status, content, close):
 
 class Upstream:
     def __init__(self, settings):
+        self.open = set()
         self.latency, self.slow = 0.0, {}
         self.close_after = None
         self.errors, self.padding = 0.0, settings.get("padding", 0)
@@ -48,7 +50,7 @@ class Upstream:
             self.tls.load_cert_chain(*settings["certificate"])
 
     def forget(self):
-        self.requests = self.others = self.connections = self.handshakes = 0
+        self.requests = self.others = self.connections = 0
         self.began = asyncio.get_running_loop().time()
         self.by_second, self.turns = collections.Counter(), collections.Counter()
 
@@ -58,6 +60,11 @@ class Upstream:
                 self.forget()
             elif name == "certificate":
                 self.tls.load_cert_chain(*value)
+                self.tls.options |= ssl.OP_NO_TICKET  # a session resumed would not show it
+            elif name == "close_idle":
+                for connection in list(self.open):
+                    if not connection.busy:
+                        connection.transport.close()
             elif name == "close_after":
                 self.close_after = value and self.requests + value
             elif name in ("latency", "slow", "errors", "padding"):
@@ -65,8 +72,8 @@ class Upstream:
             else:
                 raise ValueError(f"no such setting: {name}")
         seconds = range(max(self.by_second, default=-1) + 1)
-        return {"requests": self.requests, "others": self.others, "connections": self.connections,
-                "handshakes": self.handshakes, "by_second": [self.by_second[second] for second in seconds],
+        return {"requests": self.requests, "others": self.others, "connections": self.connections, "open": len(self.open),
+                "by_second": [self.by_second[second] for second in seconds],
                 "most_for_one": max(self.turns.values(), default=0)}
 
     def decide(self, method, target):
@@ -93,7 +100,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
-        self.upstream.handshakes += 1
+        self.upstream.connections += 1
+        self.upstream.open.add(self)
+
+    def connection_lost(self, reason):
+        self.upstream.open.discard(self)
 
     def data_received(self, data):
         self.input += data

@@ -86,7 +86,8 @@ class Wire:
 
     def set(self, **changes):
         """round_trip in seconds; loss, a share of the packets each way; dark, the far addresses that no packet
-        reaches or comes from."""
+        reaches or comes from. Gives back, counted since the last change of what is dark: `connections` begun, and
+        those of them that were `in_the_dark`."""
         return self.service.tell(**changes)
 
     def mute_open_connections(self):
@@ -114,6 +115,7 @@ class Forwarder:
         self.round_trip = self.loss = 0.0
         self.dark = frozenset()
         self.flows, self.mute = set(), frozenset()
+        self.connections = self.in_the_dark = 0
         self.random = random.Random(settings["seed"])
         self.queue, self.number = [], 0
         self.selector = selectors.DefaultSelector()
@@ -125,31 +127,35 @@ class Forwarder:
         for name, value in command.items():
             if name == "dark":
                 self.dark = frozenset(ipaddress.ip_address(address).packed for address in value)
+                self.connections = self.in_the_dark = 0
             elif name == "mute":
                 self.mute = frozenset(self.flows) if value else frozenset()
-                self.flows = set()
             elif name in ("round_trip", "loss"):
                 setattr(self, name, value)
             else:
                 raise ValueError(f"no such setting: {name}")
+        return {"connections": self.connections, "in_the_dark": self.in_the_dark}
 
     def passes(self, packet, to_far):
         if packet[0] >> 4 == 6:
             protocol, begin, source, target = packet[6], 40, packet[8:24], packet[24:40]
         else:
             protocol, begin, source, target = packet[9], (packet[0] & 15) * 4, packet[12:16], packet[16:20]
-        if self.dark and (source in self.dark or target in self.dark):
-            return False
+        dark = source in self.dark or target in self.dark
         if protocol == 6 and len(packet) >= begin + 14:
             # The same for both directions.
-            near_port, far_port = packet[begin:begin + 2], packet[begin + 2:begin + 4]
-            flow = (target, far_port, near_port) if to_far else (source, near_port, far_port)
+            from_port, to_port = packet[begin:begin + 2], packet[begin + 2:begin + 4]
+            flow = (target, to_port, from_port) if to_far else (source, from_port, to_port)
             if packet[begin + 13] & 0x12 == 0x02:  # SYN without ACK: a new one, perhaps of an old one's ports
+                if flow not in self.flows or flow in self.mute:
+                    self.connections += 1
+                    self.in_the_dark += dark
                 self.flows.add(flow)
-                if flow in self.mute:
-                    self.mute -= {flow}
+                self.mute -= {flow}
             elif flow in self.mute:
                 return False
+        if dark:
+            return False
         return not (self.loss and self.random.random() < self.loss)
 
     def take(self, tun, other, to_far):
