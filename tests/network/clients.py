@@ -18,10 +18,10 @@ class Answer:
     content: bytes
 
 
-async def fetch(port, target, patience=15):
+async def fetch(port, target, patience=15, host="127.0.0.1"):
     """(status, fields, content); (0, {}, b"") if no whole answer comes in time."""
     async def exchange():
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(host, port)
         try:
             writer.write(f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")

@@ -2,13 +2,14 @@
 what must be. A bound on time is a wide one, in round trips of the wire: machines are busy. The rest is states and
 counts."""
 import asyncio
+import re
 import statistics
 import time
 
 import certificates
 import clients
 from clients import addresses, ask, ask_all, ask_at_rate
-from stage import NAME
+from stage import ADDRESSES_FILE, NAME
 from wire import far, far6
 
 ROWS = {}
@@ -277,3 +278,48 @@ async def three_of_ten_answers_are_500_and_close(scene):
     usually_within(scene, answers, 8 * 0.120)
     few_requests(scene, 200, ratio=1.7)
     await breaker_stayed_closed(scene, daemon)
+
+
+# ---- The main job ----------------------------------------------------------------
+
+@row
+async def the_main_job(scene):
+    """test-ips.sh, nothing stored: TLS, 120 ms, 1 % loss, half of what the upstream does goes wrong, and a TTL of
+    2 s for a name that moves every 5 s among three addresses, of which one is dark; the first 300 of test_ips.txt. With
+    --whole: all 1000 of them, 5 s and every 20 s"""
+    homes = [far(2), far(3), far(4)]
+    ips = ADDRESSES_FILE.read_text().split()
+    ttl, stays = 5, 20
+    if not scene.whole:
+        ips, ttl, stays = ips[:300], 2, 5
+    (scene.folder / "addresses").write_text("\n".join(ips) + "\n")
+    control = await scene.flaky_upstream(homes, "--faults", "mixed=0.5", "--seed", "1")
+    scene.wire.set(round_trip=0.120, loss=0.01, dark=[far(3)])
+    scene.name(homes[0], ttl=ttl)
+    scene.wanted = (scene.program, f"https://{NAME}:8000"), {}
+    daemon = await scene.daemon()
+
+    async def moves():
+        while True:
+            for home in homes:
+                scene.name(home, ttl=ttl)
+                await asyncio.sleep(stays)
+
+    moving = asyncio.create_task(moves())
+    code, said = await scene.run("./test-ips.sh", "--concurrency", "20", "--url", f"http://127.0.0.1:{daemon.port}",
+                                 "--file", scene.folder / "addresses")
+    moving.cancel()
+    print("\n".join(line for line in said.splitlines() if not line.startswith("Progress")))
+    scene.must(code == 0, f"test-ips.sh ends with 0: {code}")
+    scene.must(re.search(rf"^Status 200: {len(ips)} \(100\.00%\)$", said, re.M), f"{len(ips)} x 200")
+
+    # Each as the upstream has it. Its control port is asked on the quick way.
+    scene.wire.clear()
+
+    async def is_its_own(ip):
+        ours = await clients.fetch(daemon.port, f"/lookup/{ip}")
+        truth = await clients.fetch(control, f"/answer?ip={ip}", host=homes[0])
+        return ours[0] == truth[0] == 200 and ours[2] == truth[2]
+
+    same = sum([await is_its_own(ip) for ip in ips])
+    scene.must(same == len(ips), f"all contents are the upstream's own: {same} of {len(ips)}")

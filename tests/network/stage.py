@@ -15,6 +15,8 @@ import service
 import wire as wires
 
 NAME = "api.test"
+ROOT = service.HERE.parents[1]
+ADDRESSES_FILE = ROOT / "test_ips.txt"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 

@@ -40,21 +40,18 @@ def far6(host):
     return f"fd77::{host:x}"
 
 
-def why_not():
-    """Why no wire can be had here, in a few words; none if it can."""
+class NoWire(Exception):
+    """There can be none here, and why."""
+
+
+def needed():
+    """Raises NoWire where something is missing that can be seen beforehand."""
     if os.geteuid() != 0:
-        return "it takes root"
+        raise NoWire("it takes root")
     if shutil.which("ip") is None:
-        return "it takes ip (iproute2)"
+        raise NoWire("it takes ip (iproute2)")
     if not os.path.exists("/dev/net/tun"):
-        return "it takes /dev/net/tun"
-    tried = subprocess.run(
-        [sys.executable, "-B", "-c", "import wire; wire.Wire().close()"], cwd=service.HERE, check=False,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    if tried.returncode != 0:
-        last = tried.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        return f"namespaces or tun cannot be had: {last[0]}"
-    return None
+        raise NoWire("it takes /dev/net/tun")
 
 
 def new_namespace(hosts):
@@ -72,13 +69,19 @@ def new_namespace(hosts):
 
 
 class Wire:
+    """Raises NoWire."""
+
     def __init__(self, seed=1):
-        far_tun = new_namespace(FAR_HOSTS + (NAME_SERVER_HOST,))
-        self.far = os.open("/proc/self/ns/net", os.O_RDONLY)  # for children that are to be there
-        near_tun = new_namespace(NEAR_HOSTS)
-        # What is mounted from here on, only we and our children see.
-        service.checked(service.LIBC.unshare(CLONE_NEWNS), "a mount namespace")
-        service.checked(service.LIBC.mount(b"none", b"/", None, MS_PRIVATE_BELOW, None), "private mounts")
+        needed()
+        try:
+            far_tun = new_namespace(FAR_HOSTS + (NAME_SERVER_HOST,))
+            self.far = os.open("/proc/self/ns/net", os.O_RDONLY)  # for children that are to be there
+            near_tun = new_namespace(NEAR_HOSTS)
+            # What is mounted from here on, only we and our children see.
+            service.checked(service.LIBC.unshare(CLONE_NEWNS), "a mount namespace")
+            service.checked(service.LIBC.mount(b"none", b"/", None, MS_PRIVATE_BELOW, None), "private mounts")
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise NoWire(str(error)) from error
         self.service = service.Service("wire.py", {"near": near_tun, "far": far_tun, "seed": seed},
                                        pass_fds=(near_tun, far_tun))
         os.close(near_tun)

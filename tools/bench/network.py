@@ -450,12 +450,12 @@ def main():
         for each in ROWS.values():
             print(f"       {each.name:15} {each.about}")
         return 0
-    reason = wires.why_not()
-    if reason:
-        print(f"network: {reason}", file=sys.stderr)
-        return 2
     stages.end_on_signals()
-    return asyncio.run(run(options))
+    try:
+        return asyncio.run(run(options))
+    except wires.NoWire as reason:
+        print(f"network: there can be no network of our own here: {reason}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":
