@@ -150,7 +150,7 @@ step_dependencies() {
         *) printf '%s\n' "$path" ;;
       esac
     done
-    for choice in g++ meson ninja pkg-config curl git python3 clang-format shellcheck; do
+    for choice in g++ meson ninja pkg-config curl git python3 clang-format shellcheck openssl; do
       PATH=/usr/bin command -v "$choice" || true
     done
   } | sort -u >"$work/used"

@@ -83,7 +83,7 @@ def p50_as_fast_p99_faster_than_haproxy(outcome):
 
 
 def few_requests(outcome):
-    ratio = outcome.ours.requests_per_miss(outcome.ours.facts["requests"])
+    ratio = outcome.ours.ratio
     yield f"upstream requests at most 1.05 x misses ({ratio:.2f})", ratio <= 1.05
 
 
@@ -223,7 +223,7 @@ async def names_restart(world, all_servers):
                 break
 
 
-@row(all_right, fact_within("first", 0.5, "the first"), fact_within("later", 0.2, "the slowest of the others"),
+@row(all_right, fact_within("first", 0.5, "the first"), fact_within("later", 0.3, "the slowest of the others"),
      breaker_closed, tls=False)
 async def ipv6_dark(world, all_servers):
     """20 ms, an IPv6 and an IPv4 address, and the upstream closes after each answer; the IPv6 one goes dark; 25 new
@@ -347,15 +347,15 @@ class World:
                         stranger.issue(stages.NAME)]
         return self.bad
 
-    async def play(self, played):
-        """The servers, after the row. Each has an upstream of its own, on the same wire."""
+    async def play(self, played, order):
+        """The servers, in that order, after the row. Each has an upstream of its own, on the same wire."""
         self.wire.clear()
         self.stage.names.tell(silent=False)
         self.stage.name(wires.far(2))
         self.padding = played.padding
         all_servers = []
         try:
-            for name in self.options.servers:
+            for name in order:
                 self.port += 1
                 setting = servers.Setting(played.tls, self.port, self.options.holdfast)
                 server = servers.KINDS[name](self.stage, setting, self.port - 5000, played.settings)
@@ -368,6 +368,7 @@ class World:
             for server in all_servers:
                 counts = server.upstream.tell()
                 server.facts["requests"] = counts["requests"] + server.facts.pop("before", 0)
+                server.ratio = server.requests_per_miss(server.facts["requests"])
                 server.facts["others"] = counts["others"]
                 if server.name == "holdfast":
                     values = await clients.metrics(server.port)
@@ -391,7 +392,7 @@ def report(played, all_servers):
         count = f"{requests}+{others}" if others else str(requests)
         extra = "; ".join(f"{name}: {said(value)}" for name, value in facts.items())
         line = (f"{server.name:9} {f'{right} of {len(server.answers)}':>11} {p50:8.0f} {p99:8.0f} {most:8.0f} {count:>9} "
-                f"{server.requests_per_miss(requests):9.2f} {opened:>8}   {extra}")
+                f"{server.ratio:9.2f} {opened:>8}   {extra}")
         print(line.rstrip())
     outcome = Outcome(all_servers)
     if outcome.ours is None:
@@ -429,17 +430,20 @@ async def run(options):
     met = missed = 0
     with stages.Stage() as stage:
         world = World(stage, options)
-        for _ in range(options.rounds):
-            for name in options.rows:
-                all_servers = await world.play(ROWS[name])
-                good = report(ROWS[name], all_servers)
-                met, missed = met + good, missed + (not good)
-                sys.stdout.flush()
-                if options.keep:
-                    for server in all_servers:
+        for name in options.rows:
+            by_name = {}
+            for turn in range(options.rounds):
+                # Whose turn is first, where they take turns.
+                first = turn % len(options.servers)
+                for server in await world.play(ROWS[name], options.servers[first:] + options.servers[:first]):
+                    if options.keep:
                         folder = pathlib.Path(options.keep)
                         folder.mkdir(parents=True, exist_ok=True)
-                        (folder / f"{name}.{server.name}.log").write_bytes(server.log.read_bytes())
+                        (folder / f"{name}.{turn + 1}.{server.name}.log").write_bytes(server.log.read_bytes())
+                    by_name[server.name] = server.after(by_name.get(server.name))
+            good = report(ROWS[name], [by_name[server] for server in options.servers])
+            met, missed = met + good, missed + (not good)
+            sys.stdout.flush()
     print(f"\n{met} rows show what they must, {missed} do not")
     return 0 if missed == 0 else 1
 

@@ -26,6 +26,17 @@ class Setting:
         return f"http{'s' if self.tls else ''}://{stages.NAME}:{self.port}"
 
 
+def both(one, other):
+    """Counts add up; the longer time counts, and never is the longest."""
+    if isinstance(one, float) or isinstance(other, float):
+        return None if one is None or other is None else max(one, other)
+    if isinstance(one, tuple):
+        return tuple(map(sum, zip(one, other)))
+    if isinstance(one, str):
+        return f"{one}, {other}"
+    return None if one is None else one + (other or 0)
+
+
 class Server:
     def __init__(self, stage, setting, port, settings):
         self.stage, self.setting, self.port, self.settings = stage, setting, port, settings
@@ -36,6 +47,7 @@ class Server:
         self.answers, self.asked, self.facts = [], 0, {}
         self.padding = 0
         self.upstream = self.marked = None
+        self.ratio, self.ratios = 0.0, []  # upstream requests for each miss, by round
 
     async def start(self):
         argv, environment = self.command()
@@ -58,6 +70,19 @@ class Server:
     def marks(self):
         """What is asked from here on is also counted by itself."""
         self.marked = (self.asked, self.upstream.tell()["requests"])
+
+    def after(self, earlier):
+        """With what came of an earlier round, if there was one. The worst time of the two."""
+        if earlier:
+            self.answers = earlier.answers + self.answers
+            self.asked += earlier.asked
+            self.ratios = earlier.ratios + [self.ratio]
+            self.ratio = sum(self.ratios) / len(self.ratios)
+            for name, value in earlier.facts.items():
+                self.facts[name] = both(value, self.facts.get(name))
+        else:
+            self.ratios = [self.ratio]
+        return self
 
     def requests_per_miss(self, requests):
         """In all, or since marks() if that is more."""
