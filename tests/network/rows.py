@@ -198,10 +198,11 @@ async def the_name_moves_and_the_old_address_goes_dark(scene):
 
 @row
 async def a_certificate_that_will_not_do(scene):
-    """TLS, 100 ms: another host's, one that ran out, one of an unknown CA; then the right one again"""
+    """TLS, 100 ms: another host's, one that ran out, one of an unknown CA; after each the right one again"""
     daemon = await scene.far_away(round_trip=0.100)
     all_right(scene, await ask_all(daemon.port, addresses(1, 2)))
     stranger = certificates.Authority(scene.folder, "stranger")
+    pending = iter(addresses(3, 600))
     for number, (what, chain) in enumerate({
             "another host's": scene.authority.issue("other.test"),
             "one that ran out": scene.authority.issue(NAME, days=-1),
@@ -217,9 +218,8 @@ async def a_certificate_that_will_not_do(scene):
         scene.must("certificate" in health, f"{what}: /healthz names the certificate")
         log = daemon.log.read_text().lower()
         scene.must("certificate" in log, f"{what}: so does the log")
-    scene.upstream.tell(certificate=scene.certificate)
-    pending = iter(addresses(3, 200))
-    await scene.comes_about(lambda: scene.is_right(daemon, next(pending)), 20, "the right one is believed")
+        scene.upstream.tell(certificate=scene.certificate)
+        await scene.comes_about(lambda: scene.is_right(daemon, next(pending)), 20, "the right one is believed")
 
 
 # ---- The upstream's own pace -----------------------------------------------------

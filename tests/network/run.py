@@ -95,8 +95,10 @@ async def play(name, options):
         finally:
             if sys.exc_info()[0] or scene.failures:
                 for log in scene.folder.glob("holdfast-*/log"):
-                    print("-- what holdfast said last")
-                    print("\n".join(log.read_text(errors="replace").splitlines()[-30:]))
+                    lines = log.read_text(errors="replace").splitlines()
+                    warnings = [line for line in lines if '"level":"info"' not in line]
+                    print("-- holdfast's first warnings, and what it said last", *warnings[:30], "--", *lines[-20:],
+                          sep="\n")
         return 1 if scene.failures else 0
 
 
