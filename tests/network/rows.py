@@ -173,6 +173,8 @@ async def kept_connections_go_mute(scene):
     """TLS, 60 ms: a NAT has forgotten the connections there are; new ones are fine"""
     daemon = await scene.far_away(round_trip=0.060)
     all_right(scene, await ask_all(daemon.port, addresses(1, 64), at_once=32))
+    # So many handshakes at once are slow on a busy machine; that is not to be taken for usual.
+    all_right(scene, await ask_all(daemon.port, addresses(3, 120), at_once=4))
     scene.wire.mute_open_connections()
     answers = await ask_at_rate(daemon.port, addresses(2, 17), rate=10)
     all_right(scene, answers, "after that")

@@ -60,7 +60,9 @@ class Upstream:
                 self.forget()
             elif name == "certificate":
                 self.tls.load_cert_chain(*value)
-                self.tls.options |= ssl.OP_NO_TICKET  # a session resumed would not show it
+                # A session that is resumed would not show it.
+                self.tls.options |= ssl.OP_NO_TICKET
+                self.tls.num_tickets = 0
             elif name == "close_idle":
                 for connection in list(self.open):
                     if not connection.busy:
