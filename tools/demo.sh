@@ -103,15 +103,21 @@ fi
 base_url=http://127.0.0.1:$port
 failures=0
 
-# FAULTS: an upstream with this mix of faults.
+# FAULTS [OPTION...]: an upstream with this mix of faults.
 start_faulty_upstream() {
-  start_upstream "$work/upstream" "${upstream_options[@]}" --seed 1 --faults "$1"
+  start_upstream "$work/upstream" "${upstream_options[@]}" --seed 1 --faults "$@"
+  upstream_url=http://127.0.0.1:$upstream_port
+}
+# The same over TLS, with a certificate of its own.
+start_faulty_tls_upstream() {
+  start_faulty_upstream "$1" --tls-name localhost --tls-ca "$work/ca.pem"
+  upstream_url=https://localhost:$upstream_port
 }
 
-# STORE TTL: a holdfast in front of it.
+# STORE TTL [VARIABLE=VALUE...]: a holdfast in front of it.
 start_holdfast() {
-  env API_URL="http://127.0.0.1:$upstream_port" API_TOKEN=demo-token PORT="$port" \
-    STORE_PATH="$work/$1" CACHE_TTL="$2" "$holdfast" >>"$work/holdfast.log" 2>&1 </dev/null &
+  env API_URL="$upstream_url" API_TOKEN=demo-token PORT="$port" \
+    STORE_PATH="$work/$1" CACHE_TTL="$2" "${@:3}" "$holdfast" >>"$work/holdfast.log" 2>&1 </dev/null &
   holdfast_pid=$!
   own "$holdfast_pid"
   wait_for "$holdfast_pid" 20 answers_200 "$base_url/readyz" ||
@@ -211,7 +217,7 @@ end "$upstream_pid"
 
 seen=()
 straight() {
-  row "$1" any --url "http://127.0.0.1:$upstream_port" --path /geoip --timeout 3 \
+  CURL_CA_BUNDLE=$work/ca.pem row "$1" any --url "$upstream_url" --path /geoip --timeout 3 \
     --header 'Authorization: Bearer demo-token' --file "$work/canonical"
 }
 through() { row "$1" all --url "$base_url" --file "$addresses"; }
@@ -227,6 +233,16 @@ end "$upstream_pid" KILL
 sleep 2.1 # past CACHE_TTL
 through 'freshness run out, upstream killed'
 cache_status 'freshness run out, upstream killed'
+end "$holdfast_pid"
+
+printf '\n%s\n' '30 % goes wrong, over TLS, a new store'
+start_faulty_tls_upstream mixed=0.3
+straight 'straight at the upstream'
+start_holdfast tls.db 24h API_CA_FILE="$work/ca.pem"
+through 'through holdfast, nothing stored'
+check_bodies
+end "$upstream_pid" KILL
+through 'upstream killed'
 end "$holdfast_pid"
 
 printf '\n%s\n' '50 % goes wrong, a new store'

@@ -45,7 +45,9 @@ Message json(std::string content) {
 
 Control::Control(base::EventLoop& loop, const std::string& bind_address, std::uint16_t port,
                  Upstream& upstream)
-    : loop_(loop), upstream_(upstream), server_(loop, bind_address, port, *this) {
+    : loop_(loop),
+      upstream_(upstream),
+      server_(loop, {.addresses = {bind_address}, .port = port}, *this) {
   upstream_.on_change([this] { check_waiters(); });
 }
 
@@ -103,9 +105,9 @@ Message Control::get(const Request& request) const {
 
 Message Control::put(const Request& request) {
   const auto path = request.path();
-  static constexpr std::array<std::string_view, 10> kPaths{
-      "/faults", "/script",  "/latency", "/rate-limit", "/mode",
-      "/fields", "/edition", "/hold",    "/release",    "/reset"};
+  static constexpr std::array<std::string_view, 12> kPaths{
+      "/faults", "/script",  "/latency", "/handshake-delay", "/close-after", "/rate-limit", "/mode",
+      "/fields", "/edition", "/hold",    "/release",         "/reset"};
   if (std::find(kPaths.begin(), kPaths.end(), path) == kPaths.end()) {
     std::string known = "no such path; PUT or POST";
     for (const auto name : kPaths) known += " " + std::string(name);
@@ -141,9 +143,33 @@ base::Result<std::string> Control::apply(std::string_view path, const Request& r
         [](std::size_t steps) { return std::to_string(steps); });
   }
   if (path == "/latency") {
-    return parse_latency(text).map([&](const Latency& latency) {
-      upstream_.set_latency(latency);
-      return quoted(to_text(latency));
+    const auto latency = parse_latency(text);
+    if (!latency) return tl::unexpected(latency.error());
+    if (const auto wanted = request.parameter("for")) {
+      const auto block = Block::parse(*wanted);
+      if (!block) return tl::unexpected(block.error());
+      upstream_.set_latency_for(*block,
+                                text == "off" ? std::nullopt : std::optional<Latency>(*latency));
+    } else {
+      upstream_.set_latency(*latency);
+    }
+    return quoted(to_text(*latency));
+  }
+  if (path == "/handshake-delay") {
+    return (text == "off" ? base::Result<base::Duration>(0) : parse_duration(text))
+        .map([&](base::Duration delay) {
+          upstream_.set_handshake_delay(delay);
+          return quoted(text);
+        });
+  }
+  if (path == "/close-after") {
+    if (text == "off") {
+      upstream_.set_close_after(std::nullopt);
+      return "null";
+    }
+    return parse_count(text).map([&](std::uint64_t requests) {
+      upstream_.set_close_after(requests);
+      return std::to_string(requests);
     });
   }
   if (path == "/rate-limit") {

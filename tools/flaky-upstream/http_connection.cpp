@@ -3,8 +3,6 @@
 #include <llhttp.h>
 #include <sys/socket.h>
 
-#include <cerrno>
-
 namespace holdfast::flaky {
 namespace {
 
@@ -80,32 +78,45 @@ struct HttpConnection::Parser {
   bool in_value = true;
 };
 
-HttpConnection::HttpConnection(HttpServer& server, ConnectionId id, base::UniqueFd fd)
+HttpConnection::HttpConnection(HttpServer& server, ConnectionId id, base::UniqueFd fd,
+                               std::unique_ptr<ByteStream> stream)
     : server_(server),
       id_(id),
       fd_(std::move(fd)),
+      stream_(std::move(stream)),
       watch_(std::make_unique<base::FdWatch>(server.loop_, fd_.get(), &HttpConnection::on_event,
                                              this)),
       parser_(std::make_unique<Parser>()) {
-  watch_as_needed();
+  const auto delay = server_.handshake_delay();
+  if (delay > base::Duration::zero()) {
+    waiting_.set_after(server_.loop_, delay, [this] { watch_as_needed(); });
+  } else {
+    watch_as_needed();
+  }
 }
 
 HttpConnection::~HttpConnection() = default;
 
 void HttpConnection::on_event(void* self, unsigned events) {
   auto& connection = *static_cast<HttpConnection*>(self);
-  if ((events & base::kFdWritable) != 0) connection.write_some();
-  if (!connection.closed_ && (events & base::kFdReadable) != 0) connection.read_some();
+  const bool readable = (events & base::kFdReadable) != 0;
+  const bool writable = (events & base::kFdWritable) != 0;
+  if (writable || (readable && connection.write_waits_for_read_)) connection.write_some();
+  if (connection.closed_) return;
+  if (readable || (writable && connection.read_waits_for_write_)) connection.read_some();
 }
 
 void HttpConnection::read_some() {
   char buffer[kReadBytes];
-  const auto got = ::recv(fd_.get(), buffer, sizeof buffer, 0);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  // A client that half-closes to say "no more requests" is taken for gone.
-  if (got <= 0) return close(false);
-  input_.append(buffer, static_cast<std::size_t>(got));
-  pump();
+  read_waits_for_write_ = false;
+  do {
+    const auto got = stream_->read(buffer, sizeof buffer);
+    read_waits_for_write_ = got.state == ByteStream::State::WaitsForWrite;
+    // A client that half-closes to say "no more requests" is taken for gone.
+    if (got.state == ByteStream::State::Ended) return close(false);
+    input_.append(buffer, got.bytes);
+    pump();
+  } while (!closed_ && stream_->has_read_ahead());
   if (!closed_) watch_as_needed();
 }
 
@@ -134,7 +145,7 @@ void HttpConnection::pump() {
     // Not HTTP, an upgrade, or too long. The handler never hears of it.
     input_.clear();
     const WirePlan plan = plan_of(json_error(error == HPE_USER ? 431 : 400, "bad request"), false);
-    (void)!::send(fd_.get(), plan.bytes.data(), plan.bytes.size(), MSG_NOSIGNAL);
+    (void)stream_->write(plan.bytes.data(), plan.bytes.size());
     close(false);
   }
   pumping_ = false;
@@ -152,12 +163,13 @@ void HttpConnection::send(WirePlan plan) {
 
 void HttpConnection::write_some() {
   if (!sending_) return;
+  write_waits_for_read_ = false;
   while (sent_ < may_send_) {
-    const auto put = ::send(fd_.get(), plan_.bytes.data() + sent_, may_send_ - sent_, MSG_NOSIGNAL);
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0 && errno == EAGAIN) return watch_as_needed();
-    if (put < 0) return close(false);
-    sent_ += static_cast<std::size_t>(put);
+    const auto put = stream_->write(plan_.bytes.data() + sent_, may_send_ - sent_);
+    write_waits_for_read_ = put.state == ByteStream::State::WaitsForRead;
+    if (put.state == ByteStream::State::Ended) return close(false);
+    if (put.state != ByteStream::State::Moved) return watch_as_needed();
+    sent_ += put.bytes;
   }
   if (sent_ == plan_.bytes.size()) return finish();
   watch_as_needed();
@@ -184,10 +196,13 @@ void HttpConnection::close(bool with_reset) {
   if (closed_) return;
   closed_ = true;
   drip_.cancel();
+  waiting_.cancel();
   watch_.reset();
   if (with_reset) {
     const linger at_once{1, 0};
     ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  } else {
+    stream_->finish();
   }
   fd_.reset();
   if (answering_) server_.handler_.on_answer_end(id_, false);
@@ -197,7 +212,8 @@ void HttpConnection::close(bool with_reset) {
 void HttpConnection::watch_as_needed() {
   unsigned wanted = base::kFdNone;
   if (input_.size() < kMostInputBytes) wanted |= base::kFdReadable;
-  if (sending_ && sent_ < may_send_) wanted |= base::kFdWritable;
+  if (sending_ && sent_ < may_send_ && !write_waits_for_read_) wanted |= base::kFdWritable;
+  if (read_waits_for_write_) wanted |= base::kFdWritable;
   watch_->want(wanted);
 }
 

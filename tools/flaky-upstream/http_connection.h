@@ -1,7 +1,7 @@
 // HttpConnection: one client's TCP connection. Owned by its HttpServer; loop
 // thread only.
 //
-//   reading -> answering -> reading ... -> closed
+//   (waiting) -> reading -> answering -> reading ... -> closed
 //
 // A request that has been read whole makes it answering; it stays so until the
 // plan has been carried out (or for good, if that is to hang), while it still
@@ -12,13 +12,16 @@
 #include <string>
 
 #include "base/event_loop.h"
+#include "byte_stream.h"
 #include "http_server.h"
 
 namespace holdfast::flaky {
 
 class HttpConnection {
  public:
-  HttpConnection(HttpServer& server, ConnectionId id, base::UniqueFd fd);
+  // The stream is of that descriptor.
+  HttpConnection(HttpServer& server, ConnectionId id, base::UniqueFd fd,
+                 std::unique_ptr<ByteStream> stream);
   ~HttpConnection();
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;
@@ -40,10 +43,15 @@ class HttpConnection {
   HttpServer& server_;
   const ConnectionId id_;
   base::UniqueFd fd_;
+  std::unique_ptr<ByteStream> stream_;
   std::unique_ptr<base::FdWatch> watch_;
   std::unique_ptr<Parser> parser_;
-  std::string input_;  // received, not parsed yet
+  std::string input_;    // received, not parsed yet
+  base::Timer waiting_;  // until the first byte is read
   bool closed_ = false;
+  // What TLS asks for against the direction of the operation.
+  bool read_waits_for_write_ = false;
+  bool write_waits_for_read_ = false;
   bool answering_ = false;
   bool sending_ = false;  // answering_, and the plan is known
   bool pumping_ = false;

@@ -114,6 +114,8 @@ std::string head_of(const Message& message, std::optional<std::size_t> content_l
 
 WirePlan plan_of(const Message& message, bool keep_alive) {
   WirePlan plan;
+  // What is said of the connection is what happens to it.
+  if (!keep_alive) plan.end = WirePlan::End::Close;
   if (message.status == 304) {
     plan.bytes = head_of(message, std::nullopt, keep_alive);
   } else {

@@ -11,6 +11,8 @@
 #include <stdexcept>
 
 #include "http_connection.h"
+#include "plain_stream.h"
+#include "tls.h"
 
 namespace holdfast::flaky {
 namespace {
@@ -54,35 +56,23 @@ std::uint16_t port_of(int fd) {
   throw std::runtime_error(what + ": " + std::strerror(errno));
 }
 
-}  // namespace
-
-HttpServer::HttpServer(base::EventLoop& loop, const std::string& bind_address, std::uint16_t port,
-                       RequestHandler& handler)
-    : loop_(loop), handler_(handler), bind_address_(bind_address) {
-  if (port != 0) {
-    // SO_REUSEPORT would let two processes of one user share the port without a
-    // word; an ordinary bind first shows whether it is taken.
-    base::UniqueFd probe(::socket(bind_address.find(':') == std::string::npos ? AF_INET : AF_INET6,
-                                  SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const int on = 1;
-    ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    SocketAddress address;
-    const auto length = fill(address, bind_address, port);
-    if (!probe || ::bind(probe.get(), &address.any, length) != 0) {
-      fail("cannot bind to " + bind_address + " port " + std::to_string(port));
-    }
+// SO_REUSEPORT would let two processes of one user share the port without a word; an ordinary bind
+// first shows whether it is taken. Throws.
+void fail_if_taken(const std::string& bind_address, std::uint16_t port) {
+  SocketAddress address;
+  const auto length = fill(address, bind_address, port);
+  const base::UniqueFd probe(::socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (!probe || ::bind(probe.get(), &address.any, length) != 0) {
+    fail("cannot bind to " + bind_address + " port " + std::to_string(port));
   }
-  placeholder_ = bind_socket(port);
-  if (!placeholder_) fail("cannot bind to " + bind_address + " port " + std::to_string(port));
-  port_ = port_of(placeholder_.get());
-  if (!open_listener()) fail("cannot listen on port " + std::to_string(port_));
 }
 
-HttpServer::~HttpServer() = default;
-
-base::UniqueFd HttpServer::bind_socket(std::uint16_t port) const {
+// None if the system refuses. Throws if it is no address.
+base::UniqueFd bind_socket(const std::string& bind_address, std::uint16_t port) {
   SocketAddress address;
-  const auto length = fill(address, bind_address_, port);
+  const auto length = fill(address, bind_address, port);
   base::UniqueFd fd(::socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int on = 1;
   if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
@@ -93,51 +83,88 @@ base::UniqueFd HttpServer::bind_socket(std::uint16_t port) const {
   return fd;
 }
 
+}  // namespace
+
+HttpServer::HttpServer(base::EventLoop& loop, ListenSettings settings, RequestHandler& handler)
+    : loop_(loop), handler_(handler), settings_(std::move(settings)), port_(settings_.port) {
+  for (const auto& address : settings_.addresses) {
+    if (port_ != 0) fail_if_taken(address, port_);
+    auto port = std::make_unique<Port>(*this, address);
+    port->placeholder = bind_socket(address, port_);
+    if (!port->placeholder) fail("cannot bind to " + address + " port " + std::to_string(port_));
+    port_ = port_of(port->placeholder.get());
+    if (!open_listener(*port)) fail("cannot listen on port " + std::to_string(port_));
+    ports_.push_back(std::move(port));
+  }
+  if (ports_.empty()) throw std::runtime_error("no address to listen on");
+}
+
+HttpServer::~HttpServer() = default;
+
 void HttpServer::set_listening(bool listening) {
   if (listening == this->listening()) return;
   try_again_.cancel();
-  watch_.reset();
-  listener_.reset();
-  if (listening && !open_listener()) {
-    try_again_.set_after(loop_, kRestWithoutDescriptors, [this] { set_listening(true); });
+  bool all = true;
+  for (const auto& port : ports_) {
+    port->try_again.cancel();
+    port->watch.reset();
+    port->listener.reset();
+    all = all && (!listening || open_listener(*port));
   }
+  if (all) return;
+  // All or none: where one of them is refused, so are the others.
+  for (const auto& port : ports_) {
+    port->watch.reset();
+    port->listener.reset();
+  }
+  try_again_.set_after(loop_, kRestWithoutDescriptors, [this] { set_listening(true); });
 }
 
-bool HttpServer::open_listener() {
-  auto fd = bind_socket(port_);
+bool HttpServer::open_listener(Port& port) {
+  auto fd = bind_socket(port.address, port_);
   if (!fd || ::listen(fd.get(), kBacklog) != 0) return false;
-  listener_ = std::move(fd);
-  watch_ =
-      std::make_unique<base::FdWatch>(loop_, listener_.get(), &HttpServer::on_acceptable, this);
-  watch_->want(base::kFdReadable);
+  port.listener = std::move(fd);
+  port.watch = std::make_unique<base::FdWatch>(loop_, port.listener.get(),
+                                               &HttpServer::on_acceptable, &port);
+  port.watch->want(base::kFdReadable);
   return true;
 }
 
-void HttpServer::on_acceptable(void* self, unsigned) {
-  static_cast<HttpServer*>(self)->accept_some();
+void HttpServer::on_acceptable(void* port, unsigned) {
+  auto& acceptable = *static_cast<Port*>(port);
+  acceptable.server.accept_some(acceptable);
 }
 
-void HttpServer::accept_some() {
+void HttpServer::accept_some(Port& port) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    base::UniqueFd fd(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    base::UniqueFd fd(
+        ::accept4(port.listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         // The listener stays readable: without a rest the loop would spin.
-        watch_->want(base::kFdNone);
-        try_again_.set_after(loop_, kRestWithoutDescriptors,
-                             [this] { watch_->want(base::kFdReadable); });
+        port.watch->want(base::kFdNone);
+        port.try_again.set_after(loop_, kRestWithoutDescriptors,
+                                 [&port] { port.watch->want(base::kFdReadable); });
       }
       return;
     }
-    const int on = 1;
-    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    const auto id = ++last_id_;
-    connections_.emplace(id, std::make_unique<HttpConnection>(*this, id, std::move(fd)));
-    ++counts_.accepted;
-    counts_.open = connections_.size();
-    counts_.most_open = std::max(counts_.most_open, counts_.open);
+    add(std::move(fd));
   }
+}
+
+void HttpServer::add(base::UniqueFd fd) {
+  const int on = 1;
+  ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  auto stream = settings_.tls != nullptr ? settings_.tls->stream(fd.get())
+                                         : std::make_unique<PlainStream>(fd.get());
+  if (!stream) return;
+  const auto id = ++last_id_;
+  connections_.emplace(
+      id, std::make_unique<HttpConnection>(*this, id, std::move(fd), std::move(stream)));
+  ++counts_.accepted;
+  counts_.open = connections_.size();
+  counts_.most_open = std::max(counts_.most_open, counts_.open);
 }
 
 void HttpServer::reset_all() {

@@ -16,6 +16,7 @@
 namespace holdfast::flaky {
 
 class HttpConnection;
+class Tls;
 
 using ConnectionId = std::uint64_t;  // never used twice
 
@@ -38,13 +39,22 @@ struct ConnectionCounts {
   std::size_t most_open = 0;
 };
 
+// Where to listen, and how.
+struct ListenSettings {
+  std::vector<std::string> addresses = {"127.0.0.1"};  // numeric; one or more
+  std::uint16_t port = 0;  // 0: the kernel picks one, the same at all addresses
+  // With it, TLS. Outlives the server.
+  const Tls* tls = nullptr;
+  // So long a new connection waits until its first byte is read: a TLS handshake is then so late.
+  base::Duration handshake_delay{0};
+};
+
 class HttpServer {
  public:
-  // Build and destroy it while the loop does not run. Listens at once, on `bind_address` (numeric)
-  // and `port` (0: the kernel picks one, kept until destruction even while nobody listens). Throws
-  // std::runtime_error. The handler must outlive the server's last event.
-  HttpServer(base::EventLoop& loop, const std::string& bind_address, std::uint16_t port,
-             RequestHandler& handler);
+  // Build and destroy it while the loop does not run. Listens at once; the port is kept until
+  // destruction even while nobody listens. Throws std::runtime_error. The handler must outlive the
+  // server's last event.
+  HttpServer(base::EventLoop& loop, ListenSettings settings, RequestHandler& handler);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
@@ -54,7 +64,11 @@ class HttpServer {
   // While false, connecting to the port is refused. Connections there are go on.
   // Without descriptors left, listening begins as soon as there is one.
   void set_listening(bool listening);
-  bool listening() const { return static_cast<bool>(listener_); }
+  bool listening() const { return static_cast<bool>(ports_.front()->listener); }
+
+  // Of connections from now on.
+  void set_handshake_delay(base::Duration delay) { settings_.handshake_delay = delay; }
+  base::Duration handshake_delay() const { return settings_.handshake_delay; }
 
   // RST on every connection, as when the process behind them dies.
   void reset_all();
@@ -67,19 +81,29 @@ class HttpServer {
 
  private:
   friend class HttpConnection;
-  static void on_acceptable(void* self, unsigned events);
-  void accept_some();
+  // The port at one of the addresses.
+  struct Port {
+    Port(HttpServer& owner, std::string at) : server(owner), address(std::move(at)) {}
+
+    HttpServer& server;
+    std::string address;
+    // Bound, never listening: keeps the port ours while the listener is closed.
+    base::UniqueFd placeholder;
+    base::UniqueFd listener;
+    std::unique_ptr<base::FdWatch> watch;
+    base::Timer try_again;
+  };
+
+  static void on_acceptable(void* port, unsigned events);
+  void accept_some(Port& port);
+  void add(base::UniqueFd fd);
   void retire(ConnectionId id);
-  base::UniqueFd bind_socket(std::uint16_t port) const;
-  bool open_listener();
+  bool open_listener(Port& port);
 
   base::EventLoop& loop_;
   RequestHandler& handler_;
-  std::string bind_address_;
-  // Bound, never listening: keeps the port ours while the listener is closed.
-  base::UniqueFd placeholder_;
-  base::UniqueFd listener_;
-  std::unique_ptr<base::FdWatch> watch_;
+  ListenSettings settings_;
+  std::vector<std::unique_ptr<Port>> ports_;
   base::Timer try_again_;
   std::uint16_t port_ = 0;
   ConnectionId last_id_ = 0;

@@ -2,11 +2,16 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 
 #include "base/signal_watch.h"
 #include "control.h"
 #include "options.h"
+#include "text.h"
+#include "tls.h"
 
 namespace {
 
@@ -37,6 +42,44 @@ int print_answer(const Options& options, const AnswerSource* database) {
   return 0;
 }
 
+// The CA's certificate, for clients to believe in: a file that was asked for, or one
+// that goes with us. Throws.
+class CaFile {
+ public:
+  CaFile(const std::string& pem, const std::string& wanted) : path_(wanted) {
+    if (path_.empty()) {
+      path_ = (std::filesystem::temp_directory_path() / "flaky-upstream-ca-XXXXXX").string();
+      const base::UniqueFd fd(::mkstemp(path_.data()));
+      if (!fd) throw std::runtime_error("cannot make " + path_);
+      temporary_ = true;
+    }
+    std::ofstream file(path_);
+    file << pem << std::flush;
+    if (!file) throw std::runtime_error("cannot write " + path_);
+  }
+  ~CaFile() {
+    std::error_code ignored;
+    if (temporary_) std::filesystem::remove(path_, ignored);
+  }
+  CaFile(const CaFile&) = delete;
+  CaFile& operator=(const CaFile&) = delete;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  bool temporary_ = false;
+};
+
+// Throws.
+std::unique_ptr<Tls> make_tls(const Options& options) {
+  auto tls = options.tls_certificate.empty()
+                 ? Tls::make(options.tls_names)
+                 : Tls::from_files(options.tls_certificate, options.tls_key);
+  if (!tls) throw std::runtime_error("--tls: " + tls.error().message);
+  return std::move(*tls);
+}
+
 int run(Options options) {
   std::unique_ptr<AnswerSource> database;
   if (!options.mmdb.empty()) {
@@ -49,15 +92,28 @@ int run(Options options) {
   }
   if (!options.print_ip.empty()) return print_answer(options, database.get());
 
+  std::unique_ptr<Tls> tls;
+  std::unique_ptr<CaFile> ca;
+  if (options.tls) tls = make_tls(options);
+  if (tls && !tls->ca_pem().empty()) {
+    ca = std::make_unique<CaFile>(tls->ca_pem(), options.tls_ca);
+  }
   raise_descriptor_limit();
   const base::SystemClock clock;
   base::EventLoop loop("flaky-upstream", clock);
   base::SignalWatch signals(loop, {SIGTERM, SIGINT}, [&loop](int) { loop.stop(); });
-  Upstream upstream(loop, options.bind_address, options.port, std::move(options.upstream),
-                    std::move(database));
-  Control control(loop, options.bind_address, options.control_port, upstream);
+  const auto& addresses = options.bind_addresses;
+  Upstream upstream(loop, {addresses, options.port, tls.get(), options.handshake_delay},
+                    std::move(options.upstream), std::move(database));
+  Control control(loop, addresses.front(), options.control_port, upstream);
   upstream.set_mode(options.mode);
-  std::printf("{\"port\":%u,\"control_port\":%u}\n", upstream.port(), control.port());
+  std::string more;
+  if (ca) {
+    more = ",\"ca\":";
+    append_json_string(more, ca->path());
+  }
+  std::printf("{\"port\":%u,\"control_port\":%u%s}\n", upstream.port(), control.port(),
+              more.c_str());
   std::fflush(stdout);
   loop.run();
   return 0;

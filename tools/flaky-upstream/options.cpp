@@ -39,7 +39,8 @@ std::string fault_help() {
       "Fractions are of the requests that would have been answered; they may add up to 1.\n"
       "A whole upstream that is gone is --mode: up, down (refuses, resets what is open), refuse,\n"
       "blackhole (accepts, never answers), flap:UP/DOWN such as flap:3s/2s.\n"
-      "When ready, one line goes to stdout: {\"port\":N,\"control_port\":M}.";
+      "When ready, one line goes to stdout: {\"port\":N,\"control_port\":M}; with a certificate\n"
+      "made here, also \"ca\":\"FILE\".";
   return text;
 }
 
@@ -51,10 +52,14 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int& exi
   auto& faults = upstream.fault_settings;
   std::vector<std::string> paths;
   std::string cache_control, last_modified;
+  std::vector<std::string> binds, names, latencies_for;
 
   CLI::App app("A GeoIP upstream that misbehaves on demand: GET /geoip/{ip}", "flaky-upstream");
   app.footer(fault_help());
-  app.add_option("--bind", options.bind_address, "address to listen on")->capture_default_str();
+  app.add_option("--bind", binds,
+                 "address to listen on; may be given again, the control port is at the first "
+                 "[127.0.0.1]")
+      ->allow_extra_args(false);
   app.add_option("--port", options.port, "0: any free port")->capture_default_str();
   app.add_option("--control-port", options.control_port, "0: any free port")->capture_default_str();
   app.add_option("--path", paths, "what the address follows; may be given again [/geoip/]")
@@ -99,6 +104,30 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int& exi
         latency.tail_fraction = tailed.tail_fraction;
         latency.tail = tailed.tail;
       });
+  app.add_option("--latency-for", latencies_for,
+                 "BLOCK=LATENCY, such as 10.0.0.0/8=1s or 192.0.2.7=1s,sigma=0: for these "
+                 "addresses instead; may be given again")
+      ->allow_extra_args(false);
+  add_parsed(app, "--close-after", "after so many requests it closes after each answer",
+             &parse_count, [&](std::uint64_t requests) { upstream.close_after = requests; });
+
+  app.add_flag("--tls", options.tls, "speak TLS at the service's port");
+  auto* const certificate = app.add_option(
+      "--tls-cert", options.tls_certificate,
+      "file with the certificate's chain; without it, a CA and a certificate are made");
+  auto* const key = app.add_option("--tls-key", options.tls_key, "file with its key");
+  certificate->needs(key);
+  key->needs(certificate);
+  app.add_option("--tls-name", names,
+                 "what the certificate is made for, a name or an IP address; may be given again "
+                 "[localhost, 127.0.0.1, ::1]")
+      ->allow_extra_args(false)
+      ->excludes(certificate);
+  app.add_option("--tls-ca", options.tls_ca,
+                 "file for the CA's certificate [a temporary one, which the ready line names]")
+      ->excludes(certificate);
+  add_parsed(app, "--handshake-delay", "how long a new connection waits to be read [0]",
+             &parse_duration, [&](base::Duration value) { options.handshake_delay = value; });
   app.add_option("--requests-per-second", upstream.requests_per_second,
                  "429 with Retry-After beyond; 0: no limit")
       ->capture_default_str();
@@ -120,6 +149,22 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int& exi
     return std::nullopt;
   }
   if (!paths.empty()) upstream.paths = paths;
+  if (!binds.empty()) options.bind_addresses = binds;
+  if (!names.empty()) options.tls_names = names;
+  options.tls =
+      options.tls || !options.tls_certificate.empty() || !names.empty() || !options.tls_ca.empty();
+  for (const auto& text : latencies_for) {
+    const auto equals = text.find('=');
+    const auto block = Block::parse(text.substr(0, equals));
+    const auto of = parse_latency(equals == std::string::npos ? "" : text.substr(equals + 1));
+    if (!block || !of) {
+      std::cerr << "flaky-upstream: --latency-for: " << (block ? of.error() : block.error()).message
+                << "\n";
+      exit_code = kUsageError;
+      return std::nullopt;
+    }
+    upstream.latency_for.emplace_back(*block, *of);
+  }
   if (!cache_control.empty()) upstream.fields.emplace_back("Cache-Control", cache_control);
   if (!last_modified.empty()) upstream.fields.emplace_back("Last-Modified", last_modified);
   return options;

@@ -4,17 +4,23 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "upstream.h"
 
 namespace holdfast::flaky {
 
 struct Options {
-  std::string bind_address = "127.0.0.1";
+  std::vector<std::string> bind_addresses = {"127.0.0.1"};  // the control port: the first
   std::uint16_t port = 8000;
   std::uint16_t control_port = 8001;
   std::vector<std::string> mmdb;  // empty: answers are generated
   std::string print_ip;           // not empty: print its answer and end
+  bool tls = false;
+  std::string tls_certificate, tls_key;  // files; empty: made here, for tls_names
+  std::vector<std::string> tls_names = {"localhost", "127.0.0.1", "::1"};
+  std::string tls_ca;  // file for the CA's certificate that was made; empty: a temporary one
+  base::Duration handshake_delay{0};
   Mode mode;
   UpstreamSettings upstream;
 };

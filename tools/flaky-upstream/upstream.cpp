@@ -33,13 +33,13 @@ bool none_match_lists(std::string_view field, std::string_view etag) {
 
 }  // namespace
 
-Upstream::Upstream(base::EventLoop& loop, const std::string& bind_address, std::uint16_t port,
-                   UpstreamSettings settings, std::unique_ptr<AnswerSource> database)
+Upstream::Upstream(base::EventLoop& loop, ListenSettings listen, UpstreamSettings settings,
+                   std::unique_ptr<AnswerSource> database)
     : loop_(loop),
       settings_(std::move(settings)),
       generated_(settings_.edition),
       database_(std::move(database)),
-      server_(loop, bind_address, port, *this),
+      server_(loop, std::move(listen), *this),
       availability_(loop, server_) {
   rate_limit_.set(settings_.requests_per_second);
 }
@@ -49,6 +49,36 @@ Upstream::~Upstream() = default;
 void Upstream::set_requests_per_second(std::uint64_t limit) {
   settings_.requests_per_second = limit;
   rate_limit_.set(limit);
+}
+
+void Upstream::set_latency_for(const Block& block, const std::optional<Latency>& latency) {
+  auto& blocks = settings_.latency_for;
+  const auto found = std::find_if(blocks.begin(), blocks.end(), [&](const auto& entry) {
+    return entry.first.text() == block.text();
+  });
+  if (found != blocks.end() && latency) {
+    found->second = *latency;
+  } else if (found != blocks.end()) {
+    blocks.erase(found);
+  } else if (latency) {
+    blocks.emplace_back(block, *latency);
+  }
+}
+
+const Latency& Upstream::latency_of(const Address& address) const {
+  for (const auto& [block, latency] : settings_.latency_for) {
+    if (block.contains(address)) return latency;
+  }
+  return settings_.latency;
+}
+
+void Upstream::set_close_after(std::optional<std::uint64_t> requests) {
+  settings_.close_after = requests;
+  close_counts_from_ = stats_.requests;
+}
+
+bool Upstream::closes_now() const {
+  return settings_.close_after && stats_.requests - close_counts_from_ > *settings_.close_after;
 }
 
 void Upstream::set_fields(Fields fields, bool etag) {
@@ -67,6 +97,7 @@ std::optional<std::string> Upstream::content(const Address& address) const {
 
 void Upstream::on_request(ConnectionId id, Request request) {
   ++stats_.requests;
+  if (closes_now()) request.keep_alive = false;
   ++stats_.in_flight;
   stats_.max_in_flight = std::max(stats_.max_in_flight, stats_.in_flight);
   stats_.window.add(loop_.now());
@@ -137,6 +168,7 @@ void Upstream::reset_counters() {
     ips[ip].in_flight = ips[ip].max_in_flight = counts.in_flight;
   }
   stats_ = {};
+  close_counts_from_ = 0;
   stats_.in_flight = stats_.max_in_flight = in_flight;
   stats_.ips = std::move(ips);
   rate_limit_.forget();
@@ -188,7 +220,7 @@ Upstream::Decision Upstream::answer(const Request& request, const Address& addre
   Chance chance(settings_.seed, fnv1a(address.text), turn);
   Decision decision;
   decision.ip = address.text;
-  decision.delay = draw(settings_.latency, chance);
+  decision.delay = draw(latency_of(address), chance);
   if (!rate_limit_.allow(loop_.now())) {
     auto limited =
         refuse(request, Outcome::RateLimited, too_many_requests(std::chrono::seconds(1)));
@@ -277,6 +309,15 @@ std::string Upstream::stats_json() {
   append_json_string(text, settings_.faults.to_text());
   text += ",\"latency\":";
   append_json_string(text, to_text(settings_.latency));
+  text += ",\"latency_for\":{";
+  for (const auto& [block, latency] : settings_.latency_for) {
+    if (text.back() != '{') text += ',';
+    append_json_string(text, block.text());
+    text += ':';
+    append_json_string(text, to_text(latency));
+  }
+  text += "},\"close_after\":";
+  text += settings_.close_after ? std::to_string(*settings_.close_after) : "null";
   text += ",\"requests_per_second\":" + std::to_string(settings_.requests_per_second);
   text += ",\"edition\":" + std::to_string(settings_.edition);
   text += ",\"seed\":" + std::to_string(settings_.seed) + "}}";

@@ -16,6 +16,7 @@
 
 #include "answer_source.h"
 #include "availability.h"
+#include "block.h"
 #include "fault_answers.h"
 #include "http_server.h"
 #include "latency.h"
@@ -32,6 +33,10 @@ struct UpstreamSettings {
   FaultMix faults;
   FaultSettings fault_settings;
   Latency latency;
+  std::vector<std::pair<Block, Latency>>
+      latency_for;  // instead, for addresses in there; first wins
+  // After so many further requests it closes after each answer, and says so.
+  std::optional<std::uint64_t> close_after;
   bool etag = false;  // a strong one, from the content
   Fields fields;      // added to every 200 and 304, such as Cache-Control
   std::uint64_t edition = 0;
@@ -40,8 +45,8 @@ struct UpstreamSettings {
 class Upstream final : public RequestHandler {
  public:
   // With `database`, answers come from there; otherwise they are generated.
-  Upstream(base::EventLoop& loop, const std::string& bind_address, std::uint16_t port,
-           UpstreamSettings settings, std::unique_ptr<AnswerSource> database = nullptr);
+  Upstream(base::EventLoop& loop, ListenSettings listen, UpstreamSettings settings,
+           std::unique_ptr<AnswerSource> database = nullptr);
   ~Upstream() override;
 
   std::uint16_t port() const { return server_.port(); }
@@ -52,6 +57,10 @@ class Upstream final : public RequestHandler {
   const UpstreamSettings& settings() const { return settings_; }
   void set_faults(const FaultMix& faults) { settings_.faults = faults; }
   void set_latency(const Latency& latency) { settings_.latency = latency; }
+  // None: as all others. A block that is given again replaces its earlier latency.
+  void set_latency_for(const Block& block, const std::optional<Latency>& latency);
+  void set_close_after(std::optional<std::uint64_t> requests);
+  void set_handshake_delay(base::Duration delay) { server_.set_handshake_delay(delay); }
   void set_requests_per_second(std::uint64_t limit);
   void set_mode(const Mode& mode) { availability_.set(mode); }
   void set_fields(Fields fields, bool etag);
@@ -93,6 +102,8 @@ class Upstream final : public RequestHandler {
   Decision decide(const Request& request);
   Decision answer(const Request& request, const Address& address);
   Decision refuse(const Request& request, Outcome outcome, Message message);
+  const Latency& latency_of(const Address& address) const;
+  bool closes_now() const;
   Message healthy_answer(const Request& request, const Address& address, Outcome& outcome) const;
   bool authorized(const Request& request) const;
   void ready(ConnectionId id);
@@ -104,6 +115,7 @@ class Upstream final : public RequestHandler {
   GeneratedAnswers generated_;
   std::unique_ptr<AnswerSource> database_;
   Stats stats_;
+  std::uint64_t close_counts_from_ = 0;  // stats_.requests then
   RateLimit rate_limit_;
   FaultScript script_;
   bool holding_ = false;

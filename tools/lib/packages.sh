@@ -9,14 +9,14 @@ build_packages=(
   g++ meson ninja-build 'pkgconf|pkg-config'
   libevent-dev libcurl4-openssl-dev 'libllhttp-dev|node-llhttp' libsimdjson-dev libsqlite3-dev
   libspdlog-dev prometheus-cpp-dev libmaxminddb-dev libsystemd-dev libxxhash-dev
-  libexpected-dev libcli11-dev doctest-dev nlohmann-json3-dev zlib1g-dev
+  libexpected-dev libcli11-dev doctest-dev nlohmann-json3-dev zlib1g-dev libssl-dev
   curl git
 )
 # To check: formatting, scripts, unit files (systemd-analyze; systemd need not
-# run), man pages.
+# run), man pages, a network between namespaces with certificates of its own.
 # python3 comes with meson, but the scripts use it too.
 # shellcheck disable=SC2034
-check_packages=(clang-format shellcheck python3 systemd groff-base)
+check_packages=(clang-format shellcheck python3 systemd groff-base iproute2 openssl ca-certificates)
 # To fuzz (tests/fuzz/run.sh): libFuzzer comes with the compiler's runtime.
 # shellcheck disable=SC2034
 fuzz_packages=(clang libclang-rt-dev)

@@ -25,21 +25,30 @@ std::string Reply::field(std::string_view name) const {
   return "";
 }
 
-Client::Client(std::uint16_t port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+Client::Client(std::uint16_t port, const char* to)
+    : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   const timeval patience{10, 0};
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(::inet_pton(AF_INET, to, &address.sin_addr) == 1);
   connected_ =
       ::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   refused_ = !connected_ && errno == ECONNREFUSED;
 }
 
+ssize_t Client::receive(char* to, std::size_t most) {
+  return ::recv(fd_.get(), to, most, 0);
+}
+
+ssize_t Client::transmit(const char* from, std::size_t most) {
+  return ::send(fd_.get(), from, most, MSG_NOSIGNAL);
+}
+
 void Client::write(std::string_view bytes) {
   while (!bytes.empty()) {
-    const auto put = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const auto put = transmit(bytes.data(), bytes.size());
     if (put < 0) return;  // reading will tell why
     bytes.remove_prefix(static_cast<std::size_t>(put));
   }
@@ -47,7 +56,7 @@ void Client::write(std::string_view bytes) {
 
 bool Client::read_more() {
   char bytes[16 << 10];
-  const auto got = ::recv(fd_.get(), bytes, sizeof bytes, 0);
+  const auto got = receive(bytes, sizeof bytes);
   if (got > 0) {
     buffer_.append(bytes, static_cast<std::size_t>(got));
     return true;

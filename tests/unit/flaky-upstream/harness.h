@@ -23,10 +23,13 @@ struct Reply {
   std::string field(std::string_view name) const;  // "" if absent
 };
 
-// One connection to 127.0.0.1.
+// One connection to 127.0.0.1, or to another address of this machine.
 class Client {
  public:
-  explicit Client(std::uint16_t port);
+  explicit Client(std::uint16_t port, const char* address = "127.0.0.1");
+  virtual ~Client() = default;
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
 
   bool connected() const { return connected_; }
   bool refused() const { return refused_; }  // ECONNREFUSED, and nothing else
@@ -37,11 +40,17 @@ class Client {
   Reply read_all();
   void close() { fd_.reset(); }
 
+ protected:
+  // As recv() and send(), errno and all.
+  virtual ssize_t receive(char* to, std::size_t most);
+  virtual ssize_t transmit(const char* from, std::size_t most);
+
+  base::UniqueFd fd_;
+
  private:
   bool read_more();
   Reply parse(bool to_the_end);
 
-  base::UniqueFd fd_;
   bool connected_ = false;
   bool refused_ = false;
   Ended ended_ = Ended::Open;
@@ -57,7 +66,10 @@ class Instance {
  public:
   explicit Instance(UpstreamSettings settings = {},
                     std::unique_ptr<AnswerSource> database = nullptr)
-      : upstream_(loop_, "127.0.0.1", 0, std::move(settings), std::move(database)),
+      : Instance(ListenSettings{}, std::move(settings), std::move(database)) {}
+  explicit Instance(ListenSettings listen, UpstreamSettings settings = {},
+                    std::unique_ptr<AnswerSource> database = nullptr)
+      : upstream_(loop_, std::move(listen), std::move(settings), std::move(database)),
         control_(loop_, "127.0.0.1", 0, upstream_),
         thread_([this] { loop_.run(); }) {}
   ~Instance() {

@@ -6,9 +6,12 @@
 
 #include <array>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <vector>
 
-#include "harness.h"
+#include "tls_client.h"
 
 using namespace holdfast;
 using namespace holdfast::flaky;
@@ -84,6 +87,31 @@ TEST_CASE("it prints its ports in one line, serves, and ends with 0 on SIGTERM")
   CHECK(process.exit_code() == 0);
 }
 
+TEST_CASE("with --tls it names a file with the CA's certificate, which goes when it goes") {
+  Process process({"--port", "0", "--control-port", "0", "--tls", "--tls-name", "api.test"},
+                  STDOUT_FILENO);
+  const auto ready = process.line();
+  CAPTURE(ready);
+  CHECK(is_json(ready));
+  const std::string key = "\"ca\":\"";
+  const auto begin = ready.find(key);
+  REQUIRE(begin != std::string::npos);
+  const auto from = begin + key.size();
+  const auto path = ready.substr(from, ready.find('"', from) - from);
+  std::ifstream file(path);
+  const std::string pem(std::istreambuf_iterator<char>(file), {});
+  const auto port = static_cast<std::uint16_t>(number_after(ready, "port"));
+  {
+    TlsClient client(port, pem, "api.test");
+    CHECK(client.problem() == "");
+    client.write(get("/geoip/192.0.2.7"));
+    CHECK(client.read().content == truth("192.0.2.7"));
+  }
+  process.signal(SIGTERM);
+  CHECK(process.exit_code() == 0);
+  CHECK_FALSE(std::filesystem::exists(path));
+}
+
 TEST_CASE("a bad option stops the start with 2 and one line that names it") {
   struct Bad {
     std::vector<std::string> arguments;
@@ -97,6 +125,10 @@ TEST_CASE("a bad option stops the start with 2 and one line that names it") {
         Bad{{"--port", "70000"}, "--port"}, Bad{{"--drip-interval", "0"}, "--drip-interval"},
         Bad{{"--mmdb", "/nonexistent"}, "--mmdb: cannot open /nonexistent"},
         Bad{{"--bind", "nowhere"}, "nowhere"}, Bad{{"--print", "x"}, "--print"},
+        Bad{{"--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"}, "--tls: /nonexistent"},
+        Bad{{"--tls-cert", "x"}, "--tls-key"}, Bad{{"--close-after", "x"}, "--close-after"},
+        Bad{{"--latency-for", "10.0.0.0/8"}, "--latency-for"},
+        Bad{{"--latency-for", "10.0.0.0/40=1s"}, "--latency-for: \"10.0.0.0/40\""},
         Bad{{"--nonsense"}, "--nonsense"}}) {
     CAPTURE(bad.arguments[0]);
     Process process(bad.arguments, STDERR_FILENO);
