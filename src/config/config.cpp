@@ -297,6 +297,10 @@ base::Result<Settings> read_settings(const CommandLine& command_line,
   if (auto resolved = resolve_token(settings, environment); !resolved) {
     return tl::unexpected(resolved.error());
   }
+  // Room for the answer's way back, and for nothing else: what is slow is raced, not cut.
+  if (settings.is_default("attempt_timeout")) {
+    settings.attempt_timeout = settings.request_deadline * 9 / 10;
+  }
   settings.warnings = contradictions(settings);
   return settings;
 }

@@ -65,6 +65,9 @@ std::vector<std::string> contradictions(const Settings& s) {
   warn_if(s.probe_path.empty() && !s.is_default("probe_interval"),
           "probe_interval without a probe_path: idle upstreams are not probed");
 
+  warn_if(!s.api_client_key_file.empty() && s.api_client_cert_file.empty(),
+          "api_client_key_file without an api_client_cert_file: no certificate is shown");
+
   if (!s.api_token.empty()) {
     const auto remote =
         std::find_if(s.api_urls.begin(), s.api_urls.end(), is_unencrypted_and_remote);

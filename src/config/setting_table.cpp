@@ -69,6 +69,20 @@ Value count(Integer Settings::*member, std::uint64_t least, std::uint64_t most) 
           .plain = true};
 }
 
+// "off" for none.
+Value count_or_off(unsigned Settings::*member, std::uint64_t most) {
+  return {.type = "NUMBER",
+          .set =
+              [=](Settings& settings, std::string_view text) {
+                return assign(settings, member, parse_count(text == "off" ? "0" : text, 0, most));
+              },
+          .text =
+              [=](const Settings& settings) {
+                return settings.*member == 0 ? std::string("off")
+                                             : std::to_string(settings.*member);
+              }};
+}
+
 Value on_off(bool Settings::*member) {
   return {
       .type = "on|off",
@@ -200,6 +214,8 @@ constexpr std::array kLevels = {std::pair{std::string_view("debug"), LogLevel::D
 constexpr std::array kFormats = {std::pair{std::string_view("json"), LogFormat::Json},
                                  std::pair{std::string_view("text"), LogFormat::Text}};
 
+constexpr std::array kAutoOrOff = {std::pair{std::string_view("auto"), true},
+                                   std::pair{std::string_view("off"), false}};
 constexpr std::array kSchedulings = {std::pair{std::string_view("normal"), Scheduling::Normal},
                                      std::pair{std::string_view("realtime"), Scheduling::Realtime}};
 
@@ -231,6 +247,22 @@ std::vector<Setting> make_table() {
        Reload::Now, kOpen,
        "File that holds the bearer token; a new one in it is used within seconds.",
        path(&S::api_token_file, false, kLongestPath)},
+
+      {"api_ca_file", "Upstream", worked_out("the machine's authorities", "/etc/holdfast/ca.pem"),
+       Reload::Restart, kOpen,
+       "File with the authorities (PEM) that sign the upstream's certificate; read again when it "
+       "changes.",
+       path(&S::api_ca_file, false, kLongestPath)},
+      {"api_client_cert_file", "Upstream", worked_out("none", "/etc/holdfast/client.pem"),
+       Reload::Restart, kOpen,
+       "File with our own certificate (PEM, its chain after it) for upstreams that ask for one; "
+       "read "
+       "again when it changes.",
+       path(&S::api_client_cert_file, false, kLongestPath)},
+      {"api_client_key_file", "Upstream",
+       worked_out("API_CLIENT_CERT_FILE", "/etc/holdfast/client.key"), Reload::Restart, kOpen,
+       "File with its key (PEM, without a passphrase).",
+       path(&S::api_client_key_file, false, kLongestPath)},
 
       {"port",
        "Serving",
@@ -375,12 +407,9 @@ std::vector<Setting> make_table() {
        "How long past its freshness lifetime a stored response is served when the upstream fails.",
        duration(&S::stale_if_error, 0s)},
 
-      {"attempt_timeout",
-       "Attempts",
-       {"2s"},
-       Reload::Restart,
+      {"attempt_timeout", "Attempts", worked_out("9/10 of REQUEST_DEADLINE", "9s"), Reload::Restart,
        kOpen,
-       "Longest one attempt at the upstream lasts.",
+       "Longest one attempt at the upstream lasts. A slow one is raced by another long before.",
        duration(&S::attempt_timeout, 1ms, 1h)},
       {"retry_base",
        "Attempts",
@@ -401,15 +430,15 @@ std::vector<Setting> make_table() {
        {"p95"},
        Reload::Restart,
        kOpen,
-       "Start a second attempt after this long: off, a duration, or a percentile of recent "
-       "attempts.",
+       "Start a second attempt after this long, for one in twenty at most: off, a duration, or a "
+       "percentile of recent answers.",
        hedge(&S::hedge)},
       {"retry_budget",
        "Attempts",
        {"1000"},
        Reload::Restart,
        kOpen,
-       "Retries and hedges allowed per 100 requests to the upstream, besides ten a second.",
+       "Retries, hedges and races allowed per 100 requests to the upstream, besides ten a second.",
        count(&S::retry_budget_percent, 0, 100'000)},
       {"upstream_concurrency",
        "Attempts",
@@ -418,6 +447,23 @@ std::vector<Setting> make_table() {
        kOpen,
        "Most attempts in flight.",
        count(&S::upstream_concurrency, 1, 10000)},
+      {"upstream_spare",
+       "Attempts",
+       {"1"},
+       Reload::Restart,
+       kOpen,
+       "Connections to each upstream that stand ready, so that a miss after a pause costs one "
+       "round "
+       "trip; each is made with a HEAD request of the base path, without the token. off for an "
+       "upstream that counts those.",
+       count_or_off(&S::upstream_spare, 16)},
+      {"upstream_http2",
+       "Attempts",
+       {"off"},
+       Reload::Restart,
+       kOpen,
+       "auto: HTTP/2 with https upstreams that offer it.",
+       word("auto|off", &S::upstream_http2, kAutoOrOff)},
       {"probe_path",
        "Attempts",
        {"off"},

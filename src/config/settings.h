@@ -31,6 +31,11 @@ struct Settings {
   std::vector<std::string> api_urls;  // at least one; no slash at the end
   std::string api_token;              // empty: requests carry no token
   std::string api_token_file;         // where api_token was read from, if from a file
+  std::string api_ca_file;            // PEM; empty: the machine's authorities
+  std::string api_client_cert_file;   // PEM; empty: none is shown
+  std::string api_client_key_file;    // PEM; empty: in api_client_cert_file
+  bool upstream_http2 = false;        // where an https upstream offers it
+  unsigned upstream_spare = 0;        // connections kept ready, of each origin
 
   // Serving
   std::uint16_t port = 0;         // 0: the kernel picks one

@@ -20,6 +20,7 @@
 #include "daemon/version.h"
 #include "http/server.h"
 #include "observe/process_stats.h"
+#include "upstream/curl_transport.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -60,6 +61,7 @@ std::chrono::milliseconds offset_of(const config::Settings& settings) {
 }  // namespace
 
 base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Reread reread) {
+  upstream::set_up_libcurl();  // changes the environment: before there are threads
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), std::move(reread)));
   // First of all: a second daemon on the same port must not touch the store.
   if (auto bound = daemon->bind_listeners(); !bound) return tl::unexpected(bound.error());

@@ -1,13 +1,16 @@
 #include "daemon/origin.h"
 
+#include <algorithm>
+
 #include "daemon/parts_settings.h"
 #include "proxy/geoip_route.h"
+#include "upstream/cares_source.h"
 
 namespace holdfast::daemon {
 namespace {
 
 // How far health may be behind what happens.
-constexpr base::Duration kHealthInterval = std::chrono::milliseconds(500);
+constexpr base::Duration kHealthInterval = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -24,6 +27,7 @@ Origin::Origin(Parts parts, const config::Settings& settings)
                parts.log),
       flights_({loop_, fetcher_, parts.memory, parts.store, parts.log, parts.metrics, shard_},
                flights_settings(settings), base::Random::entropy()) {
+  look_up_names(settings);
   stall_watch_.export_to(parts_.metrics);
   loop_.watch_calls(stall_watch_);
   const bool alone = settings.api_urls.size() == 1;
@@ -37,6 +41,25 @@ Origin::Origin(Parts parts, const config::Settings& settings)
 
 Origin::~Origin() {
   stop();
+}
+
+void Origin::look_up_names(const config::Settings& settings) {
+  std::vector<std::string> hosts;
+  for (const std::string& url : settings.api_urls) {
+    hosts.push_back(host_to_look_up(url));
+    if (hosts.back().empty()) fetcher_.addresses(hosts.size() - 1, {address_in(url)});
+  }
+  if (std::all_of(hosts.begin(), hosts.end(), [](const auto& host) { return host.empty(); })) {
+    return;
+  }
+  names_ = std::make_unique<upstream::Names>(
+      loop_, upstream::make_name_source(loop_, {}), upstream::system_source_of,
+      upstream::Names::Settings{}, std::move(hosts),
+      [this](std::size_t origin, const std::vector<std::string>& addresses) {
+        fetcher_.addresses(origin, addresses);
+      },
+      parts_.log);
+  fetcher_.on_unreachable([this](std::size_t origin) { names_->urgent(origin); });
 }
 
 void Origin::start() {
@@ -97,6 +120,9 @@ void Origin::add_facts(observe::Dependency& dependency, std::size_t i) {
 
 void Origin::report_health() {
   health_timer_.set_after(loop_, kHealthInterval, [this] { report_health(); });
+  for (std::size_t i = 0; names_ && i < health_.size(); ++i) {
+    fetcher_.name_trouble(i, names_->state(i).error);
+  }
   const upstream::Status status = fetcher_.status();
   {
     const std::lock_guard lock(status_mutex_);
@@ -109,6 +135,13 @@ void Origin::report_health() {
     if (origin.last_error_at) dependency.failed(origin.last_error, *origin.last_error_at);
     if (status.token == upstream::TokenState::State::Refused) {
       dependency.set_state(observe::HealthState::Down, "the upstream refuses our token");
+    } else if (origin.certificate_refused) {
+      dependency.set_state(observe::HealthState::Down,
+                           "the upstream's certificate is not accepted: " + origin.last_error);
+    } else if (!origin.has_address) {
+      dependency.set_state(observe::HealthState::Down,
+                           "the upstream's name is not known" +
+                               (origin.name_trouble.empty() ? "" : ": " + origin.name_trouble));
     } else if (origin.breaker != upstream::Breaker::State::Closed) {
       dependency.set_state(
           observe::HealthState::Down,
@@ -117,6 +150,10 @@ void Origin::report_health() {
       dependency.set_state(observe::HealthState::Degraded,
                            std::to_string(static_cast<int>(origin.error_rate * 100)) +
                                " % of recent attempts failed");
+    } else if (!origin.name_trouble.empty()) {
+      dependency.set_state(
+          observe::HealthState::Degraded,
+          "its name cannot be looked up, its last addresses are used: " + origin.name_trouble);
     } else {
       dependency.set_state(observe::HealthState::Ok);
     }

@@ -21,6 +21,7 @@
 #include "proxy/flights.h"
 #include "proxy/route.h"
 #include "upstream/curl_transport.h"
+#include "upstream/names.h"
 #include "upstream/policy_fetcher.h"
 
 namespace holdfast::daemon {
@@ -61,10 +62,11 @@ class Origin {
   // Any thread: what a reload changes.
   void set_token(std::string token);
 
-  // Any thread: what is known of the upstream, half a second old at most.
+  // Any thread: what is known of the upstream, a tenth of a second old at most.
   upstream::Status status() const;
 
  private:
+  void look_up_names(const config::Settings& settings);
   void tell_stall(const observe::Stall& stall);
   void report_health();
   void add_facts(observe::Dependency& dependency, std::size_t origin);
@@ -80,6 +82,7 @@ class Origin {
   std::unique_ptr<proxy::Route> route_;
   upstream::CurlTransport transport_;
   upstream::PolicyFetcher fetcher_;
+  std::unique_ptr<upstream::Names> names_;  // null where all URLs have addresses
   proxy::Flights flights_;
   std::vector<observe::Dependency*> health_;  // one per origin
   base::Timer health_timer_;

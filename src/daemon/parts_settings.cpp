@@ -4,6 +4,7 @@
 
 #include "http/client_limits.h"
 #include "http/connection_places.h"
+#include "upstream/base_url.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -77,19 +78,25 @@ upstream::CurlTransport::Settings transport_settings(const config::Settings& set
   upstream::CurlTransport::Settings transport;
   transport.base_urls = settings.api_urls;
   transport.kept_connections = settings.upstream_concurrency * settings.api_urls.size();
+  transport.ca_file = settings.api_ca_file;
+  transport.client_cert_file = settings.api_client_cert_file;
+  transport.client_key_file = settings.api_client_key_file;
+  transport.http2 = settings.upstream_http2;
+  transport.spares.wanted = settings.upstream_spare;
   return transport;
 }
 
 upstream::Settings upstream_settings(const config::Settings& settings) {
   upstream::Settings upstream;
   upstream.origins.clear();
-  for (const std::string& url : settings.api_urls) upstream.origins.push_back(origin_name(url));
+  for (const std::string& url : settings.api_urls) {
+    upstream.origins.push_back(origin_name(url));
+    upstream.named.push_back(!host_to_look_up(url).empty());
+  }
   upstream.concurrency = static_cast<int>(settings.upstream_concurrency);
   upstream.backoff.base = settings.retry_base;
   upstream.backoff.cap = settings.retry_cap;
-  upstream.attempt_timeout.ceiling = settings.attempt_timeout;
-  upstream.attempt_timeout.floor =
-      std::min(upstream.attempt_timeout.floor, settings.attempt_timeout);
+  upstream.attempt_timeout = settings.attempt_timeout;
   upstream.hedge = hedge_settings(settings.hedge);
   upstream.retry_budget.per_fetch = settings.retry_budget_percent / 100.0;
   upstream.probe.target = settings.probe_path;
@@ -140,6 +147,16 @@ proxy::Service::Settings service_settings(const config::Settings& settings) {
   proxy::Service::Settings service;
   service.request_deadline = settings.request_deadline;
   return service;
+}
+
+std::string host_to_look_up(const std::string& base_url) {
+  const auto url = upstream::read_base_url(base_url);
+  return url && !url->numeric ? url->host : std::string();
+}
+
+std::string address_in(const std::string& base_url) {
+  const auto url = upstream::read_base_url(base_url);
+  return url && url->numeric ? url->address : std::string();
 }
 
 std::string origin_name(const std::string& base_url) {

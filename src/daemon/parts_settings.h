@@ -24,6 +24,11 @@ proxy::Flights::Settings flights_settings(const config::Settings& settings);
 http::Server::Settings server_settings(const config::Settings& settings);
 proxy::Service::Settings service_settings(const config::Settings& settings);
 
+// The name that has to be looked up to reach an origin; empty where its URL has an address.
+std::string host_to_look_up(const std::string& base_url);
+// The address in its URL; empty where that has a name.
+std::string address_in(const std::string& base_url);
+
 // What metrics, logs and health call an origin: "host:port/path".
 std::string origin_name(const std::string& base_url);
 

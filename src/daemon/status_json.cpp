@@ -103,7 +103,7 @@ void write_origin(JsonWriter& json, const upstream::OriginStatus& origin) {
   json.member("in_flight", origin.in_flight);
   json.member("concurrency_limit", origin.concurrency_limit);
   json.member("pace", rounded(origin.pace));  // null: not limited
-  json.member("attempt_timeout_seconds", rounded(seconds(origin.attempt_timeout)));
+  json.member("suspect_after_seconds", rounded(seconds(origin.suspect_after)));
   json.member("median_seconds", rounded(seconds(origin.median)));
   json.key("breaker_history").open('[');
   for (const auto& change : origin.breaker_history) {

@@ -28,6 +28,7 @@ enum class Family : std::size_t {
   FlightWaitersLimit,        // gauge: MAX_WAITING
   UpstreamAttempts,          // counter: origin, outcome
   UpstreamAttemptDuration,   // histogram: origin
+  UpstreamPhaseDuration,     // histogram: origin, phase
   UpstreamAttemptsInFlight,  // gauge
   UpstreamQueued,            // gauge: fetches waiting for a slot, the pace or a backoff
   UpstreamQueuedLimit,       // gauge
@@ -35,6 +36,7 @@ enum class Family : std::size_t {
   UpstreamParkedLimit,       // gauge
   UpstreamRetries,           // counter
   UpstreamHedges,            // counter: result (won, lost)
+  UpstreamRaces,             // counter: result
   RetryBudget,               // gauge: tokens left
   RetryBudgetExhausted,      // counter: retries and hedges not sent for want of budget
   BreakerState,              // gauge: origin; 0 closed, 1 half-open, 2 open

@@ -25,10 +25,11 @@ const std::vector<double> kDiskBounds = {0.00001, 0.000025, 0.00005, 0.0001, 0.0
 
 const LabelInfo kCache = {"cache",
                           {"hit", "stale", "miss", "collapsed", "offline", "absent", "error"}};
-const LabelInfo kOutcome = {"outcome",
-                            {"ok", "not_modified", "5xx", "rate_limited", "4xx", "unauthorized",
-                             "timeout", "connect", "reset", "dns", "tls", "truncated", "too_large",
-                             "invalid_body", "wrong_content", "unexpected", "cancelled"}};
+const LabelInfo kOutcome = {
+    "outcome", {"ok",           "not_modified", "5xx",           "rate_limited",    "4xx",
+                "unauthorized", "timeout",      "connect",       "connect_timeout", "reset",
+                "dns",          "tls",          "tls_timeout",   "certificate",     "truncated",
+                "too_large",    "invalid_body", "wrong_content", "unexpected",      "cancelled"}};
 const LabelInfo kOrigin = {"origin", {}};
 
 std::vector<MetricInfo> make_table() {
@@ -131,6 +132,13 @@ std::vector<MetricInfo> make_table() {
        "From sending a request upstream to its end, whatever that was.",
        {kOrigin},
        kAttemptBounds},
+      {Family::UpstreamPhaseDuration,
+       "holdfast_upstream_phase_duration_seconds",
+       Histogram,
+       "What answered attempts took: connect and tls where a connection was set up, answer from "
+       "the request being sent to the last byte.",
+       {kOrigin, {"phase", {"connect", "tls", "answer"}}},
+       kAttemptBounds},
       {Family::UpstreamAttemptsInFlight,
        "holdfast_upstream_attempts_in_flight",
        Gauge,
@@ -170,7 +178,13 @@ std::vector<MetricInfo> make_table() {
       {Family::UpstreamHedges,
        "holdfast_upstream_hedges_total",
        Counter,
-       "Second attempts sent while the first was slow, by whether theirs was the answer.",
+       "Second attempts sent while the first was not yet late, by whether theirs was the answer.",
+       {{"result", {"won", "lost"}}},
+       {}},
+      {Family::UpstreamRaces,
+       "holdfast_upstream_races_total",
+       Counter,
+       "Attempts sent beside others that were slower than usual, by whether theirs was the answer.",
        {{"result", {"won", "lost"}}},
        {}},
       {Family::RetryBudget,

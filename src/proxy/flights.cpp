@@ -64,6 +64,9 @@ ErrorText error_for(const FetchResult& result) {
     case FetchEnd::Overloaded:
       return {503, "too many requests are waiting for the upstream"};
     case FetchEnd::Refused:
+      if (result.outcome == Outcome::Certificate) {
+        return {502, "the upstream's certificate is not accepted"};
+      }
       return {502, "the upstream refuses our credentials"};
     case FetchEnd::Answered:
       return {502, "the upstream refused the request"};
@@ -72,14 +75,21 @@ ErrorText error_for(const FetchResult& result) {
     case FetchEnd::Deadline:
       break;
   }
+  if (result.attempts_sent == 0 && result.outcome == Outcome::Dns) {
+    return {502, "the upstream's name cannot be looked up"};
+  }
   if (result.attempts_sent == 0) return {504, "no time was left to ask the upstream"};
   switch (result.outcome) {
     case Outcome::Timeout:
     case Outcome::Cancelled:
       return {504, "the upstream did not answer in time"};
+    case Outcome::Certificate:
+      return {502, "the upstream's certificate is not accepted"};
     case Outcome::Connect:
+    case Outcome::ConnectTimeout:
     case Outcome::Dns:
     case Outcome::Tls:
+    case Outcome::TlsTimeout:
       return {502, "the upstream cannot be reached"};
     case Outcome::RateLimited:
       return {503, "the upstream limits our rate"};

@@ -20,8 +20,7 @@ Breaker::Breaker(Settings settings, base::Random& random)
 // What comes in while it is not closed belongs to attempts sent before it
 // opened: only a probe may close it, so their word does not count.
 void Breaker::succeeded(base::SteadyTime now) {
-  connect_failures_ = 0;
-  failures_ = 0;
+  end_row();
   if (state_ != State::Closed) return;
   good_.add(now);
   if (++successes_ == settings_.successes_that_settle) {
@@ -30,16 +29,32 @@ void Breaker::succeeded(base::SteadyTime now) {
   }
 }
 
-void Breaker::failed(base::SteadyTime now, bool connect_failure) {
+void Breaker::end_row() {
+  connect_failures_ = 0;
+  failures_ = 0;
+  failures_by_key_.clear();
+}
+
+void Breaker::failed(base::SteadyTime now, std::size_t key) {
   if (state_ != State::Closed) return;
+  connect_failures_ = 0;  // somebody was there
+  if (++failures_by_key_[key] > settings_.most_per_key) return;
+  open_if_hopeless(now);
+}
+
+void Breaker::nobody_there(base::SteadyTime now) {
+  if (state_ != State::Closed) return;
+  ++connect_failures_;
+  open_if_hopeless(now);
+}
+
+void Breaker::open_if_hopeless(base::SteadyTime now) {
   bad_.add(now);
-  connect_failures_ = connect_failure ? connect_failures_ + 1 : 0;
-  const bool nobody_there = connect_failures_ >= settings_.connect_failures_in_a_row;
   // In a row: what succeeded before an outage must not hide it for a whole window.
   const bool hopeless =
       ++failures_ >= settings_.min_volume ||
       (volume(now) >= settings_.min_volume && error_rate(now) >= settings_.error_rate);
-  if (nobody_there || hopeless) open(now);
+  if (hopeless || connect_failures_ >= settings_.connect_failures_in_a_row) open(now);
 }
 
 void Breaker::trip(base::SteadyTime now, base::Duration probe_cap) {
@@ -79,6 +94,14 @@ void Breaker::probe_abandoned(base::SteadyTime now) {
   schedule_probe(now, now);
 }
 
+void Breaker::probe_was_late(base::SteadyTime now) {
+  if (state_ != State::Closed) close(now);
+}
+
+void Breaker::sign_of_life(base::SteadyTime now) {
+  if (state_ == State::Open) probe_at_ = std::min(probe_at_, now);
+}
+
 void Breaker::force(base::SteadyTime now, Forced forced) {
   if (forced_ == forced) return;
   forced_ = forced;
@@ -113,8 +136,7 @@ void Breaker::open(base::SteadyTime now) {
 void Breaker::close(base::SteadyTime now) {
   state_ = State::Closed;
   since_ = now;
-  connect_failures_ = 0;
-  failures_ = 0;
+  end_row();
   successes_ = 0;
   good_.clear();
   bad_.clear();

@@ -8,8 +8,12 @@
 // It opens late on purpose. An upstream that answers three attempts of ten gives
 // every client its 200 after a few retries; a breaker that opens at half the
 // attempts failing would take those 200s away. So: (nearly) no success among
-// many attempts (in a row, or in the window), or several connections refused in a row, which is
+// many attempts (in a row, or in the window), or nobody there several times in a row, which is
 // unmistakable and cheap to be sure of.
+//
+// What is counted are signs of illness, by distinct keys: one key that always fails speaks
+// for itself, so it counts a few times in a row and no more. What we have cut off, what
+// ended at a client's deadline, a slow set-up or a dark address of several is no sign.
 //
 // The pattern: Nygard, "Release It!"; probes on a timer rather than on clients'
 // requests, since behind a cache there may be few of those.
@@ -18,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <unordered_map>
 
 #include "base/random.h"
 #include "upstream/rolling_count.h"
@@ -35,7 +40,9 @@ class Breaker {
     // 1.5 million times (0.7^40).
     std::uint64_t min_volume = 40;
     double error_rate = 0.98;
-    // Refused, unreachable, no name, no TLS.
+    // Of one key, between two good answers.
+    int most_per_key = 4;
+    // At none of its addresses is anybody to talk to.
     int connect_failures_in_a_row = 5;
     // Between the starts of probes. The cap is also how long after its recovery
     // an upstream may still go unnoticed.
@@ -52,7 +59,10 @@ class Breaker {
   // An ordinary attempt ended. Attempts that ended without saying anything about
   // the origin's health (cancelled, 401, 429) are not reported.
   void succeeded(base::SteadyTime now);
-  void failed(base::SteadyTime now, bool connect_failure);
+  // `key`: a hash of what was asked for.
+  void failed(base::SteadyTime now, std::size_t key);
+  // None of its addresses takes connections.
+  void nobody_there(base::SteadyTime now);
 
   // Opens it at once: its owner knows better (a better origin is at hand, say).
   // Probes then grow up to `probe_cap`.
@@ -73,6 +83,10 @@ class Breaker {
   void probe_ended(base::SteadyTime now, bool success);
   // The probe ended without a finding: cancelled with its fetch, say.
   void probe_abandoned(base::SteadyTime now);
+  // A probe that had been given up for lost was answered after all.
+  void probe_was_late(base::SteadyTime now);
+  // Something sent before it opened was answered just now: probe at once.
+  void sign_of_life(base::SteadyTime now);
 
   // By an operator's hand, until taken back. A breaker forced open sends no probes.
   void force(base::SteadyTime now, Forced forced);
@@ -87,8 +101,10 @@ class Breaker {
   std::uint64_t openings() const { return openings_; }
 
  private:
+  void open_if_hopeless(base::SteadyTime now);
   void open(base::SteadyTime now);
   void close(base::SteadyTime now);
+  void end_row();
   void schedule_probe(base::SteadyTime from, base::SteadyTime now);
 
   Settings settings_;
@@ -99,8 +115,9 @@ class Breaker {
   RollingCount good_;
   RollingCount bad_;
   int connect_failures_ = 0;
-  std::uint64_t failures_ = 0;  // in a row
-  int successes_ = 0;           // since it closed
+  std::uint64_t failures_ = 0;                            // in a row
+  std::unordered_map<std::size_t, int> failures_by_key_;  // of that row
+  int successes_ = 0;                                     // since it closed
   base::Duration probe_cap_;
   base::Duration interval_;
   base::SteadyTime probe_at_{};

@@ -7,8 +7,9 @@ namespace holdfast::upstream {
 namespace {
 
 constexpr std::size_t kShortestRound = 10;
-// The long-term median follows slowly upwards, so that a persistent queue does
-// not become the new normal at once, and quickly downwards.
+constexpr std::size_t kEnoughLight = 3;
+// Where none had the origin to itself, what is usual follows slowly upwards, so that a
+// persistent queue does not become the new normal at once, and quickly downwards.
 constexpr double kUpwards = 0.05;
 constexpr double kDownwards = 0.5;
 constexpr double kSteepest = 0.5;
@@ -18,26 +19,33 @@ base::Duration scaled(base::Duration duration, double factor) {
   return std::chrono::duration_cast<base::Duration>(duration * factor);
 }
 
+base::Duration median(std::vector<base::Duration>& durations) {
+  const auto middle = durations.begin() + static_cast<std::ptrdiff_t>(durations.size() / 2);
+  std::nth_element(durations.begin(), middle, durations.end());
+  return std::max(*middle, base::Duration(1));
+}
+
 }  // namespace
 
 ConcurrencyLimit::ConcurrencyLimit(Settings settings)
-    : settings_(settings), limit_(std::min(settings.initial, settings.max)) {}
+    : settings_(settings),
+      limit_(settings.max),
+      proven_(std::min(settings.initial, settings.max)) {}
 
-void ConcurrencyLimit::sent(base::SteadyTime now, int in_flight) {
-  // A limit that was found long ago and not used since is a guess (compare RFC
-  // 7661 on TCP's congestion window): halve it per idle period, down to the start.
-  const double floor = std::min(settings_.initial, settings_.max);
-  if (limit_ > floor && now - last_used_ > settings_.idle) {
-    const auto periods = static_cast<double>((now - last_used_) / settings_.idle);
-    limit_ = std::max(floor, limit_ * std::exp2(-std::min(periods, 10.0)));
-    last_used_ = now;
-  }
-  if (in_flight * 2 >= limit()) last_used_ = now;
-  most_in_flight_ = std::max(most_in_flight_, in_flight);
+base::SteadyTime ConcurrencyLimit::free_at(int in_flight) const {
+  if (in_flight >= limit()) return base::SteadyTime::max();
+  return in_flight < proven_ ? base::SteadyTime::min() : next_unproven_;
 }
 
-void ConcurrencyLimit::answered(base::Duration latency) {
+void ConcurrencyLimit::sent(base::SteadyTime now, int in_flight) {
+  if (in_flight > proven_) next_unproven_ = now + settings_.unproven_spacing;
+}
+
+void ConcurrencyLimit::answered(base::Duration latency, int in_flight) {
   round_.push_back(latency);
+  if (in_flight * 2 <= limit()) light_.push_back(latency);
+  most_answered_ = std::max(most_answered_, in_flight);
+  proven_ = std::max(proven_, in_flight);
   end_round_if_full();
 }
 
@@ -48,9 +56,11 @@ void ConcurrencyLimit::timed_out() {
 
 void ConcurrencyLimit::restart() {
   limit_ = std::min(settings_.initial, settings_.max);
+  refused();
   round_.clear();
+  light_.clear();
   timeouts_ = 0;
-  most_in_flight_ = 0;
+  most_answered_ = 0;
 }
 
 void ConcurrencyLimit::end_round_if_full() {
@@ -60,25 +70,29 @@ void ConcurrencyLimit::end_round_if_full() {
   if (static_cast<std::size_t>(timeouts_) * 2 > size) {
     limit_ *= kTimeoutDecrease;
   } else {
-    const auto middle = round_.begin() + static_cast<std::ptrdiff_t>(round_.size() / 2);
-    std::nth_element(round_.begin(), middle, round_.end());
-    const base::Duration median = std::max(*middle, base::Duration(1));
-    if (usual_ == base::Duration::zero()) usual_ = median;
-    usual_ += scaled(median - usual_, median > usual_ ? kUpwards : kDownwards);
-    const double gradient = std::clamp(settings_.tolerance * static_cast<double>(usual_.count()) /
-                                           static_cast<double>(median.count()),
-                                       kSteepest, 1.0);
-    const bool used = most_in_flight_ * 2 >= limit();
+    const base::Duration usual = median(round_);
+    if (light_.size() >= kEnoughLight) {
+      unloaded_ = median(light_);
+    } else if (unloaded_ == base::Duration::zero()) {
+      unloaded_ = usual;
+    } else {
+      unloaded_ += scaled(usual - unloaded_, usual > unloaded_ ? kUpwards : kDownwards);
+    }
+    const double gradient =
+        std::clamp(settings_.tolerance * static_cast<double>(unloaded_.count()) /
+                       static_cast<double>(usual.count()),
+                   kSteepest, 1.0);
     if (gradient < 1.0) {
-      limit_ *= gradient;
-    } else if (used) {
+      limit_ = std::max(limit_ * gradient, std::min<double>(limit_, most_answered_));
+    } else if (most_answered_ * 2 >= limit()) {
       limit_ += std::sqrt(limit_);
     }
   }
   limit_ = std::clamp(limit_, 1.0, static_cast<double>(settings_.max));
   round_.clear();
+  light_.clear();
   timeouts_ = 0;
-  most_in_flight_ = 0;
+  most_answered_ = 0;
 }
 
 }  // namespace holdfast::upstream

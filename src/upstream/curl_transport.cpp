@@ -1,250 +1,146 @@
-// Attempt: running (in the multi handle) -> done (reply built, posted) -> delivered
+// Attempt: begun -> running in its pool -> ended (its reply is made, and posted) -> delivered
 //
-// libcurl tells us which sockets to watch and when to call it again; we call
-// curl_multi_socket_action() from the loop only, never from one of its callbacks:
-// the timer callback merely sets a timer, the socket callback merely changes a
-// watch. A finished attempt leaves the multi handle at once, and its callback is
-// posted, so that it may start, cancel or destroy attempts as it likes.
+// An attempt leaves its pool as it ends, and its callback is posted, so that this may
+// start, cancel or destroy attempts as it likes. A pool lives as long as it is in
+// `pools_` or an attempt has gone through it: one that is distrusted leaves `pools_` and
+// dies with its last attempt. Pools are never destroyed inside one of their own calls.
 #include "upstream/curl_transport.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <array>
+#include <cstdlib>
 #include <mutex>
-#include <new>
 #include <stdexcept>
 #include <string_view>
 
-#include "upstream/reply_head.h"
+#include "upstream/curl_attempt.h"
+#include "upstream/curl_pool.h"
+#include "upstream/trust_store.h"
 
 namespace holdfast::upstream {
 namespace {
 
-constexpr std::chrono::seconds kLongestRetryAfter = std::chrono::hours(24);
-constexpr long kKeepaliveIdleSeconds = 30;
-constexpr long kKeepaliveIntervalSeconds = 10;
-constexpr std::size_t kPooledHandles = 256;
-
-void require_libcurl() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-      throw std::runtime_error("libcurl cannot be set up");
-    }
-  });
-  if ((curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_ASYNCHDNS) == 0) {
-    throw std::runtime_error("libcurl was built without an asynchronous resolver");
-  }
-}
-
-bool printable(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
-  });
-}
+constexpr std::chrono::seconds kIdlePoolsInterval{10};
 
 bool valid_target(std::string_view target) {
   return !target.empty() && target.front() == '/' && printable(target) &&
          target.find(' ') == std::string_view::npos;
 }
 
-long milliseconds(base::Duration duration) {
-  // Zero would mean "no limit" to libcurl.
-  return std::max(
-      1L, static_cast<long>(std::chrono::floor<std::chrono::milliseconds>(duration).count()));
+// What libcurl takes for an address: anything else it would look up.
+bool is_address(const std::string& text) {
+  in6_addr parsed;
+  return ::inet_pton(AF_INET, text.c_str(), &parsed) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), &parsed) == 1;
 }
 
-// What `code` means depends on how far the attempt had come.
-Outcome outcome_of(CURLcode code, bool whole_head, bool was_sent, bool over_limit) {
-  if (over_limit) return Outcome::TooLarge;
-  switch (code) {
-    // libcurl calls it a success when the connection ends inside the head.
-    case CURLE_OK:
-      return whole_head ? Outcome::Ok : Outcome::Reset;
-    // Not even connected: the host is not there, which is another finding than
-    // a host that does not answer.
-    case CURLE_OPERATION_TIMEDOUT:
-      return was_sent ? Outcome::Timeout : Outcome::Connect;
-    case CURLE_COULDNT_CONNECT:
-      return Outcome::Connect;
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-      return Outcome::Dns;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-      return Outcome::Tls;
-    case CURLE_PARTIAL_FILE:
-      return Outcome::Truncated;
-    case CURLE_FILESIZE_EXCEEDED:
-      return Outcome::TooLarge;
-    default:
-      return whole_head ? Outcome::Truncated : Outcome::Reset;
-  }
+std::string part_of(CURLU* url, CURLUPart part) {
+  char* text = nullptr;
+  if (curl_url_get(url, part, &text, 0) != CURLUE_OK) return {};
+  std::string copy = text;
+  curl_free(text);
+  return copy;
 }
 
-struct EasyDeleter {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-using Easy = std::unique_ptr<CURL, EasyDeleter>;
-
-struct ListDeleter {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
-using List = std::unique_ptr<curl_slist, ListDeleter>;
-
-void append(List& list, const std::string& line) {
-  curl_slist* longer = curl_slist_append(list.get(), line.c_str());
-  if (longer == nullptr) throw std::bad_alloc();
-  (void)list.release();
-  list.reset(longer);
+// The files to read. libcurl knows where the distribution keeps its bundle.
+TrustStore::Settings trust_settings(const CurlTransport::Settings& settings) {
+  TrustStore::Settings trust{.ca_file = settings.ca_file,
+                             .client_cert_file = settings.client_cert_file,
+                             .client_key_file = settings.client_key_file,
+                             .check_interval = settings.trust_check_interval};
+  if (!trust.ca_file.empty()) return trust;
+  const char* const file = std::getenv("SSL_CERT_FILE");
+  const char* const folder = std::getenv("SSL_CERT_DIR");
+  if (file != nullptr) trust.ca_file = file;
+  if (folder != nullptr) trust.ca_dir = folder;
+  if (!trust.ca_file.empty() || !trust.ca_dir.empty()) return trust;
+  const std::unique_ptr<CURL, EasyDeleter> easy(curl_easy_init());
+  const char* machines = nullptr;
+  if (easy) curl_easy_getinfo(easy.get(), CURLINFO_CAINFO, &machines);
+  trust.ca_file = machines != nullptr ? machines : "/etc/ssl/certs/ca-certificates.crt";
+  return trust;
 }
 
 }  // namespace
 
-struct CurlTransport::Multi {
-  CURLM* handle = nullptr;
-  std::vector<Easy> idle;
-
-  Multi() {
-    require_libcurl();
-    handle = curl_multi_init();
-    if (handle == nullptr) throw std::runtime_error("libcurl: out of memory");
-  }
-  ~Multi() {
-    idle.clear();
-    curl_multi_cleanup(handle);
-  }
-  Multi(const Multi&) = delete;
-  Multi& operator=(const Multi&) = delete;
-
-  static int socket_changed(CURL*, curl_socket_t fd, int what, void* self, void*);
-  static int timer_changed(CURLM*, long timeout_ms, void* self);
-};
-
-struct CurlTransport::Socket {
-  CurlTransport* transport;
-  int fd;
-  base::FdWatch watch;
-
-  Socket(CurlTransport& owner, int descriptor)
-      : transport(&owner), fd(descriptor), watch(owner.loop_, descriptor, &Socket::ready, this) {}
-
-  static void ready(void* self, unsigned events) {
-    auto& socket = *static_cast<Socket*>(self);
-    socket.transport->on_socket_event(socket.fd, events);  // may destroy `socket`
-  }
-};
-
-struct CurlTransport::Attempt {
-  AttemptId id;
-  const Settings& settings;
-  Callback callback;
-  base::SteadyTime started;
-  Easy easy;
-  List fields;  // the request's
-  ReplyHead head{settings.head_limit_bytes};
-  bool content_too_large = false;
-  bool running = false;  // in the multi handle
-  std::array<char, CURL_ERROR_SIZE> error{};
-  Reply reply;
-
-  Attempt(AttemptId number, const Settings& limits, Callback told, base::SteadyTime now)
-      : id(number), settings(limits), callback(std::move(told)), started(now) {}
-
-  // From the content on: to libcurl, silence before the answer is a low speed too.
-  void watch_speed() {
-    curl_easy_setopt(easy.get(), CURLOPT_LOW_SPEED_LIMIT, settings.low_speed_bytes_per_second);
-    curl_easy_setopt(easy.get(), CURLOPT_LOW_SPEED_TIME,
-                     static_cast<long>(settings.low_speed_time.count()));
-  }
-
-  static std::size_t on_head_line(char* data, std::size_t size, std::size_t count, void* self);
-  static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
-};
-
-int CurlTransport::Multi::socket_changed(CURL*, curl_socket_t fd, int what, void* self, void*) {
-  auto& transport = *static_cast<CurlTransport*>(self);
-  if (what == CURL_POLL_REMOVE) {
-    transport.sockets_.erase(fd);
-    return 0;
-  }
-  try {
-    auto& socket = transport.sockets_[fd];
-    if (!socket) socket = std::make_unique<Socket>(transport, fd);
-    socket->watch.want(((what & CURL_POLL_IN) ? base::kFdReadable : 0U) |
-                       ((what & CURL_POLL_OUT) ? base::kFdWritable : 0U));
-  } catch (const std::bad_alloc&) {
-    return -1;
-  }
-  return 0;
-}
-
-int CurlTransport::Multi::timer_changed(CURLM*, long timeout_ms, void* self) {
-  auto& transport = *static_cast<CurlTransport*>(self);
-  if (timeout_ms < 0) {
-    transport.timer_.cancel();
-  } else {
-    transport.timer_.set_after(transport.loop_, std::chrono::milliseconds(timeout_ms),
-                               [&transport] { transport.on_timeout(); });
-  }
-  return 0;
-}
-
-std::size_t CurlTransport::Attempt::on_head_line(char* data, std::size_t size, std::size_t count,
-                                                 void* self) try {
-  auto& attempt = *static_cast<Attempt*>(self);
-  const std::string_view line(data, size * count);
-  long status = 0;
-  curl_easy_getinfo(attempt.easy.get(), CURLINFO_RESPONSE_CODE, &status);
-  const bool had_whole_head = attempt.head.whole();
-  if (!attempt.head.take(line, status)) return 0;
-  if (attempt.head.whole() && !had_whole_head) attempt.watch_speed();
-  return line.size();
-} catch (const std::bad_alloc&) {
-  return 0;  // fails this attempt; nothing may be thrown through libcurl
-}
-
-std::size_t CurlTransport::Attempt::on_body(char* data, std::size_t size, std::size_t count,
-                                            void* self) try {
-  auto& attempt = *static_cast<Attempt*>(self);
-  const std::size_t bytes = size * count;
-  if (bytes > attempt.settings.body_limit_bytes - attempt.reply.body.size()) {
-    attempt.content_too_large = true;
-    return 0;
-  }
-  attempt.reply.body.append(data, bytes);
-  return bytes;
-} catch (const std::bad_alloc&) {
-  return 0;
+void set_up_libcurl() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    ::unsetenv("SSLKEYLOGFILE");
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+      throw std::runtime_error("libcurl cannot be set up");
+    }
+  });
 }
 
 CurlTransport::CurlTransport(base::EventLoop& loop, Settings settings, std::string token)
-    : loop_(loop), settings_(std::move(settings)), multi_(std::make_unique<Multi>()) {
+    : loop_(loop), settings_(std::move(settings)) {
+  set_up_libcurl();
   if (!set_token(std::move(token))) throw std::runtime_error("the token holds a control character");
-  for (std::string& url : settings_.base_urls) {
+  for (std::string url : settings_.base_urls) {
     while (url.ends_with('/')) url.pop_back();
+    const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
+    if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) {
+      throw std::runtime_error("not a URL: " + url);
+    }
+    std::string host = part_of(parsed.get(), CURLUPART_HOST);
+    if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+    const bool tls = part_of(parsed.get(), CURLUPART_SCHEME) == "https";
+    const bool has_address = is_address(host);
+    origins_.push_back(
+        {.url = std::move(url), .host = std::move(host), .tls = tls, .has_address = has_address});
   }
-  CURLM* multi = multi_->handle;
-  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &Multi::socket_changed);
-  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, this);
-  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &Multi::timer_changed);
-  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
-  curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, static_cast<long>(settings_.kept_connections));
-  curl_multi_setopt(multi, CURLMOPT_PIPELINING, settings_.http2 ? CURLPIPE_MULTIPLEX : 0L);
+  knocks_ = new_pool();
+  const bool any_tls = std::any_of(origins_.begin(), origins_.end(),
+                                   [](const Origin& origin) { return origin.tls; });
+  if (!any_tls) return;
+  const char* const library = curl_version_info(CURLVERSION_NOW)->ssl_version;
+  if (library == nullptr || std::string_view(library).find("OpenSSL") == std::string_view::npos) {
+    throw std::runtime_error("libcurl was not built with OpenSSL");
+  }
+  trust_store_ = std::make_unique<TrustStore>(
+      trust_settings(settings_), [this, alive = std::weak_ptr(alive_)](auto trust) {
+        loop_.post([this, alive, trust = std::move(trust)]() mutable {
+          if (!alive.expired()) adopt(std::move(trust));
+        });
+      });
 }
 
 CurlTransport::~CurlTransport() {
-  for (auto& [id, attempt] : attempts_) {
-    if (attempt->running) curl_multi_remove_handle(multi_->handle, attempt->easy.get());
-  }
+  trust_store_.reset();
   attempts_.clear();
-  multi_.reset();  // closes kept connections, through the socket callback: sockets_ must live
+}
+
+std::string CurlTransport::trust_problem() const {
+  return trust_store_ ? trust_store_->problem() : std::string();
+}
+
+void CurlTransport::adopt(std::shared_ptr<const Trust> trust) {
+  trust_ = std::move(trust);
+  // What was set up under the old ones may not be what the new ones allow.
+  std::erase_if(pools_, [this](const auto& entry) { return origins_[entry.first.first].tls; });
+  knocks_ = new_pool();
+  for (Origin& origin : origins_) {
+    if (origin.spares) origin.spares->renewed();
+  }
+  renew_tls();
+  if (spare_timer_.pending()) look_at_spares();
+  for (const AttemptId id : std::exchange(waiting_, {})) {
+    const auto found = attempts_.find(id);
+    if (found == attempts_.end() || found->second->ended()) continue;
+    found->second->timer().cancel();
+    run(*found->second);
+  }
+}
+
+void CurlTransport::renew_tls() {
+  auto state = std::make_shared<TlsState>();
+  state->trust = trust_;
+  state->sessions.reset(curl_share_init());
+  curl_share_setopt(state->sessions.get(), CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
+  tls_ = std::move(state);
 }
 
 bool CurlTransport::set_token(std::string token) {
@@ -253,167 +149,223 @@ bool CurlTransport::set_token(std::string token) {
   return true;
 }
 
-Transport::AttemptId CurlTransport::start(std::size_t origin, const Request& request,
-                                          base::Duration timeout, Callback callback) {
-  const AttemptId id = ++last_id_;
-  auto made = std::make_unique<Attempt>(id, settings_, std::move(callback), loop_.now());
+Transport::AttemptId CurlTransport::start(const Sending& sending, const Request& request,
+                                          Callback callback) {
+  ++in_flight_;
+  return begin(std::make_unique<Attempt>(++last_id_, loop_, settings_, Attempt::Kind::Request,
+                                         sending, std::move(callback)),
+               request);
+}
+
+void CurlTransport::knock(std::size_t origin, const std::string& address, base::Duration timeout,
+                          Callback callback) {
+  const Sending sending{.origin = origin, .address = address, .timeout = timeout};
+  begin(std::make_unique<Attempt>(++last_id_, loop_, settings_, Attempt::Kind::Knock, sending,
+                                  std::move(callback)),
+        {"/", {}});
+}
+
+Transport::AttemptId CurlTransport::begin(std::unique_ptr<Attempt> made, const Request& request) {
+  const AttemptId id = made->id();
   Attempt& attempt = *attempts_.emplace(id, std::move(made)).first->second;
-  if (origin >= settings_.base_urls.size() || !valid_target(request.target)) {
-    fail_later(id, "not a valid request target");
+  const Sending& sending = attempt.sending();
+  if (sending.origin >= origins_.size() || !valid_target(request.target)) {
+    fail_later(id, Outcome::Connect, "not a valid request target");
     return id;
   }
-  if (multi_->idle.empty()) {
-    attempt.easy.reset(curl_easy_init());
+  const Origin& origin = origins_[sending.origin];
+  if (sending.address.empty() && !origin.has_address) {
+    fail_later(id, Outcome::Dns, "no address is known of the host's name");
+    return id;
+  }
+  if (!sending.address.empty() && !is_address(sending.address)) {
+    fail_later(id, Outcome::Dns, "not an address: " + sending.address);
+    return id;
+  }
+  attempt.ask(origin.url + request.target, request.fields,
+              attempt.kind() == Attempt::Kind::Request ? token_ : std::string());
+  if (origin.tls && !trust_) {
+    wait_for_trust(attempt);
   } else {
-    attempt.easy = std::move(multi_->idle.back());
-    multi_->idle.pop_back();
+    run(attempt);
   }
-  if (!attempt.easy) {
-    fail_later(id, "out of memory");
-    return id;
-  }
-  configure(attempt, settings_.base_urls[origin] + request.target, request, timeout);
-  const CURLMcode code = curl_multi_add_handle(multi_->handle, attempt.easy.get());
-  if (code != CURLM_OK) {
-    fail_later(id, curl_multi_strerror(code));
-    return id;
-  }
-  attempt.running = true;
   return id;
 }
 
-void CurlTransport::configure(Attempt& attempt, const std::string& url, const Request& request,
-                              base::Duration timeout) {
-  CURL* easy = attempt.easy.get();
-  for (const Field& field : request.fields) {
-    if (field.name.empty() || !printable(field.name) || !printable(field.value)) continue;
-    append(attempt.fields, field.name + ": " + field.value);
+void CurlTransport::wait_for_trust(Attempt& attempt) {
+  waiting_.push_back(attempt.id());
+  attempt.wait_in(Phase::Tls);
+  attempt.timer().set_after(loop_, attempt.time_left(), [this, id = attempt.id()] {
+    fail_later(id, Outcome::TlsTimeout, "the authorities' certificates have not been read yet",
+               true);
+  });
+}
+
+void CurlTransport::run(Attempt& attempt) {
+  const bool tls = origins_[attempt.sending().origin].tls;
+  SpareConnections* const spares = spares_of(attempt);
+  if (spares != nullptr && attempt.kind() == Attempt::Kind::Request) spares->asked(loop_.now());
+  if (tls && !trust_->problem().empty()) {
+    fail_later(attempt.id(), Outcome::Certificate, trust_->problem(), true);
+  } else if (const char* problem = attempt.run(pool_of(attempt), tls ? tls_ : nullptr)) {
+    fail_later(attempt.id(), Outcome::Connect, problem, true);
   }
-  // A request without it takes any coding (RFC 9110, 12.5.3), and nobody here decodes.
-  append(attempt.fields, "Accept-Encoding: identity");
-  if (!token_.empty()) append(attempt.fields, "Authorization: Bearer " + token_);
+}
 
-  curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);  // the target is ours, already canonical
-  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, attempt.fields.get());
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
-  curl_easy_setopt(easy, CURLOPT_PRIVATE, &attempt);
-  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, attempt.error.data());
-  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Attempt::on_head_line);
-  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &attempt);
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Attempt::on_body);
-  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &attempt);
-  curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
-                   static_cast<curl_off_t>(settings_.body_limit_bytes));
-
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_PROXY, "");
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  // Or the end of an attempt whose name is being looked up waits for that thread, and
-  // all others with it, as long as the resolver likes.
-  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
-  curl_easy_setopt(
-      easy, CURLOPT_HTTP_VERSION,
-      static_cast<long>(settings_.http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
-  // Rather wait for a connection that may take streams than open one more.
-  curl_easy_setopt(easy, CURLOPT_PIPEWAIT, settings_.http2 ? 1L : 0L);
-  if (!settings_.ca_file.empty()) {
-    curl_easy_setopt(easy, CURLOPT_CAINFO, settings_.ca_file.c_str());
+void CurlTransport::finished(Attempt& attempt) {
+  if (SpareConnections* spares = spares_of(attempt)) {
+    const Reply& reply = attempt.reply();
+    if (reply.transport == Outcome::Ok) {
+      spares->answered(reply.kept);
+    } else if (attempt.kind() == Attempt::Kind::Spare) {
+      spares->failed(loop_.now());
+    } else {
+      spares->ended();
+    }
   }
+  // Perhaps the server cannot bear the session we took up; the next handshake is whole.
+  if (attempt.reply().transport == Outcome::Tls) renew_tls();
+  deliver_later(attempt.id());
+}
 
-  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, milliseconds(timeout));
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                   milliseconds(std::min(timeout, settings_.connect_timeout)));
-  curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, static_cast<long>(settings_.dns_cache.count()));
-  curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
-                   static_cast<long>(settings_.connection_lifetime.count()));
-  curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, static_cast<long>(settings_.connection_idle.count()));
-  curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-  curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, kKeepaliveIdleSeconds);
-  curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, kKeepaliveIntervalSeconds);
+std::shared_ptr<Pool> CurlTransport::pool_of(const Attempt& attempt) {
+  if (attempt.kind() == Attempt::Kind::Knock) return knocks_;
+  auto& pool = pools_[place_of(attempt.sending().origin, attempt.sending().address)];
+  if (!pool) pool = new_pool();
+  if (!idle_timer_.pending()) {
+    idle_timer_.set_after(loop_, kIdlePoolsInterval, [this] { drop_idle_pools(); });
+  }
+  return pool;
+}
+
+std::shared_ptr<Pool> CurlTransport::new_pool() {
+  const auto ended = [this](CURL* easy, CURLcode code) {
+    Attempt& attempt = Attempt::of(easy);
+    attempt.end(code);
+    finished(attempt);
+  };
+  return std::make_shared<Pool>(loop_, settings_.kept_connections, settings_.http2, ended);
+}
+
+// libcurl closes what has been idle for too long when it is next asked for something;
+// an address that nobody asks any more would keep its connections for ever.
+void CurlTransport::drop_idle_pools() {
+  std::erase_if(pools_, [this](const auto& entry) {
+    const Pool& pool = *entry.second;
+    return pool.running() == 0 && pool.last_used() + settings_.connection_idle < loop_.now();
+  });
+  if (!pools_.empty()) {
+    idle_timer_.set_after(loop_, kIdlePoolsInterval, [this] { drop_idle_pools(); });
+  }
 }
 
 void CurlTransport::cancel(AttemptId id) {
   const auto found = attempts_.find(id);
   if (found == attempts_.end()) return;
-  Attempt& attempt = *found->second;
-  if (attempt.running) {
-    // Unfinished, so libcurl closes its HTTP/1 connection.
-    curl_multi_remove_handle(multi_->handle, attempt.easy.get());
-    attempt.running = false;
-    recycle(attempt);
-  }
+  --in_flight_;
+  if (SpareConnections* spares = spares_of(*found->second)) spares->ended();
   attempts_.erase(found);
 }
 
-void CurlTransport::fail_later(AttemptId id, std::string detail) {
-  Attempt& attempt = *attempts_.at(id);
-  attempt.reply.transport = Outcome::Connect;
-  attempt.reply.detail = std::move(detail);
+std::optional<Progress> CurlTransport::progress(AttemptId id) const {
+  const auto found = attempts_.find(id);
+  if (found == attempts_.end() || found->second->ended()) return std::nullopt;
+  return found->second->progress();
+}
+
+void CurlTransport::distrust(std::size_t origin, const std::string& address) {
+  const Place place = place_of(origin, address);
+  pools_.erase(place);
+  if (origin < origins_.size() && origins_[origin].preferred == place.second) {
+    origins_[origin].spares->renewed();
+  }
+}
+
+CurlTransport::Place CurlTransport::place_of(std::size_t origin, const std::string& address) const {
+  const bool own = origin < origins_.size() && origins_[origin].host == address;
+  return {origin, own ? std::string() : address};
+}
+
+void CurlTransport::prefer(std::size_t origin, const std::string& address) {
+  if (origin >= origins_.size() || settings_.spares.wanted == 0) return;
+  Origin& its = origins_[origin];
+  if (address.empty()) {
+    its.preferred.reset();
+    return;
+  }
+  const Place place = place_of(origin, address);
+  if (its.preferred == place.second) return;
+  its.preferred = place.second;
+  if (its.spares) {
+    its.spares->renewed();
+  } else {
+    its.spares.emplace(settings_.spares, loop_.now());
+  }
+  // From the loop: the caller may be in the middle of something.
+  spare_timer_.set_after(loop_, base::Duration{0}, [this] { look_at_spares(); });
+}
+
+SpareConnections* CurlTransport::spares_of(const Attempt& attempt) {
+  const Sending& sending = attempt.sending();
+  if (attempt.kind() == Attempt::Kind::Knock || sending.origin >= origins_.size()) return nullptr;
+  Origin& origin = origins_[sending.origin];
+  if (origin.preferred != place_of(sending.origin, sending.address).second) return nullptr;
+  return &*origin.spares;
+}
+
+void CurlTransport::look_at_spares() {
+  for (std::size_t i = 0; i < origins_.size(); ++i) {
+    Origin& origin = origins_[i];
+    if (!origin.preferred) continue;
+    const auto found = pools_.find({i, *origin.preferred});
+    const Pool* const pool = found == pools_.end() ? nullptr : found->second.get();
+    // What is under way leaves a connection.
+    if (pool != nullptr && pool->running() > 0) continue;
+    if (origin.tls && (!trust_ || !trust_->problem().empty())) continue;
+    const std::size_t idle = ready({i, *origin.preferred});
+    const base::SteadyTime now = loop_.now();
+    switch (origin.spares->look(now, idle, pool == nullptr ? now : pool->last_used())) {
+      case SpareConnections::Need::Nothing:
+        break;
+      case SpareConnections::Need::Make:
+        for (std::size_t n = idle; n < settings_.spares.wanted; ++n) make_spare(i, true);
+        break;
+      case SpareConnections::Need::Refresh:
+        make_spare(i, false);
+        break;
+    }
+  }
+  spare_timer_.set_after(loop_, settings_.spares.check_interval, [this] { look_at_spares(); });
+}
+
+std::size_t CurlTransport::ready(std::size_t origin, const std::string& address) const {
+  return ready(place_of(origin, address));
+}
+
+std::size_t CurlTransport::ready(const Place& place) const {
+  const auto found = pools_.find(place);
+  return found == pools_.end() ? 0 : found->second->ready();
+}
+
+void CurlTransport::make_spare(std::size_t origin, bool new_connection) {
+  const Sending sending{.origin = origin,
+                        .address = *origins_[origin].preferred,
+                        .new_connection = new_connection,
+                        .timeout = settings_.connect_timeout * 2};
+  begin(std::make_unique<Attempt>(++last_id_, loop_, settings_, Attempt::Kind::Spare, sending,
+                                  [](const Reply&) {}),
+        {"/", {}});
+}
+
+void CurlTransport::fail_later(AttemptId id, Outcome outcome, std::string detail, bool own_lack) {
+  attempts_.at(id)->fail(outcome, std::move(detail), own_lack);
+  deliver_later(id);
+}
+
+void CurlTransport::deliver_later(AttemptId id) {
   loop_.post([this, id, alive = std::weak_ptr(alive_)] {
     if (!alive.expired()) deliver(id);
   });
-}
-
-void CurlTransport::on_socket_event(int fd, unsigned events) {
-  const int mask = ((events & base::kFdReadable) ? CURL_CSELECT_IN : 0) |
-                   ((events & base::kFdWritable) ? CURL_CSELECT_OUT : 0);
-  int running = 0;
-  curl_multi_socket_action(multi_->handle, fd, mask, &running);
-  collect();
-}
-
-void CurlTransport::on_timeout() {
-  int running = 0;
-  curl_multi_socket_action(multi_->handle, CURL_SOCKET_TIMEOUT, 0, &running);
-  collect();
-}
-
-// Takes what has finished out of the multi handle and posts its callback.
-void CurlTransport::collect() {
-  int left = 0;
-  while (const CURLMsg* message = curl_multi_info_read(multi_->handle, &left)) {
-    if (message->msg != CURLMSG_DONE) continue;
-    CURL* easy = message->easy_handle;
-    const CURLcode code = message->data.result;  // before the handle is removed
-    void* pointer = nullptr;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &pointer);
-    Attempt& attempt = *static_cast<Attempt*>(pointer);
-    ReplyHead& head = attempt.head;
-    Reply& reply = attempt.reply;
-
-    curl_off_t sent_at = 0;  // microseconds from the start; 0: was never sent
-    curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &sent_at);
-    reply.duration = loop_.now() - attempt.started;
-    reply.transport =
-        outcome_of(code, head.whole(), sent_at > 0, head.too_large() || attempt.content_too_large);
-    if (code == CURLE_OK && reply.transport == Outcome::Reset) {
-      reply.detail = "the connection ended inside the head";
-    } else if (head.unframed()) {
-      reply.detail = "the head does not say how long the content is";
-    } else if (code != CURLE_OK) {
-      reply.detail = attempt.error[0] != '\0' ? attempt.error.data() : curl_easy_strerror(code);
-    }
-    if (head.whole()) {
-      reply.fields = std::move(head.fields());
-      long status = 0;
-      curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-      reply.status = static_cast<int>(status);
-      if (find_field(reply.fields, "Retry-After") != nullptr) {
-        curl_off_t seconds = 0;
-        curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds);
-        reply.retry_after =
-            std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), kLongestRetryAfter);
-      }
-    }
-    curl_multi_remove_handle(multi_->handle, easy);
-    attempt.running = false;
-    recycle(attempt);
-    loop_.post([this, id = attempt.id, alive = std::weak_ptr(alive_)] {
-      if (!alive.expired()) deliver(id);
-    });
-  }
 }
 
 void CurlTransport::deliver(AttemptId id) {
@@ -421,16 +373,8 @@ void CurlTransport::deliver(AttemptId id) {
   if (found == attempts_.end()) return;  // cancelled meanwhile
   const auto attempt = std::move(found->second);
   attempts_.erase(found);
-  attempt->callback(std::move(attempt->reply));  // may destroy us: nothing after this
-}
-
-void CurlTransport::recycle(Attempt& attempt) {
-  // Options keep pointers into the attempt; connections and the DNS cache
-  // belong to the multi handle and survive this.
-  curl_easy_reset(attempt.easy.get());
-  attempt.fields.reset();
-  if (multi_->idle.size() < kPooledHandles) multi_->idle.push_back(std::move(attempt.easy));
-  attempt.easy.reset();
+  if (attempt->kind() == Attempt::Kind::Request) --in_flight_;
+  attempt->callback()(std::move(attempt->reply()));  // may destroy us: nothing after this
 }
 
 }  // namespace holdfast::upstream

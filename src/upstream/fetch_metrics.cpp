@@ -21,6 +21,11 @@ FetchMetrics::FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
           {{"origin", name}, {"outcome", std::string(to_string(static_cast<Outcome>(i)))}});
     }
     origin.duration = metrics.histogram(Family::UpstreamAttemptDuration, {{"origin", name}});
+    for (std::size_t i = 0; i < origin.phases.size(); ++i) {
+      origin.phases[i] = metrics.histogram(
+          Family::UpstreamPhaseDuration,
+          {{"origin", name}, {"phase", std::string(to_string(static_cast<Phase>(i)))}});
+    }
     for (std::size_t i = 0; i < kStates.size(); ++i) {
       origin.transitions[i] =
           metrics.counter(Family::BreakerTransitions, {{"origin", name}, {"to", kStates[i]}});
@@ -31,6 +36,8 @@ FetchMetrics::FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
   retries_ = metrics.counter(Family::UpstreamRetries);
   hedges_won_ = metrics.counter(Family::UpstreamHedges, {{"result", "won"}});
   hedges_lost_ = metrics.counter(Family::UpstreamHedges, {{"result", "lost"}});
+  races_won_ = metrics.counter(Family::UpstreamRaces, {{"result", "won"}});
+  races_lost_ = metrics.counter(Family::UpstreamRaces, {{"result", "lost"}});
   budget_exhausted_ = metrics.counter(Family::RetryBudgetExhausted);
   expose(Family::UpstreamAttemptsInFlight, {}, gauges.in_flight);
   expose(Family::UpstreamQueued, {}, gauges.queued);
@@ -55,6 +62,15 @@ void FetchMetrics::attempt(std::size_t origin, Outcome outcome, base::Duration t
   PerOrigin& counts = *origins_[origin];
   shard_.add(counts.attempts[static_cast<std::size_t>(outcome)]);
   shard_.observe(counts.duration, std::chrono::duration<double>(took).count());
+}
+
+void FetchMetrics::phases(std::size_t origin, const Reply& reply) {
+  if (reply.phase != Phase::Answer || reply.status == 0) return;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(kPhases); ++i) {
+    const base::Duration took = reply.phases[i];
+    if (took == base::Duration::zero()) continue;  // a kept connection, or no TLS
+    shard_.observe(origins_[origin]->phases[i], std::chrono::duration<double>(took).count());
+  }
 }
 
 void FetchMetrics::transition(std::size_t origin, Breaker::State to) {

@@ -31,8 +31,11 @@ class FetchMetrics {
   FetchMetrics& operator=(const FetchMetrics&) = delete;
 
   void attempt(std::size_t origin, Outcome outcome, base::Duration took);
+  // What an attempt that was answered took, phase by phase; set-up where there was one.
+  void phases(std::size_t origin, const Reply& reply);
   void retry() { shard_.add(retries_); }
   void hedge(bool won) { shard_.add(won ? hedges_won_ : hedges_lost_); }
+  void race(bool won) { shard_.add(won ? races_won_ : races_lost_); }
   void budget_exhausted() { shard_.add(budget_exhausted_); }
   void transition(std::size_t origin, Breaker::State to);
   void succeeded(std::size_t origin, base::WallTime at);
@@ -52,6 +55,7 @@ class FetchMetrics {
   struct PerOrigin {
     std::array<observe::Counter, kOutcomes> attempts;
     observe::Histogram duration;
+    std::array<observe::Histogram, kPhases> phases;
     std::array<observe::Counter, 3> transitions;
     std::atomic<double> state{0};
     std::atomic<double> last_success{0};
@@ -65,6 +69,8 @@ class FetchMetrics {
   observe::Counter retries_;
   observe::Counter hedges_won_;
   observe::Counter hedges_lost_;
+  observe::Counter races_won_;
+  observe::Counter races_lost_;
   observe::Counter budget_exhausted_;
   std::vector<observe::Metrics::CallbackId> callbacks_;
 };

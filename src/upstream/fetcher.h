@@ -1,6 +1,6 @@
 // Fetcher gets one answer out of an unreliable upstream: it makes as many
 // attempts as the deadline, the retry budget, the breaker and the pace allow, in
-// sequence or hedged, and hands over the first valid one. It knows nothing of
+// sequence or beside each other, and hands over the first valid one. It knows nothing of
 // routes: what is valid, the caller says. Origin loop only; never blocks.
 #pragma once
 
@@ -44,7 +44,7 @@ struct AttemptRecord {
   std::size_t origin = 0;
   Outcome outcome = Outcome::Ok;
   int status = 0;
-  bool hedge = false;
+  bool hedge = false;  // beside another: a hedge, or a race
   base::Duration duration{};
   std::string detail;
 };
@@ -57,7 +57,7 @@ enum class FetchEnd {
   BreakerOpen,  // refused: the upstream is known to be down, and waiting is not wanted or hopeless
   CrowdedOut,   // refused: it is known to be down, and too many wait for it already
   Overloaded,   // refused: too many wait for their turn already
-  Refused,      // 401 or 403: asking again cannot help
+  Refused,      // 401 or 403, or a certificate that is not theirs: asking again cannot help
   GaveUp,       // a refresh that failed: refreshes give up early and quietly
 };
 

@@ -1,12 +1,12 @@
-// HedgePolicy says when a second attempt should be sent beside one that is
-// slow, and keeps such attempts to a small share of all (Dean and Barroso, "The
+// HedgePolicy says when a second attempt should be sent beside one that is not even
+// suspect yet, and keeps such attempts to a small share of all (Dean and Barroso, "The
 // Tail at Scale", 2013). One thread.
 #pragma once
 
 #include <algorithm>
 
 #include "base/clock.h"
-#include "upstream/latency_window.h"
+#include "upstream/answer_times.h"
 
 namespace holdfast::upstream {
 
@@ -16,7 +16,7 @@ class HedgePolicy {
 
   struct Settings {
     Mode mode = Mode::Percentile;                           // HEDGE
-    base::Duration delay = std::chrono::milliseconds(100);  // Fixed, or while there is no history
+    base::Duration delay = std::chrono::milliseconds(100);  // Fixed
     double quantile = 0.95;
     // A percentile of successes alone is passed by that many healthy attempts
     // too. A multiple of the median keeps the share for those that are stuck.
@@ -31,14 +31,17 @@ class HedgePolicy {
 
   bool enabled() const { return settings_.mode != Mode::Off; }
 
-  // After this much of an attempt, hedge it. `successes`: of its origin.
-  base::Duration delay(const LatencyWindow& successes) const {
-    if (settings_.mode == Mode::Fixed || successes.count() < settings_.min_samples) {
-      return settings_.delay;
-    }
-    const auto multiple = std::chrono::duration_cast<base::Duration>(*successes.percentile(0.5) *
-                                                                     settings_.median_multiple);
-    return std::max({*successes.percentile(settings_.quantile), multiple, settings_.shortest});
+  // So long after a request was sent, hedge it; max() while nothing is known. `answers`: of
+  // where it went; `round_trip` to there, zero if unknown: a lost packet is waited for, or
+  // a lossy network would be asked for twice of everything it loses.
+  base::Duration delay(const AnswerTimes& answers, base::Duration round_trip) const {
+    if (settings_.mode == Mode::Fixed) return settings_.delay;
+    const LatencyWindow& window = answers.window();
+    if (window.count() < settings_.min_samples) return base::Duration::max();
+    const auto multiple =
+        std::chrono::duration_cast<base::Duration>(answers.usual() * settings_.median_multiple);
+    return std::max({*window.percentile(settings_.quantile), multiple, settings_.shortest,
+                     answers.usual() + retransmission(round_trip)});
   }
 
   void attempt_sent() { tokens_ = std::min(settings_.burst, tokens_ + settings_.share); }

@@ -70,13 +70,15 @@ bool is_answer(Outcome outcome) {
 }
 
 bool is_connect_failure(Outcome outcome) {
-  return outcome == Outcome::Connect || outcome == Outcome::Dns || outcome == Outcome::Tls;
+  return outcome == Outcome::Connect || outcome == Outcome::ConnectTimeout ||
+         outcome == Outcome::Dns || outcome == Outcome::Tls || outcome == Outcome::TlsTimeout ||
+         outcome == Outcome::Certificate;
 }
 
 Sign sign_of(Outcome outcome) {
   if (is_answer(outcome)) return Sign::Good;
   if (outcome == Outcome::RateLimited || outcome == Outcome::Unauthorized ||
-      outcome == Outcome::Cancelled) {
+      outcome == Outcome::Certificate || outcome == Outcome::Cancelled) {
     return Sign::None;
   }
   return Sign::Bad;

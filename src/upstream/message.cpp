@@ -23,6 +23,18 @@ const std::string* find_field(const Fields& fields, std::string_view name) {
   return found == fields.end() ? nullptr : &found->value;
 }
 
+std::string_view to_string(Phase phase) {
+  switch (phase) {
+    case Phase::Connect:
+      return "connect";
+    case Phase::Tls:
+      return "tls";
+    case Phase::Answer:
+      return "answer";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(Outcome outcome) {
   switch (outcome) {
     case Outcome::Ok:
@@ -41,12 +53,18 @@ std::string_view to_string(Outcome outcome) {
       return "timeout";
     case Outcome::Connect:
       return "connect";
+    case Outcome::ConnectTimeout:
+      return "connect_timeout";
     case Outcome::Reset:
       return "reset";
     case Outcome::Dns:
       return "dns";
     case Outcome::Tls:
       return "tls";
+    case Outcome::TlsTimeout:
+      return "tls_timeout";
+    case Outcome::Certificate:
+      return "certificate";
     case Outcome::Truncated:
       return "truncated";
     case Outcome::TooLarge:

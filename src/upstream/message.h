@@ -1,6 +1,7 @@
 // What goes to the upstream and what comes back, free of libcurl and of routes.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -27,19 +28,29 @@ struct Request {
   Fields fields;       // besides what the transport adds itself: Host, Authorization
 };
 
+// What an attempt is doing. Each has its own usual time and its own failures: only the
+// answer's time says anything of the upstream's work.
+enum class Phase { Connect, Tls, Answer };  // the name is known before an attempt begins
+inline constexpr int kPhases = static_cast<int>(Phase::Answer) + 1;
+
+std::string_view to_string(Phase phase);  // "connect", "tls", "answer"
+
 // How one attempt ended, as metrics and logs name it.
 enum class Outcome {
-  Ok,            // a valid answer
-  NotModified,   // 304 to a conditional request
-  ServerError,   // 5xx
-  RateLimited,   // 429
-  ClientError,   // another 4xx: an answer about the request itself, not retried
-  Unauthorized,  // 401 or 403: our token, a configuration fault, not retried
-  Timeout,
-  Connect,  // refused or unreachable
-  Reset,    // closed before the whole head came
+  Ok,              // a valid answer
+  NotModified,     // 304 to a conditional request
+  ServerError,     // 5xx
+  RateLimited,     // 429
+  ClientError,     // another 4xx: an answer about the request itself, not retried
+  Unauthorized,    // 401 or 403: our token, a configuration fault, not retried
+  Timeout,         // connected and asked, but no answer
+  Connect,         // refused or unreachable
+  ConnectTimeout,  // nobody said anything to our SYN
+  Reset,           // closed before the whole head came
   Dns,
-  Tls,
+  Tls,           // the handshake failed
+  TlsTimeout,    // it did not end
+  Certificate,   // it is not the origin's, or not trusted, or expired
   Truncated,     // closed before the whole content came
   TooLarge,      // content over the limit
   InvalidBody,   // a 200 whose content is not what it must be
@@ -53,8 +64,8 @@ std::string_view to_string(Outcome outcome);  // "5xx", "invalid_body", ...
 
 // A whole answer, or why there is none.
 struct Reply {
-  // Transport failures only (Timeout, Connect, Reset, Dns, Tls, Truncated,
-  // TooLarge), or Ok for "a complete message came"; its meaning is judged later.
+  // Transport failures only (Timeout to Certificate, Truncated, TooLarge), or Ok for "a complete
+  // message came"; its meaning is judged later.
   Outcome transport = Outcome::Ok;
   std::string detail;  // the transport's words, for logs; never holds a secret
   int status = 0;      // 0 if no head came
@@ -62,7 +73,17 @@ struct Reply {
   std::string body;
   // Retry-After in seconds from now, from either form; clamped to [0, 1 day].
   std::optional<std::chrono::seconds> retry_after;
-  base::Duration duration{};  // from being sent to being whole
+  base::Duration duration{};  // from the attempt's start to its end
+  // What each phase took, as far as it was reached; connect and TLS are zero on a kept
+  // connection. The answer: from the request being sent to the content's last byte.
+  std::array<base::Duration, kPhases> phases{};
+  Phase phase = Phase::Connect;  // where it ended
+  bool kept = false;             // it went out on a connection that had been used before
+  // It failed for want of something here: a descriptor, a port, memory, the authorities
+  // to check a certificate with. Nothing of the upstream's.
+  bool own_lack = false;
+
+  base::Duration took(Phase which) const { return phases[static_cast<std::size_t>(which)]; }
 };
 
 }  // namespace holdfast::upstream

@@ -6,7 +6,8 @@ namespace holdfast::upstream {
 namespace {
 
 constexpr std::size_t kKeptChanges = 32;
-constexpr int kPatientProbe = 4;  // of so many probes, one is patient
+constexpr std::size_t kKeptPlaces = 64;
+constexpr int kTimeoutsThatTell = 8;
 
 ConcurrencyLimit::Settings bounded(ConcurrencyLimit::Settings limit, int concurrency) {
   limit.max = std::max(1, concurrency);
@@ -22,81 +23,189 @@ Origin::Origin(std::size_t number, const Settings& settings, base::Random& rando
       breaker(settings.breaker, random),
       pacer(settings.pace),
       concurrency(bounded(settings.concurrency_limit, settings.concurrency)),
-      timeout(settings.attempt_timeout),
       probe(settings.probe, now),
+      addresses(settings.addresses),
+      certificate(settings.certificate),
       settings_(settings),
-      made_(now) {}
+      made_(now),
+      times_(settings.answer_times) {
+  // Its URL says it all: there is one address, whose text the transport knows.
+  if (number >= settings.named.size() || !settings.named[number]) addresses.set({std::string()});
+}
 
-void Origin::attempt_sent(base::SteadyTime now) {
-  ++in_flight;
+void Origin::attempt_sent(base::SteadyTime now, OriginAttempt& attempt) {
+  attempt.sent_at = now;
+  attempt.in_flight = ++in_flight;
   concurrency.sent(now, in_flight);
   pacer.sent(now);
 }
 
-void Origin::attempt_ended(const base::Clock& clock, base::SteadyTime sent_at,
-                           const Verdict& verdict, const Reply& reply, bool was_probe,
-                           bool typical) {
-  const base::SteadyTime now = clock.now();
-  const base::Duration took = now - sent_at;
-  const Outcome outcome = verdict.outcome;
+void Origin::attempt_suspected(base::SteadyTime now, OriginAttempt& attempt) {
+  if (attempt.suspect) return;
+  attempt.suspect = true;
   --in_flight;
+  if (attempt.probe) breaker.probe_ended(now, false);
+}
+
+void Origin::attempt_stuck(base::SteadyTime now, OriginAttempt& attempt, Phase phase) {
+  if (attempt.counted_silent || attempt.probe) return;
+  attempt.counted_silent = true;
+  addresses.failed(now, attempt.address,
+                   phase == Phase::Connect ? Outcome::ConnectTimeout : Outcome::TlsTimeout);
+  if (addresses.all_failed()) breaker.nobody_there(now);
+}
+
+void Origin::attempt_silent(base::SteadyTime now, OriginAttempt& attempt) {
+  if (attempt.counted_silent || attempt.probe) return;
+  attempt.counted_silent = true;
+  concurrency.timed_out();
+  breaker.failed(now, attempt.key);
+}
+
+bool Origin::alive_since(base::SteadyTime sent_at, const std::string& address) const {
+  const auto found = places_.find(address);
+  return found != places_.end() && found->second.answered > sent_at;
+}
+
+Origin::Place& Origin::place(const std::string& address) {
+  // Addresses of a name that moves all day long.
+  if (places_.size() >= kKeptPlaces && !places_.contains(address)) places_.clear();
+  return places_.try_emplace(address, Place{AnswerTimes(settings_.answer_times), {}}).first->second;
+}
+
+const AnswerTimes& Origin::times(const std::string& address) const {
+  const auto found = places_.find(address);
+  return found != places_.end() && found->second.times.known() ? found->second.times : times_;
+}
+
+void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attempt,
+                           const Verdict& verdict, const Reply& reply) {
+  const base::SteadyTime now = clock.now();
+  const Outcome outcome = verdict.outcome;
+  if (!attempt.suspect) --in_flight;
 
   // 503 with Retry-After is a limit and a failure: nobody can tell which.
   const bool limited =
       outcome == Outcome::RateLimited || (reply.status == 503 && reply.retry_after.has_value());
   if (limited) {
-    pacer.refused(sent_at, now, reply.retry_after);
+    const bool was_limited = pacer.limited();
+    pacer.refused(attempt.sent_at, now, reply.retry_after);
+    pacer.limited() && !was_limited ? concurrency.restart() : concurrency.refused();
   } else if (reply.status != 0) {
-    pacer.let_through(sent_at, now);  // what did not arrive was not
+    pacer.let_through(attempt.sent_at, now);  // what did not arrive was not
   }
+
+  const bool timed_out = outcome == Outcome::Timeout || outcome == Outcome::ConnectTimeout ||
+                         outcome == Outcome::TlsTimeout;
+  // Its clients' time was up and not its own; or what it stood for has been counted.
+  const bool says_nothing =
+      timed_out && !attempt.probe &&
+      (attempt.bounded || (is_connect_failure(outcome) && attempt.counted_silent));
+  if (says_nothing) return note_error(clock, verdict, reply);
 
   Sign sign = sign_of(outcome);
   // A quota that is used up for hours is an outage to us.
   if (limited && reply.retry_after.value_or(std::chrono::seconds(0)) > settings_.pace.longest_pause)
     sign = Sign::Bad;
-  probe.traffic(now, sign != Sign::Bad);
-
-  if (!typical) {
-    // A health check takes a millisecond where a lookup takes a second.
-  } else if (sign == Sign::Good) {
-    timeout.succeeded(took);
-    concurrency.answered(took);
-  } else if (outcome == Outcome::Timeout) {
-    timeout.timed_out();
-    concurrency.timed_out();
-  } else if (!is_connect_failure(outcome)) {
-    timeout.failed_in_time();
+  const bool nobody = is_connect_failure(outcome) && !reply.own_lack;
+  if (reply.own_lack) sign = Sign::None;  // of descriptors, say: ours, not the upstream's
+  if (nobody) {
+    addresses.failed(now, attempt.address, outcome);
+    // One dark address is that address's trouble.
+    if (!addresses.all_failed()) sign = Sign::None;
   }
+  probe.traffic(now, sign != Sign::Bad);
+  learn(attempt, reply, now, sign);
   if (sign == Sign::Good) {
     last_success_ = clock.wall();
   } else {
-    last_error_at_ = clock.wall();
-    last_error_ = to_string(outcome);
-    if (outcome == Outcome::ServerError || outcome == Outcome::Unexpected ||
-        outcome == Outcome::Unauthorized) {
-      last_error_ += " (" + std::to_string(reply.status) + ")";
-    }
-    if (!verdict.reason.empty()) last_error_ += ": " + verdict.reason;
+    note_error(clock, verdict, reply);
   }
 
-  if (was_probe) {
+  if (attempt.probe) {
     // Somebody is there and answers, if only to say "not so fast" or "not you".
-    breaker.probe_ended(now, sign != Sign::Bad);
+    if (!attempt.suspect) {
+      reply.own_lack ? breaker.probe_abandoned(now)
+                     : breaker.probe_ended(now, sign != Sign::Bad && !nobody);
+    } else if (sign == Sign::Good) {
+      breaker.probe_was_late(now);
+    }
   } else if (sign == Sign::Good) {
+    breaker.sign_of_life(now);
     breaker.succeeded(now);
   } else if (sign == Sign::Bad) {
-    breaker.failed(now, is_connect_failure(outcome));
+    if (nobody) {
+      breaker.nobody_there(now);
+    } else if (!attempt.counted_silent) {
+      breaker.failed(now, attempt.key);
+    }
   }
 }
 
-void Origin::attempt_cancelled(base::SteadyTime now, bool was_probe, bool overtaken) {
+void Origin::learn(const OriginAttempt& attempt, const Reply& reply, base::SteadyTime now,
+                   Sign sign) {
+  if (reply.phase == Phase::Answer && !reply.kept) {
+    addresses.connected(attempt.address, reply.took(Phase::Connect), reply.took(Phase::Tls));
+  }
+  if (reply.status != 0) {
+    last_life_ = now;
+    place(attempt.address).answered = now;
+  }
+  // A health check takes a millisecond where a lookup takes a second.
+  if (!attempt.typical) return;
+  if (sign == Sign::Good) {
+    if (attempt.suspect) times_.suspect_answered();
+    const base::Duration took = reply.took(Phase::Answer);
+    times_.answered(took);
+    place(attempt.address).times.answered(took);
+    concurrency.answered(took, attempt.in_flight);
+  } else if (reply.transport == Outcome::Timeout && !attempt.counted_silent) {
+    concurrency.timed_out();
+  }
+  if (reply.transport == Outcome::Timeout) {
+    ++timeouts_in_a_row_;
+  } else if (reply.status != 0) {
+    timeouts_in_a_row_ = 0;
+    timeouts_told_ = false;
+  }
+}
+
+bool Origin::all_end_at_timeout() {
+  return timeouts_in_a_row_ >= kTimeoutsThatTell && !std::exchange(timeouts_told_, true);
+}
+
+void Origin::note_error(const base::Clock& clock, const Verdict& verdict, const Reply& reply) {
+  last_error_at_ = clock.wall();
+  last_error_ = to_string(verdict.outcome);
+  if (verdict.outcome == Outcome::ServerError || verdict.outcome == Outcome::Unexpected ||
+      verdict.outcome == Outcome::Unauthorized) {
+    last_error_ += " (" + std::to_string(reply.status) + ")";
+  }
+  if (!verdict.reason.empty()) last_error_ += ": " + verdict.reason;
+}
+
+void Origin::attempt_overtaken(base::SteadyTime now, OriginAttempt& attempt, bool elsewhere) {
+  times_.suspect_overtaken();
+  // Another origin has answered meanwhile, and this one nobody: as good as silence.
+  if (elsewhere && !alive_since(attempt.sent_at)) attempt_silent(now, attempt);
+}
+
+void Origin::attempt_cancelled(base::SteadyTime now, const OriginAttempt& attempt, bool overtaken) {
+  if (attempt.suspect) return;
   --in_flight;
-  if (!was_probe) return;
-  if (overtaken) {
+  if (!attempt.probe) return;
+  if (overtaken && !alive_since(attempt.sent_at)) {
     breaker.probe_ended(now, false);
   } else {
     breaker.probe_abandoned(now);
+    // The one that overtook it was ours, and had been sent before.
+    if (overtaken) breaker.sign_of_life(now);
   }
+}
+
+void Origin::attempt_cut(base::SteadyTime now, const OriginAttempt& attempt, bool first) {
+  if (!attempt.suspect) --in_flight;
+  if (first) times_.cut_off(now - attempt.sent_at);
 }
 
 void Origin::note_breaker(base::WallTime at) {
@@ -104,13 +213,11 @@ void Origin::note_breaker(base::WallTime at) {
   breaker_history_.push_back({at, breaker.state(), last_error_});
 }
 
-// An origin that hangs costs each probe its whole timeout, and as long its
-// recovery goes unnoticed. One that is back but slow needs a long one.
-base::Duration Origin::probe_timeout() const {
-  const base::Duration longest = settings_.attempt_timeout.ceiling;
-  if (breaker.probes() % kPatientProbe == kPatientProbe - 1) return longest;
-  const base::Duration usual = timeout.learned().value_or(settings_.attempt_timeout.floor);
-  return std::min(longest, std::max(usual, breaker.probe_interval() / 2));
+// A hang must not keep the next probe waiting, or as long the recovery would go unnoticed.
+base::Duration Origin::probe_patience() const {
+  const base::Duration usual =
+      times_.known() ? times_.suspect_after({}) : settings_.answer_times.floor;
+  return std::min(settings_.attempt_timeout, std::max(usual, breaker.probe_interval() / 2));
 }
 
 OriginStatus Origin::status(const base::Clock& clock) {
@@ -133,8 +240,12 @@ OriginStatus Origin::status(const base::Clock& clock) {
   status.in_flight = in_flight;
   status.concurrency_limit = concurrency.limit();
   status.pace = pacer.rate(now);
-  status.attempt_timeout = timeout.typical();
-  status.median = timeout.usual();
+  status.suspect_after = times_.suspect_after({});
+  status.median = times_.usual();
+  status.certificate_refused = certificate.state() == TokenState::State::Refused;
+  status.addresses = addresses.view();
+  status.has_address = has_address();
+  status.name_trouble = name_trouble;
   status.breaker_history = breaker_history_;
   return status;
 }

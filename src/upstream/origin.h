@@ -1,7 +1,13 @@
 // Origin is one upstream base URL with everything we have learned of it. It
 // passes each attempt's start and end on to the policies. One thread.
+//
+// What an attempt's end means: an answer is a sign of life; a failure in its answer is a
+// sign of illness, counted by key; a failure to connect is one if no address of the origin
+// takes connections. An attempt that we ended ourselves is no sign. A failure that stood for
+// silence was counted when the silence was long enough, and is not counted again.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "base/scheduler.h"
@@ -10,6 +16,20 @@
 #include "upstream/status.h"
 
 namespace holdfast::upstream {
+
+// An attempt, as far as its origin is concerned.
+struct OriginAttempt {
+  std::string address;
+  base::SteadyTime sent_at{};
+  std::size_t key = 0;          // a hash of what it asks for
+  int in_flight = 0;            // with it, when it was sent; suspects do not count
+  bool probe = false;           // of a half-open breaker
+  bool suspect = false;         // slower than usual; takes no slot
+  bool counted_silent = false;  // as a sign of illness, or that nobody is there
+  bool bounded = false;         // it may last as long as its clients wait, and no longer
+  // It asks for what clients ask for, so that how long it takes says something of them.
+  bool typical = true;
+};
 
 class Origin {
  public:
@@ -20,34 +40,82 @@ class Origin {
   Breaker breaker;
   Pacer pacer;
   ConcurrencyLimit concurrency;
-  AttemptTimeout timeout;
   DependencyProbe probe;
-  int in_flight = 0;
+  Addresses addresses;
+  TokenState certificate;
+  int in_flight = 0;  // attempts that are no suspects: what the limit is for
   Breaker::State announced = Breaker::State::Closed;  // last state told to logs and metrics
   base::Timer breaker_timer;
   base::Timer idle_timer;
-  bool bare_probe_in_flight = false;
+  base::Timer knock_timer;
+  int bare_probes = 0;       // of our own, under way and not late
+  std::string preferred;     // the address that the transport was told of last
+  std::string name_trouble;  // why there is no address, or none that is new
 
-  void attempt_sent(base::SteadyTime now);
-  // An attempt ended. A probe's word goes to the breaker as a probe's. `typical`: it
-  // asked for what clients ask for, so that how long it took says something of them.
-  void attempt_ended(const base::Clock& clock, base::SteadyTime sent_at, const Verdict& verdict,
-                     const Reply& reply, bool probe, bool typical);
-  // ... by our doing: it says nothing, but its slot is free.
-  void attempt_cancelled(base::SteadyTime now, bool probe, bool overtaken);
+  // Something can be sent, as far as names go.
+  bool has_address() const { return addresses.known(); }
+
+  // Its certificate was not accepted, and is not looked at again yet.
+  bool distrusted(base::SteadyTime now) const {
+    return certificate.state() == TokenState::State::Refused && now < certificate.next_check();
+  }
+
+  void attempt_sent(base::SteadyTime now, OriginAttempt& attempt);
+  // From now on it takes no slot. A probe's breaker goes on without it.
+  void attempt_suspected(base::SteadyTime now, OriginAttempt& attempt);
+  // Nothing came of it for so long, and of no other sent since, that nobody seems to be there.
+  void attempt_silent(base::SteadyTime now, OriginAttempt& attempt);
+  // It has been connecting, or in the handshake, for so long that nobody seems to be there.
+  void attempt_stuck(base::SteadyTime now, OriginAttempt& attempt, Phase phase);
+  // A suspect whose race another one has won; `elsewhere`: at another origin.
+  void attempt_overtaken(base::SteadyTime now, OriginAttempt& attempt, bool elsewhere);
+  // Whether the origin has answered anything that was sent with or after the attempt; at the
+  // attempt's address.
+  bool alive_since(base::SteadyTime sent_at) const { return last_life_ > sent_at; }
+  bool alive_since(base::SteadyTime sent_at, const std::string& address) const;
+
+  // An attempt ended. A probe's word goes to the breaker as a probe's.
+  void attempt_ended(const base::Clock& clock, const OriginAttempt& attempt, const Verdict& verdict,
+                     const Reply& reply);
+  // ... by our doing: it says nothing, but its slot is free. `overtaken`: its fetch has been
+  // answered, by this origin or another.
+  void attempt_cancelled(base::SteadyTime now, const OriginAttempt& attempt, bool overtaken);
+  // ... because connections were short. `first`: of its fetch; then it tells how long an answer
+  // takes at least.
+  void attempt_cut(base::SteadyTime now, const OriginAttempt& attempt, bool first);
+
+  // How long answers take at that address, or of the whole origin while too few came
+  // from there.
+  const AnswerTimes& times(const std::string& address) const;
+  const AnswerTimes& times() const { return times_; }
+
+  // All that ended lately ended at ATTEMPT_TIMEOUT, and it has not been said yet.
+  bool all_end_at_timeout();
 
   // The breaker opened or closed.
   void note_breaker(base::WallTime at);
 
-  // Timeout for the next probe; of every few, one is long enough for an upstream that
-  // wakes up slowly.
-  base::Duration probe_timeout() const;
+  // What a probe may take until the breaker goes on without it. It may still be answered.
+  base::Duration probe_patience() const;
 
   OriginStatus status(const base::Clock& clock);
 
  private:
+  struct Place {  // what is known of the answers from one address
+    AnswerTimes times;
+    base::SteadyTime answered{};  // last
+  };
+  Place& place(const std::string& address);
+  void learn(const OriginAttempt& attempt, const Reply& reply, base::SteadyTime now, Sign sign);
+  void note_error(const base::Clock& clock, const Verdict& verdict, const Reply& reply);
+
   const Settings& settings_;
   const base::SteadyTime made_;
+  AnswerTimes times_;
+  std::map<std::string, Place> places_;
+  base::SteadyTime last_life_{};
+  int timeouts_in_a_row_ = 0;
+  bool timeouts_told_ = false;
   std::optional<base::WallTime> last_success_;
   std::optional<base::WallTime> last_error_at_;
   std::string last_error_;

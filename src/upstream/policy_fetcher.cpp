@@ -5,12 +5,15 @@
 //     +---- backoff <---- the attempt failed --+
 //     +---- parked, while no origin's breaker allows attempts
 //
+// Attempts that are late (suspects) go on wherever the fetch stands, and end it with their
+// answer: a fetch may wait for its next attempt while others are out.
+//
 // A retry that the budget is too short for leaves `ready` for `starved`, and is sent
 // from there.
 //
 // move() alone changes the place, finish() alone ends a fetch: it posts the
 // callback, so that a caller may do as it likes in there, and no code here finds
-// the ground moved. pump() alone sends first attempts and retries; hedges and
+// the ground moved. pump() alone sends first attempts and retries; races and
 // probes have timers of their own. Everything scarce is handed out in the order
 // of `ready_` and `starved_`: misses before refreshes, the earliest deadline first.
 #include "upstream/policy_fetcher.h"
@@ -54,6 +57,7 @@ PolicyFetcher::PolicyFetcher(base::Scheduler& scheduler, base::Random& random, T
   for (std::size_t i = 0; i < settings_.origins.size(); ++i) {
     origins_.push_back(std::make_unique<Origin>(i, settings_, random_, now()));
     arm_idle_probe(*origins_.back());
+    tend_addresses(*origins_.back());
   }
   update_gauges();
 }
@@ -71,6 +75,7 @@ Fetcher::FetchId PolicyFetcher::start(FetchRequest request, Callback callback) {
   fetch.request = std::move(request);
   fetch.callback = std::move(callback);
   fetch.started = now();
+  fetch.key = std::hash<std::string>{}(fetch.request.request.target);
   fetch.deadline_timer.set_at(scheduler_, fetch.request.deadline,
                               [this, &fetch] { on_deadline(fetch); });
   for (auto& origin : origins_) origin->probe.remember(fetch.request.request.target);
@@ -81,6 +86,9 @@ Fetcher::FetchId PolicyFetcher::start(FetchRequest request, Callback callback) {
     finish(fetch, FetchEnd::Overloaded);
   } else {
     budget_.deposit(now());
+    for (auto& origin : origins_) {
+      if (!origin->has_address() && unreachable_) unreachable_(origin->index);
+    }
     make_ready(fetch);
     pump();
   }
@@ -97,7 +105,9 @@ void PolicyFetcher::extend(FetchId id, base::SteadyTime deadline, Priority prior
   const bool was_refresh = fetch.refresh();
   fetch.request.priority = std::min(fetch.request.priority, priority);
   if (was_refresh && !fetch.refresh()) {
-    refreshes_in_flight_ -= static_cast<int>(fetch.attempts.size());
+    refreshes_in_flight_ -=
+        static_cast<int>(std::count_if(fetch.attempts.begin(), fetch.attempts.end(),
+                                       [](const Attempt& attempt) { return !attempt.suspect; }));
   }
   if (deadline > fetch.request.deadline) {
     fetch.request.deadline = deadline;
@@ -146,6 +156,46 @@ void PolicyFetcher::token_changed() {
   pump();
 }
 
+void PolicyFetcher::name_trouble(std::size_t index, std::string trouble) {
+  if (index < origins_.size()) origins_[index]->name_trouble = std::move(trouble);
+}
+
+void PolicyFetcher::addresses(std::size_t index, const std::vector<std::string>& list) {
+  if (index >= origins_.size()) return;
+  Origin& origin = *origins_[index];
+  origin.addresses.set(list);
+  tend_addresses(origin);
+  // What is late at an address that the name has left, or is not even connected there,
+  // waits in vain, maybe.
+  for (auto& [id, fetch] : fetches_) {
+    bool left = false;
+    for (Attempt& attempt : fetch->attempts) {
+      if (attempt.origin != &origin ||
+          std::find(list.begin(), list.end(), attempt.address) != list.end()) {
+        continue;
+      }
+      const auto progress = transport_.progress(attempt.transport_id);
+      if (!attempt.suspect && progress && progress->phase != Phase::Answer) {
+        suspect(*fetch, attempt);
+      }
+      left = left || attempt.suspect;
+    }
+    if (!left) continue;
+    // Neither does a race that is still on its way there help.
+    for (Attempt& attempt : fetch->attempts) {
+      const auto progress = transport_.progress(attempt.transport_id);
+      if (attempt.origin == &origin && !attempt.suspect && progress &&
+          progress->phase != Phase::Answer &&
+          std::find(list.begin(), list.end(), attempt.address) == list.end()) {
+        suspect(*fetch, attempt);
+      }
+    }
+    fetch->race_at_once = true;
+    look_at(*fetch, now());
+  }
+  pump();
+}
+
 void PolicyFetcher::force_breaker(std::size_t index, Breaker::Forced forced) {
   if (index >= origins_.size()) return;
   origins_[index]->breaker.force(now(), forced);
@@ -171,12 +221,14 @@ void PolicyFetcher::move(Fetch& fetch, Place place) {
   const auto weigh = [&](Place where, bool enters) {
     const std::size_t refresh = fetch.refresh() ? 1 : 0;
     if (where == Place::Ready) {
-      enters ? (void)ready_.insert(fetch.key()) : (void)ready_.erase(fetch.key());
+      enters ? (void)ready_.insert(fetch.key_in_queue()) : (void)ready_.erase(fetch.key_in_queue());
       waiting_refreshes_ = enters ? waiting_refreshes_ + refresh : waiting_refreshes_ - refresh;
     } else if (where == Place::Starved) {
-      enters ? (void)starved_.insert(fetch.key()) : (void)starved_.erase(fetch.key());
+      enters ? (void)starved_.insert(fetch.key_in_queue())
+             : (void)starved_.erase(fetch.key_in_queue());
     } else if (where == Place::Parked) {
-      enters ? (void)parked_.insert(fetch.key()) : (void)parked_.erase(fetch.key());
+      enters ? (void)parked_.insert(fetch.key_in_queue())
+             : (void)parked_.erase(fetch.key_in_queue());
     } else if (where == Place::Backoff) {
       in_backoff_ = enters ? in_backoff_ + 1 : in_backoff_ - 1;
     }
@@ -206,20 +258,14 @@ void PolicyFetcher::park(Fetch& fetch) {
   for (auto& origin : origins_) probe_if_due(*origin);
 }
 
+// What is still under way then has run out of its clients' time, not of its own: that
+// counts against nobody.
 void PolicyFetcher::on_deadline(Fetch& fetch) {
-  // An attempt that had its full time was a timeout, whichever timer ran first.
-  for (std::size_t i = fetch.attempts.size(); i-- > 0;) {
-    const Attempt attempt = fetch.attempts[i];
-    if (now() - attempt.sent_at < attempt.timeout) continue;
-    if (attempt.timeout < attempt.origin->timeout.usual() * 2) continue;  // had no fair chance
-    transport_.cancel(attempt.transport_id);
-    fetch.attempts.erase(fetch.attempts.begin() + static_cast<std::ptrdiff_t>(i));
-    --in_flight_;
-    if (fetch.refresh()) --refreshes_in_flight_;
-    const Verdict verdict{Outcome::Timeout, "deadline"};
-    record(fetch, attempt, verdict, 0);
-    ended(*attempt.origin, attempt.sent_at, verdict, Reply{.transport = Outcome::Timeout},
-          attempt.probe, true);
+  const bool nameless = std::none_of(origins_.begin(), origins_.end(),
+                                     [](const auto& origin) { return origin->has_address(); });
+  if (fetch.result.attempts_sent == 0 && nameless) {
+    fetch.result.outcome = Outcome::Dns;
+    fetch.result.reply.detail = origins_.front()->name_trouble;
   }
   finish(fetch, fetch.refresh()                ? FetchEnd::GaveUp
                 : fetch.place == Place::Parked ? FetchEnd::StayedDown
@@ -230,6 +276,7 @@ void PolicyFetcher::on_deadline(Fetch& fetch) {
 void PolicyFetcher::finish(Fetch& fetch, FetchEnd end) {
   stop_attempts(fetch);
   fetch.timer.cancel();
+  fetch.watch.cancel();
   fetch.deadline_timer.cancel();
   fetch.result.end = end;
   fetch.result.retry_after = retry_after(fetch, end);
@@ -277,12 +324,13 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
   if (position == fetch.attempts.end()) return;
   const Attempt attempt = *position;
   fetch.attempts.erase(position);
-  --in_flight_;
-  if (fetch.refresh()) --refreshes_in_flight_;
+  forget(fetch, attempt);
 
   const Verdict verdict = judge(fetch.request.request, reply, fetch.request.validate);
   record(fetch, attempt, verdict, reply.status);
-  ended(*attempt.origin, attempt.sent_at, verdict, reply, attempt.probe, true);
+  metrics_.phases(attempt.origin->index, reply);
+  if (reply.status != 0) learn_from_race(fetch, attempt, is_answer(verdict.outcome));
+  ended(*attempt.origin, attempt, verdict, reply);
   fetch.result.outcome = verdict.outcome;
   fetch.result.reply = std::move(reply);
 
@@ -309,6 +357,8 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
                  {{"origin", attempt.origin->name}, {"status", fetch.result.reply.status}});
     }
     finish(fetch, FetchEnd::Refused);
+  } else if (verdict.outcome == Outcome::Certificate && !other_way(*attempt.origin)) {
+    finish(fetch, FetchEnd::Refused);
   } else {
     fail_or_retry(fetch, attempt, verdict);
   }
@@ -332,9 +382,10 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
               {"detail", verdict.reason}});
   const base::Duration left = fetch.request.deadline - now();
   base::Duration wait = backoff(settings_.backoff, fetch.failures, left, random_);
-  // What a timeout took has spaced the attempts already.
-  if (verdict.outcome == Outcome::Timeout) {
-    wait = std::max(base::Duration::zero(), wait - (now() - failed.sent_at));
+  // What it took has spaced the attempts already; and another address is another matter.
+  wait = std::max(base::Duration::zero(), wait - (now() - failed.sent_at));
+  if (is_connect_failure(verdict.outcome) && other_way(*failed.origin)) {
+    wait = base::Duration::zero();
   }
   // Told to come back later, and nothing else to do: not at once, while the pacer
   // makes up its mind whether this is a limit.
@@ -342,11 +393,10 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
     wait = std::max(wait, std::min<base::Duration>({*fetch.result.reply.retry_after, kRefusedPause,
                                                     left / settings_.backoff.share}));
   }
-  if (!fetch.attempts.empty()) {
-    // The other one is still out. It may be stuck, so hedge it in its turn.
-    if (!fetch.refresh() && hedge_.enabled()) arm_hedge(fetch, std::max(wait, kHedgeAgain));
-    return;
-  }
+  // It waits for its next attempt already.
+  if (fetch.place != Place::Running) return;
+  // Another one is still out and in time. Should that be late, it is raced in its turn.
+  if (!fetch.only_suspects()) return look_at(fetch, now() + kRaceAgain);
   if (fetch.refresh() && fetch.failures >= settings_.refresh.max_attempts) {
     return finish(fetch, FetchEnd::GaveUp);
   }
@@ -362,13 +412,22 @@ void PolicyFetcher::stop_attempts(Fetch& fetch) {
   const auto attempts = std::exchange(fetch.attempts, {});
   for (const Attempt& attempt : attempts) {
     transport_.cancel(attempt.transport_id);
-    --in_flight_;
-    if (fetch.refresh()) --refreshes_in_flight_;
+    forget(fetch, attempt);
     // A probe that a hedge elsewhere overtook has failed: too slow.
     const bool overtaken = is_answer(fetch.result.outcome);
-    attempt.origin->attempt_cancelled(now(), attempt.probe, overtaken);
+    attempt.origin->attempt_cancelled(now(), attempt, overtaken);
     record(fetch, attempt, {Outcome::Cancelled, {}}, 0);
     announce(*attempt.origin);
+  }
+}
+
+// It is not in flight any more.
+void PolicyFetcher::forget(const Fetch& fetch, const Attempt& attempt) {
+  --in_flight_;
+  if (attempt.suspect) {
+    suspects_.erase({attempt.sent_at, attempt.number, fetch.id});
+  } else if (fetch.refresh()) {
+    --refreshes_in_flight_;
   }
 }
 
@@ -376,14 +435,15 @@ void PolicyFetcher::record(Fetch& fetch, const Attempt& attempt, const Verdict& 
                            int status) {
   const base::Duration took = now() - attempt.sent_at;
   metrics_.attempt(attempt.origin->index, verdict.outcome, took);
-  if (attempt.hedge) metrics_.hedge(is_answer(verdict.outcome));
+  if (attempt.beside == Beside::Hedge) metrics_.hedge(is_answer(verdict.outcome));
+  if (attempt.beside == Beside::Race) metrics_.race(is_answer(verdict.outcome));
   if (sign_of(verdict.outcome) == Sign::Good) {
     metrics_.succeeded(attempt.origin->index, scheduler_.clock().wall());
   }
   auto& records = fetch.result.attempts;
   if (records.size() == kKeptRecords) records.erase(records.begin());
-  records.push_back(
-      {attempt.origin->index, verdict.outcome, status, attempt.hedge, took, verdict.reason});
+  records.push_back({attempt.origin->index, verdict.outcome, status,
+                     attempt.beside != Beside::Nothing, took, verdict.reason});
 }
 
 }  // namespace holdfast::upstream

@@ -1,9 +1,10 @@
 // PolicyFetcher is the Fetcher that puts the policies together: retries with
-// backoff inside a deadline, retry budget, breaker and parking, pacing, adaptive
-// concurrency, hedging, failover, and manners for refreshes. Loop's own thread
+// backoff inside a deadline, races beside what is slow, retry budget, breaker and parking,
+// pacing, adaptive concurrency, failover, and manners for refreshes. Loop's own thread
 // only; it never blocks. README.md in this folder tells the order of decisions.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -39,6 +40,16 @@ class PolicyFetcher final : public Fetcher {
   // The transport has another token now: a refusal of the last one is forgotten, and
   // one that is still to come is retried.
   void token_changed();
+  // What an origin's name stands for now, most preferred first, numeric; for origins that
+  // Settings::named says have one. Empty: nothing yet.
+  void addresses(std::size_t origin, const std::vector<std::string>& list);
+  // Why there is none, or none that is new; empty: nothing is wrong. For people.
+  void name_trouble(std::size_t origin, std::string trouble);
+  // Called when an origin cannot be reached where its name led: look it up again. Set before
+  // the first fetch.
+  void on_unreachable(std::function<void(std::size_t origin)> callback) {
+    unreachable_ = std::move(callback);
+  }
   // For an operator. No: back to the breaker's own judgement.
   void force_breaker(std::size_t origin, Breaker::Forced forced);
 
@@ -46,17 +57,21 @@ class PolicyFetcher final : public Fetcher {
 
  private:
   struct Attempt;
+  struct BareProbe;
   struct Fetch;
   enum class Place { New, Ready, Starved, Backoff, Running, Parked, Finished };
   // Misses first, then by deadline: the order of everything that waits.
   using QueueKey = std::tuple<Priority, base::SteadyTime, FetchId>;
   using Queue = std::set<QueueKey>;
   enum class Sent { Yes, NotThis, Nobody };
+  // A hedge beside an attempt that is not even late, or a race beside those that are.
+  enum class Beside { Nothing, Hedge, Race };
   // Where the next attempt may go, or why nowhere and until when.
   struct Choice {
     Origin* origin = nullptr;
     bool all_open = true;
-    bool paused = false;  // by a Retry-After, which binds each fetch differently
+    bool none_trusted = true;  // of those whose breaker is closed, by their certificates
+    bool paused = false;       // by a Retry-After, which binds each fetch differently
     base::SteadyTime until = base::SteadyTime::max();
   };
 
@@ -79,22 +94,40 @@ class PolicyFetcher final : public Fetcher {
   // Until then a pause binds the fetch.
   base::SteadyTime patient_until(const Fetch& fetch) const;
   static bool worth_sending(const Fetch& fetch, const Origin& origin, base::Duration left);
-  void send(Fetch& fetch, Origin& origin, bool hedge, bool probe);
-  void arm_hedge(Fetch& fetch, base::Duration delay);
-  void try_hedge(Fetch& fetch);
+  void send(Fetch& fetch, Origin& origin, Beside beside, bool probe);
+  Sending aim(const Fetch& fetch, const Origin& origin) const;
+  base::Duration first_look(const Origin& origin, const std::string& address, bool probe) const;
   void on_reply(FetchId id, std::uint64_t number, Reply reply);
   void stop_attempts(Fetch& fetch);
+  void forget(const Fetch& fetch, const Attempt& attempt);
+
+  // Races: policy_fetcher_races.cpp.
+  void look_at(Fetch& fetch, base::SteadyTime when);
+  void look(Fetch& fetch);
+  base::SteadyTime look(Fetch& fetch, Attempt& attempt);
+  base::Duration patience(const Attempt& attempt, const Progress& progress) const;
+  base::SteadyTime consider_race(Fetch& fetch);
+  bool try_race(Fetch& fetch, Beside beside);
+  static base::SteadyTime half_time(const Fetch& fetch, const Attempt& attempt);
+  void suspect(Fetch& fetch, Attempt& attempt);
+  void cut(Fetch& fetch, std::size_t position);
+  void make_room(base::SteadyTime& wake);
+  void learn_from_race(Fetch& fetch, const Attempt& winner, bool answered);
+  void race_all_that_are_stuck();
   void record(Fetch& fetch, const Attempt& attempt, const Verdict& verdict, int status);
 
   // Origins.
-  void ended(Origin& origin, base::SteadyTime sent_at, const Verdict& verdict, const Reply& reply,
-             bool probe, bool typical);
+  void ended(Origin& origin, const OriginAttempt& attempt, const Verdict& verdict,
+             const Reply& reply);
   void eject_if_outlier(Origin& origin);
   void announce(Origin& origin);
   bool has_slot() const { return in_flight_ < settings_.concurrency; }
   std::size_t waiting() const { return ready_.size() + starved_.size() + in_backoff_; }
   void arm_breaker_timer(Origin& origin);
   void hurry_if_alone();
+  void judge_certificate(Origin& origin, const Verdict& verdict, const Reply& reply);
+  void tend_addresses(Origin& origin);
+  bool other_way(const Origin& origin) const;
   void probe_if_due(Origin& origin);
   void send_bare_probe(Origin& origin);
   void arm_idle_probe(Origin& origin);
@@ -115,8 +148,8 @@ class PolicyFetcher final : public Fetcher {
   TokenState token_;
   std::uint64_t tokens_ = 0;  // how often it changed
   TokenBucket refresh_rate_;
-  int in_flight_ = 0;
-  int refreshes_in_flight_ = 0;
+  int in_flight_ = 0;            // suspects and all: connections
+  int refreshes_in_flight_ = 0;  // without suspects
   std::size_t waiting_refreshes_ = 0;
   std::size_t in_backoff_ = 0;
 
@@ -126,9 +159,13 @@ class PolicyFetcher final : public Fetcher {
   base::SteadyTime all_patient_until_{};
   Queue starved_;  // retries that the budget was too short for
   Queue parked_;
+  // Attempts slower than usual, oldest first: (sent at, number, fetch).
+  using Suspect = std::tuple<base::SteadyTime, std::uint64_t, FetchId>;
+  std::set<Suspect> suspects_;
   FetchId last_id_ = 0;
   std::uint64_t last_attempt_ = 0;
   base::Timer pump_timer_;
+  std::function<void(std::size_t)> unreachable_;
   // Posted work and bare probes outlive us on the loop; they ask this first.
   std::shared_ptr<char> alive_ = std::make_shared<char>();
 };

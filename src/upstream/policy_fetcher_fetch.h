@@ -1,6 +1,7 @@
 // What PolicyFetcher knows of a fetch and of an attempt under way. Internal to its files.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "base/scheduler.h"
@@ -8,18 +9,16 @@
 
 namespace holdfast::upstream {
 
-// How soon a hedge that could not go is thought of again.
-inline constexpr base::Duration kHedgeAgain = std::chrono::milliseconds(20);
+// How soon a race that could not start is thought of again.
+inline constexpr base::Duration kRaceAgain = std::chrono::milliseconds(20);
 
-struct PolicyFetcher::Attempt {
+struct PolicyFetcher::Attempt : OriginAttempt {
   std::uint64_t number = 0;
   Transport::AttemptId transport_id = 0;
   Origin* origin = nullptr;
-  base::SteadyTime sent_at;
-  base::Duration timeout{};
-  std::uint64_t token = 0;  // which of the tokens we have had, by number
-  bool hedge = false;
-  bool probe = false;
+  base::Duration patience{};  // of a probe
+  std::uint64_t token = 0;    // which of the tokens we have had, by number
+  Beside beside = Beside::Nothing;
 };
 
 struct PolicyFetcher::Fetch {
@@ -29,16 +28,24 @@ struct PolicyFetcher::Fetch {
   Place place = Place::New;
   base::SteadyTime started;
   base::SteadyTime ready_since;
-  std::vector<Attempt> attempts;  // in flight
+  std::size_t key = 0;            // a hash of the target
+  std::vector<Attempt> attempts;  // in flight, in the order they were sent
   int failures = 0;
+  int races = 0;  // and hedges
   Origin* failed_at = nullptr;
   base::Timer deadline_timer;
-  base::Timer timer;           // backoff, or when to hedge
-  bool hedge_starved = false;  // the budget was too short for the present attempts' hedge
+  base::Timer timer;           // backoff
+  base::Timer watch;           // when an attempt in flight is looked at next
+  bool race_at_once = false;   // whatever the spacing: something has changed
+  bool hedge_starved = false;  // the budget was too short for the present attempts' race
   FetchResult result;
 
-  QueueKey key() const { return {request.priority, request.deadline, id}; }
+  QueueKey key_in_queue() const { return {request.priority, request.deadline, id}; }
   bool refresh() const { return request.priority == Priority::Refresh; }
+  bool only_suspects() const {
+    return std::all_of(attempts.begin(), attempts.end(),
+                       [](const Attempt& attempt) { return attempt.suspect; });
+  }
 };
 
 }  // namespace holdfast::upstream

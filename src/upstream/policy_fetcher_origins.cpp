@@ -11,18 +11,88 @@ namespace {
 
 using observe::Level;
 
+constexpr base::Duration kKnockTimeout = std::chrono::seconds(3);
+
 }  // namespace
 
-void PolicyFetcher::ended(Origin& origin, base::SteadyTime sent_at, const Verdict& verdict,
-                          const Reply& reply, bool probe, bool typical) {
+void PolicyFetcher::ended(Origin& origin, const OriginAttempt& attempt, const Verdict& verdict,
+                          const Reply& reply) {
   const bool was_limited = origin.pacer.limited();
-  origin.attempt_ended(scheduler_.clock(), sent_at, verdict, reply, probe, typical);
+  origin.attempt_ended(scheduler_.clock(), attempt, verdict, reply);
   if (!was_limited && origin.pacer.limited()) {
     log_.event(Level::Warn, "upstream_limits_rate",
                {{"origin", origin.name}, {"pace", origin.pacer.rate(now())}});
   }
+  if (origin.all_end_at_timeout()) {
+    log_.event(
+        Level::Warn, "attempts_end_at_timeout",
+        {{"origin", origin.name},
+         {"setting", "ATTEMPT_TIMEOUT"},
+         {"seconds", std::chrono::duration<double>(settings_.attempt_timeout).count()},
+         {"detail", "if the upstream does answer, but later, raise it (and REQUEST_DEADLINE)"}});
+  }
+  judge_certificate(origin, verdict, reply);
+  if (reply.transport == Outcome::Timeout && reply.kept &&
+      !origin.alive_since(attempt.sent_at, attempt.address)) {
+    // The connection's, until one on a new connection has failed too.
+    transport_.distrust(origin.index, attempt.address);
+  }
+  if (is_connect_failure(verdict.outcome)) {
+    tend_addresses(origin);
+    if (unreachable_) unreachable_(origin.index);
+  }
   if (sign_of(verdict.outcome) == Sign::Bad) eject_if_outlier(origin);
   announce(origin);
+}
+
+// One address of several may be somebody else's. If all have a certificate that is not the
+// origin's, asking again cannot help.
+void PolicyFetcher::judge_certificate(Origin& origin, const Verdict& verdict, const Reply& reply) {
+  const bool was_refused = origin.certificate.state() == TokenState::State::Refused;
+  if (verdict.outcome == Outcome::Certificate) {
+    if (!origin.addresses.all_failed()) return;
+    origin.certificate.refused(now(), 0);
+    if (was_refused) return;
+    log_.event(Level::Error, "certificate_refused",
+               {{"origin", origin.name}, {"detail", verdict.reason}});
+  } else if (reply.phase == Phase::Answer && reply.status != 0) {
+    origin.certificate.accepted();
+    if (was_refused) log_.event(Level::Info, "certificate_accepted", {{"origin", origin.name}});
+  }
+}
+
+// Whether an attempt that could not connect to the origin has somewhere else to go at once.
+bool PolicyFetcher::other_way(const Origin& origin) const {
+  const base::SteadyTime at = now();
+  if (!origin.addresses.all_failed()) return true;
+  return std::any_of(origins_.begin(), origins_.end(), [&](const auto& other) {
+    return other.get() != &origin && other->breaker.allows() && other->has_address() &&
+           !other->distrusted(at) && !other->addresses.all_failed();
+  });
+}
+
+// Knocks at dark addresses when it is time, and tells the transport where most will go.
+void PolicyFetcher::tend_addresses(Origin& origin) {
+  const std::string preferred = origin.has_address() ? origin.addresses.choose({}) : std::string();
+  if (origin.has_address() && preferred != origin.preferred) {
+    origin.preferred = preferred;
+    transport_.prefer(origin.index, preferred);
+  }
+  const base::SteadyTime next = origin.addresses.next_knock();
+  if (next == base::SteadyTime::max()) return origin.knock_timer.cancel();
+  origin.knock_timer.set_at(scheduler_, std::max(next, now()), [this, &origin] {
+    if (const std::string* due = origin.addresses.due(now())) {
+      const std::string address = *due;
+      origin.addresses.knocking(address);
+      transport_.knock(origin.index, address, kKnockTimeout,
+                       [this, &origin, address, alive = std::weak_ptr(alive_)](const Reply& reply) {
+                         if (alive.expired()) return;
+                         origin.addresses.knocked(now(), address, reply.transport);
+                         tend_addresses(origin);
+                       });
+    }
+    tend_addresses(origin);
+  });
 }
 
 void PolicyFetcher::eject_if_outlier(Origin& origin) {
@@ -57,6 +127,7 @@ void PolicyFetcher::announce(Origin& origin) {
 
   origin.pacer.ramp(at);
   origin.concurrency.restart();
+  race_all_that_are_stuck();
   // Ready, not sent: they go out as slots and the pace allow, each pump() in turn.
   while (!parked_.empty()) make_ready(*fetches_.at(std::get<FetchId>(*parked_.begin())));
   // Soon, not now: whoever called may be in the middle of a fetch's life.
@@ -68,7 +139,7 @@ void PolicyFetcher::arm_breaker_timer(Origin& origin) {
   if (breaker.state() != Breaker::State::Open || breaker.forced() != Breaker::Forced::No) {
     return origin.breaker_timer.cancel();
   }
-  if (origin.breaker_timer.pending()) return;
+  // Set anew: a sign of life may have moved the time.
   origin.breaker_timer.set_at(scheduler_, breaker.probe_at(),
                               [this, &origin] { probe_if_due(origin); });
 }
@@ -90,7 +161,14 @@ void PolicyFetcher::hurry_if_alone() {
 void PolicyFetcher::probe_if_due(Origin& origin) {
   const base::SteadyTime at = now();
   if (!origin.breaker.probe_due(at)) return announce(origin);
-  if (!has_slot()) return;  // the end of an attempt pumps, and pump() comes here again
+  // The end of an attempt, and a name that is known, pump, and pump() comes here again.
+  if (!origin.has_address()) return;
+  base::SteadyTime wake = base::SteadyTime::max();
+  make_room(wake);
+  if (!has_slot()) {
+    if (wake == base::SteadyTime::max()) return;
+    return origin.breaker_timer.set_at(scheduler_, wake, [this, &origin] { probe_if_due(origin); });
+  }
   if (parked_.empty()) {
     // While another origin serves, the next client's request is the probe. Only
     // if none comes is one of our own worth its cost.
@@ -102,58 +180,80 @@ void PolicyFetcher::probe_if_due(Origin& origin) {
                                    [this, &origin] { probe_if_due(origin); });
     return;
   }
-  // Of those whose deadline leaves the probe its full time, who failed least often: the
-  // fault may be with one key, which would keep the others waiting as long as it waits
-  // itself. Then the earliest deadline. If there is none, the latest.
+  // Of those whose deadline leaves the probe its full time, also if the upstream is back but
+  // slow, who failed least often: the fault may be with one key, which would keep the others
+  // waiting as long as it waits itself. Then the earliest deadline. If there is none, the
+  // latest.
   const auto failures = [this](const QueueKey& key) {
     return fetches_.at(std::get<FetchId>(key))->failures;
   };
   auto chosen = std::min_element(
-      parked_.lower_bound({Priority::Miss, at + origin.probe_timeout(), 0}), parked_.end(),
+      parked_.lower_bound(
+          {Priority::Miss, at + std::max(origin.probe_patience(), origin.times().silence()), 0}),
+      parked_.end(),
       [&](const QueueKey& a, const QueueKey& b) { return failures(a) < failures(b); });
   if (chosen == parked_.end()) chosen = std::prev(parked_.end());
   // After a stall of the loop, the time of all may be up.
   if (std::get<base::SteadyTime>(*chosen) <= at) return send_bare_probe(origin);
-  send(*fetches_.at(std::get<FetchId>(*chosen)), origin, false, true);
+  send(*fetches_.at(std::get<FetchId>(*chosen)), origin, Beside::Nothing, true);
   update_gauges();
 }
 
+// A probe that no client's request stands for. Where it is late, the breaker goes on without
+// it, and its answer still counts should one come.
+struct PolicyFetcher::BareProbe : OriginAttempt {
+  base::Timer late;
+};
+
 void PolicyFetcher::send_bare_probe(Origin& origin) {
   const std::string& target = origin.probe.target();
-  if (origin.bare_probe_in_flight || target.empty() || !has_slot()) return;
+  if (origin.bare_probes > 0 || target.empty() || !has_slot() || !origin.has_address()) return;
   const base::SteadyTime at = now();
-  const bool half_open = origin.breaker.probe_due(at);
   const Request request{target, {}};
-  const base::Duration timeout = origin.probe_timeout();
-  origin.bare_probe_in_flight = true;
+  const auto attempt = std::make_shared<BareProbe>();
+  attempt->probe = origin.breaker.probe_due(at);
+  attempt->key = std::hash<std::string>{}(target);
+  attempt->address = origin.addresses.choose({});
+  // A client's last target, asked for want of one that was set, must answer as it has to
+  // answer clients.
+  attempt->typical = settings_.probe.target.empty();
+  ++origin.bare_probes;
   ++in_flight_;
-  origin.attempt_sent(at);
-  if (half_open) {
+  origin.attempt_sent(at, *attempt);
+  if (attempt->probe) {
+    const base::Duration patience = origin.probe_patience();
     origin.breaker.probe_started(at);
     announce(origin);
+    attempt->late.set_at(scheduler_, at + patience, [this, &origin, &late = *attempt] {
+      origin.attempt_suspected(now(), late);
+      --origin.bare_probes;
+      announce(origin);
+      pump();
+    });
   }
-  transport_.start(
-      origin.index, request, timeout,
-      [this, &origin, request, at, half_open, alive = std::weak_ptr(alive_)](Reply reply) {
-        if (alive.expired()) return;
-        origin.bare_probe_in_flight = false;
-        --in_flight_;
-        // A client's last target, asked for want of one that was set, must answer as
-        // it has to answer clients.
-        const bool typical = settings_.probe.target.empty();
-        const Verdict verdict = typical ? judge(request, reply, {}) : judge_probe(request, reply);
-        metrics_.attempt(origin.index, verdict.outcome, now() - at);
-        if (sign_of(verdict.outcome) == Sign::Good) {
-          metrics_.succeeded(origin.index, scheduler_.clock().wall());
-        }
-        ended(origin, at, verdict, reply, half_open, typical);
-        if (origin.probe.ended(now(), sign_of(verdict.outcome) != Sign::Bad)) {
-          origin.breaker.trip(now(), settings_.breaker.probe_cap);
-        }
-        announce(origin);
-        arm_idle_probe(origin);
-        pump();
-      });
+  Sending sending{origin.index, attempt->address, false, settings_.attempt_timeout};
+  if (!attempt->probe) sending.timeout = std::min(sending.timeout, origin.times().silence());
+  transport_.start(sending, request,
+                   [this, &origin, request, attempt, alive = std::weak_ptr(alive_)](Reply reply) {
+                     if (alive.expired()) return;
+                     attempt->late.cancel();
+                     if (!attempt->suspect) --origin.bare_probes;
+                     --in_flight_;
+                     const Verdict verdict =
+                         attempt->typical ? judge(request, reply, {}) : judge_probe(request, reply);
+                     metrics_.attempt(origin.index, verdict.outcome, now() - attempt->sent_at);
+                     metrics_.phases(origin.index, reply);
+                     if (sign_of(verdict.outcome) == Sign::Good) {
+                       metrics_.succeeded(origin.index, scheduler_.clock().wall());
+                     }
+                     ended(origin, *attempt, verdict, reply);
+                     if (origin.probe.ended(now(), sign_of(verdict.outcome) != Sign::Bad)) {
+                       origin.breaker.trip(now(), settings_.breaker.probe_cap);
+                     }
+                     announce(origin);
+                     arm_idle_probe(origin);
+                     pump();
+                   });
   update_gauges();
 }
 
@@ -164,7 +264,7 @@ void PolicyFetcher::arm_idle_probe(Origin& origin) {
     // breaker has its own probes.
     if (now() >= origin.probe.next() && origin.breaker.allows()) {
       send_bare_probe(origin);
-      if (origin.bare_probe_in_flight) return;
+      if (origin.bare_probes > 0) return;
     }
     origin.idle_timer.set_at(scheduler_,
                              std::max(origin.probe.next(), now() + settings_.probe.retry_interval),

@@ -1,5 +1,5 @@
-// The part of PolicyFetcher that decides whose attempt goes out next, and where to; and
-// the hedges. pump() hands out what is scarce in the order of `ready_`.
+// The part of PolicyFetcher that decides whose attempt goes out next, and where to. pump() hands
+// out what is scarce in the order of `ready_`.
 #include <algorithm>
 #include <utility>
 
@@ -9,7 +9,7 @@
 namespace holdfast::upstream {
 namespace {
 
-constexpr std::size_t kMostAtOnce = 2;  // attempts of one fetch: the first and a hedge
+constexpr std::size_t kMostAtOnce = 4;  // attempts of one fetch, those that are late and all
 
 }  // namespace
 
@@ -19,6 +19,7 @@ void PolicyFetcher::pump() {
     if (origin->breaker.probe_due(now()) && !origin->breaker_timer.pending()) probe_if_due(*origin);
   }
   base::SteadyTime wake = base::SteadyTime::max();
+  if (!ready_.empty() || !starved_.empty()) make_room(wake);
   bool over = none_can_go(wake);
   auto ready = ready_.begin();
   auto starved = starved_.begin();
@@ -50,12 +51,22 @@ bool PolicyFetcher::none_can_go(base::SteadyTime& wake) {
   const base::SteadyTime at = now();
   // Then all that wait are told, or parked.
   if (token_.state() == TokenState::State::Refused && at < token_.next_check()) return false;
+  if (std::any_of(origins_.begin(), origins_.end(),
+                  [at](const auto& origin) { return origin->distrusted(at); })) {
+    return false;
+  }
   bool all_open = true;
   base::SteadyTime next = base::SteadyTime::max();
   for (auto& origin : origins_) {
     if (!origin->breaker.allows()) continue;
     all_open = false;
-    if (!has_slot() || origin->in_flight >= origin->concurrency.limit()) continue;
+    if (!origin->has_address()) continue;  // names come with a pump()
+    const base::SteadyTime slot = origin->concurrency.free_at(origin->in_flight);
+    if (!has_slot() || slot == base::SteadyTime::max()) continue;
+    if (slot > at) {
+      next = std::min(next, slot);
+      continue;
+    }
     const base::SteadyTime pause = origin->pacer.not_before();
     if (pause > at && all_patient_until_ > at) {
       next = std::min({next, pause, all_patient_until_});
@@ -78,8 +89,9 @@ bool PolicyFetcher::starved_concerned() {
   const base::SteadyTime at = now();
   return budget_.balance(at) >= 1.0 ||
          (token_.state() == TokenState::State::Refused && at < token_.next_check()) ||
-         std::none_of(origins_.begin(), origins_.end(),
-                      [](const auto& origin) { return origin->breaker.allows(); });
+         std::none_of(origins_.begin(), origins_.end(), [at](const auto& origin) {
+           return origin->breaker.allows() && !origin->distrusted(at);
+         });
 }
 
 PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake) {
@@ -98,6 +110,11 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     park(fetch);
     return Sent::NotThis;
   }
+  if (choice.none_trusted) {
+    fetch.result.outcome = Outcome::Certificate;
+    finish(fetch, FetchEnd::Refused);
+    return Sent::NotThis;
+  }
   if (fetch.refresh()) {
     const int slots = std::max(1, static_cast<int>(settings_.refresh.share_of_slots *
                                                    origins_.front()->concurrency.limit()));
@@ -114,14 +131,19 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
   }
   const base::Duration left = fetch.request.deadline - at;
   if (!worth_sending(fetch, *choice.origin, left)) {
-    finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Deadline);
+    // What is out may still be answered.
+    if (!fetch.attempts.empty()) {
+      move(fetch, Place::Running);
+    } else {
+      finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Deadline);
+    }
     return Sent::NotThis;
   }
   if (fetch.result.attempts_sent > 0) {
     if (!budget_.withdraw(at)) {
       if (fetch.place != Place::Starved) metrics_.budget_exhausted();
       if (fetch.refresh()) {
-        finish(fetch, FetchEnd::GaveUp);
+        fetch.attempts.empty() ? finish(fetch, FetchEnd::GaveUp) : move(fetch, Place::Running);
       } else {
         move(fetch, Place::Starved);
       }
@@ -135,7 +157,10 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     // An origin set aside is tried with a client's own request, since only that
     // has a validator. If it fails, the fetch goes on where it would have begun.
     for (auto& origin : origins_) {
-      if (!origin->breaker.probe_due(at) || left < origin->probe_timeout() * 2) continue;
+      if (!origin->breaker.probe_due(at) || left < origin->probe_patience() * 2 ||
+          !origin->has_address()) {
+        continue;
+      }
       target = origin.get();
       probe = true;
       break;
@@ -145,7 +170,7 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
   (void)token_.admit(at);
   if (fetch.refresh()) refresh_rate_.take(at);
   hedge_.attempt_sent();
-  send(fetch, *target, false, probe);
+  send(fetch, *target, Beside::Nothing, probe);
   return Sent::Yes;
 }
 
@@ -153,7 +178,7 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
 // used to take is given a try: they may come sooner now, and how else to learn it.
 bool PolicyFetcher::worth_sending(const Fetch& fetch, const Origin& origin, base::Duration left) {
   if (left <= base::Duration::zero()) return false;
-  const base::Duration usual = origin.timeout.usual();
+  const base::Duration usual = origin.times().usual();
   if (left >= usual) return true;
   return fetch.result.attempts_sent == 0 && fetch.request.deadline - fetch.started < usual;
 }
@@ -167,8 +192,14 @@ PolicyFetcher::Choice PolicyFetcher::choose(const Fetch& fetch, base::SteadyTime
       if ((origin.get() == fetch.failed_at) != second_best) continue;
       if (!origin->breaker.allows()) continue;
       choice.all_open = false;
-      if (in_flight_ >= settings_.concurrency || origin->in_flight >= origin->concurrency.limit()) {
-        continue;  // the end of an attempt pumps again
+      if (origin->distrusted(at)) continue;
+      choice.none_trusted = false;
+      if (!origin->has_address()) continue;
+      const base::SteadyTime slot = origin->concurrency.free_at(origin->in_flight);
+      if (!has_slot() || slot == base::SteadyTime::max()) continue;  // an attempt's end pumps again
+      if (slot > at) {
+        choice.until = std::min(choice.until, slot);
+        continue;
       }
       // Retry-After binds a fetch for a share of its time only: an upstream that
       // refuses at random must not use up the whole of it.
@@ -193,75 +224,85 @@ base::SteadyTime PolicyFetcher::patient_until(const Fetch& fetch) const {
              settings_.backoff.share;
 }
 
-void PolicyFetcher::send(Fetch& fetch, Origin& origin, bool hedge, bool probe) {
+void PolicyFetcher::send(Fetch& fetch, Origin& origin, Beside beside, bool probe) {
   const base::SteadyTime at = now();
+  // The first is the nearest to its answer, if there will be one; the next has had its chance.
+  if (fetch.attempts.size() >= kMostAtOnce) cut(fetch, 1);
+  Sending sending = aim(fetch, origin);
+  // Whose certificate it is now, a connection from before does not tell.
+  if (origin.certificate.state() == TokenState::State::Refused) sending.new_connection = true;
   Attempt attempt;
   attempt.number = ++last_attempt_;
   attempt.origin = &origin;
-  attempt.sent_at = at;
+  attempt.address = sending.address;
+  attempt.key = fetch.key;
   attempt.token = tokens_;
-  attempt.hedge = hedge;
+  attempt.beside = beside;
   attempt.probe = probe;
-  const base::Duration left = fetch.request.deadline - at;
-  attempt.timeout = std::min(probe ? origin.probe_timeout() : origin.timeout.next(left),
-                             std::max(base::Duration(1), left));
+  attempt.patience = origin.probe_patience();
+  const base::Duration left = std::max(base::Duration(1), fetch.request.deadline - at);
+  sending.timeout = std::min(settings_.attempt_timeout, left);
+  attempt.bounded = left < settings_.attempt_timeout;
   move(fetch, Place::Running);
   ++in_flight_;
   if (fetch.refresh()) ++refreshes_in_flight_;
   ++fetch.result.attempts_sent;
-  origin.attempt_sent(at);
+  origin.attempt_sent(at, attempt);
+  (void)origin.certificate.admit(at);
   if (probe) {
     origin.breaker.probe_started(at);
     announce(origin);
   }
-  attempt.transport_id =
-      transport_.start(origin.index, fetch.request.request, attempt.timeout,
-                       [this, id = fetch.id, number = attempt.number](Reply reply) {
-                         on_reply(id, number, std::move(reply));
-                       });
-  fetch.attempts.push_back(attempt);
+  attempt.transport_id = transport_.start(
+      sending, fetch.request.request, [this, id = fetch.id, number = attempt.number](Reply reply) {
+        on_reply(id, number, std::move(reply));
+      });
+  fetch.attempts.push_back(std::move(attempt));
   fetch.hedge_starved = false;
-  if (!hedge && !fetch.refresh() && hedge_.enabled()) {
-    arm_hedge(fetch, hedge_.delay(origin.timeout.window()));
-  }
+  fetch.race_at_once = false;
+  look_at(fetch, std::min(at + first_look(origin, sending.address, probe),
+                          half_time(fetch, fetch.attempts.back())));
 }
 
-void PolicyFetcher::arm_hedge(Fetch& fetch, base::Duration delay) {
-  fetch.timer.set_after(scheduler_, delay, [this, &fetch] { try_hedge(fetch); });
+// The shortest patience that any phase of the attempt could have.
+base::Duration PolicyFetcher::first_look(const Origin& origin, const std::string& address,
+                                         bool probe) const {
+  const base::Duration round_trip = origin.addresses.round_trip(address);
+  const AnswerTimes& times = origin.times(address);
+  base::Duration shortest =
+      std::min(times.suspect_after(round_trip), origin.addresses.patience(address, Phase::Connect));
+  if (hedge_.enabled()) shortest = std::min(shortest, hedge_.delay(times, round_trip));
+  return probe ? std::min(shortest, origin.probe_patience()) : shortest;
 }
 
-void PolicyFetcher::try_hedge(Fetch& fetch) {
-  if (fetch.attempts.empty() || fetch.attempts.size() >= kMostAtOnce) return;
-  const base::SteadyTime at = now();
-  Origin* target = nullptr;
-  for (auto& origin : origins_) {
-    // Off while anything says that more requests would do harm.
-    // The adaptive limit leaves hedges a little room of their own: the slots are
-    // full because attempts are stuck in them.
-    const int limit = origin->concurrency.limit();
-    const bool fit = origin->breaker.allows() && !origin->pacer.limited() &&
-                     token_.state() != TokenState::State::Refused &&
-                     in_flight_ < settings_.concurrency &&
-                     origin->in_flight < limit + std::max(1, limit / 8);
-    if (!fit) continue;
-    if (origin.get() != fetch.attempts.front().origin) {
-      target = origin.get();
-      break;
+// To which of the origin's addresses, and whether on a new connection.
+Sending PolicyFetcher::aim(const Fetch& fetch, const Origin& origin) const {
+  Sending sending;
+  sending.origin = origin.index;
+  std::vector<std::string> avoided;
+  for (const Attempt& attempt : fetch.attempts) {
+    const auto progress = transport_.progress(attempt.transport_id);
+    if (!progress) continue;
+    if (!attempt.suspect) {
+      // A hedge shares its fate, unless others show that kept connections work.
+      if (progress->kept && !attempt.origin->alive_since(attempt.sent_at, attempt.address)) {
+        sending.new_connection = true;
+      }
+      continue;
     }
-    if (target == nullptr) target = origin.get();
-  }
-  const bool in_time = target != nullptr && fetch.request.deadline - at >= target->timeout.usual();
-  if (in_time && hedge_.has_token()) {
-    if (budget_.withdraw(at)) {
-      hedge_.hedge_sent();
-      send(fetch, *target, true, false);
-      update_gauges();
-      return;
+    if (attempt.origin != &origin) {
+      // All that were kept may be dead together, whose ever they are.
+      if (progress->kept && !origin.alive_since(attempt.sent_at)) sending.new_connection = true;
+      continue;
     }
-    // Once, however often it is tried again.
-    if (!std::exchange(fetch.hedge_starved, true)) metrics_.budget_exhausted();
+    // Stuck on the way there, or where nobody else has had an answer from either.
+    if (progress->phase != Phase::Answer || !origin.alive_since(attempt.sent_at, attempt.address)) {
+      avoided.push_back(attempt.address);
+    }
+    if (progress->kept) sending.new_connection = true;
   }
-  arm_hedge(fetch, kHedgeAgain);
+  sending.address = origin.addresses.choose(avoided);
+  return sending;
 }
 
 }  // namespace holdfast::upstream

@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "upstream/attempt_timeout.h"
+#include "upstream/addresses.h"
+#include "upstream/answer_times.h"
 #include "upstream/backoff.h"
 #include "upstream/breaker.h"
 #include "upstream/concurrency_limit.h"
@@ -21,7 +22,7 @@ namespace holdfast::upstream {
 struct RefreshSettings {
   double per_second = 50.0;
   double burst = 10.0;
-  double share_of_slots = 0.25;  // of the attempts in flight; at least one
+  double share_of_slots = 0.25;  // of the limit on attempts in flight; at least one
   int max_attempts = 3;
   std::size_t max_waiting = 1024;
 };
@@ -38,12 +39,19 @@ struct EjectionSettings {
 struct Settings {
   // Names for metrics and logs, in order of preference; the transport has the URLs.
   std::vector<std::string> origins{"upstream"};
+  // Those whose URLs have a name for a host, by index: nothing is sent to them before
+  // PolicyFetcher::addresses() says where. Missing: not so.
+  std::vector<bool> named;
   int concurrency = 64;            // UPSTREAM_CONCURRENCY: attempts in flight, over all origins
   std::size_t max_waiting = 4096;  // fetches that wait for a slot, the pace or a backoff
   std::size_t max_parked = 4096;   // fetches that wait for an open breaker
 
   BackoffSettings backoff;
-  AttemptTimeout::Settings attempt_timeout;
+  // ATTEMPT_TIMEOUT: no attempt lasts longer. A bound, not a cure: what is slow is raced
+  // long before.
+  base::Duration attempt_timeout = std::chrono::seconds(9);
+  AnswerTimes::Settings answer_times;
+  Addresses::Settings addresses;
   RetryBudget::Settings retry_budget;
   HedgePolicy::Settings hedge;
   Breaker::Settings breaker;
@@ -51,6 +59,9 @@ struct Settings {
   Pacer::Settings pace;
   ConcurrencyLimit::Settings concurrency_limit;  // its max is `concurrency`
   TokenState::Settings token;
+  // What a certificate says does not change from one attempt to the next.
+  // And a handshake costs its origin little, so it is looked at often.
+  TokenState::Settings certificate{.refusals_in_a_row = 1, .check_cap = std::chrono::seconds(5)};
   RefreshSettings refresh;
   DependencyProbe::Settings probe;
 };

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "upstream/addresses.h"
 #include "upstream/breaker.h"
 #include "upstream/token_state.h"
 
@@ -32,9 +33,13 @@ struct OriginStatus {
   std::uint64_t volume = 0;  // attempts in that window
   int in_flight = 0;
   int concurrency_limit = 0;
-  double pace = 0;  // requests/s; infinite when not limited
-  base::Duration attempt_timeout{};
-  base::Duration median{};                     // of recent successes; zero: none yet
+  double pace = 0;                 // requests/s; infinite when not limited
+  base::Duration suspect_after{};  // an attempt slower than this is raced by another
+  base::Duration median{};         // of recent answers; zero: none yet
+  bool certificate_refused = false;
+  bool has_address = true;                     // else its name is not known yet
+  std::string name_trouble;                    // the latest look-up's; empty: none
+  std::vector<Addresses::View> addresses;      // one without a text, where the URL has it
   std::vector<BreakerChange> breaker_history;  // the latest 32, oldest first
 };
 

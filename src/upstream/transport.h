@@ -1,15 +1,36 @@
-// Transport makes single attempts: one request to one origin, one reply. It
-// knows nothing of retries, limits or meaning. CurlTransport is the real one;
-// tests and the simulation have their own. Origin loop only.
+// Transport makes single attempts: one request to one address of one origin, one
+// reply. It knows nothing of retries, races, limits or meaning. CurlTransport is the
+// real one; tests and the simulation have their own. Origin loop only.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 
 #include "upstream/message.h"
 
 namespace holdfast::upstream {
+
+// Where an attempt goes, and for how long.
+struct Sending {
+  std::size_t origin = 0;
+  // A numeric address of the origin, "192.0.2.1" or "2001:db8::1"; the name in the
+  // origin's URL still goes into Host, SNI and the certificate's check. Empty where the
+  // origin's URL has an address for a host.
+  std::string address;
+  // Not on a kept connection: somebody doubts those.
+  bool new_connection = false;
+  base::Duration timeout{};
+};
+
+// How far an attempt has come.
+struct Progress {
+  Phase phase = Phase::Connect;
+  base::SteadyTime since{};  // when that phase began
+  bool kept = false;         // on a connection that had been used before
+};
 
 class Transport {
  public:
@@ -18,15 +39,28 @@ class Transport {
 
   virtual ~Transport() = default;
 
-  // Sends `request` to origin number `origin` at once; the caller has made sure
-  // that a slot is free. `callback` runs exactly once, on the loop, never inside
-  // start(), with a transport outcome of Timeout after `timeout` at the latest;
-  // unless cancel() comes first.
-  virtual AttemptId start(std::size_t origin, const Request& request, base::Duration timeout,
-                          Callback callback) = 0;
+  // Sends `request` at once; the caller has made sure that a slot is free. `callback`
+  // runs exactly once, on the loop, never inside start(), with an outcome of the
+  // transport's after `sending.timeout` at the latest; unless cancel() comes first.
+  virtual AttemptId start(const Sending& sending, const Request& request, Callback callback) = 0;
 
   // Drops the attempt and its connection. The callback does not run.
   virtual void cancel(AttemptId id) = 0;
+
+  // Nothing of an attempt that has ended.
+  virtual std::optional<Progress> progress(AttemptId id) const = 0;
+
+  // Sets up a connection to the address, asks nothing on it and drops it: whether
+  // somebody is there. `callback` as for start(); Ok if so. Not to be cancelled.
+  virtual void knock(std::size_t origin, const std::string& address, base::Duration timeout,
+                     Callback callback) = 0;
+
+  // New attempts mostly go there: a spare connection may be kept ready. Empty: nowhere.
+  virtual void prefer(std::size_t /*origin*/, const std::string& /*address*/) {}
+
+  // Connections to that address that exist now are not used for further attempts:
+  // they are mute. What is under way on them goes on.
+  virtual void distrust(std::size_t origin, const std::string& address) = 0;
 };
 
 }  // namespace holdfast::upstream

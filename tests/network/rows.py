@@ -178,7 +178,7 @@ async def kept_connections_go_mute(scene):
     scene.wire.mute_open_connections()
     answers = await ask_at_rate(daemon.port, addresses(2, 17), rate=10)
     all_right(scene, answers, "after that")
-    usually_within(scene, answers, 25 * 0.060)
+    usually_within(scene, answers, 80 * 0.060)
     await breaker_stayed_closed(scene, daemon)
 
 
@@ -216,8 +216,11 @@ async def a_certificate_that_will_not_do(scene):
         always_within(scene, [answer], 30 * 0.100)
         tried = scene.wire.set()["connections"] - before
         scene.must(tried <= 5, f"{what}: asked for with 5 connections at most: {tried}")
-        health = (await clients.fetch(daemon.port, "/healthz", 5))[2].decode().lower()
-        scene.must("certificate" in health, f"{what}: /healthz names the certificate")
+
+        async def health_names_it():
+            return "certificate" in (await clients.fetch(daemon.port, "/healthz", 5))[2].decode().lower()
+
+        await scene.comes_about(health_names_it, 5, f"{what}: /healthz names the certificate")
         log = daemon.log.read_text().lower()
         scene.must("certificate" in log, f"{what}: so does the log")
         scene.upstream.tell(certificate=scene.certificate)

@@ -19,7 +19,7 @@ done
 # are LEAST or more.
 has_flags() {
   # What is only there to print tables is no business of the page's readers.
-  "$2" --help | grep -oE -- '--[a-z][a-z-]+' | sort -u |
+  "$2" --help | grep -oE -- '--[a-z][a-z0-9-]+' | sort -u |
     grep -vxE -- '--(settings-man|settings-table|metrics-table)' >"$work/flags"
   [ "$(wc -l <"$work/flags")" -ge "$3" ]
   while read -r flag; do

@@ -43,7 +43,7 @@ std::string describe(const std::map<Fault, double>& mix) {
 
 }  // namespace
 
-upstream::Settings Simulation::draw_upstream_settings(base::Random& random) {
+upstream::Settings Simulation::draw_upstream_settings(base::Random& random, bool well) {
   const auto pick = [&](auto... values) {
     const std::common_type_t<decltype(values)...> all[] = {values...};
     return all[random.below(sizeof...(values))];
@@ -53,10 +53,15 @@ upstream::Settings Simulation::draw_upstream_settings(base::Random& random) {
   for (int i = pick(1, 1, 2, 3); i > 0; --i) {
     settings.origins.push_back("origin" + std::to_string(settings.origins.size()));
   }
-  settings.concurrency = pick(64, 64, 16, 4, 2, 1);
-  settings.max_waiting = pick(std::size_t{4096}, std::size_t{4096}, std::size_t{5});
-  settings.max_parked = pick(std::size_t{4096}, std::size_t{1024}, std::size_t{3});
-  if (random.below(3) == 0) {
+  for (std::size_t i = 0; i < settings.origins.size(); ++i) {
+    settings.named.push_back(random.below(2) == 0);
+  }
+  settings.concurrency = well ? pick(64, 16) : pick(64, 64, 16, 4, 2, 1);
+  if (!well) {
+    settings.max_waiting = pick(std::size_t{4096}, std::size_t{4096}, std::size_t{5});
+    settings.max_parked = pick(std::size_t{4096}, std::size_t{1024}, std::size_t{3});
+  }
+  if (!well && random.below(3) == 0) {
     settings.retry_budget.per_fetch = pick(0.0, 0.2, 2.0);
     settings.retry_budget.reserve_per_second = pick(0.2, 1.0, 10.0);
   }
@@ -71,7 +76,7 @@ upstream::Settings Simulation::draw_upstream_settings(base::Random& random) {
   return settings;
 }
 
-proxy::Flights::Settings Simulation::draw_flights_settings(base::Random& random) {
+proxy::Flights::Settings Simulation::draw_flights_settings(base::Random& random, bool well) {
   const auto pick = [&](auto... values) {
     const std::common_type_t<decltype(values)...> all[] = {values...};
     return all[random.below(sizeof...(values))];
@@ -82,7 +87,7 @@ proxy::Flights::Settings Simulation::draw_flights_settings(base::Random& random)
   settings.storing.negative_ttl = pick(0s, 3s, 20s);
   settings.storing.stale_while_revalidate = pick(0s, 5s, 60s);
   settings.storing.stale_if_error = pick(0s, 20s, 300s);
-  settings.max_waiters = pick(std::size_t{20'000}, std::size_t{20'000}, std::size_t{4});
+  if (!well) settings.max_waiters = pick(std::size_t{20'000}, std::size_t{20'000}, std::size_t{4});
   settings.refresh_deadline = pick(10s, 2s);
   return settings;
 }
@@ -97,14 +102,25 @@ void Simulation::at(base::Duration when, std::string what, std::function<void()>
 
 void Simulation::plan() {
   // One address, a handful, or more than a small memory holds; v4 and v6.
-  const std::uint64_t keys = one_of<std::uint64_t>({1, 3, 8, 60});
+  // With an upstream that is well none of them has to wait for a slot.
+  const std::uint64_t most = well_ && upstream_settings_.concurrency < 60 ? 8 : 60;
+  const std::uint64_t keys = one_of<std::uint64_t>({1, 3, 8, most});
   for (std::uint64_t i = 0; i < keys; ++i) {
     ips_.push_back(i % 4 == 3 ? "2001:db8::" + std::to_string(i + 1)
                               : "192.0.2." + std::to_string(i + 1));
   }
   upstream_.median = one_of<base::Duration>({2ms, 20ms, 20ms, 150ms, 600ms});
-  if (chance(0.2)) upstream_.sigma = 1.5;
-  if (chance(0.5)) {
+  if (well_) {
+    upstream_.sigma = one_of<double>({0, 0.05, 0.3});
+  } else if (chance(0.2)) {
+    upstream_.sigma = 1.5;
+  }
+  if (well_ || chance(0.5)) {
+    plan_network();
+  } else {
+    for (std::size_t i = 0; i < names_.size(); ++i) names_[i] = {new_address(i)};
+  }
+  if (!well_ && chance(0.5)) {
     const auto mix = draw_mix(random_);
     at({}, "faults:" + describe(mix), [this, mix] { upstream_.faults = mix; });
   }
@@ -120,7 +136,7 @@ void Simulation::plan() {
     time +=
         chance(0.08) ? between(30s, 5min) : random_.up_to(one_of<base::Duration>({50ms, 1s, 5s}));
   }
-  if (chance(0.3)) plan_end_in_outage(std::max(time, horizon_));
+  if (!well_ && chance(0.3)) plan_end_in_outage(std::max(time, horizon_));
 }
 
 // The recovery finds clients waiting, and all that an outage leaves behind.
@@ -151,7 +167,10 @@ void Simulation::plan_requests(base::Duration time) {
 }
 
 void Simulation::plan_event(base::Duration time) {
-  switch (random_.below(14)) {
+  const std::uint64_t kind = random_.below(16);
+  const bool spoils = kind == 3 || kind == 4 || kind == 6 || kind >= 9;
+  if (kind >= 14 || (well_ && spoils)) return plan_network_event(time);
+  switch (kind) {
     case 0:
     case 1: {
       const bool killed = chance(0.5);

@@ -17,7 +17,13 @@ constexpr std::uint64_t kMostSteps = 1'000'000;
 // Ages are in whole seconds, and rounded more than once on the way.
 constexpr base::Duration kRounding = 2s;
 constexpr auto kLongestDeadline = 30s;
-// What is left of ten seconds after the attempts of an outage have ended.
+// Until an upstream that is back is known to be.
+constexpr auto kNoticed = Health::kNoticed;
+// Beyond what answers take: for timers, slots, and the way to the client.
+constexpr auto kSlack = 250ms;
+// Until it is found out that a connection or an address is dead, while little is known.
+constexpr auto kFoundOut = 4s;
+// What is left of ten seconds then.
 constexpr auto kTimeEnough = 7s;
 
 // Nobody looks at them, and making them takes longer than a schedule.
@@ -82,23 +88,29 @@ Simulation::Simulation(std::uint64_t seed, bool traced, Tally& tally)
       random_(seed),
       begun_(scheduler_.now()),
       trace_(scheduler_, traced),
-      upstream_settings_(draw_upstream_settings(random_)),
-      flights_settings_(draw_flights_settings(random_)),
+      well_(chance(0.4)),
+      upstream_settings_(draw_upstream_settings(random_, well_)),
+      flights_settings_(draw_flights_settings(random_, well_)),
       memory_bytes_(one_of<std::size_t>({64U << 20, 64U << 20, 4096})),
       patience_(one_of<base::Duration>({10s, 10s, 2s, kLongestDeadline})),
       upstream_(scheduler_, random_.next(), flights_settings_.storing),
       store_(scheduler_, random_.next()),
+      health_(scheduler_),
       watch_(
           scheduler_, trace_, upstream_settings_,
           [this](base::SteadyTime from, base::SteadyTime to) { return store_.stalled(from, to); }),
       transport_(upstream_, watch_),
-      route_(proxy::make_geoip_route(nullptr)) {
+      route_(proxy::make_geoip_route(nullptr)),
+      names_(upstream_settings_.origins.size()),
+      told_(upstream_settings_.origins.size()) {
   store_.on_put = [this](std::string_view key, const cache::StoredResponse& stored) {
     check_stored(key, stored);
   };
 }
 
 Simulation::~Simulation() {
+  for (Client& client : clients_)
+    client.gone = true;  // of a schedule that was not played to its end
   process_.reset();
 }
 
@@ -110,21 +122,25 @@ void Simulation::run() {
               " a fetch and ", upstream_settings_.retry_budget.reserve_per_second, "/s, deadline ",
               text(patience_), ", ttl ", flights_settings_.storing.ttl.count(), "s, memory ",
               memory_bytes_);
-  boot();
   plan();
+  boot();
   run_until(begun_ + horizon_);
   if (over()) return;
   recover();
   // What was on its way then may still be as bad as before.
-  run_until(now() + upstream_settings_.attempt_timeout.ceiling);
+  run_until(now() + kNoticed);
   if (over()) return;
   expect_answers();
   run_until(now() + kLongestDeadline + flights_settings_.refresh_deadline);
   if (over()) return;
   check_drained();
+  // Certificates are looked at again once a minute at least.
+  if (distrusted()) run_until(now() + 61s);
   check_serves_again();
   tally_.attempts += static_cast<std::uint64_t>(watch_.counts().attempts);
   tally_.retries += static_cast<std::uint64_t>(watch_.counts().retries);
+  tally_.well += well_;
+  tally_.beside += static_cast<std::uint64_t>(watch_.counts().beside);
   tally_.hedges += static_cast<std::uint64_t>(watch_.counts().hedges);
   tally_.probes += static_cast<std::uint64_t>(watch_.counts().probes);
   tally_.bare_probes += static_cast<std::uint64_t>(watch_.counts().bare_probes);
@@ -145,8 +161,10 @@ void Simulation::run_until(base::SteadyTime when) {
 
 void Simulation::boot() {
   ++generation_;
+  booted_at_ = now();
   process_ = std::make_unique<Process>(*this, random_.next());
   watch_.process(&process_->policy);
+  look_names_up();
   if (chance(0.5)) {
     store_.load_recent([this](std::string_view key, cache::StoredPtr stored) {
       process_->memory.put_if_absent(key, std::move(stored));
@@ -155,10 +173,16 @@ void Simulation::boot() {
   }
 }
 
+void Simulation::give_addresses(std::size_t origin) {
+  process_->policy.addresses(origin, told_[origin]);
+}
+
 void Simulation::restart(bool killed) {
   ++tally_.restarts;
   if (!killed) {
+    stopping_ = true;
     process_->flights.abandon_all();
+    stopping_ = false;
     if (joined_ != 0) watch_.fail("a stop left a client without an answer");
     store_.flush();
   }
@@ -170,6 +194,7 @@ void Simulation::restart(bool killed) {
   joined_ = 0;
   process_.reset();
   transport_.cancel_all();
+  upstream_.network.forget_connections();
   watch_.process(nullptr);
   if (killed) {
     store_.crash();
@@ -240,9 +265,14 @@ void Simulation::join(std::size_t number) {
                          });
 }
 
-// The upstream and the disk are well from now on.
+// The upstream, the network and the disk are well from now on.
 void Simulation::recover() {
   trace_.line("* everything recovers");
+  upstream_.network.paths.clear();
+  upstream_.network.loss = 0;
+  // With next to no connections, what waits on a dead one cannot be raced.
+  if (upstream_settings_.concurrency < 4) upstream_.network.forget_connections();
+  for (std::size_t origin = 0; origin < names_.size(); ++origin) tell(origin);
   upstream_.faults.clear();
   upstream_.faults_of.clear();
   upstream_.always.clear();
@@ -250,7 +280,14 @@ void Simulation::recover() {
   upstream_.congestion = {};
   upstream_.median = 20ms;
   upstream_.sigma = 0.3;
+  network_changed();
   recovered_ = true;
+}
+
+bool Simulation::distrusted() {
+  const auto origins = process_->policy.status().origins;
+  return std::any_of(origins.begin(), origins.end(),
+                     [](const auto& origin) { return origin.certificate_refused; });
 }
 
 // Where nothing else is scarce, whoever still waits and has time gets an answer.
@@ -259,7 +296,8 @@ void Simulation::expect_answers() {
   const upstream::Status status = process_->policy.status();
   const bool roomy = upstream_settings_.concurrency >= 4 && status.queued + status.parked <= 10 &&
                      status.retry_budget >= 20 && upstream_settings_.max_waiting > 1000 &&
-                     upstream_settings_.max_parked > 1000 && flights_settings_.max_waiters > 1000;
+                     upstream_settings_.max_parked > 1000 && flights_settings_.max_waiters > 1000 &&
+                     !distrusted();
   if (!roomy) return;
   for (Client& client : clients_) {
     client.must_succeed = client.waits_in_flights && client.deadline - now() >= kTimeEnough;
@@ -285,6 +323,7 @@ void Simulation::answered(std::size_t number, const proxy::Answer& answer) {
     watch_.fail("a client got its answer " + text(now() - client.deadline) + " late");
   }
   if (answer.collapsed) ++tally_.collapsed;
+  if (well_ && !stopping_) check_wait(client, answer);
   if (answer.content) {
     check_content(client, answer);
   } else {
@@ -367,6 +406,33 @@ void Simulation::check_error(const Client& client, const proxy::Answer& answer) 
   }
 }
 
+// With an upstream that is well, whatever the network does.
+void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
+  const bool calm = health_.calm_since(client.asked_at);
+  // What it joined may have begun long before; and what was learned when answers took longer
+  // says for a while when something is wrong.
+  base::Duration natural = health_.natural_since(calm ? client.asked_at - patience_ : booted_at_);
+  if (const auto slow = upstream_.slow.find(target_of(key_of(client.ip)));
+      slow != upstream_.slow.end()) {
+    natural += slow->second;
+  }
+  const base::Duration waited = now() - client.asked_at;
+  const base::Duration lost = health_.lost(client.asked_at, client.deadline);
+  if (!answer.content) {
+    const base::Duration had = client.deadline - client.asked_at - lost;
+    if (had >= 2 * natural + kSlack) {
+      watch_.fail("no answer, though one takes " + text(natural) + " and there were " + text(had));
+    }
+    return;
+  }
+  ++(calm ? tally_.calm : tally_.disturbed);
+  base::Duration most = 3 * natural + kSlack + health_.lost(client.asked_at, now());
+  if (!calm) most += kFoundOut;
+  if (waited > most) {
+    watch_.fail("an answer after " + text(waited) + ", though one takes " + text(natural));
+  }
+}
+
 void Simulation::check_stored(std::string_view key, const cache::StoredResponse& stored) {
   const std::string target = target_of(key);
   if (stored.status == 404 || stored.status == 410) {
@@ -398,6 +464,13 @@ void Simulation::check_step() {
   if (upstream_.in_flight != watch_.in_flight())
     watch_.fail("the transport and the fetcher differ");
   if (status.parked > upstream_settings_.max_parked) watch_.fail("more parked than allowed");
+  if (upstream_.network.any_mute()) health_.disturbed();
+  if (well_ && health_.must_be_known()) {
+    const bool ill =
+        std::none_of(status.origins.begin(), status.origins.end(),
+                     [](const auto& origin) { return origin.breaker == Breaker::State::Closed; });
+    if (ill) watch_.fail("a healthy upstream is called ill");
+  }
   if (status.parked > 0) {
     ++tally_.parked;
     for (const auto& origin : status.origins) {

@@ -18,6 +18,7 @@
 
 #include "cache/memory_cache.h"
 #include "geo_upstream.h"
+#include "health.h"
 #include "proxy/flights.h"
 #include "simulated_store.h"
 #include "trace.h"
@@ -32,7 +33,7 @@ struct Tally {
                 stale_if_error = 0, errors = 0, collapsed = 0, negative = 0, parked = 0,
                 restarts = 0, gone = 0, stalls = 0, attempts = 0, retries = 0, hedges = 0,
                 probes = 0, bare_probes = 0, freshened = 0, canaries = 0, waited_it_out = 0,
-                purges = 0, asked_since_purge = 0;
+                purges = 0, asked_since_purge = 0, beside = 0, well = 0, calm = 0, disturbed = 0;
 };
 
 class Simulation {
@@ -59,9 +60,11 @@ class Simulation {
   struct Process;
 
   // Drawing, in plan.cpp.
-  static upstream::Settings draw_upstream_settings(base::Random& random);
-  static proxy::Flights::Settings draw_flights_settings(base::Random& random);
+  static upstream::Settings draw_upstream_settings(base::Random& random, bool well);
+  static proxy::Flights::Settings draw_flights_settings(base::Random& random, bool well);
   void plan();
+  void plan_network();
+  void plan_network_event(base::Duration at);
   void plan_requests(base::Duration at);
   void plan_event(base::Duration at);
   void plan_end_in_outage(base::Duration at);
@@ -77,14 +80,26 @@ class Simulation {
     return values.begin()[random_.below(values.size())];
   }
 
+  // The network, in plan_network.cpp.
+  bool is_named(std::size_t origin) const {
+    return origin < upstream_settings_.named.size() && upstream_settings_.named[origin];
+  }
+  std::string new_address(std::size_t origin);
+  void set_path(const std::string& address, upstream::test::SimulatedNetwork::Path path);
+  void tell(std::size_t origin);
+  void look_names_up();
+  void network_changed();
+
   // What happens.
   void boot();
+  void give_addresses(std::size_t origin);
   void restart(bool killed);
   void purge(const std::string& ip);
   void force_breaker(std::size_t origin, upstream::Breaker::Forced forced);
   void ask(const std::string& ip, base::Duration patience, bool must_succeed = false);
   void join(std::size_t number);
   void recover();
+  bool distrusted();  // for some origin's certificate
   void expect_answers();
 
   // What must hold.
@@ -92,6 +107,7 @@ class Simulation {
   void check_content(const Client& client, const proxy::Answer& answer);
   void check_error(const Client& client, const proxy::Answer& answer);
   void check_stored(std::string_view key, const cache::StoredResponse& stored);
+  void check_wait(const Client& client, const proxy::Answer& answer);
   void check_step();
   void check_drained();
   void check_serves_again();
@@ -105,24 +121,31 @@ class Simulation {
   base::Random random_;
   const base::SteadyTime begun_;
   Trace trace_;
+  const bool well_;  // the upstream is, in all of this schedule; the network need not be
   const upstream::Settings upstream_settings_;
   const proxy::Flights::Settings flights_settings_;
   const std::size_t memory_bytes_;
   const base::Duration patience_;  // REQUEST_DEADLINE
   GeoUpstream upstream_;
   SimulatedStore store_;
+  Health health_;
   Watch watch_;
   WatchedTransport transport_;
   std::unique_ptr<proxy::Route> route_;
   std::vector<std::string> ips_;
+  std::vector<std::vector<std::string>> names_;  // where the origins are, by their names
+  std::vector<std::vector<std::string>> told_;   // ... as far as this process knows
+  int last_address_ = 0;
   std::unique_ptr<Process> process_;
   std::uint64_t generation_ = 0;
+  base::SteadyTime booted_at_{};
   std::deque<Client> clients_;
   std::map<std::string, base::SteadyTime> purged_;  // when, by ip
   std::size_t joined_ = 0;                          // clients that Flights owes an answer
   base::Duration jumped_back_{};
   base::Duration horizon_{};
   bool recovered_ = false;
+  bool stopping_ = false;
   std::uint64_t steps_ = 0;
 };
 

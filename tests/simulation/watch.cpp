@@ -6,6 +6,7 @@ namespace holdfast::simulation {
 namespace {
 
 constexpr const char* kNameField = "X-Fetch";
+constexpr int kMostAtOnce = 4;
 
 }  // namespace
 
@@ -69,10 +70,12 @@ void Watch::fetch_ended(const std::string& name, const upstream::FetchResult* re
   }
 }
 
-void Watch::attempt_started(std::uint64_t number, std::size_t origin,
-                            const upstream::Request& request, base::Duration timeout) {
+void Watch::attempt_started(std::uint64_t number, const upstream::Sending& sending,
+                            const upstream::Request& request) {
   Attempt attempt;
-  attempt.origin = origin;
+  attempt.origin = sending.origin;
+  attempt.sent_at = scheduler_.now();
+  const base::Duration timeout = sending.timeout;
   // A probe of the fetcher's own carries no fields; a route's request does.
   attempt.bare = request.fields.empty();
   if (const std::string* name = upstream::find_field(request.fields, kNameField)) {
@@ -81,16 +84,18 @@ void Watch::attempt_started(std::uint64_t number, std::size_t origin,
   ++counts_.attempts;
   if (!fetcher_) return fail("an attempt was made by nobody");
   const upstream::Status status = fetcher_->status();
-  const Breaker::State state = status.origins.at(origin).breaker;
-  attempt.probe = state == Breaker::State::HalfOpen;
-  trace_.line("attempt ", number, " ", request.target, " at ", status.origins[origin].name,
-              attempt.probe ? " (probe)" : "", attempt.bare ? " (bare)" : "", " for ",
-              text(timeout), ", with ", in_flight(), " in flight");
+  const upstream::OriginStatus& origin = status.origins.at(sending.origin);
+  attempt.probe = origin.breaker == Breaker::State::HalfOpen;
+  trace_.line("attempt ", number, " ", request.target, " at ", origin.name, " ", sending.address,
+              sending.new_connection ? " (new connection)" : "", attempt.probe ? " (probe)" : "",
+              attempt.bare ? " (bare)" : "", " for ", text(timeout), ", with ", in_flight(),
+              " in flight");
 
+  if (!origin.has_address) fail("an attempt before the name was known");
   if (in_flight() >= settings_.concurrency) fail("more attempts in flight than allowed");
   if (timeout <= base::Duration::zero()) fail("an attempt without time");
-  if (timeout > settings_.attempt_timeout.ceiling) fail("an attempt longer than ATTEMPT_TIMEOUT");
-  check_breaker(attempt, state);
+  if (timeout > settings_.attempt_timeout) fail("an attempt longer than ATTEMPT_TIMEOUT");
+  check_breaker(attempt, origin.breaker);
   if (attempt.bare) {
     ++counts_.bare_probes;
   } else {
@@ -99,10 +104,17 @@ void Watch::attempt_started(std::uint64_t number, std::size_t origin,
   attempts_[number] = attempt;
 }
 
-void Watch::attempt_ended(std::uint64_t number, const char* how) {
+void Watch::attempt_ended(std::uint64_t number, const upstream::Reply* reply) {
   const auto found = attempts_.find(number);
   if (found == attempts_.end()) return fail("an attempt ended twice");
-  trace_.line("attempt ", number, " ", how);
+  if (reply) {
+    trace_.line("attempt ", number, " ends: ", upstream::to_string(reply->transport), " ",
+                reply->status);
+    // A sign of life: the next probe need not wait for its time.
+    if (reply->status > 0) last_probe_.erase(found->second.origin);
+  } else {
+    trace_.line("attempt ", number, " is cancelled");
+  }
   if (!found->second.bare) {
     const auto fetch = fetches_.find(found->second.fetch);
     if (fetch != fetches_.end()) --fetch->second.in_flight;
@@ -114,9 +126,6 @@ void Watch::check_breaker(const Attempt& attempt, Breaker::State state) {
   if (state == Breaker::State::Open) return fail("an attempt passed an open breaker");
   if (state == Breaker::State::Closed) return;
   ++counts_.probes;
-  for (const auto& [number, other] : attempts_) {
-    if (other.probe && other.origin == attempt.origin) fail("two probes of one origin at a time");
-  }
   const base::SteadyTime now = scheduler_.now();
   const auto last = last_probe_.find(attempt.origin);
   // A nanosecond for what is lost in doubles.
@@ -136,18 +145,24 @@ void Watch::check_fetch(Attempt& attempt, base::Duration timeout) {
   const base::SteadyTime now = scheduler_.now();
   if (now >= fetch.deadline) fail("an attempt that cannot end in time");
   if (now + timeout > fetch.deadline) fail("an attempt that may outlast its fetch");
-  if (fetch.in_flight >= 2) fail("three attempts for one fetch at a time");
-  const bool hedge = fetch.in_flight == 1;
-  if (fetch.refresh && (hedge || fetch.attempts >= settings_.refresh.max_attempts)) {
-    fail("a refresh that does not give up");
+  if (fetch.in_flight >= kMostAtOnce) fail("too many attempts for one fetch at a time");
+  // Beside one that cannot be late yet, by any measure, it is a hedge; else it may be a race.
+  const bool beside = fetch.in_flight > 0;
+  base::SteadyTime youngest{};
+  for (const auto& [number, other] : attempts_) {
+    if (other.fetch == attempt.fetch && !other.probe) youngest = std::max(youngest, other.sent_at);
   }
+  const bool hedge =
+      beside && now - youngest < settings_.answer_times.floor && youngest > name_moved_at_;
+  if (fetch.refresh && hedge) fail("a refresh was hedged");
   if (!attempt.probe && fetch.attempts > 0) {
     ++withdrawals_[slice()];
     ++counts_.retries;
     check_budget();
   }
+  if (beside && attempt.probe && hedge) fail("a hedge sent to an origin that is being probed");
+  counts_.beside += beside;
   if (hedge) {
-    if (attempt.probe) fail("a hedge sent to an origin that is being probed");
     ++hedges_;
     ++counts_.hedges;
     check_hedges();

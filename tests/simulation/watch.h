@@ -47,15 +47,18 @@ class Watch {
   void purged(const std::string& target) { current_.erase(target); }
   void purged_all() { current_.clear(); }
 
-  void attempt_started(std::uint64_t number, std::size_t origin, const upstream::Request& request,
-                       base::Duration timeout);
-  void attempt_ended(std::uint64_t number, const char* how);
+  void attempt_started(std::uint64_t number, const upstream::Sending& sending,
+                       const upstream::Request& request);
+  // `reply` is null if it was cancelled.
+  void attempt_ended(std::uint64_t number, const upstream::Reply* reply);
+  // The origin's name stands for something else.
+  void name_moved() { name_moved_at_ = scheduler_.now(); }
 
   std::size_t fetches() const { return fetches_.size(); }
   int in_flight() const { return static_cast<int>(attempts_.size()); }
 
   struct Counts {
-    int attempts = 0, hedges = 0, retries = 0, probes = 0, bare_probes = 0;
+    int attempts = 0, hedges = 0, beside = 0, retries = 0, probes = 0, bare_probes = 0;
   };
   const Counts& counts() const { return counts_; }
 
@@ -69,6 +72,7 @@ class Watch {
   struct Attempt {
     std::string fetch;  // its name
     std::size_t origin = 0;
+    base::SteadyTime sent_at{};
     bool bare = false;
     bool probe = false;
   };
@@ -92,6 +96,7 @@ class Watch {
   std::uint64_t last_fetch_ = 0;
   std::map<std::uint64_t, Attempt> attempts_;  // in flight
   std::map<std::size_t, base::SteadyTime> last_probe_;
+  base::SteadyTime name_moved_at_{};
   // Of the present process:
   Slices deposits_;
   Slices withdrawals_;
@@ -135,17 +140,16 @@ class WatchedTransport final : public upstream::Transport {
  public:
   WatchedTransport(upstream::Transport& inner, Watch& watch) : inner_(inner), watch_(watch) {}
 
-  AttemptId start(std::size_t origin, const upstream::Request& request, base::Duration timeout,
+  AttemptId start(const upstream::Sending& sending, const upstream::Request& request,
                   Callback callback) override {
     const AttemptId number = ++last_;
-    watch_.attempt_started(number, origin, request, timeout);
-    inner_ids_[number] =
-        inner_.start(origin, request, timeout,
-                     [this, number, callback = std::move(callback)](upstream::Reply reply) {
-                       inner_ids_.erase(number);
-                       watch_.attempt_ended(number, "ends");
-                       callback(std::move(reply));
-                     });
+    watch_.attempt_started(number, sending, request);
+    inner_ids_[number] = inner_.start(
+        sending, request, [this, number, callback = std::move(callback)](upstream::Reply reply) {
+          inner_ids_.erase(number);
+          watch_.attempt_ended(number, &reply);
+          callback(std::move(reply));
+        });
     return number;
   }
   void cancel(AttemptId number) override {
@@ -153,7 +157,18 @@ class WatchedTransport final : public upstream::Transport {
     if (found == inner_ids_.end()) return watch_.fail("an attempt was cancelled that had ended");
     inner_.cancel(found->second);
     inner_ids_.erase(found);
-    watch_.attempt_ended(number, "is cancelled");
+    watch_.attempt_ended(number, nullptr);
+  }
+  std::optional<upstream::Progress> progress(AttemptId number) const override {
+    const auto found = inner_ids_.find(number);
+    return found == inner_ids_.end() ? std::nullopt : inner_.progress(found->second);
+  }
+  void knock(std::size_t origin, const std::string& address, base::Duration timeout,
+             Callback callback) override {
+    inner_.knock(origin, address, timeout, std::move(callback));
+  }
+  void distrust(std::size_t origin, const std::string& address) override {
+    inner_.distrust(origin, address);
   }
   // The process died, and its connections with it.
   void cancel_all() {

@@ -34,13 +34,14 @@ const std::map<std::string, Names>& allowed() {
 // Libraries by the start of their headers' names, and who wraps them.
 const std::map<std::string, Names>& wrapped() {
   static const std::map<std::string, Names> table{
-      {"event2/", {"base"}},    {"curl/", {"daemon", "upstream"}},
-      {"sqlite3.h", {"cache"}}, {"llhttp.h", {"http"}},
-      {"spdlog/", {"observe"}}, {"prometheus/", {"observe"}},
-      {"CLI/", {"config"}},     {"maxminddb.h", {"proxy"}},
-      {"systemd/", {"daemon"}}, {"simdjson.h", {"proxy", "cache"}},
-      {"xxhash.h", {"cache"}},  {"zlib.h", {"http"}},
-      {"nlohmann/", {"proxy"}},
+      {"event2/", {"base"}},      {"curl/", {"daemon", "upstream"}},
+      {"sqlite3.h", {"cache"}},   {"llhttp.h", {"http"}},
+      {"spdlog/", {"observe"}},   {"prometheus/", {"observe"}},
+      {"CLI/", {"config"}},       {"maxminddb.h", {"proxy"}},
+      {"systemd/", {"daemon"}},   {"simdjson.h", {"proxy", "cache"}},
+      {"xxhash.h", {"cache"}},    {"zlib.h", {"http"}},
+      {"nlohmann/", {"proxy"}},   {"ares.h", {"upstream"}},
+      {"openssl/", {"upstream"}},
   };
   return table;
 }

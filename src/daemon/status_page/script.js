@@ -317,7 +317,7 @@
           ]),
           facts([
             ["In flight", o.in_flight + " of at most " + o.concurrency_limit],
-            ["Usually answers in", o.median_seconds ? duration(o.median_seconds) + ", timeout " + duration(o.attempt_timeout_seconds) : "not known yet"],
+            ["Usually answers in", o.median_seconds ? duration(o.median_seconds) + ", raced after " + duration(o.suspect_after_seconds) : "not known yet"],
             ["Pace", pace + (o.next_probe_seconds !== null ? ", next probe in " + duration(o.next_probe_seconds) : "")],
           ])),
         s.host, element("ul", { class: "changes" }, ...changes));

@@ -33,7 +33,7 @@ TEST_CASE("defaults are those of the contract, without warnings") {
   CHECK(s.head_timeout == 10s);
   CHECK(s.body_timeout == 10s);
   CHECK(s.write_timeout == 20s);
-  CHECK(s.attempt_timeout == 2s);
+  CHECK(s.attempt_timeout == 9s);  // of a request_deadline of 10s
   CHECK(s.retry_base == 25ms);
   CHECK(s.retry_cap == 1s);
   CHECK(s.hedge == Hedge{Hedge::Kind::Percentile, {}, 95});
@@ -103,6 +103,11 @@ TEST_CASE("every setting can be given as flag, variable and key, with the same r
       {"hedge", "70ms"},
       {"retry_budget", "20"},
       {"upstream_concurrency", "5"},
+      {"upstream_spare", "2"},
+      {"upstream_http2", "auto"},
+      {"api_ca_file", "/x/ca.pem"},
+      {"api_client_cert_file", "/x/client.pem"},
+      {"api_client_key_file", "/x/client.key"},
       {"worker_scheduling", "realtime"},
       {"probe_path", "/health?deep=1"},
       {"probe_interval", "5s"},
@@ -404,6 +409,8 @@ TEST_CASE("settings that contradict each other are warned of by name") {
   Start start;
   start.arguments = {"--request-deadline",
                      "1s",
+                     "--attempt-timeout",
+                     "2s",
                      "--retry-base",
                      "2s",
                      "--hedge",

@@ -23,7 +23,11 @@ TEST_CASE("a connection without a request is closed after the idle timeout, not 
   server.clock.advance(2s);
   CHECK(silent.at_end());
   CHECK(talking.ask(get("/")).status == 200);
-  server.clock.advance(76s);
+  // It is idle only once the server has seen that its answer went out, a moment after we do.
+  server.await([&] {
+    server.clock.advance(76s);
+    return server.connections() == 0;
+  });
   CHECK(talking.at_end());
   CHECK(server.counted(Family::ConnectionsClosed, "idle", 2) == 2);
 }

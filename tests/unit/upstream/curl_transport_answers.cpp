@@ -139,12 +139,12 @@ TEST_CASE("an attempt may wait for its answer as long as it was given; content m
   });
   CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .low_speed_time = 1s});
   std::size_t left = 2;
-  bench.transport.start(0, {"/late", {}}, 30s, [&](const Reply& reply) {
+  bench.transport.start(within(30s), {"/late", {}}, [&](const Reply& reply) {
     CHECK(reply.transport == Outcome::Ok);
     CHECK(reply.body == "hello");
     --left;
   });
-  bench.transport.start(0, {"/drip", {}}, 30s, [&](const Reply& reply) {
+  bench.transport.start(within(30s), {"/drip", {}}, [&](const Reply& reply) {
     CHECK(reply.transport == Outcome::Timeout);
     --left;
   });

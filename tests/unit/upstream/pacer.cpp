@@ -147,13 +147,13 @@ TEST_CASE("an attempt that did not arrive was not let through: a pause goes on")
     const base::SteadyTime end = origin.pacer.not_before();
     REQUIRE(end == scheduler.now() + 2s);
     scheduler.advance(100ms);
-    const base::SteadyTime sent_at = scheduler.now();
-    origin.attempt_sent(sent_at);
+    OriginAttempt attempt;
+    origin.attempt_sent(scheduler.now(), attempt);
     scheduler.advance(10ms);
     const Outcome outcome = arrived ? Outcome::ServerError : Outcome::Timeout;
     const Reply reply{.transport = arrived ? Outcome::Ok : Outcome::Timeout,
                       .status = arrived ? 500 : 0};
-    origin.attempt_ended(scheduler.clock(), sent_at, {outcome, ""}, reply, false, true);
+    origin.attempt_ended(scheduler.clock(), attempt, {outcome, ""}, reply);
     CHECK((origin.pacer.not_before() == end) == !arrived);
   }
 }

@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/clock.h"
-#include "upstream/attempt_timeout.h"
+#include "upstream/answer_times.h"
 #include "upstream/backoff.h"
 #include "upstream/breaker.h"
 #include "upstream/concurrency_limit.h"
@@ -81,37 +81,89 @@ TEST_CASE("backoff never takes more than a share of the time left") {
   CHECK(backoff_bound(settings, 10, -1s) == 0ms);
 }
 
-TEST_CASE("the attempt timeout is the ceiling without history, then follows what succeeds") {
-  AttemptTimeout timeout{{}};
-  CHECK(timeout.typical() == 2s);
-  CHECK(timeout.usual() == 0ms);
-  for (int i = 0; i < 100; ++i) timeout.succeeded(20ms);
-  CHECK(timeout.typical() == 200ms);  // the floor
-  CHECK(timeout.usual() == 20ms);
-  for (int i = 0; i < 256; ++i) timeout.succeeded(300ms);
-  CHECK(timeout.typical() == 600ms);
-  for (int i = 0; i < 256; ++i) timeout.succeeded(5s);
-  CHECK(timeout.typical() == 2s);
+TEST_CASE("an attempt is suspected when it is slower than usual, and late while nothing is known") {
+  AnswerTimes times{{}};
+  CHECK(times.suspect_after(0ms) == 2s);
+  CHECK(times.usual() == 0ms);
+  times.answered(300ms);
+  CHECK(times.suspect_after(0ms) == 1200ms);
+  for (int i = 0; i < 100; ++i) times.answered(20ms);
+  CHECK(times.suspect_after(0ms) == 200ms);  // the floor
+  CHECK(times.usual() == 20ms);
+  for (int i = 0; i < 256; ++i) times.answered(300ms);
+  CHECK(times.suspect_after(0ms) == 600ms);
+  // No ceiling: an upstream may take as long as it likes.
+  for (int i = 0; i < 256; ++i) times.answered(5s);
+  CHECK(times.suspect_after(0ms) == 10s);
 }
 
-TEST_CASE("an attempt takes a share of the time left, but no less than attempts usually need") {
-  AttemptTimeout timeout{{}};
-  for (int i = 0; i < 100; ++i) timeout.succeeded(500ms);
-  CHECK(timeout.next(60s) == 1s);
-  CHECK(timeout.next(4200ms) == 700ms);
-  CHECK(timeout.next(1s) == 500ms);
+TEST_CASE("over a distance a lost packet is waited for, next door it is not expected") {
+  AnswerTimes times{{}};
+  for (int i = 0; i < 100; ++i) times.answered(100ms);
+  CHECK(times.suspect_after(100us) == 200ms);
+  // The answer, and Linux' 200 ms, the round trip, and the packet's own way.
+  CHECK(times.suspect_after(100ms) == 100ms + 200ms + 150ms);
+  HedgePolicy hedge{{}};
+  CHECK(hedge.delay(times, 100us) == 250ms);
+  CHECK(hedge.delay(times, 100ms) == 450ms);
 }
 
-TEST_CASE("an upstream that became slower than the timeout is learned again") {
-  AttemptTimeout timeout{{}};
-  for (int i = 0; i < 100; ++i) timeout.succeeded(20ms);
-  int attempts = 0;
-  while (timeout.typical() < 1500ms) {
-    timeout.timed_out();
-    REQUIRE(++attempts < 20);
+TEST_CASE("a latency step is learned within a twentieth of the window") {
+  AnswerTimes times{{}};
+  for (int i = 0; i < 256; ++i) times.answered(5ms);
+  int answers = 0;
+  while (times.suspect_after(0ms) < 600ms) {
+    times.answered(600ms);
+    REQUIRE(++answers <= 30);
   }
-  timeout.failed_in_time();
-  CHECK(timeout.typical() == 200ms);
+}
+
+TEST_CASE("a few that are slow for everybody are asked for twice, not three times") {
+  AnswerTimes times{{}};
+  for (int i = 0; i < 256; ++i) times.answered(i % 25 == 0 ? 1s : 5ms);
+  CHECK(times.spacing(1, false, 10s, 0ms) == 1500ms);
+  CHECK(times.spacing(2, false, 10s, 0ms) == 3s);
+  for (int i = 0; i < 20; ++i) times.suspect_answered();
+  CHECK(times.spacing(1, false, 10s, 0ms) == 1500ms);
+  AnswerTimes slow{{}};
+  for (int i = 0; i < 256; ++i) slow.answered(8s);
+  CHECK(slow.spacing(1, false, 10s, 0ms) >= 10s);
+}
+
+TEST_CASE("where late attempts are lost, mostly, the next one follows as soon as the second") {
+  AnswerTimes times{{}};
+  for (int i = 0; i < 256; ++i) times.answered(20ms);
+  int lost = 0;
+  while (times.spacing(1, false, 10s, 0ms) > 200ms) {
+    times.suspect_overtaken();
+    REQUIRE(++lost <= 8);
+  }
+  CHECK(lost >= 4);
+  CHECK(times.spacing(3, true, 10s, 0ms) == 200ms);
+  // While nobody else is answered either, it is not for the sake of this one.
+  CHECK(times.spacing(3, false, 10s, 0ms) == 800ms);
+}
+
+TEST_CASE("after a cut the next attempt is left for twice as long, until one is answered") {
+  AnswerTimes times{{}};
+  for (int i = 0; i < 20; ++i) times.answered(20ms);
+  CHECK(times.hopeless_after() == 2s);
+  times.cut_off(2s);
+  CHECK(times.hopeless_after() == 4s);
+  CHECK(times.suspect_after(0ms) == 200ms);  // it is no answer
+  times.cut_off(4s);
+  CHECK(times.hopeless_after() == 8s);
+  times.answered(20ms);
+  CHECK(times.hopeless_after() == 2s);
+}
+
+TEST_CASE("silence is a matter of seconds, whatever answers take") {
+  AnswerTimes times{{}};
+  CHECK(times.silence() == 4s);
+  for (int i = 0; i < 20; ++i) times.answered(5ms);
+  CHECK(times.silence() == 2s);
+  for (int i = 0; i < 2; ++i) times.answered(800ms);
+  CHECK(times.silence() == 3200ms);
 }
 
 TEST_CASE("the retry budget is a reserve and a share of recent fetches") {
@@ -134,7 +186,7 @@ TEST_CASE("a breaker stays closed at 70 % failures, however long they last") {
     base::SteadyTime now = kStart;
     for (int i = 0; i < 5000; ++i, now += 10ms) {
       if (random.uniform() < 0.7) {
-        breaker.failed(now, false);
+        breaker.failed(now, static_cast<std::size_t>(i));
       } else {
         breaker.succeeded(now);
       }
@@ -150,21 +202,53 @@ TEST_CASE("a breaker opens when everything fails, also right after a good time")
   for (int i = 0; i < 1000; ++i) breaker.succeeded(kStart);
   int failures = 0;
   while (breaker.allows()) {
-    breaker.failed(kStart + 1s, false);
+    breaker.failed(kStart + 1s, static_cast<std::size_t>(failures));
     REQUIRE(++failures <= 40);
   }
   CHECK(failures == 40);
+}
+
+TEST_CASE("a key that always fails does not open the breaker, however often it is asked for") {
+  base::Random random(1);
+  Breaker breaker({}, random);
+  for (int i = 0; i < 1000; ++i) {
+    for (std::size_t key = 0; key < 9; ++key) breaker.failed(kStart, key);
+  }
+  CHECK(breaker.allows());
+  for (int i = 0; i < 4; ++i) breaker.failed(kStart, 9);
+  CHECK_FALSE(breaker.allows());
+}
+
+TEST_CASE("a probe that had been given up for lost closes the breaker when it is answered") {
+  base::Random random(1);
+  Breaker breaker({}, random);
+  for (int i = 0; i < 5; ++i) breaker.nobody_there(kStart);
+  breaker.probe_started(breaker.probe_at());
+  breaker.probe_ended(breaker.probe_at(), false);
+  REQUIRE(breaker.state() == Breaker::State::Open);
+  breaker.probe_was_late(kStart + 1s);
+  CHECK(breaker.allows());
+}
+
+TEST_CASE("an answer to what was sent before it opened brings the next probe at once") {
+  base::Random random(1);
+  Breaker breaker({}, random);
+  for (int i = 0; i < 5; ++i) breaker.nobody_there(kStart);
+  REQUIRE(breaker.probe_at() > kStart);
+  breaker.sign_of_life(kStart);
+  CHECK(breaker.probe_due(kStart));
+  CHECK_FALSE(breaker.allows());
 }
 
 TEST_CASE("a breaker opens on connect failures in a row, not on some among answers") {
   base::Random random(1);
   Breaker breaker({}, random);
   for (int i = 0; i < 20; ++i) {
-    for (int j = 0; j < 4; ++j) breaker.failed(kStart, true);
+    for (int j = 0; j < 4; ++j) breaker.nobody_there(kStart);
     breaker.succeeded(kStart);
   }
   CHECK(breaker.allows());
-  for (int j = 0; j < 5; ++j) breaker.failed(kStart, true);
+  for (int j = 0; j < 5; ++j) breaker.nobody_there(kStart);
   CHECK_FALSE(breaker.allows());
   CHECK(breaker.openings() == 1);
 }
@@ -172,7 +256,7 @@ TEST_CASE("a breaker opens on connect failures in a row, not on some among answe
 TEST_CASE("an open breaker admits one probe at a time, at growing intervals up to the cap") {
   base::Random random(1);
   Breaker breaker({}, random);
-  for (int j = 0; j < 5; ++j) breaker.failed(kStart, true);
+  for (int j = 0; j < 5; ++j) breaker.nobody_there(kStart);
   base::SteadyTime now = kStart;
   base::Duration last = 0ms;
   for (int i = 0; i < 12; ++i) {
@@ -204,7 +288,7 @@ TEST_CASE("an open breaker admits one probe at a time, at growing intervals up t
 TEST_CASE("an abandoned probe says nothing, and another follows after an interval") {
   base::Random random(1);
   Breaker breaker({}, random);
-  for (int j = 0; j < 5; ++j) breaker.failed(kStart, true);
+  for (int j = 0; j < 5; ++j) breaker.nobody_there(kStart);
   const base::SteadyTime now = breaker.probe_at();
   breaker.probe_started(now);
   breaker.probe_abandoned(now);
@@ -222,51 +306,63 @@ TEST_CASE("a breaker can be forced, and takes up its own judgement again") {
   CHECK_FALSE(breaker.probe_due(kStart + 1h));
   breaker.force(kStart, Breaker::Forced::No);
   CHECK(breaker.allows());
-  for (int j = 0; j < 5; ++j) breaker.failed(kStart, true);
+  for (int j = 0; j < 5; ++j) breaker.nobody_there(kStart);
   breaker.force(kStart, Breaker::Forced::Closed);
   CHECK(breaker.allows());
-  for (int j = 0; j < 50; ++j) breaker.failed(kStart, true);
+  for (int j = 0; j < 50; ++j) breaker.nobody_there(kStart);
   CHECK(breaker.allows());
 }
 
-TEST_CASE("the concurrency limit rises while it is used and latency holds") {
+TEST_CASE("the concurrency limit begins at the top, and low after an outage") {
   ConcurrencyLimit limit({.initial = 4, .max = 20});
+  CHECK(limit.limit() == 20);
+  limit.restart();
   CHECK(limit.limit() == 4);
-  for (int i = 0; i < 500; ++i) {
-    limit.sent(kStart, limit.limit());
-    limit.answered(20ms);
-  }
+}
+
+TEST_CASE("more in flight than ever were answered are sent one by one") {
+  ConcurrencyLimit limit({.initial = 4, .max = 20});
+  CHECK(limit.free_at(3) <= kStart);
+  limit.sent(kStart, 4);
+  CHECK(limit.free_at(4) <= kStart);
+  limit.sent(kStart, 5);
+  CHECK(limit.free_at(5) == kStart + 2ms);
+  limit.answered(20ms, 5);
+  CHECK(limit.free_at(4) <= kStart);
+  limit.refused();
+  CHECK(limit.free_at(4) == kStart + 2ms);
+  CHECK(limit.free_at(20) == base::SteadyTime::max());
+}
+
+TEST_CASE("the concurrency limit rises while it is used and latency holds, not unused") {
+  ConcurrencyLimit limit({.initial = 4, .max = 20});
+  limit.restart();
+  for (int i = 0; i < 500; ++i) limit.answered(20ms, 1);
+  CHECK(limit.limit() == 4);
+  for (int i = 0; i < 500; ++i) limit.answered(20ms, limit.limit());
   CHECK(limit.limit() == 20);
 }
 
-TEST_CASE("the concurrency limit does not rise unused, and falls back when idle") {
-  ConcurrencyLimit limit({.initial = 4, .max = 20});
-  for (int i = 0; i < 500; ++i) {
-    limit.sent(kStart, 1);
-    limit.answered(20ms);
-  }
-  CHECK(limit.limit() == 4);
-  for (int i = 0; i < 500; ++i) {
-    limit.sent(kStart, limit.limit());
-    limit.answered(20ms);
-  }
-  limit.sent(kStart + 1h, 1);
-  CHECK(limit.limit() == 4);
+TEST_CASE("what is not used comes off the limit when latency rises with what is sent") {
+  ConcurrencyLimit limit({.initial = 16, .max = 64});
+  for (int i = 0; i < 64; ++i) limit.answered(i % 10 == 0 ? 2s : 20ms, 40);
+  CHECK(limit.limit() == 64);  // a slow few are nothing
+  for (int i = 0; i < 64 * 3; ++i) limit.answered(400ms, 40);
+  CHECK(limit.limit() == 40);
 }
 
-TEST_CASE("the concurrency limit falls when latency rises, but not for a slow few") {
+TEST_CASE("the concurrency limit does not go below what is answered, however slowly") {
   ConcurrencyLimit limit({.initial = 16, .max = 64});
-  for (int i = 0; i < 500; ++i) {
-    limit.sent(kStart, limit.limit());
-    limit.answered(i % 10 == 0 ? 2s : 20ms);
-  }
+  for (int i = 0; i < 640; ++i) limit.answered(20ms, limit.limit());
+  for (int i = 0; i < 640; ++i) limit.answered(2s, limit.limit());
   CHECK(limit.limit() == 64);
-  for (int i = 0; i < 150; ++i) {
-    limit.sent(kStart, limit.limit());
-    limit.answered(400ms);
-  }
-  CHECK(limit.limit() < 32);
-  CHECK(limit.limit() >= 1);
+}
+
+TEST_CASE("an upstream that has become slower by itself is not asked less for it") {
+  ConcurrencyLimit limit({.initial = 16, .max = 64});
+  for (int i = 0; i < 640; ++i) limit.answered(5ms, 1);
+  for (int i = 0; i < 640; ++i) limit.answered(600ms, 1 + i % 12);
+  CHECK(limit.limit() == 64);
 }
 
 TEST_CASE("a round of timeouts lowers the concurrency limit, never below one") {
@@ -277,11 +373,11 @@ TEST_CASE("a round of timeouts lowers the concurrency limit, never below one") {
 
 TEST_CASE("hedges are a share of attempts, after a delay that history sets") {
   HedgePolicy hedge({.share = 0.05, .burst = 2});
-  LatencyWindow window;
-  CHECK(hedge.delay(window) == 100ms);
-  for (int i = 0; i < 100; ++i) window.add(i < 90 ? 20ms : 80ms);
-  CHECK(hedge.delay(window) == 80ms);
-  CHECK(HedgePolicy({.mode = HedgePolicy::Mode::Fixed, .delay = 7ms}).delay(window) == 7ms);
+  AnswerTimes times{{}};
+  CHECK(hedge.delay(times, 0ms) == base::Duration::max());
+  for (int i = 0; i < 100; ++i) times.answered(i < 90 ? 20ms : 80ms);
+  CHECK(hedge.delay(times, 0ms) == 80ms);
+  CHECK(HedgePolicy({.mode = HedgePolicy::Mode::Fixed, .delay = 7ms}).delay(times, 0ms) == 7ms);
   CHECK_FALSE(HedgePolicy({.mode = HedgePolicy::Mode::Off}).enabled());
   int sent = 0;
   for (int i = 0; i < 1000; ++i) {

@@ -35,20 +35,25 @@ bool RawServer::Peer::pause(int ms) const {
   return ::poll(waits, 2, ms) == 0;
 }
 
-RawServer::RawServer(Handler handler)
+RawServer::RawServer(Handler handler, Family family)
     : handler_(std::move(handler)),
-      listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+      listener_(::socket(family == Family::V6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
       stop_(::eventfd(0, EFD_CLOEXEC)) {
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  sockaddr_in version4{};
+  version4.sin_family = AF_INET;
+  version4.sin_addr.s_addr = htonl(family == Family::AnyV4 ? INADDR_ANY : INADDR_LOOPBACK);
+  sockaddr_in6 version6{};
+  version6.sin6_family = AF_INET6;
+  version6.sin6_addr = in6addr_loopback;
+  const bool six = family == Family::V6;
+  auto* generic =
+      six ? reinterpret_cast<sockaddr*>(&version6) : reinterpret_cast<sockaddr*>(&version4);
+  socklen_t length = six ? sizeof version6 : sizeof version4;
   if (::bind(listener_.get(), generic, length) != 0 || ::listen(listener_.get(), 64) != 0 ||
       ::getsockname(listener_.get(), generic, &length) != 0) {
     throw std::runtime_error("cannot listen on loopback");
   }
-  port_ = ntohs(address.sin_port);
+  port_ = ntohs(six ? version6.sin6_port : version4.sin_port);
   acceptor_ = std::thread([this] { accept_all(); });
 }
 
@@ -56,6 +61,11 @@ RawServer::~RawServer() {
   ::eventfd_write(stop_.get(), 1);
   acceptor_.join();
   for (auto& thread : threads_) thread.join();
+}
+
+void RawServer::greet(std::string greeting) {
+  const std::lock_guard lock(mutex_);
+  greeting_ = std::move(greeting);
 }
 
 std::vector<std::string> RawServer::heads() const {
@@ -82,6 +92,10 @@ void RawServer::accept_all() {
 
 void RawServer::serve(int fd) {
   const base::UniqueFd owned(fd);
+  {
+    const std::lock_guard lock(mutex_);
+    Peer(fd, stop_.get(), {}).send(greeting_);
+  }
   for (;;) {
     std::string head;
     while (!head.ends_with("\r\n\r\n")) {

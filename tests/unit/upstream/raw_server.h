@@ -40,10 +40,16 @@ class RawServer {
   // Returns true to read one more request from the same connection.
   using Handler = std::function<bool(const Peer&)>;
 
-  explicit RawServer(Handler handler);
+  // Where it listens: 127.0.0.1, all of 127.0.0.0/8 and more, or ::1.
+  enum class Family { V4, AnyV4, V6 };
+
+  explicit RawServer(Handler handler, Family family = Family::V4);
   ~RawServer();
   RawServer(const RawServer&) = delete;
   RawServer& operator=(const RawServer&) = delete;
+
+  // What it says to each client that comes from now on, before that has said anything.
+  void greet(std::string greeting);
 
   unsigned port() const { return port_; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
@@ -60,6 +66,7 @@ class RawServer {
   base::UniqueFd stop_;
   unsigned port_ = 0;
   mutable std::mutex mutex_;
+  std::string greeting_;              // guarded by mutex_
   std::vector<std::string> heads_;    // guarded by mutex_
   std::vector<std::thread> threads_;  // guarded by mutex_
   std::thread acceptor_;

@@ -1,5 +1,6 @@
 // SimulatedUpstream is a Transport on the virtual clock: an upstream with every
-// fault that the real stand-in plays, a rate limiter, and switches for outages.
+// fault that the real stand-in plays, a rate limiter, and switches for outages; the network
+// before it is in simulated_network.h.
 // What it says where nothing goes wrong is virtual: tests/simulation has another.
 // World puts a PolicyFetcher in front of it.
 #pragma once
@@ -18,6 +19,7 @@
 #include "base/virtual_scheduler.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
+#include "simulated_network.h"
 #include "upstream/policy_fetcher.h"
 
 namespace holdfast::upstream::test {
@@ -72,6 +74,10 @@ inline std::map<Fault, double> mixed_faults(double share) {
 }
 
 class SimulatedUpstream : public Transport {
+ protected:
+  base::VirtualScheduler& scheduler_;
+  base::Random random_;
+
  public:
   SimulatedUpstream(base::VirtualScheduler& scheduler, std::uint64_t seed)
       : scheduler_(scheduler), random_(seed) {}
@@ -88,7 +94,10 @@ class SimulatedUpstream : public Transport {
   base::Duration rate_window{};     // instead of a bucket: so many seconds' requests in each
   base::Duration congestion = 0ms;  // added to the latency for each attempt in flight
 
-  std::function<void(base::Duration timeout)> on_start;
+  std::map<std::string, base::Duration> slow;  // keys that take so long, always
+  SimulatedNetwork network{scheduler_, random_};
+
+  std::function<void(const Sending&)> on_start;
 
   // What was seen.
   int attempts = 0;
@@ -99,10 +108,13 @@ class SimulatedUpstream : public Transport {
   std::map<std::size_t, int> by_origin;
   std::map<std::string, int> by_target;
   std::vector<base::SteadyTime> sent_at;
+  std::map<std::string, int> knocks;
+  std::map<std::string, int> distrusted;
 
-  AttemptId start(std::size_t origin, const Request& request, base::Duration timeout,
-                  Callback callback) override {
-    if (on_start) on_start(timeout);
+  AttemptId start(const Sending& sending, const Request& request, Callback callback) override {
+    const std::size_t origin = sending.origin;
+    const base::Duration timeout = sending.timeout;
+    if (on_start) on_start(sending);
     ++attempts;
     ++by_origin[origin];
     ++by_target[request.target];
@@ -110,39 +122,78 @@ class SimulatedUpstream : public Transport {
     most_in_flight = std::max(most_in_flight, ++in_flight);
     Reply reply;
     base::Duration latency = draw_latency() + congestion * in_flight;
+    if (const auto found = slow.find(request.target); found != slow.end()) latency = found->second;
     const Fault fault = pick(origin, request.target);
     reply.status = 200;
     compose(fault, request, reply);
     play(fault, reply, latency);
-    if (latency >= timeout) {
-      reply = Reply{.transport = Outcome::Timeout, .detail = "too slow"};
-      latency = timeout;
-    }
-    reply.duration = latency;
     const AttemptId id = ++last_id_;
-    timers_[id] = scheduler_.call_at(
-        scheduler_.now() + latency,
-        [this, id, reply, target = request.target, callback = std::move(callback)] {
-          timers_.erase(id);
-          --in_flight;
-          delivered(target, reply);
-          callback(reply);
+    const auto end = [this, id, begun = scheduler_.now(), target = request.target,
+                      callback = std::move(callback)](Reply ended) {
+      under_way_.erase(id);
+      --in_flight;
+      ended.duration = scheduler_.now() - begun;
+      delivered(target, ended);
+      callback(std::move(ended));
+    };
+    if (is_connect_failure(reply.transport)) {
+      // Whatever the network is like.
+      if (latency >= timeout) reply.transport = Outcome::ConnectTimeout;
+      UnderWay& attempt = under_way_[id];
+      attempt.since = scheduler_.now();
+      attempt.timer = scheduler_.call_at(scheduler_.now() + std::min(latency, timeout),
+                                         [end, reply] { end(reply); });
+      return id;
+    }
+    const bool keeps = reply.transport == Outcome::Ok;
+    under_way_[id].trip = network.send(
+        sending, latency, keeps, [end, reply](const SimulatedNetwork::Arrival& arrival) mutable {
+          if (arrival.outcome != Outcome::Ok) {
+            reply = Reply{.transport = arrival.outcome, .detail = "too slow"};
+          }
+          reply.phase = arrival.phase;
+          reply.phases = arrival.phases;
+          reply.kept = arrival.kept;
+          end(std::move(reply));
         });
     return id;
   }
 
   void cancel(AttemptId id) override {
-    const auto found = timers_.find(id);
-    if (found == timers_.end()) return;
-    scheduler_.cancel(found->second);
-    timers_.erase(found);
+    const auto found = under_way_.find(id);
+    if (found == under_way_.end()) return;
+    scheduler_.cancel(found->second.timer);
+    network.cancel(found->second.trip);
+    under_way_.erase(found);
     --in_flight;
     ++cancelled;
   }
 
+  std::optional<Progress> progress(AttemptId id) const override {
+    const auto found = under_way_.find(id);
+    if (found == under_way_.end()) return std::nullopt;
+    if (found->second.timer != 0) return Progress{Phase::Connect, found->second.since, false};
+    return network.progress(found->second.trip);
+  }
+
+  void knock(std::size_t origin, const std::string& address, base::Duration timeout,
+             Callback callback) override {
+    ++knocks[address];
+    network.knock({origin, address, true, timeout},
+                  [callback = std::move(callback)](const SimulatedNetwork::Arrival& arrival) {
+                    callback(Reply{.transport = arrival.outcome, .phase = arrival.phase});
+                  });
+  }
+
+  void distrust(std::size_t origin, const std::string& address) override {
+    ++distrusted[address];
+    network.distrust(origin, address);
+  }
+
   // Every attempt, as if the process that made them had died.
   void cancel_all() {
-    while (!timers_.empty()) cancel(timers_.begin()->first);
+    while (!under_way_.empty()) cancel(under_way_.begin()->first);
+    network.forget_connections();
   }
 
   static std::string answer(const std::string& target) { return "answer to " + target; }
@@ -154,9 +205,6 @@ class SimulatedUpstream : public Transport {
   }
   // The reply reaches whoever asked, and is no earlier than now a thing that was said.
   virtual void delivered(const std::string&, const Reply&) {}
-
-  base::VirtualScheduler& scheduler_;
-  base::Random random_;
 
  private:
   base::Duration draw_latency() {
@@ -301,8 +349,14 @@ class SimulatedUpstream : public Transport {
     }
   }
 
+  struct UnderWay {
+    SimulatedNetwork::Id trip = 0;
+    base::Scheduler::TimerId timer = 0;  // of one that does not get as far
+    base::SteadyTime since{};
+  };
+
   AttemptId last_id_ = 0;
-  std::unordered_map<AttemptId, base::Scheduler::TimerId> timers_;
+  std::unordered_map<AttemptId, UnderWay> under_way_;
   base::SteadyTime filled_{};
   double tokens_ = -1;  // not yet filled
   std::int64_t window_ = 0;
@@ -333,9 +387,11 @@ struct World {
   int started = 0;
   int pending = 0;
 
-  explicit World(std::uint64_t seed = 1, Settings settings = {})
+  // `log_fd`: where the log goes, if anybody reads it.
+  explicit World(std::uint64_t seed = 1, Settings settings = {}, int log_fd = -1)
       : random(seed),
         upstream(scheduler, seed + 1000),
+        log(log_fd < 0 ? observe::Log() : observe::Log({.fd = log_fd})),
         fetcher(scheduler, random, upstream, std::move(settings), metrics, shard, log) {}
 
   base::SteadyTime now() const { return scheduler.now(); }
@@ -380,6 +436,18 @@ struct World {
     };
     for (int i = 0; i < concurrency; ++i) one();
     settle();
+  }
+
+  // Keys that nobody has asked for before, so many a second for so long, each within
+  // `deadline`. Returns when the last has been asked for.
+  void arrive(int per_second, base::Duration length, base::Duration deadline = 10s) {
+    const base::SteadyTime begun = now();
+    const auto count = static_cast<int>(per_second * length / 1s);
+    for (int i = 0; i < count; ++i) {
+      scheduler.call_at(begun + i * base::Duration(1s) / per_second,
+                        [this, deadline] { fetch("/new/" + std::to_string(started), deadline); });
+    }
+    scheduler.advance(length);
   }
 
   // Runs until every fetch has called back.

@@ -1,0 +1,275 @@
+// libcurl tells when an attempt opens a connection (on_open), begins its TLS handshake
+// (on_tls) and is about to send the request (on_ready): these are its phases. An attempt
+// that finds its kept connection dead begins again on a new one; so do its phases.
+#include "upstream/curl_attempt.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+
+#include "upstream/curl_outcome.h"
+
+namespace holdfast::upstream {
+namespace {
+
+constexpr std::chrono::seconds kLongestRetryAfter = std::chrono::hours(24);
+
+long milliseconds(base::Duration duration) {
+  // Zero would mean "no limit" to libcurl.
+  return std::max(
+      1L, static_cast<long>(std::chrono::floor<std::chrono::milliseconds>(duration).count()));
+}
+
+void append(std::unique_ptr<curl_slist, ListDeleter>& list, const std::string& line) {
+  curl_slist* longer = curl_slist_append(list.get(), line.c_str());
+  if (longer == nullptr) throw std::bad_alloc();
+  (void)list.release();
+  list.reset(longer);
+}
+
+// Any host and port of the URL's: that address, on the URL's port.
+std::string connect_to(const std::string& address) {
+  const bool version6 = address.find(':') != std::string::npos;
+  return version6 ? "::[" + address + "]:" : "::" + address + ":";
+}
+
+// What is missing here and not there.
+bool is_lack(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+         error == EADDRNOTAVAIL;
+}
+
+}  // namespace
+
+bool printable(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x20 || byte == 0x7f;
+  });
+}
+
+Attempt::Attempt(Transport::AttemptId id, base::EventLoop& loop,
+                 const CurlTransport::Settings& settings, Kind kind, const Sending& sending,
+                 Transport::Callback callback)
+    : id_(id),
+      loop_(loop),
+      settings_(settings),
+      kind_(kind),
+      sending_(sending),
+      callback_(std::move(callback)),
+      started_(loop.now()),
+      head_(settings.head_limit_bytes),
+      since_(started_) {}
+
+Attempt::~Attempt() {
+  stop();
+}
+
+Attempt& Attempt::of(CURL* easy) {
+  void* pointer = nullptr;
+  curl_easy_getinfo(easy, CURLINFO_PRIVATE, &pointer);
+  return *static_cast<Attempt*>(pointer);
+}
+
+base::Duration Attempt::time_left() const {
+  return std::max(base::Duration{0}, started_ + sending_.timeout - loop_.now());
+}
+
+void Attempt::ask(const std::string& url, const Fields& fields, const std::string& token) {
+  easy_.reset(curl_easy_init());
+  if (!easy_) throw std::bad_alloc();
+  CURL* easy = easy_.get();
+  for (const Field& field : fields) {
+    if (field.name.empty() || !printable(field.name) || !printable(field.value)) continue;
+    append(fields_, field.name + ": " + field.value);
+  }
+  // A request without it takes any coding (RFC 9110, 12.5.3), and nobody here decodes.
+  append(fields_, "Accept-Encoding: identity");
+  if (!token.empty()) append(fields_, "Authorization: Bearer " + token);
+  if (!sending_.address.empty()) append(connect_to_, connect_to(sending_.address));
+
+  curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
+  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);  // the target is ours, already canonical
+  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
+  curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to_.get());
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
+  curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_.data());
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &Attempt::on_open);
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
+  curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, &Attempt::on_ready);
+  curl_easy_setopt(easy, CURLOPT_PREREQDATA, this);
+  curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, &Attempt::on_tls);
+  curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, this);
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Attempt::on_head_line);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Attempt::on_body);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
+  curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
+                   static_cast<curl_off_t>(settings_.body_limit_bytes));
+
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(easy, CURLOPT_PROXY, "");
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(
+      easy, CURLOPT_HTTP_VERSION,
+      static_cast<long>(settings_.http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+  // Trust is ours to give (on_tls): libcurl would read the machine's for each connection,
+  // after its callback, and with a cache of its own put the first one it saw over ours.
+  curl_easy_setopt(easy, CURLOPT_CAINFO, nullptr);
+  curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+  curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+  curl_easy_setopt(easy, CURLOPT_NOBODY, kind_ == Kind::Spare ? 1L : 0L);
+  curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, kind_ == Kind::Knock ? 1L : 0L);
+  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, sending_.new_connection ? 1L : 0L);
+  curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
+                   static_cast<long>(settings_.connection_lifetime.count()));
+  curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, static_cast<long>(settings_.connection_idle.count()));
+}
+
+const char* Attempt::run(std::shared_ptr<Pool> pool, std::shared_ptr<const TlsState> tls) {
+  CURL* easy = easy_.get();
+  pool_ = std::move(pool);
+  tls_ = std::move(tls);
+  if (tls_) curl_easy_setopt(easy, CURLOPT_SHARE, tls_->sessions.get());
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, milliseconds(time_left()));
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                   milliseconds(std::min(time_left(), settings_.connect_timeout)));
+  // To wait for a connection that others may share costs those a set-up more that turn
+  // out to have one each: only where it is known that they will not.
+  curl_easy_setopt(easy, CURLOPT_PIPEWAIT, pool_->speaks_http2() ? 1L : 0L);
+  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &Pool::close_socket);
+  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, pool_.get());
+  enter(Phase::Connect);
+  const char* problem = pool_->add(easy);
+  running_ = problem == nullptr;
+  return problem;
+}
+
+void Attempt::stop() {
+  if (!running_) return;
+  running_ = false;
+  pool_->remove(easy_.get());
+}
+
+void Attempt::wait_in(Phase phase) {
+  enter(phase);
+}
+
+void Attempt::leave_phase() {
+  reply_.phases[static_cast<std::size_t>(phase_)] += loop_.now() - since_;
+}
+
+void Attempt::enter(Phase phase) {
+  phase_ = phase;
+  since_ = loop_.now();
+}
+
+curl_socket_t Attempt::on_open(void* self, curlsocktype, curl_sockaddr* address) {
+  auto& attempt = *static_cast<Attempt*>(self);
+  const curl_socket_t fd = attempt.pool_->open_socket(*address);
+  if (fd == CURL_SOCKET_BAD && is_lack(errno)) attempt.lack_ = errno;
+  attempt.opened_ = true;
+  attempt.reply_.phases = {};
+  attempt.enter(Phase::Connect);
+  return fd;
+}
+
+CURLcode Attempt::on_tls(CURL*, void* context, void* self) {
+  auto& attempt = *static_cast<Attempt*>(self);
+  attempt.leave_phase();
+  attempt.enter(Phase::Tls);
+  const bool equipped = attempt.tls_ && attempt.tls_->trust->apply(context);
+  return equipped ? CURLE_OK : CURLE_SSL_CERTPROBLEM;
+}
+
+int Attempt::on_ready(void* self, char*, char*, int, int) {
+  auto& attempt = *static_cast<Attempt*>(self);
+  if (attempt.opened_) attempt.leave_phase();
+  attempt.enter(Phase::Answer);
+  return CURL_PREREQFUNC_OK;
+}
+
+std::size_t Attempt::on_head_line(char* data, std::size_t size, std::size_t count, void* self) try {
+  auto& attempt = *static_cast<Attempt*>(self);
+  const std::string_view line(data, size * count);
+  long status = 0;
+  curl_easy_getinfo(attempt.easy_.get(), CURLINFO_RESPONSE_CODE, &status);
+  const bool had_whole_head = attempt.head_.whole();
+  if (!attempt.head_.take(line, status)) return 0;
+  if (attempt.head_.whole() && !had_whole_head) attempt.watch_speed();
+  return line.size();
+} catch (const std::bad_alloc&) {
+  return 0;  // fails this attempt; nothing may be thrown through libcurl
+}
+
+// From the content on: to libcurl, silence before the answer is a low speed too.
+void Attempt::watch_speed() {
+  curl_easy_setopt(easy_.get(), CURLOPT_LOW_SPEED_LIMIT, settings_.low_speed_bytes_per_second);
+  curl_easy_setopt(easy_.get(), CURLOPT_LOW_SPEED_TIME,
+                   static_cast<long>(settings_.low_speed_time.count()));
+}
+
+std::size_t Attempt::on_body(char* data, std::size_t size, std::size_t count, void* self) try {
+  auto& attempt = *static_cast<Attempt*>(self);
+  const std::size_t bytes = size * count;
+  if (bytes > attempt.settings_.body_limit_bytes - attempt.reply_.body.size()) {
+    attempt.content_too_large_ = true;
+    return 0;
+  }
+  attempt.reply_.body.append(data, bytes);
+  return bytes;
+} catch (const std::bad_alloc&) {
+  return 0;
+}
+
+void Attempt::end(CURLcode code) {
+  ended_ = true;
+  leave_phase();
+  reply_.duration = loop_.now() - started_;
+  reply_.phase = phase_;
+  reply_.kept = phase_ == Phase::Answer && !opened_;
+
+  Ending ending{.code = code, .phase = phase_, .whole_head = head_.whole()};
+  ending.over_limit = head_.too_large() || content_too_large_;
+  ending.knock = kind_ == Kind::Knock;
+  ending.words = error_.data();
+  long number = 0;
+  curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &number);
+  ending.error = lack_ != 0 ? lack_ : static_cast<int>(number);
+  curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &ending.verify_result);
+  reply_.transport = outcome_of(ending);
+  reply_.detail = head_.unframed() ? "the head does not say how long the content is"
+                                   : detail_of(ending, reply_.transport);
+  reply_.own_lack = reply_.transport == Outcome::Connect && is_lack(ending.error);
+  if (head_.whole()) take_head();
+  stop();
+}
+
+void Attempt::take_head() {
+  CURL* easy = easy_.get();
+  reply_.fields = std::move(head_.fields());
+  long number = 0;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &number);
+  reply_.status = static_cast<int>(number);
+  curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &number);
+  pool_->set_speaks_http2(number == CURL_HTTP_VERSION_2_0);
+  if (find_field(reply_.fields, "Retry-After") != nullptr) {
+    curl_off_t seconds = 0;
+    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds);
+    reply_.retry_after =
+        std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), kLongestRetryAfter);
+  }
+}
+
+void Attempt::fail(Outcome outcome, std::string detail, bool own_lack) {
+  ended_ = true;
+  reply_.duration = loop_.now() - started_;
+  reply_.phase = phase_;
+  reply_.transport = outcome;
+  reply_.detail = std::move(detail);
+  reply_.own_lack = own_lack;
+}
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,119 @@
+// Attempt is one easy handle, what it needs while it runs, and the reply it becomes.
+// The handle is never used for another attempt: libcurl 7.88 keeps a pointer to the last
+// field it saw across curl_easy_reset(), frees that field, and folds the next answer's
+// first line into it. Private to CurlTransport. Loop's own thread only.
+#pragma once
+
+#include <curl/curl.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/event_loop.h"
+#include "upstream/curl_pool.h"
+#include "upstream/curl_transport.h"
+#include "upstream/reply_head.h"
+#include "upstream/trust_store.h"
+
+namespace holdfast::upstream {
+
+struct EasyDeleter {
+  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+struct ListDeleter {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
+// Whether it may stand in a request: no control character in it.
+bool printable(std::string_view text);
+
+// What the TLS connections of one time have in common: whom they trust, and the sessions
+// that may be taken up again, which were checked against that. Outlives their handles.
+struct TlsState {
+  std::shared_ptr<const Trust> trust;
+  std::unique_ptr<CURLSH, decltype(&curl_share_cleanup)> sessions{nullptr, &curl_share_cleanup};
+};
+
+class Attempt {
+ public:
+  enum class Kind {
+    Request,  // the caller's
+    Spare,    // a request of our own, for the connection it leaves
+    Knock,    // a connection, and no request
+  };
+
+  // `settings` and `loop` outlive the attempt. Throws std::bad_alloc.
+  Attempt(Transport::AttemptId id, base::EventLoop& loop, const CurlTransport::Settings& settings,
+          Kind kind, const Sending& sending, Transport::Callback callback);
+  // Ends the transfer, if there is one.
+  ~Attempt();
+  Attempt(const Attempt&) = delete;
+  Attempt& operator=(const Attempt&) = delete;
+
+  // What is asked, and where. `token` empty: none. Throws std::bad_alloc.
+  void ask(const std::string& url, const Fields& fields, const std::string& token);
+  // Sends it. Why it cannot be, in libcurl's words, or null. `tls` may be null where the
+  // URL is not https.
+  const char* run(std::shared_ptr<Pool> pool, std::shared_ptr<const TlsState> tls);
+  // It does not run yet, but counts as being in that phase.
+  void wait_in(Phase phase);
+  // Its transfer has ended with that: makes the reply.
+  void end(CURLcode code);
+  // It ends without a transfer.
+  void fail(Outcome outcome, std::string detail, bool own_lack = false);
+
+  static Attempt& of(CURL* easy);
+
+  Transport::AttemptId id() const { return id_; }
+  Kind kind() const { return kind_; }
+  const Sending& sending() const { return sending_; }
+  const std::shared_ptr<Pool>& pool() const { return pool_; }
+  base::Duration time_left() const;
+  bool ended() const { return ended_; }
+  Progress progress() const { return {phase_, since_, phase_ == Phase::Answer && !opened_}; }
+  Reply& reply() { return reply_; }
+  Transport::Callback& callback() { return callback_; }
+  // For its time, while it waits to run.
+  base::Timer& timer() { return timer_; }
+
+ private:
+  void enter(Phase phase);
+  void leave_phase();
+  void take_head();
+  void watch_speed();
+  void stop();
+
+  static curl_socket_t on_open(void* self, curlsocktype purpose, curl_sockaddr* address);
+  static CURLcode on_tls(CURL* easy, void* context, void* self);
+  static int on_ready(void* self, char*, char*, int, int);
+  static std::size_t on_head_line(char* data, std::size_t size, std::size_t count, void* self);
+  static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
+
+  Transport::AttemptId id_;
+  base::EventLoop& loop_;
+  const CurlTransport::Settings& settings_;
+  Kind kind_;
+  Sending sending_;
+  Transport::Callback callback_;
+  base::SteadyTime started_;
+  std::shared_ptr<Pool> pool_;  // while it runs and after; null before
+  std::shared_ptr<const TlsState> tls_;
+  std::unique_ptr<CURL, EasyDeleter> easy_;  // goes before the two above
+  std::unique_ptr<curl_slist, ListDeleter> fields_;
+  std::unique_ptr<curl_slist, ListDeleter> connect_to_;
+  ReplyHead head_;
+  Phase phase_ = Phase::Connect;
+  base::SteadyTime since_;
+  bool running_ = false;  // in the pool
+  bool ended_ = false;    // its reply is made
+  bool opened_ = false;   // a connection of its own
+  int lack_ = 0;          // errno of what this machine did not have for it
+  bool content_too_large_ = false;
+  std::array<char, CURL_ERROR_SIZE> error_{};
+  Reply reply_;
+  base::Timer timer_;
+};
+
+}  // namespace holdfast::upstream

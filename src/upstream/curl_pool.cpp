@@ -1,0 +1,180 @@
+// libcurl tells us which sockets to watch and when to call it again; we call
+// curl_multi_socket_action() from the loop only, never from one of its callbacks:
+// the timer callback merely sets a timer, the socket callback merely changes a watch.
+#include "upstream/curl_pool.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <new>
+#include <stdexcept>
+
+namespace holdfast::upstream {
+namespace {
+
+// Nobody tells us when a router between forgets a connection, or a peer loses its power.
+// While nothing is under way the kernel asks after it; data and those questions that
+// nobody acknowledges end it.
+constexpr int kKeepaliveIdleSeconds = 15;
+constexpr int kKeepaliveIntervalSeconds = 5;
+constexpr int kKeepaliveProbes = 3;
+constexpr unsigned kUnacknowledgedMilliseconds = 10'000;
+
+template <typename Value>
+void set_option(int fd, int level, int option, Value value) {
+  // A kernel without it goes without: the attempt's own bounds hold.
+  (void)::setsockopt(fd, level, option, &value, sizeof value);
+}
+
+}  // namespace
+
+struct Pool::Socket {
+  Pool& pool;
+  curl_socket_t fd;
+  base::FdWatch watch;
+
+  Socket(Pool& owner, curl_socket_t descriptor)
+      : pool(owner), fd(descriptor), watch(owner.loop_, descriptor, &Socket::ready, this) {}
+
+  static void ready(void* self, unsigned events) {
+    const auto& socket = *static_cast<Socket*>(self);
+    const int mask = ((events & base::kFdReadable) ? CURL_CSELECT_IN : 0) |
+                     ((events & base::kFdWritable) ? CURL_CSELECT_OUT : 0);
+    socket.pool.act(socket.fd, mask);  // may destroy `socket`
+  }
+};
+
+Pool::Pool(base::EventLoop& loop, std::size_t kept_connections, bool multiplex, Finished finished)
+    : loop_(loop),
+      finished_(std::move(finished)),
+      multi_(curl_multi_init()),
+      last_used_(loop.now()) {
+  if (multi_ == nullptr) throw std::runtime_error("libcurl: out of memory");
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &Pool::socket_changed);
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &Pool::timer_changed);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(kept_connections));
+  curl_multi_setopt(multi_, CURLMOPT_PIPELINING, multiplex ? CURLPIPE_MULTIPLEX : CURLPIPE_NOTHING);
+}
+
+Pool::~Pool() {
+  curl_multi_cleanup(multi_);  // calls back for each socket
+}
+
+const char* Pool::add(CURL* easy) {
+  end_odd_ones();
+  const CURLMcode code = curl_multi_add_handle(multi_, easy);
+  if (code != CURLM_OK) return curl_multi_strerror(code);
+  ++running_;
+  last_used_ = loop_.now();
+  return nullptr;
+}
+
+void Pool::remove(CURL* easy) {
+  curl_multi_remove_handle(multi_, easy);
+  --running_;
+  last_used_ = loop_.now();
+}
+
+// libcurl has them watched while they have something to do. Of HTTP/2 a connection may
+// well hear something meanwhile.
+std::vector<pollfd> Pool::idle_sockets() const {
+  std::vector<pollfd> idle;
+  idle.reserve(sockets_.size());
+  const short odd = speaks_http2_ ? POLLRDHUP : POLLRDHUP | POLLIN;
+  for (const auto& [fd, socket] : sockets_) {
+    if (!socket) idle.push_back({fd, odd, 0});
+  }
+  if (!idle.empty()) (void)::poll(idle.data(), idle.size(), 0);
+  return idle;
+}
+
+std::size_t Pool::ready() const {
+  std::size_t quiet = 0;
+  for (const pollfd& one : idle_sockets()) quiet += one.revents == 0 ? 1U : 0U;
+  return quiet;
+}
+
+// libcurl takes a kept connection for alive as long as there are bytes to read. But what
+// has come without a request is its end, or belongs to no answer: the next request would
+// be given it as its own. Shut down and emptied it is dead to libcurl too.
+void Pool::end_odd_ones() {
+  for (const pollfd& one : idle_sockets()) {
+    if (one.revents == 0) continue;
+    (void)::shutdown(one.fd, SHUT_RDWR);  // first: then no more can come
+    char buffer[4096];
+    while (::recv(one.fd, buffer, sizeof buffer, MSG_DONTWAIT) > 0) {
+    }
+  }
+}
+
+curl_socket_t Pool::open_socket(const curl_sockaddr& address) {
+  const int fd =
+      ::socket(address.family, address.socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.protocol);
+  if (fd < 0) return CURL_SOCKET_BAD;
+  try {
+    sockets_.emplace(fd, nullptr);
+  } catch (const std::bad_alloc&) {
+    ::close(fd);
+    errno = ENOMEM;
+    return CURL_SOCKET_BAD;
+  }
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, kKeepaliveIdleSeconds);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, kKeepaliveIntervalSeconds);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes);
+  set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, kUnacknowledgedMilliseconds);
+  return fd;
+}
+
+int Pool::close_socket(void* self, curl_socket_t fd) {
+  auto& pool = *static_cast<Pool*>(self);
+  pool.sockets_.erase(fd);  // its watch first
+  return ::close(fd);
+}
+
+int Pool::socket_changed(CURL*, curl_socket_t fd, int what, void* self, void*) {
+  auto& pool = *static_cast<Pool*>(self);
+  const auto found = pool.sockets_.find(fd);
+  if (found == pool.sockets_.end()) return 0;
+  if (what == CURL_POLL_REMOVE) {
+    found->second.reset();
+    return 0;
+  }
+  try {
+    auto& socket = found->second;
+    if (!socket) socket = std::make_unique<Socket>(pool, fd);
+    socket->watch.want(((what & CURL_POLL_IN) ? base::kFdReadable : 0U) |
+                       ((what & CURL_POLL_OUT) ? base::kFdWritable : 0U));
+  } catch (const std::exception&) {
+    return -1;
+  }
+  return 0;
+}
+
+int Pool::timer_changed(CURLM*, long timeout_ms, void* self) {
+  auto& pool = *static_cast<Pool*>(self);
+  if (timeout_ms < 0) {
+    pool.timer_.cancel();
+  } else {
+    pool.timer_.set_after(pool.loop_, std::chrono::milliseconds(timeout_ms),
+                          [&pool] { pool.act(CURL_SOCKET_TIMEOUT, 0); });
+  }
+  return 0;
+}
+
+void Pool::act(curl_socket_t fd, int events) {
+  int running = 0;
+  curl_multi_socket_action(multi_, fd, events, &running);
+  int left = 0;
+  while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+    if (message->msg != CURLMSG_DONE) continue;
+    finished_(message->easy_handle, message->data.result);
+  }
+}
+
+}  // namespace holdfast::upstream
