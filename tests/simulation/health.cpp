@@ -25,11 +25,11 @@ void Health::natural(base::Duration takes) {
   }
 }
 
-bool Health::must_be_known() const {
+bool Health::must_be_known(base::Duration longer) const {
   if (unreachable_.empty()) return true;
   const base::SteadyTime ended = unreachable_.back().second;
   return ended != base::SteadyTime::max() &&
-         scheduler_.now() - ended > kNoticed + natural_since(ended);
+         scheduler_.now() - ended > kNoticed + natural_since(ended) + longer;
 }
 
 base::Duration Health::lost(base::SteadyTime from, base::SteadyTime to) const {

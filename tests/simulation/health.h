@@ -27,8 +27,9 @@ class Health {
   // Something has just become worse, or is so.
   void disturbed() { disturbed_at_ = scheduler_.now(); }
 
-  // It can be reached, and could be so for long enough that this must have been noticed.
-  bool must_be_known() const;
+  // It can be reached, and could be so for long enough that this must have been noticed, by
+  // answers that take so much longer than natural ones.
+  bool must_be_known(base::Duration longer) const;
   // What of that time was of no use to anybody: nobody could be reached, or that somebody can
   // be was not to be known yet.
   base::Duration lost(base::SteadyTime from, base::SteadyTime to) const;

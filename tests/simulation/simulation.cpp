@@ -464,8 +464,8 @@ void Simulation::check_step() {
   if (upstream_.in_flight != watch_.in_flight())
     watch_.fail("the transport and the fetcher differ");
   if (status.parked > upstream_settings_.max_parked) watch_.fail("more parked than allowed");
-  if (upstream_.network.any_mute()) health_.disturbed();
-  if (well_ && health_.must_be_known()) {
+  if (upstream_.network.any_mute() || !upstream_.network.paths.empty()) health_.disturbed();
+  if (well_ && health_.must_be_known(upstream_.slow.empty() ? 0s : 1s)) {
     const bool ill =
         std::none_of(status.origins.begin(), status.origins.end(),
                      [](const auto& origin) { return origin.breaker == Breaker::State::Closed; });
