@@ -247,7 +247,9 @@ void PolicyFetcher::send_bare_probe(Origin& origin) {
                        metrics_.succeeded(origin.index, scheduler_.clock().wall());
                      }
                      ended(origin, *attempt, verdict, reply);
-                     if (origin.probe.ended(now(), sign_of(verdict.outcome) != Sign::Bad)) {
+                     const bool good = sign_of(verdict.outcome) != Sign::Bad;
+                     // Long given up for lost, a failure says nothing of now.
+                     if ((good || !attempt->suspect) && origin.probe.ended(now(), good)) {
                        origin.breaker.trip(now(), settings_.breaker.probe_cap);
                      }
                      announce(origin);
