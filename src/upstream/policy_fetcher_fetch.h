@@ -9,6 +9,8 @@
 
 namespace holdfast::upstream {
 
+// Attempts of one fetch, those that are late and all.
+inline constexpr std::size_t kMostAtOnce = 4;
 // How soon a race that could not start is thought of again.
 inline constexpr base::Duration kRaceAgain = std::chrono::milliseconds(20);
 

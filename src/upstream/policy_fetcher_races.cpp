@@ -184,8 +184,9 @@ bool PolicyFetcher::try_race(Fetch& fetch, Beside beside) {
   }
   const bool in_time = target != nullptr && fetch.request.deadline - at >= target->times().usual();
   if (!in_time || (beside == Beside::Hedge && !hedge_.has_token())) return false;
-  // With all connections taken it gives up one of its own, if it has several.
-  const bool replaces = !has_slot();
+  // With all connections taken, or enough out, it gives up one of its own, if it has several;
+  // but each has the time that a set-up and an answer may take, or none would ever come.
+  const bool replaces = !has_slot() || fetch.attempts.size() >= kMostAtOnce;
   if (replaces && (fetch.attempts.size() < 2 ||
                    at - fetch.attempts[1].sent_at < target->times().superfluous_after())) {
     return false;

@@ -7,11 +7,6 @@
 #include "upstream/policy_fetcher_fetch.h"
 
 namespace holdfast::upstream {
-namespace {
-
-constexpr std::size_t kMostAtOnce = 4;  // attempts of one fetch, those that are late and all
-
-}  // namespace
 
 void PolicyFetcher::pump() {
   // A probe that was due while all slots were taken.
