@@ -231,7 +231,7 @@ void PolicyFetcher::send_bare_probe(Origin& origin) {
       pump();
     });
   }
-  Sending sending{origin.index, attempt->address, false, settings_.attempt_timeout};
+  Sending sending{origin.index, attempt->address, attempt->probe, settings_.attempt_timeout};
   if (!attempt->probe) sending.timeout = std::min(sending.timeout, origin.times().silence());
   transport_.start(sending, request,
                    [this, &origin, request, attempt, alive = std::weak_ptr(alive_)](Reply reply) {

@@ -224,8 +224,11 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, Beside beside, bool probe
   // The first is the nearest to its answer, if there will be one; the next has had its chance.
   if (fetch.attempts.size() >= kMostAtOnce) cut(fetch, 1);
   Sending sending = aim(fetch, origin);
-  // Whose certificate it is now, a connection from before does not tell.
-  if (origin.certificate.state() == TokenState::State::Refused) sending.new_connection = true;
+  // Whose certificate it is now, a connection from before does not tell; nor whether anybody
+  // is there, if it died with those that opened the breaker.
+  if (probe || origin.certificate.state() == TokenState::State::Refused) {
+    sending.new_connection = true;
+  }
   Attempt attempt;
   attempt.number = ++last_attempt_;
   attempt.origin = &origin;
