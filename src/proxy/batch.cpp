@@ -21,7 +21,7 @@ using observe::Level;
 // each may be a read of the store.
 constexpr std::size_t kKeysPerTurn = 32;
 // As for single hits: the store hears of one in this many.
-constexpr std::size_t kHitsPerUse = 16;
+constexpr std::size_t kBatchHitsPerUse = 16;
 
 constexpr std::size_t kNoLookup = static_cast<std::size_t>(-1);
 
@@ -143,7 +143,7 @@ void Batches::resolve(Batch& batch, std::vector<std::string> elements) {
     lookup.key = key;
     if (!find_in_memory(lookup, batch)) {
       ++batch.open;
-    } else if (batch.lookups.size() % kHitsPerUse == 0) {
+    } else if (batch.lookups.size() % kBatchHitsPerUse == 0) {
       parts_.store.used(key);
     }
   }

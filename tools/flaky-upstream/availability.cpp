@@ -5,7 +5,7 @@
 namespace holdfast::flaky {
 namespace {
 
-std::string milliseconds(base::Duration duration) {
+std::string whole_milliseconds(base::Duration duration) {
   return std::to_string(std::chrono::round<std::chrono::milliseconds>(duration).count()) + "ms";
 }
 
@@ -44,7 +44,7 @@ std::string to_text(const Mode& mode) {
     case Mode::Kind::Blackhole:
       return "blackhole";
     case Mode::Kind::Flap:
-      return "flap:" + milliseconds(mode.up) + "/" + milliseconds(mode.down);
+      return "flap:" + whole_milliseconds(mode.up) + "/" + whole_milliseconds(mode.down);
   }
   return "";
 }
