@@ -108,7 +108,6 @@ class PolicyFetcher final : public Fetcher {
   base::Duration patience(const Attempt& attempt, const Progress& progress) const;
   base::SteadyTime consider_race(Fetch& fetch);
   bool try_race(Fetch& fetch, Beside beside);
-  static base::SteadyTime half_time(const Fetch& fetch, const Attempt& attempt);
   void suspect(Fetch& fetch, Attempt& attempt);
   void cut(Fetch& fetch, std::size_t position);
   void make_room(base::SteadyTime& wake);

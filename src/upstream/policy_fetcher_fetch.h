@@ -21,6 +21,9 @@ struct PolicyFetcher::Attempt : OriginAttempt {
   base::Duration patience{};  // of a probe
   std::uint64_t token = 0;    // which of the tokens we have had, by number
   Beside beside = Beside::Nothing;
+  // However little is known: if the time that its clients had left was enough for two, there
+  // are two. Who joins later and has more does not move it.
+  base::SteadyTime suspect_by{};
 };
 
 struct PolicyFetcher::Fetch {

@@ -64,7 +64,7 @@ base::SteadyTime PolicyFetcher::look(Fetch& fetch, Attempt& attempt) {
   base::SteadyTime next = base::SteadyTime::max();
   if (!attempt.suspect) {
     const base::SteadyTime due =
-        std::min(after(progress->since, patience(attempt, *progress)), half_time(fetch, attempt));
+        std::min(after(progress->since, patience(attempt, *progress)), attempt.suspect_by);
     if (at < due) {
       next = progress->phase == Phase::Answer ? due : std::min(due, at + kLookAgain);
     } else {
@@ -106,13 +106,6 @@ base::Duration PolicyFetcher::patience(const Attempt& attempt, const Progress& p
   return origin.times(attempt.address).suspect_after(origin.addresses.round_trip(attempt.address));
 }
 
-// However little is known: if the time that an attempt has is enough for two, there are two,
-// but for what answers take anyway.
-base::SteadyTime PolicyFetcher::half_time(const Fetch& fetch, const Attempt& attempt) {
-  const base::Duration left = fetch.request.deadline - attempt.sent_at;
-  return attempt.sent_at + std::max(left / 2, attempt.origin->times(attempt.address).least());
-}
-
 void PolicyFetcher::suspect(Fetch& fetch, Attempt& attempt) {
   attempt.origin->attempt_suspected(now(), attempt);
   suspects_.emplace(attempt.sent_at, attempt.number, fetch.id);
@@ -148,7 +141,7 @@ base::SteadyTime PolicyFetcher::consider_race(Fetch& fetch) {
     due =
         youngest.sent_at + origin.times().spacing(fetch.races, origin.alive_since(youngest.sent_at),
                                                   fetch.request.deadline - at, round_trip);
-    if (silent || progress->kept) due = std::min(due, half_time(fetch, youngest));
+    if (silent || progress->kept) due = std::min(due, youngest.suspect_by);
   }
   if (at < due) return due;
   if (!try_race(fetch, beside)) return at + kRaceAgain;

@@ -241,6 +241,7 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, Beside beside, bool probe
   const base::Duration left = std::max(base::Duration(1), fetch.request.deadline - at);
   sending.timeout = std::min(settings_.attempt_timeout, left);
   attempt.bounded = left < settings_.attempt_timeout;
+  attempt.suspect_by = at + std::max(left / 2, origin.times(sending.address).least());
   move(fetch, Place::Running);
   ++in_flight_;
   if (fetch.refresh()) ++refreshes_in_flight_;
@@ -259,7 +260,7 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, Beside beside, bool probe
   fetch.hedge_starved = false;
   fetch.race_at_once = false;
   look_at(fetch, std::min(at + first_look(origin, sending.address, probe),
-                          half_time(fetch, fetch.attempts.back())));
+                          fetch.attempts.back().suspect_by));
 }
 
 // The shortest patience that any phase of the attempt could have.
