@@ -46,6 +46,16 @@ base::Duration Health::lost(base::SteadyTime from, base::SteadyTime to) const {
   return sum;
 }
 
+base::Duration Health::of_use(base::SteadyTime from, base::SteadyTime to) const {
+  base::Duration longest{};
+  base::SteadyTime begun = from;
+  for (const auto& [first, ended] : unreachable_) {
+    if (first > begun) longest = std::max(longest, std::min(first, to) - begun);
+    begun = std::max(begun, ended == base::SteadyTime::max() ? to : ended + kNoticed);
+  }
+  return std::max(longest, to - begun);
+}
+
 base::Duration Health::natural_since(base::SteadyTime from) const {
   base::Duration longest{};
   for (auto one = natural_.rbegin(); one != natural_.rend(); ++one) {

@@ -33,6 +33,8 @@ class Health {
   // What of that time was of no use to anybody: nobody could be reached, or that somebody can
   // be was not to be known yet.
   base::Duration lost(base::SteadyTime from, base::SteadyTime to) const;
+  // The longest stretch of that time that was of use.
+  base::Duration of_use(base::SteadyTime from, base::SteadyTime to) const;
   // The longest that one answer took since then.
   base::Duration natural_since(base::SteadyTime from) const;
   // Nothing has become worse since then, nor for so long before that it still matters.

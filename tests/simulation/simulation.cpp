@@ -417,9 +417,8 @@ void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
     natural += slow->second;
   }
   const base::Duration waited = now() - client.asked_at;
-  const base::Duration lost = health_.lost(client.asked_at, client.deadline);
   if (!answer.content) {
-    const base::Duration had = client.deadline - client.asked_at - lost;
+    const base::Duration had = health_.of_use(client.asked_at, client.deadline);
     if (had >= 2 * natural + kSlack) {
       watch_.fail("no answer, though one takes " + text(natural) + " and there were " + text(had));
     }
