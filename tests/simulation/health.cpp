@@ -50,7 +50,8 @@ base::Duration Health::of_use(base::SteadyTime from, base::SteadyTime to) const 
   base::Duration longest{};
   base::SteadyTime begun = from;
   for (const auto& [first, ended] : unreachable_) {
-    if (first > begun) longest = std::max(longest, std::min(first, to) - begun);
+    if (first >= to) break;
+    if (first > begun) longest = std::max(longest, first - begun - kFoundOut);
     begun = std::max(begun, ended == base::SteadyTime::max() ? to : ended + kNoticed);
   }
   return std::max(longest, to - begun);

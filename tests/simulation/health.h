@@ -18,6 +18,9 @@ class Health {
   // upstream that can be reached again may still be called ill.
   static constexpr base::Duration kNoticed = std::chrono::seconds(2);
 
+  // Until it is found out that a connection or an address is dead, while little is known.
+  static constexpr base::Duration kFoundOut = std::chrono::seconds(4);
+
   explicit Health(const base::VirtualScheduler& scheduler) : scheduler_(scheduler) {}
 
   // From now on: whether any of its addresses, as far as they are known, answers.
@@ -33,7 +36,8 @@ class Health {
   // What of that time was of no use to anybody: nobody could be reached, or that somebody can
   // be was not to be known yet.
   base::Duration lost(base::SteadyTime from, base::SteadyTime to) const;
-  // The longest stretch of that time that was of use.
+  // The longest stretch of that time that was of use: who is cut off from everybody before
+  // `to` need not have found out by then what does not work.
   base::Duration of_use(base::SteadyTime from, base::SteadyTime to) const;
   // The longest that one answer took since then.
   base::Duration natural_since(base::SteadyTime from) const;

@@ -21,8 +21,6 @@ constexpr auto kLongestDeadline = 30s;
 constexpr auto kNoticed = Health::kNoticed;
 // Beyond what answers take: for timers, slots, and the way to the client.
 constexpr auto kSlack = 250ms;
-// Until it is found out that a connection or an address is dead, while little is known.
-constexpr auto kFoundOut = 4s;
 // What is left of ten seconds then.
 constexpr auto kTimeEnough = 7s;
 
@@ -426,7 +424,7 @@ void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
   }
   ++(calm ? tally_.calm : tally_.disturbed);
   base::Duration most = 3 * natural + kSlack + health_.lost(client.asked_at, now());
-  if (!calm) most += kFoundOut;
+  if (!calm) most += Health::kFoundOut;
   if (waited > most) {
     watch_.fail("an answer after " + text(waited) + ", though one takes " + text(natural));
   }
