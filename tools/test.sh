@@ -93,7 +93,7 @@ test_in() {
   shift
   rm -f "$folder/meson-logs/testlog.json"
   # Most of them wait more than they compute.
-  meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $((4 * $(nproc))) "$@" "${filter[@]}" || status=$?
+  meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $((2 * $(nproc))) "$@" "${filter[@]}" || status=$?
   # A doctest program counts as its test cases, any other test as one.
   counts=$(python3 - "$folder/meson-logs/testlog.json" <<'EOF'
 import json, os, re, sys
@@ -126,8 +126,6 @@ EOF
 # Each file by itself, so that none lives on what another one includes.
 step_plain() {
   configure "$build" && begin_build "$build" && finish_build || return
-  # The tests leave much of the machine to the next build, which yields to them.
-  build_ahead asan
   test_in "$build"
 }
 
@@ -229,13 +227,7 @@ begin_sanitized() {
     begin_build "$build/$1" nice
 }
 
-# NAME: the same, if its step is to come and nothing is being built.
-build_ahead() {
-  if [ -z "$building" ] && [[ " $steps " == *" $1 "* ]]; then begin_sanitized "$1" || true; fi
-}
-
-# NAME [NEXT]: build and test with a sanitizer, which has three times as long; meanwhile
-# build NEXT.
+# NAME: build and test with a sanitizer, which has three times as long.
 sanitized() {
   can_sanitize "${sanitizer[$1]}" || return 1
   if [ "$building" != "$build/$1" ]; then
@@ -243,7 +235,6 @@ sanitized() {
     begin_sanitized "$1" || return 1
   fi
   finish_build || return 1
-  if [ $# -gt 1 ]; then build_ahead "$2"; fi
   if [ ${#wrapper[@]} -gt 0 ]; then
     test_in "$build/$1" --timeout-multiplier 3 --wrapper "${wrapper[*]}"
   else
@@ -251,7 +242,7 @@ sanitized() {
   fi
 }
 
-step_asan() { UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan tsan; }
+step_asan() { UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan; }
 
 step_tsan() { TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sanitized tsan; }
 
