@@ -407,26 +407,11 @@ TEST_CASE("a settings file that is absent or a folder is an error that names it"
 
 TEST_CASE("settings that contradict each other are warned of by name") {
   Start start;
-  start.arguments = {"--request-deadline",
-                     "1s",
-                     "--attempt-timeout",
-                     "2s",
-                     "--retry-base",
-                     "2s",
-                     "--hedge",
-                     "5s",
-                     "--stale-if-error",
-                     "1d",
-                     "--clock-offset",
-                     "25h",
-                     "--negative-ttl",
-                     "2d",
-                     "--memory-limit",
-                     "4GiB",
-                     "--api-token",
-                     kToken,
-                     "--api-url",
-                     "http://api.example.com"};
+  start.arguments = {"--request-deadline", "1s",   "--attempt-timeout", "2s",
+                     "--retry-base",       "2s",   "--hedge",           "5s",
+                     "--stale-if-error",   "1d",   "--clock-offset",    "25h",
+                     "--negative-ttl",     "2d",   "--memory-limit",    "4GiB",
+                     "--api-token",        kToken, "--api-url",         "http://api.example.com"};
   const Settings s = start.settings();
   for (const char* part :
        {"request_deadline (1s) is shorter than attempt_timeout (2s)", "retry_base (2s)",
