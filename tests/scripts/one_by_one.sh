@@ -4,6 +4,8 @@
 set -euo pipefail
 export LC_ALL=C
 one_by_one=$(realpath "$2") compiler=("${@:3}")
+# The sanitizers' builds have it before their compiler already.
+if [ "${compiler[0]##*/}" = one_by_one.sh ]; then compiler=("${compiler[@]:1}"); fi
 # shellcheck source=tools/lib/common.sh
 . "$1"
 make_work
