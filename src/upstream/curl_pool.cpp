@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <new>
@@ -43,6 +44,18 @@ struct Pool::Socket {
     const int mask = ((events & base::kFdReadable) ? CURL_CSELECT_IN : 0) |
                      ((events & base::kFdWritable) ? CURL_CSELECT_OUT : 0);
     socket.pool.act(socket.fd, mask);  // may destroy `socket`
+  }
+};
+
+// The kernel gives a number out again at once, and which socket is behind one is told by its
+// inode.
+struct Pool::Open {
+  ino_t inode = 0;
+  std::unique_ptr<Socket> watched;  // null while libcurl does not want it watched
+
+  static ino_t inode_of(curl_socket_t fd) {
+    struct stat info {};
+    return ::fstat(fd, &info) == 0 ? info.st_ino : 0;
   }
 };
 
@@ -85,16 +98,28 @@ std::vector<pollfd> Pool::idle_sockets() const {
   std::vector<pollfd> idle;
   idle.reserve(sockets_.size());
   const short odd = speaks_http2_ ? POLLRDHUP : POLLRDHUP | POLLIN;
-  for (const auto& [fd, socket] : sockets_) {
-    if (!socket) idle.push_back({fd, odd, 0});
+  for (const auto& [fd, open] : sockets_) {
+    if (!open.watched) idle.push_back({fd, odd, 0});
   }
   if (!idle.empty()) (void)::poll(idle.data(), idle.size(), 0);
   return idle;
 }
 
-std::size_t Pool::ready() const {
+// libcurl does not call back for a socket that it closes before it is connected. Its number
+// may be a client's by now, or a file's, and must be left alone.
+bool Pool::is_ours(curl_socket_t fd) {
+  const auto found = sockets_.find(fd);
+  if (found == sockets_.end()) return false;
+  if (Open::inode_of(fd) == found->second.inode) return true;
+  sockets_.erase(found);
+  return false;
+}
+
+std::size_t Pool::ready() {
   std::size_t quiet = 0;
-  for (const pollfd& one : idle_sockets()) quiet += one.revents == 0 ? 1U : 0U;
+  for (const pollfd& one : idle_sockets()) {
+    if (one.revents == 0 && is_ours(one.fd)) ++quiet;
+  }
   return quiet;
 }
 
@@ -103,7 +128,7 @@ std::size_t Pool::ready() const {
 // be given it as its own. Shut down and emptied it is dead to libcurl too.
 void Pool::end_odd_ones() {
   for (const pollfd& one : idle_sockets()) {
-    if (one.revents == 0) continue;
+    if (one.revents == 0 || !is_ours(one.fd)) continue;
     (void)::shutdown(one.fd, SHUT_RDWR);  // first: then no more can come
     char buffer[4096];
     while (::recv(one.fd, buffer, sizeof buffer, MSG_DONTWAIT) > 0) {
@@ -116,7 +141,7 @@ curl_socket_t Pool::open_socket(const curl_sockaddr& address) {
       ::socket(address.family, address.socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   try {
-    sockets_.emplace(fd, nullptr);
+    sockets_.insert_or_assign(fd, Open{Open::inode_of(fd), nullptr});
   } catch (const std::bad_alloc&) {
     ::close(fd);
     errno = ENOMEM;
@@ -142,11 +167,11 @@ int Pool::socket_changed(CURL*, curl_socket_t fd, int what, void* self, void*) {
   const auto found = pool.sockets_.find(fd);
   if (found == pool.sockets_.end()) return 0;
   if (what == CURL_POLL_REMOVE) {
-    found->second.reset();
+    found->second.watched.reset();
     return 0;
   }
   try {
-    auto& socket = found->second;
+    auto& socket = found->second.watched;
     if (!socket) socket = std::make_unique<Socket>(pool, fd);
     socket->watch.want(((what & CURL_POLL_IN) ? base::kFdReadable : 0U) |
                        ((what & CURL_POLL_OUT) ? base::kFdWritable : 0U));

@@ -39,7 +39,7 @@ class Pool {
 
   std::size_t running() const { return running_; }
   // Connections that wait for a request, as far as can be seen.
-  std::size_t ready() const;
+  std::size_t ready();
   base::SteadyTime last_used() const { return last_used_; }
 
   // The server has answered in HTTP/2 here: it is worth waiting for a connection that
@@ -55,18 +55,20 @@ class Pool {
 
  private:
   struct Socket;
+  struct Open;
 
   static int socket_changed(CURL*, curl_socket_t fd, int what, void* self, void*);
   static int timer_changed(CURLM*, long timeout_ms, void* self);
   std::vector<pollfd> idle_sockets() const;
+  bool is_ours(curl_socket_t fd);
   void end_odd_ones();
   void act(curl_socket_t fd, int events);
 
   base::EventLoop& loop_;
   Finished finished_;
   CURLM* multi_;
-  // Those that are open; null while libcurl does not watch them.
-  std::unordered_map<curl_socket_t, std::unique_ptr<Socket>> sockets_;
+  // Those that were opened and, as far as libcurl has told, not closed.
+  std::unordered_map<curl_socket_t, Open> sockets_;
   std::size_t running_ = 0;
   base::SteadyTime last_used_;
   bool speaks_http2_ = false;

@@ -19,12 +19,17 @@ class Answer:
 
 
 async def fetch(port, target, patience=15, host="127.0.0.1"):
-    """(status, fields, content); (0, {}, b"") if no whole answer comes in time."""
+    """(status, fields, content); status 0 and why as content if no whole answer comes in time."""
+    step = "connecting"
+
     async def exchange():
+        nonlocal step
         reader, writer = await asyncio.open_connection(host, port)
         try:
             writer.write(f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+            step = "waiting for the head"
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            step = f"reading the content after {head}"
             fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
             content = (await reader.readexactly(int(fields["content-length"])) if "content-length" in fields
                        else await reader.read(-1))
@@ -36,8 +41,8 @@ async def fetch(port, target, patience=15, host="127.0.0.1"):
 
     try:
         return await asyncio.wait_for(exchange(), patience)
-    except (OSError, EOFError, ValueError, IndexError, asyncio.TimeoutError, asyncio.LimitOverrunError):
-        return 0, {}, b""
+    except (OSError, EOFError, ValueError, IndexError, asyncio.TimeoutError, asyncio.LimitOverrunError) as reason:
+        return 0, {}, f"{step}: {reason!r}".encode()
 
 
 def unchunked(content):
@@ -86,9 +91,9 @@ async def ask_at_rate(port, ips, rate, **how):
 
 async def metrics(port):
     """{'name{labels}': value}."""
-    _, _, content = await fetch(port, "/metrics", 5)
+    status, _, content = await fetch(port, "/metrics", 5)
     values = {}
-    for line in content.decode().splitlines():
+    for line in content.decode().splitlines() if status else []:
         if not line.startswith("#"):
             name, _, value = line.rpartition(" ")
             values[name] = float(value)
@@ -96,8 +101,8 @@ async def metrics(port):
 
 
 async def health(port):
-    _, _, content = await fetch(port, "/healthz", 5)
-    return json.loads(content or b"{}")
+    status, _, content = await fetch(port, "/healthz", 5)
+    return json.loads(content) if status else {}
 
 
 def total(values, name, **labels):

@@ -2,10 +2,12 @@
 // far an attempt has come.
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <set>
+#include <vector>
 
 #include "curl_bench.h"
 #include "lookups.h"
@@ -203,6 +205,32 @@ TEST_CASE("an address that says nothing is a connect timeout, a knock at it too"
   // The attempt's own bound, when that is shorter.
   CHECK(session.get(within(50ms)).transport == Outcome::ConnectTimeout);
   CHECK(session.knock(0, "", 50ms).transport == Outcome::ConnectTimeout);
+}
+
+TEST_CASE("an attempt that ends while it connects leaves the next owner of its descriptor alone") {
+  const MuteServer nobody;
+  CurlSession session(CurlTransport::Settings{.base_urls = {nobody.url()}});
+  CHECK(session.get(within(100ms)).transport == Outcome::ConnectTimeout);
+  // Some client has the number next, and has just asked for something.
+  struct Client {
+    base::UniqueFd ours;
+    base::UniqueFd theirs;
+  };
+  std::vector<Client> clients;
+  for (int i = 0; i < 8; ++i) {
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    clients.push_back({base::UniqueFd(pair[0]), base::UniqueFd(pair[1])});
+    REQUIRE(::send(pair[1], "GET", 3, 0) == 3);
+    REQUIRE(::send(pair[0], "200", 3, 0) == 3);
+  }
+  CHECK(session.get(within(100ms)).transport == Outcome::ConnectTimeout);
+  for (const Client& client : clients) {
+    char buffer[4];
+    CHECK(::recv(client.ours.get(), buffer, sizeof buffer, MSG_DONTWAIT) == 3);
+    CHECK(::recv(client.theirs.get(), buffer, sizeof buffer, MSG_DONTWAIT) == 3);
+    CHECK(::send(client.ours.get(), "200", 3, MSG_NOSIGNAL) == 3);
+  }
 }
 
 TEST_CASE("an attempt that connects has its progress in the phase of connecting") {
