@@ -52,10 +52,12 @@ void Checkpointer::run() {
     lock.unlock();
     if (opened != wanted) connection.reset();
     if (!connection) {
+      const auto names = sqlite::names_stay();
       auto made = sqlite::Connection::open(path_, sqlite::Connection::Mode::ReadWrite, vfs_);
       if (made) {
         made->execute("PRAGMA mmap_size=0");
         made->execute("PRAGMA synchronous=NORMAL");
+        static_cast<void>(made->integer("PRAGMA schema_version"));  // the first reading
         connection = std::move(*made);
         opened = wanted;
       }

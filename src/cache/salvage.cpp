@@ -14,6 +14,7 @@
 #include "cache/page_file.h"
 #include "cache/row.h"
 #include "cache/schema.h"
+#include "cache/sqlite.h"
 
 namespace holdfast::cache {
 namespace {
@@ -93,6 +94,7 @@ std::int64_t erased_through(const page::File& file) {
 }  // namespace
 
 base::Result<std::string> set_aside(const std::string& path, base::WallTime now) {
+  const auto names = sqlite::names_move();
   std::string aside = path + std::string(kDamaged) + utc_stamp(now);
   for (int i = 2; ::access(aside.c_str(), F_OK) == 0; ++i) {
     aside = path + std::string(kDamaged) + utc_stamp(now) + "-" + std::to_string(i);

@@ -211,6 +211,7 @@ base::Result<void> migrate(sqlite::Connection& connection, std::int32_t target,
 
 base::Result<sqlite::Connection> open_for_writing(const std::string& path, const std::string& vfs,
                                                   std::int64_t wal_keep_bytes) {
+  auto names = sqlite::names_stay();
   const auto judged = judge(path, vfs);
   if (!judged) return tl::unexpected(judged.error());
   auto connection = sqlite::Connection::open(path, sqlite::Connection::Mode::Create, vfs);
@@ -220,6 +221,7 @@ base::Result<sqlite::Connection> open_for_writing(const std::string& path, const
     connection->busy_timeout(std::chrono::milliseconds(250));
     if (auto done = configure(*connection); !done) return done;
     auto owner = confirm(*connection, path, *judged);
+    names.unlock();
     if (!owner) return tl::unexpected(std::move(owner.error()));
     if (*owner == Owner::Nobody) {
       if (auto done = create(*connection); !done) return done;
@@ -249,6 +251,7 @@ base::Result<sqlite::Connection> open_for_writing(const std::string& path, const
 }
 
 base::Result<sqlite::Connection> open_for_reading(const std::string& path, const std::string& vfs) {
+  const auto names = sqlite::names_stay();
   const auto judged = judge(path, vfs);
   if (!judged) return tl::unexpected(judged.error());
   auto connection = sqlite::Connection::open(path, sqlite::Connection::Mode::ReadOnly, vfs);

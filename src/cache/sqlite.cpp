@@ -97,6 +97,23 @@ std::string_view Statement::text(int column) const {
                : std::string_view();
 }
 
+namespace {
+
+std::shared_mutex& names() {
+  static std::shared_mutex mutex;
+  return mutex;
+}
+
+}  // namespace
+
+std::shared_lock<std::shared_mutex> names_stay() {
+  return std::shared_lock(names());
+}
+
+std::unique_lock<std::shared_mutex> names_move() {
+  return std::unique_lock(names());
+}
+
 base::Result<Connection> Connection::open(const std::string& path, Mode mode,
                                           const std::string& vfs) {
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;

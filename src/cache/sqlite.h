@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 
@@ -68,6 +70,14 @@ class Use {
  private:
   Statement& statement_;
 };
+
+// A connection opens the database at once, but the WAL and its index by name, when it first
+// reads. Were the names another file's by then, it would read that one's WAL, and cut short an
+// index that this process has mapped, whose users end by SIGBUS: POSIX locks do not tell a
+// process of its own. So who opens keeps names_stay() until it has read, and who renames or
+// removes has names_move(). One lock for the process. Any thread; not within the other.
+std::shared_lock<std::shared_mutex> names_stay();
+std::unique_lock<std::shared_mutex> names_move();
 
 class Connection {
  public:

@@ -407,8 +407,19 @@ StoreWriter::FileId StoreWriter::file_id(const std::string& path) const {
   return {info.st_dev, info.st_ino};
 }
 
+// Of a file that was deleted or replaced, the WAL's index may be there still. SQLite would cut
+// it short for the next file, and whoever reads the old one to its end has it mapped.
+void StoreWriter::leave_index() {
+  const std::string& path = shared_.settings.path;
+  const std::string index = path + "-shm";
+  const auto names = sqlite::names_move();
+  if (opened_ == FileId{} || file_id(path) == opened_ || file_id(index) != opened_index_) return;
+  ::unlink(index.c_str());
+}
+
 base::Result<void> StoreWriter::open() {
   const StoreSettings& settings = shared_.settings;
+  leave_index();
   const auto make = [&] {
     return RowWriter::open(settings.path, settings.vfs, wal_limit_bytes_ / 4);
   };
@@ -422,6 +433,7 @@ base::Result<void> StoreWriter::open() {
   if (auto probed = rows->probe(); !probed) return probed;
   rows_ = std::move(*rows);
   opened_ = file_id(settings.path);
+  opened_index_ = file_id(settings.path + "-shm");
   salvage_next();
   sweeping_ = true;
   wal_used_ = true;

@@ -98,6 +98,7 @@ class StoreWriter {
   void note_failed_salvage(const std::string& aside, const base::Error& error);
   // Runs on the restorer's thread.
   void bring_back(const std::string& aside, page::Files files, const Restorer::Push& push);
+  void leave_index();
   FileId file_id(const std::string& path) const;
   std::int64_t hour() const { return hour_of(shared_.clock.wall()); }
 
@@ -110,6 +111,7 @@ class StoreWriter {
   // The writing thread's own.
   std::optional<RowWriter> rows_;
   FileId opened_;
+  FileId opened_index_;  // of its WAL
   std::vector<std::int64_t> touches_;
   std::set<std::string> salvaging_;  // files whose salvage was started
   Steady::time_point next_tick_{};

@@ -3,10 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "cache/salvage.h"
 #include "fault_vfs.h"
 #include "store_fixture.h"
 
@@ -117,6 +119,28 @@ TEST_CASE("a stranger who makes the file a moment before us keeps it") {
   const auto connection = open_for_writing(folder.file(), FaultVfs::name(), 1 << 20);
   REQUIRE_FALSE(connection);
   CHECK(connection.error().kind == base::ErrorKind::NotOurs);
+}
+
+TEST_CASE("whoever opens a file reads that file, though its name passes on meanwhile") {
+  const TempFolder folder;
+  FaultVfs vfs;
+  { auto made = opened(folder); }
+  std::thread mover;
+  std::atomic<bool> moved{false};
+  // Between the opening of the database and that of what else is found by name.
+  vfs.before(FaultVfs::Call::SharedMemory, [&] {
+    mover = std::thread([&] {
+      REQUIRE(set_aside(folder.file(), base::WallTime{}));
+      moved = true;
+    });
+    std::this_thread::sleep_for(50ms);  // it would be through by then
+    CHECK_FALSE(moved);
+  });
+  const auto connection = open_for_reading(folder.file(), FaultVfs::name());
+  CHECK(connection);
+  mover.join();
+  CHECK(moved);
+  CHECK_FALSE(open_for_reading(folder.file(), FaultVfs::name()));
 }
 
 TEST_CASE("the state a lookup, an eviction and a warm start need comes from an index") {

@@ -470,6 +470,35 @@ TEST_CASE("a deleted file: a new one, and memory writes back what it holds") {
   CHECK(f.body("only on disk").empty());
 }
 
+TEST_CASE("a file that is gone while it is read is read to its end, beside the new one") {
+  constexpr int kRows = 2000;
+  StoreFixture f;
+  f.open();
+  for (int i = 0; i < kRows; ++i) REQUIRE(f.store->put(std::to_string(i), f.make("old")));
+  f.store->flush();
+  std::atomic<int> read{0};
+  std::atomic<bool> go_on{false};
+  f.store->load_recent([&](std::string_view, const StoredPtr&) {
+    ++read;
+    go_on.wait(false);
+    return true;
+  });
+  REQUIRE(eventually([&] { return read == 1; }));
+  // The index of its WAL stays, by its name.
+  std::filesystem::remove(f.settings.path);
+  REQUIRE(eventually([&] { return std::filesystem::exists(f.settings.path); }));
+  CHECK(eventually([&] {
+    const auto found = f.store->find("0");
+    return found && !*found;
+  }));
+  REQUIRE(f.store->put("new", f.make("new")));
+  f.store->flush();
+  go_on = true;
+  go_on.notify_all();
+  CHECK(eventually([&] { return read == kRows; }));
+  CHECK(f.eventually_has("new", "new"));
+}
+
 TEST_CASE("a write-back never undoes what is more recent, nor what was erased meanwhile") {
   StoreFixture f;
   const StoredPtr old = f.make("old");
