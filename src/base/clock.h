@@ -12,6 +12,11 @@ using SteadyTime = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 // Milliseconds since the Unix epoch: what a stored response is dated with.
 using WallTime = std::chrono::time_point<std::chrono::system_clock, std::chrono::milliseconds>;
 
+// To whole nanoseconds.
+constexpr Duration scaled(Duration duration, double factor) {
+  return std::chrono::duration_cast<Duration>(duration * factor);
+}
+
 // Any thread.
 class Clock {
  public:

@@ -430,8 +430,9 @@ std::vector<Setting> make_table() {
        {"p95"},
        Reload::Restart,
        kOpen,
-       "Start a second attempt after this long, for one in twenty at most: off, a duration, or a "
-       "percentile of recent answers.",
+       "Start a second attempt after this long, for one in twenty at most: a duration, or a "
+       "percentile of recent answers. off: never a second one beside the first, however long that "
+       "takes.",
        hedge(&S::hedge)},
       {"retry_budget",
        "Attempts",

@@ -10,10 +10,6 @@ constexpr base::Duration kRtoMin = std::chrono::milliseconds(200);
 // Packets between programs on one machine, or in one rack, are hardly ever lost.
 constexpr base::Duration kNextDoor = std::chrono::milliseconds(2);
 
-base::Duration scaled(base::Duration duration, double factor) {
-  return std::chrono::duration_cast<base::Duration>(duration * factor);
-}
-
 }  // namespace
 
 base::Duration retransmission(base::Duration round_trip) {
@@ -33,9 +29,9 @@ void AnswerTimes::cut_off(base::Duration after) {
 base::Duration AnswerTimes::suspect_after(base::Duration round_trip) const {
   if (window_.count() == 0) return settings_.unknown;
   const base::Duration late =
-      known() ? scaled(*window_.percentile(settings_.quantile), settings_.headroom)
-              : std::min(scaled(longest(), settings_.headroom_few),
-                         std::max(settings_.unknown, scaled(longest(), settings_.headroom)));
+      known() ? base::scaled(*window_.percentile(settings_.quantile), settings_.headroom)
+              : std::min(base::scaled(longest(), settings_.headroom_few),
+                         std::max(settings_.unknown, base::scaled(longest(), settings_.headroom)));
   return std::max({late, settings_.floor, usual() + retransmission(round_trip)});
 }
 

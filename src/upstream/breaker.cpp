@@ -5,15 +5,15 @@
 namespace holdfast::upstream {
 namespace {
 
-constexpr std::size_t kSlices = 20;
+constexpr std::size_t kBreakerSlices = 20;
 
 }  // namespace
 
 Breaker::Breaker(Settings settings, base::Random& random)
     : settings_(settings),
       random_(random),
-      good_(base::Duration(settings.window) / static_cast<int>(kSlices), kSlices),
-      bad_(base::Duration(settings.window) / static_cast<int>(kSlices), kSlices),
+      good_(base::Duration(settings.window) / static_cast<int>(kBreakerSlices), kBreakerSlices),
+      bad_(base::Duration(settings.window) / static_cast<int>(kBreakerSlices), kBreakerSlices),
       probe_cap_(settings.probe_cap),
       interval_(settings.probe_base) {}
 
@@ -83,8 +83,7 @@ void Breaker::probe_ended(base::SteadyTime now, bool success) {
   if (state_ != State::HalfOpen) return;
   if (success) return close(now);
   state_ = State::Open;
-  interval_ = std::min(
-      probe_cap_, std::chrono::duration_cast<base::Duration>(interval_ * settings_.probe_growth));
+  interval_ = std::min(probe_cap_, base::scaled(interval_, settings_.probe_growth));
   schedule_probe(probe_started_, now);
 }
 
@@ -144,7 +143,7 @@ void Breaker::close(base::SteadyTime now) {
 
 void Breaker::schedule_probe(base::SteadyTime from, base::SteadyTime now) {
   const double jitter = 1.0 + settings_.probe_jitter * (2.0 * random_.uniform() - 1.0);
-  probe_at_ = std::max(now, from + std::chrono::duration_cast<base::Duration>(interval_ * jitter));
+  probe_at_ = std::max(now, from + base::scaled(interval_, jitter));
 }
 
 }  // namespace holdfast::upstream

@@ -15,10 +15,6 @@ constexpr double kDownwards = 0.5;
 constexpr double kSteepest = 0.5;
 constexpr double kTimeoutDecrease = 0.75;
 
-base::Duration scaled(base::Duration duration, double factor) {
-  return std::chrono::duration_cast<base::Duration>(duration * factor);
-}
-
 base::Duration median(std::vector<base::Duration>& durations) {
   const auto middle = durations.begin() + static_cast<std::ptrdiff_t>(durations.size() / 2);
   std::nth_element(durations.begin(), middle, durations.end());
@@ -76,7 +72,7 @@ void ConcurrencyLimit::end_round_if_full() {
     } else if (unloaded_ == base::Duration::zero()) {
       unloaded_ = usual;
     } else {
-      unloaded_ += scaled(usual - unloaded_, usual > unloaded_ ? kUpwards : kDownwards);
+      unloaded_ += base::scaled(usual - unloaded_, usual > unloaded_ ? kUpwards : kDownwards);
     }
     const double gradient =
         std::clamp(settings_.tolerance * static_cast<double>(unloaded_.count()) /

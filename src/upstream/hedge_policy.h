@@ -31,6 +31,19 @@ class HedgePolicy {
 
   bool enabled() const { return settings_.mode != Mode::Off; }
 
+  // A race keeps to what was set in so many words: never beside a request, or not so soon.
+  base::Duration race_not_before() const {
+    switch (settings_.mode) {
+      case Mode::Off:
+        return base::Duration::max();
+      case Mode::Fixed:
+        return settings_.delay;
+      case Mode::Percentile:
+        break;
+    }
+    return base::Duration::zero();
+  }
+
   // So long after a request was sent, hedge it; max() while nothing is known. `answers`: of
   // where it went; `round_trip` to there, zero if unknown: a lost packet is waited for, or
   // a lossy network would be asked for twice of everything it loses.
@@ -38,8 +51,7 @@ class HedgePolicy {
     if (settings_.mode == Mode::Fixed) return settings_.delay;
     const LatencyWindow& window = answers.window();
     if (window.count() < settings_.min_samples) return base::Duration::max();
-    const auto multiple =
-        std::chrono::duration_cast<base::Duration>(answers.usual() * settings_.median_multiple);
+    const auto multiple = base::scaled(answers.usual(), settings_.median_multiple);
     return std::max({*window.percentile(settings_.quantile), multiple, settings_.shortest,
                      answers.usual() + retransmission(round_trip)});
   }

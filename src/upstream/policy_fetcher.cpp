@@ -30,7 +30,7 @@ using observe::Level;
 
 constexpr std::size_t kKeptRecords = 32;
 constexpr base::Duration kRefusedPause = std::chrono::milliseconds(100);
-constexpr std::chrono::seconds kLongestRetryAfter = std::chrono::hours(1);
+constexpr std::chrono::seconds kLongestToldWait = std::chrono::hours(1);
 
 Settings checked(Settings settings) {
   settings.concurrency = std::max(1, settings.concurrency);
@@ -310,7 +310,7 @@ std::chrono::seconds PolicyFetcher::retry_after(const Fetch& fetch, FetchEnd end
   }
   auto wait = std::chrono::ceil<std::chrono::seconds>(next - at);
   if (fetch.result.reply.retry_after) wait = std::max(wait, *fetch.result.reply.retry_after);
-  return std::clamp(wait, std::chrono::seconds(1), kLongestRetryAfter);
+  return std::clamp(wait, std::chrono::seconds(1), kLongestToldWait);
 }
 
 // ---- What came of an attempt ----

@@ -143,6 +143,9 @@ base::SteadyTime PolicyFetcher::consider_race(Fetch& fetch) {
                                                   fetch.request.deadline - at, round_trip);
     if (silent || progress->kept) due = std::min(due, youngest.suspect_by);
   }
+  if (progress->phase == Phase::Answer) {
+    due = std::max(due, after(progress->since, hedge_.race_not_before()));
+  }
   if (at < due) return due;
   if (!try_race(fetch, beside)) return at + kRaceAgain;
   return fetch.attempts.empty() ? base::SteadyTime::max() : at + kRaceAgain;

@@ -3,14 +3,14 @@
 namespace holdfast::upstream {
 namespace {
 
-constexpr std::size_t kSlices = 20;
+constexpr std::size_t kBudgetSlices = 20;
 
 }  // namespace
 
 RetryBudget::RetryBudget(Settings settings)
     : settings_(settings),
-      fetches_(base::Duration(settings.window) / static_cast<int>(kSlices), kSlices),
-      retries_(base::Duration(settings.window) / static_cast<int>(kSlices), kSlices) {}
+      fetches_(base::Duration(settings.window) / static_cast<int>(kBudgetSlices), kBudgetSlices),
+      retries_(base::Duration(settings.window) / static_cast<int>(kBudgetSlices), kBudgetSlices) {}
 
 bool RetryBudget::withdraw(base::SteadyTime now) {
   if (balance(now) < 1.0) return false;

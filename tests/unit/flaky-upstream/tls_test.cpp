@@ -30,7 +30,7 @@ struct Met {
   bool told_of_the_end = false;
 };
 
-Met meet(const std::string& fault, FaultSettings of_faults = {}) {
+Met meet_over_tls(const std::string& fault, FaultSettings of_faults = {}) {
   TlsInstance over_tls(fault + "=1", of_faults);
   TlsClient client(over_tls.instance.port(), over_tls.tls->ca_pem(), "api.test");
   REQUIRE(client.problem() == "");
@@ -82,36 +82,36 @@ TEST_CASE("who speaks no TLS gets no answer, and others do") {
 }
 
 TEST_CASE("over TLS, a reset is one, in the middle of the body too") {
-  const auto before = meet("reset");
+  const auto before = meet_over_tls("reset");
   CHECK(before.reply.status == 0);
   CHECK(before.reply.ended == Ended::Rst);
-  const auto within = meet("reset-body");
+  const auto within = meet_over_tls("reset-body");
   CHECK(within.reply.status == 200);
   CHECK(within.reply.content.size() == truth("192.0.2.7").size() / 2);
   CHECK(within.reply.ended == Ended::Rst);
 }
 
 TEST_CASE("over TLS, what ends early ends with a word to say so: only the framing tells") {
-  const auto shorter = meet("short-body");
+  const auto shorter = meet_over_tls("short-body");
   CHECK(shorter.reply.content == truth("192.0.2.7"));
   CHECK(shorter.reply.field("Content-Length") != std::to_string(shorter.reply.content.size()));
   CHECK(shorter.reply.ended == Ended::Fin);
   CHECK(shorter.told_of_the_end);
-  const auto chunked = meet("short-chunked");
+  const auto chunked = meet_over_tls("short-chunked");
   CHECK(chunked.reply.content.find("\r\n0\r\n") == std::string::npos);
   CHECK(chunked.told_of_the_end);
-  const auto nothing = meet("close");
+  const auto nothing = meet_over_tls("close");
   CHECK(nothing.reply.status == 0);
   CHECK(nothing.reply.ended == Ended::Fin);
   CHECK(nothing.told_of_the_end);
 }
 
 TEST_CASE("over TLS, garbage is the application's, and drip comes byte by byte") {
-  const auto garbage = meet("garbage");
+  const auto garbage = meet_over_tls("garbage");
   CHECK(garbage.reply.status == 0);
   CHECK_FALSE(garbage.reply.head.empty());
-  CHECK(meet("drip", {.drip_interval = 1ms}).reply.content == truth("192.0.2.7"));
-  CHECK(meet("oversized", {.oversized_bytes = 1 << 20}).reply.content.size() > 1 << 20);
+  CHECK(meet_over_tls("drip", {.drip_interval = 1ms}).reply.content == truth("192.0.2.7"));
+  CHECK(meet_over_tls("oversized", {.oversized_bytes = 1 << 20}).reply.content.size() > 1 << 20);
 }
 
 TEST_CASE("over TLS, a client that leaves is noticed while its request hangs") {

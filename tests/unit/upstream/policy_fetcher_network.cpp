@@ -17,11 +17,6 @@ using test::Fault;
 using test::World;
 using Path = test::SimulatedNetwork::Path;
 
-int opened(World& world) {
-  return static_cast<int>(world.metrics.value(observe::Family::BreakerTransitions,
-                                              {{"origin", "upstream"}, {"to", "open"}}));
-}
-
 Settings named() {
   Settings settings;
   settings.named = {true};
@@ -52,7 +47,7 @@ TEST_CASE("new connections after an idle time are waited for: no race, and no br
   world.settle();
   CHECK(world.answered() == 80);
   CHECK(world.upstream.attempts == 80);
-  CHECK(opened(world) == 0);
+  CHECK(world.breaker_opened() == 0);
   CHECK(world.outcomes.percentile(1) < 1s);
 }
 
@@ -90,7 +85,7 @@ TEST_CASE("kept connections that have gone mute cost one race, and are not used 
     CHECK(world.now() - begun < 1500ms);
     CHECK(world.outcomes.percentile(1) < 500ms);
     CHECK(world.upstream.distrusted[""] >= 1);
-    CHECK(opened(world) == 0);
+    CHECK(world.breaker_opened() == 0);
   }
 }
 
@@ -132,7 +127,7 @@ TEST_CASE("a dark address costs its head start once, and is used again when it i
   world.upstream.on_start = [&](const Sending& sending) { address = sending.address; };
   CHECK(time_of(world, "/back") < 80ms);
   CHECK(address == "a");
-  CHECK(opened(world) == 0);
+  CHECK(world.breaker_opened() == 0);
 }
 
 TEST_CASE("the only address is waited for while it is dark, and asked again when it is not") {
@@ -151,7 +146,7 @@ TEST_CASE("the only address is waited for while it is dark, and asked again when
   world.settle();
   CHECK(world.answered() == 40);
   CHECK(world.now() - back < 2s);
-  CHECK(opened(world) == 0);
+  CHECK(world.breaker_opened() == 0);
 }
 
 TEST_CASE("refused at all of its addresses, an origin is down; at one of them, it is not") {
@@ -160,7 +155,7 @@ TEST_CASE("refused at all of its addresses, an origin is down; at one of them, i
   down.fetcher.addresses(0, {"a", "b"});
   for (int i = 0; i < 10; ++i) down.fetch("/" + std::to_string(i), 2s);
   down.scheduler.advance(1s);
-  CHECK(opened(down) >= 1);
+  CHECK(down.breaker_opened() >= 1);
   CHECK(down.upstream.attempts < 40);
 
   World half(1, named());
@@ -168,7 +163,7 @@ TEST_CASE("refused at all of its addresses, an origin is down; at one of them, i
   half.fetcher.addresses(0, {"a", "b"});
   half.fetch_all(200, 10);
   CHECK(half.answered() == 200);
-  CHECK(opened(half) == 0);
+  CHECK(half.breaker_opened() == 0);
   CHECK(half.fetcher.status().origins[0].error_rate == 0);
   CHECK(half.upstream.attempts <= 210);
   // The time it takes to find out, and no pause.
@@ -191,7 +186,7 @@ TEST_CASE("nothing is sent before a name is known, and then all at once") {
   CHECK(world.upstream.attempts == 30);
   // One by one for a moment, while nothing is proven.
   CHECK(world.now() - known < 150ms);
-  CHECK(opened(world) == 0);
+  CHECK(world.breaker_opened() == 0);
 }
 
 TEST_CASE("a name that nobody knows is named as the reason") {
@@ -204,7 +199,7 @@ TEST_CASE("a name that nobody knows is named as the reason") {
   CHECK(world.results[0].outcome == Outcome::Dns);
   CHECK(world.results[0].reply.detail == "no such name");
   CHECK(world.upstream.attempts == 0);
-  CHECK(opened(world) == 0);
+  CHECK(world.breaker_opened() == 0);
 }
 
 TEST_CASE("what is late at an address that the name has left is raced at once") {
@@ -236,7 +231,7 @@ TEST_CASE("somebody else's certificate ends a fetch at once, and is looked at ag
   CHECK(world.outcomes.ends[FetchEnd::Refused] == 10);
   for (const FetchResult& result : world.results) CHECK(result.outcome == Outcome::Certificate);
   CHECK(world.fetcher.status().origins[0].certificate_refused);
-  CHECK(opened(world) == 0);
+  CHECK(world.breaker_opened() == 0);
   // Who asks in the next minutes is told so, at the cost of a handshake now and then.
   int before = world.upstream.attempts;
   world.arrive(10, 5min);

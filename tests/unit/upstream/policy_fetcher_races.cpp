@@ -17,11 +17,6 @@ using namespace std::chrono_literals;
 using test::Fault;
 using test::World;
 
-int opened(World& world) {
-  return static_cast<int>(world.metrics.value(observe::Family::BreakerTransitions,
-                                              {{"origin", "upstream"}, {"to", "open"}}));
-}
-
 // Nobody's request waits while there are connections.
 void never_queues(World& world) {
   world.upstream.on_start = [&world](const Sending&) { CHECK(world.fetcher.status().queued == 0); };
@@ -37,6 +32,25 @@ TEST_CASE("while nothing is known of an upstream it is asked once, however long 
   world.settle();
   CHECK(world.answered() == 1);
   CHECK(world.upstream.attempts == 1);
+}
+
+TEST_CASE("HEDGE: off means one request at a time, a duration none before it") {
+  Settings settings;
+  settings.attempt_timeout = 60s;
+  settings.hedge.mode = HedgePolicy::Mode::Off;
+  for (const int most : {1, 2}) {
+    World world(1, settings);
+    world.fetch_all(50, 1);
+    CHECK(world.upstream.attempts == 50);
+    world.upstream.slow["/held"] = 8s;
+    world.fetch("/held", 60s);
+    world.scheduler.advance(3s);
+    CHECK(world.upstream.attempts == 51);
+    world.settle();
+    CHECK(world.upstream.by_target["/held"] == most);
+    CHECK(world.answered() == 51);
+    settings.hedge = {.mode = HedgePolicy::Mode::Fixed, .delay = 5s};
+  }
 }
 
 TEST_CASE("an upstream that becomes slower costs each request a race, until that is learned") {
@@ -61,7 +75,7 @@ TEST_CASE("an upstream that becomes slower costs each request a race, until that
       world.settle();
       CHECK(world.upstream.attempts - before <= 30 * rate * 105 / 100);
       CHECK(world.answered() == world.started);
-      CHECK(opened(world) == 0);
+      CHECK(world.breaker_opened() == 0);
       // Answered by the first attempt: races win nothing here.
       CHECK(world.outcomes.percentile(1) <= later * 2);
     }
@@ -83,7 +97,7 @@ TEST_CASE("keys that are always slow cost themselves two attempts, and others no
     world.arrive(rate, 60s);
     world.settle();
     CHECK(world.answered() == count);
-    CHECK(opened(world) == 0);
+    CHECK(world.breaker_opened() == 0);
     CHECK(world.outcomes.percentile(0.90) < 10ms);
     CHECK(world.outcomes.percentile(1) == 1s);
     int asked = 0;
@@ -108,7 +122,7 @@ TEST_CASE("an upstream that takes seconds for everything works") {
     world.arrive(5, 60s);
     world.settle();
     CHECK(world.answered() == world.started);
-    CHECK(opened(world) == 0);
+    CHECK(world.breaker_opened() == 0);
     CHECK(world.upstream.attempts - before <= 300 * 105 / 100);
   }
 }
@@ -125,7 +139,7 @@ TEST_CASE("lost packets are waited for, not asked for again") {
     CHECK(world.upstream.network.lost > 0);
     CHECK(world.answered() == 1000);
     CHECK(world.upstream.attempts <= 1050);
-    CHECK(opened(world) == 0);
+    CHECK(world.breaker_opened() == 0);
   }
 }
 
@@ -187,7 +201,7 @@ TEST_CASE("where connections are short the slow ones give way, as nobody's failu
   over = true;
   world.settle();
   CHECK(world.answered() == world.started - 1);
-  CHECK(opened(world) == 0);
+  CHECK(world.breaker_opened() == 0);
   CHECK(world.upstream.most_in_flight <= 4);
 }
 
@@ -204,7 +218,7 @@ TEST_CASE("what ends at a client's deadline counts against nobody") {
     world.scheduler.advance(50ms);
   }
   world.settle();
-  CHECK(opened(world) == 0);
+  CHECK(world.breaker_opened() == 0);
   CHECK(world.fetcher.status().origins[0].error_rate == 0);
   CHECK(world.outcomes.ends[FetchEnd::Deadline] == 500);
 }
@@ -219,7 +233,7 @@ TEST_CASE("an upstream that says nothing any more is found out, with short deadl
       world.arrive(50, 10s, deadline);
       world.upstream.always[0] = Fault::Hang;
       world.arrive(50, length, deadline);
-      CHECK(opened(world) >= 1);
+      CHECK(world.breaker_opened() >= 1);
       world.upstream.always.clear();
       world.scheduler.advance(2s);
       // Though what hangs may hold all connections.

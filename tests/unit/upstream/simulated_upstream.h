@@ -460,6 +460,11 @@ struct World {
   }
 
   int answered() { return outcomes.ends[FetchEnd::Answered]; }
+  // How often the first origin's breaker opened.
+  int breaker_opened() {
+    return static_cast<int>(metrics.value(observe::Family::BreakerTransitions,
+                                          {{"origin", "upstream"}, {"to", "open"}}));
+  }
 };
 
 }  // namespace holdfast::upstream::test
