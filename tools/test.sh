@@ -21,8 +21,7 @@ usage: tools/test.sh [options] [TEST...]
 
 steps, in this order:
   packages      install what is missing, with apt-get
-  plain         release build, each file by itself, warnings are
-                errors; all tests                                    $build/
+  plain         release build, warnings are errors; all tests        $build/
   format        clang-format would change nothing
   scripts       shellcheck finds nothing
   dependencies  every header the build used belongs to a package that is installed above
@@ -55,6 +54,23 @@ passed=0 failed=0
 
 step_packages() {
   install_packages "${build_packages[@]}" "${check_packages[@]}"
+}
+
+# Sets CXX to a compiler for several files at once, which is most of a clean build's time saved.
+# Should files not go together, one_by_one.sh takes them apart.
+together=(-Dunity=on -Dunity_size=16)
+compile_together() {
+  local words compiler=("$PWD/tools/lib/one_by_one.sh")
+  if [ -n "${CXX:-}" ]; then
+    read -ra words <<<"$CXX"
+    compiler+=("${words[@]}")
+  elif command -v ccache >/dev/null; then
+    compiler+=(ccache c++)
+  else
+    compiler+=(c++)
+  fi
+  printf -v CXX '%q ' "${compiler[@]}"
+  export CXX
 }
 
 # FOLDER [meson option...]: configures it, if needed.
@@ -123,9 +139,19 @@ EOF
   return "$status"
 }
 
-# Each file by itself, so that none lives on what another one includes.
+# A folder that is there stays as it is: one where each file is compiled by itself is quicker
+# after a change, and finds what lives on another file's includes.
+begin_plain() (
+  if [ -f "$build/build.ninja" ]; then
+    configure "$build"
+  else
+    compile_together
+    configure "$build" "${together[@]}"
+  fi
+)
+
 step_plain() {
-  configure "$build" && begin_build "$build" && finish_build || return
+  begin_plain && begin_build "$build" && finish_build || return
   test_in "$build"
 }
 
@@ -150,7 +176,7 @@ step_scripts() {
 step_dependencies() {
   local choice package listed='' IFS
   if [ ! -f "$build/.ninja_deps" ]; then
-    configure "$build" && begin_build "$build" && finish_build || return
+    begin_plain && begin_build "$build" && finish_build || return
   fi
   for package in "${build_packages[@]}" "${check_packages[@]}"; do
     IFS='|'
@@ -208,23 +234,15 @@ can_sanitize() {
   return 1
 }
 
-# NAME: begins to build build/NAME, a sanitizer's. Line numbers alone, little optimisation,
-# several files at once: most of the time goes to compiling, and the tests wait more than
-# they compute. Should files not go together, one_by_one.sh takes them apart.
+# NAME: begins to build build/NAME, a sanitizer's. Line numbers alone and little optimisation:
+# most of the time goes to compiling.
 declare -A sanitizer=([asan]="address,undefined" [tsan]="thread") optimization=([asan]=0 [tsan]=1)
 begin_sanitized() {
-  local words compiler=("$PWD/tools/lib/one_by_one.sh")
-  if [ -n "${CXX:-}" ]; then
-    read -ra words <<<"$CXX"
-    compiler+=("${words[@]}")
-  elif command -v ccache >/dev/null; then
-    compiler+=(ccache c++)
-  else
-    compiler+=(c++)
-  fi
-  CXX=$(printf '%q ' "${compiler[@]}") configure "$build/$1" "-Doptimization=${optimization[$1]}" -Ddebug=false \
-    -Dcpp_args=-g1 -Dunity=on -Dunity_size=16 "-Db_sanitize=${sanitizer[$1]}" -Db_lundef=false &&
-    begin_build "$build/$1" nice
+  (
+    compile_together
+    configure "$build/$1" "-Doptimization=${optimization[$1]}" -Ddebug=false -Dcpp_args=-g1 "${together[@]}" \
+      "-Db_sanitize=${sanitizer[$1]}" -Db_lundef=false
+  ) && begin_build "$build/$1" nice
 }
 
 # NAME: build and test with a sanitizer, which has three times as long.

@@ -108,20 +108,18 @@ Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Enviro
       number_in(process_->wait_for_line("\"event\":\"listening\""), "port"));
 }
 
-// What a hypervisor takes away looks like blocking: one long turn may be its, several are ours.
+// A machine under load holds a turn up for a part of a second (a lock whose owner has no core,
+// pages that must come first). A look-up, a sync or a lock held across one takes seconds. The
+// scenario loop_stalls holds the origin loop to 50 ms.
 Daemon::~Daemon() {
   if (may_be_blocked_) return;
-  int blocked_turns = 0;
   for (const std::string& line : process_->lines()) {
     const std::string blocked = "\"blocked_seconds\":";
     const std::size_t at = line.find(blocked);
     if (!contains(line, "\"event\":\"loop_stalled\"") || at == std::string::npos) continue;
-    const double seconds = std::strtod(line.c_str() + at + blocked.size(), nullptr);
-    if (seconds >= 0.05) ++blocked_turns;
     INFO(line);
-    CHECK(seconds < 0.5);
+    CHECK(std::strtod(line.c_str() + at + blocked.size(), nullptr) < 1);
   }
-  CHECK(blocked_turns <= 3);
 }
 
 std::string Daemon::url(const std::string& path) const {
