@@ -127,6 +127,23 @@ void append_answers(std::string& out, const StatusData& data) {
   append_table(out, "Attempts upstream", {"outcome", "last minute", "last hour"}, rows);
 }
 
+void append_addresses(std::string& out, const StatusData& data) {
+  std::vector<Row> rows;
+  const auto known = [](base::Duration time) {
+    return time > base::Duration::zero() ? in_words(time) : "not known";
+  };
+  for (const auto& origin : data.upstream.origins) {
+    for (const auto& address : origin.addresses) {
+      rows.push_back({origin.name, address.address.empty() ? "the URL's" : address.address,
+                      address.dark ? "left out, and knocked at now and then" : "asked",
+                      known(address.connect), known(address.tls),
+                      address.last_error.empty() ? "none" : address.last_error});
+    }
+  }
+  append_table(out, "Addresses",
+               {"origin", "address", "now", "connects in", "TLS takes", "last error"}, rows);
+}
+
 void append_upstream(std::string& out, const StatusData& data) {
   std::vector<Row> rows;
   std::vector<Row> changes;
@@ -145,6 +162,7 @@ void append_upstream(std::string& out, const StatusData& data) {
   }
   append_table(out, "Upstream",
                {"origin", "breaker", "since", "failing", "last success", "last error"}, rows);
+  append_addresses(out, data);
   append_table(out, "Breaker history", {"at", "origin", "became", "last error"}, changes);
 }
 

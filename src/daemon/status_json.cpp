@@ -87,6 +87,22 @@ void write_history(JsonWriter& json, const StatusData& data) {
   json.close('}');
 }
 
+// Null: not known.
+void write_seconds(JsonWriter& json, std::string_view name, base::Duration duration) {
+  json.key(name);
+  duration > base::Duration::zero() ? json.value(rounded(seconds(duration))) : json.null();
+}
+
+void write_address(JsonWriter& json, const upstream::Addresses::View& address) {
+  json.open('{');
+  json.member("address", address.address);  // empty: the URL's own
+  json.member("dark", address.dark);
+  json.member("last_error", address.last_error);
+  write_seconds(json, "connect_seconds", address.connect);
+  write_seconds(json, "tls_seconds", address.tls);
+  json.close('}');
+}
+
 void write_origin(JsonWriter& json, const upstream::OriginStatus& origin) {
   json.open('{');
   json.member("name", origin.name);
@@ -105,6 +121,11 @@ void write_origin(JsonWriter& json, const upstream::OriginStatus& origin) {
   json.member("pace", rounded(origin.pace));  // null: not limited
   json.member("suspect_after_seconds", rounded(seconds(origin.suspect_after)));
   json.member("median_seconds", rounded(seconds(origin.median)));
+  json.member("certificate_refused", origin.certificate_refused);
+  json.member("name_trouble", origin.name_trouble);
+  json.key("addresses").open('[');
+  for (const auto& address : origin.addresses) write_address(json, address);
+  json.close(']');
   json.key("breaker_history").open('[');
   for (const auto& change : origin.breaker_history) {
     json.open('{');

@@ -39,6 +39,16 @@ std::string about_upstream(const StatusData& data) {
   if (data.upstream.token == upstream::TokenState::State::Refused) {
     return "The upstream refuses our token.";
   }
+  const auto all = [&origins](auto holds) {
+    return !origins.empty() && std::all_of(origins.begin(), origins.end(), holds);
+  };
+  if (all([](const auto& origin) { return origin.certificate_refused; })) {
+    return "The upstream's certificate is not to be trusted (" + origins.front().last_error + ").";
+  }
+  if (all([](const auto& origin) { return !origin.has_address; })) {
+    const std::string& trouble = origins.front().name_trouble;
+    return "The upstream's name is not known" + (trouble.empty() ? "." : " (" + trouble + ").");
+  }
   const auto down = std::count_if(origins.begin(), origins.end(), [](const auto& origin) {
     return origin.breaker != upstream::Breaker::State::Closed;
   });

@@ -304,10 +304,15 @@
       strips.push(s);
       const changes = o.breaker_history.slice(-5).reverse().map((c) => element("li", {}, time(c.at),
         c.to === "closed" ? "closed" : "opened" + (c.last_error ? ": " + c.last_error : "")));
+      const addresses = o.addresses.map((a) => element("li", {}, (a.address || "the URL's address") + (a.dark ? ": left out" : "") +
+        (a.connect_seconds ? ": connects in " + duration(a.connect_seconds) + (a.tls_seconds ? ", TLS takes " + duration(a.tls_seconds) : "") : "") +
+        (a.last_error ? "; last error: " + a.last_error : "")));
       const pace = o.pace === null ? "not limited" : short(o.pace) + "/s";
       return element("div", { class: "origin" },
         element("h3", {}, o.name, pill(kind, "breaker " + o.breaker.replace("_", "-") + (o.forced ? ", forced" : "")),
           ...(data.upstream.token === "refused" ? [pill("bad", "token refused")] : []),
+          ...(o.certificate_refused ? [pill("bad", "certificate refused")] : []),
+          ...(o.name_trouble ? [pill("warn", "name: " + o.name_trouble)] : []),
           element("span", { class: "muted" }, "for " + span(seconds(data.at) - seconds(o.breaker_since)))),
         element("div", { class: "columns" },
           facts([
@@ -320,7 +325,7 @@
             ["Usually answers in", o.median_seconds ? duration(o.median_seconds) + ", raced after " + duration(o.suspect_after_seconds) : "not known yet"],
             ["Pace", pace + (o.next_probe_seconds !== null ? ", next probe in " + duration(o.next_probe_seconds) : "")],
           ])),
-        s.host, element("ul", { class: "changes" }, ...changes));
+        element("ul", { class: "changes" }, ...addresses), s.host, element("ul", { class: "changes" }, ...changes));
     }));
     for (const s of strips) s.draw();
     const u = data.upstream;

@@ -77,6 +77,35 @@ TEST_CASE(
   CHECK(contains(headline(data), "Nobody asked in the last minute."));
 }
 
+TEST_CASE("a certificate that is refused and a name that is not known are told as that") {
+  StatusData data = sample_data();
+  auto& origin = data.upstream.origins[0];
+  origin.breaker = Breaker::State::Open;
+  origin.has_address = false;
+  origin.name_trouble = "the name server says nothing";
+  CHECK(contains(headline(data), "name is not known (the name server says nothing)."));
+  origin.certificate_refused = true;
+  origin.last_error = "certificate: it ran out";
+  CHECK(contains(headline(data), "is not to be trusted (certificate: it ran out)."));
+}
+
+TEST_CASE("each address says whether it is asked, and what setting a connection up takes") {
+  StatusData data = sample_data();
+  data.upstream.origins[0].addresses = {
+      {.address = "192.0.2.1", .connect = 150ms, .tls = 160ms},
+      {.address = "2001:db8::1", .dark = true, .last_error = kEvil}};
+  const std::string page = status_html(data);
+  CHECK(contains(page, "<td>192.0.2.1<td>asked<td>150 ms<td>160 ms<td>none"));
+  CHECK(contains(page, "<td>2001:db8::1<td>left out, and knocked at now and then<td>not known"));
+  CHECK_FALSE(contains(page, "<script>alert"));
+  simdjson::dom::parser parser;
+  const std::string json = status_json(data);
+  auto addresses = parser.parse(json)["upstream"]["origins"].at(0)["addresses"];
+  CHECK(double(addresses.at(0)["tls_seconds"]) == doctest::Approx(0.16));
+  CHECK(bool(addresses.at(1)["dark"]));
+  CHECK(addresses.at(1)["connect_seconds"].is_null());
+}
+
 TEST_CASE("without JavaScript, too, nobody is told that an origin is well which is not asked") {
   StatusData data = sample_data();
   auto& origin = data.upstream.origins[0];
