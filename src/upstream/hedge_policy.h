@@ -30,6 +30,8 @@ class HedgePolicy {
   explicit HedgePolicy(Settings settings) : settings_(settings), tokens_(settings.burst) {}
 
   bool enabled() const { return settings_.mode != Mode::Off; }
+  // When to hedge is left to what is seen of the upstream.
+  bool by_itself() const { return settings_.mode == Mode::Percentile; }
 
   // A race keeps to what was set in so many words: never beside a request, or not so soon.
   base::Duration race_not_before() const {

@@ -94,6 +94,7 @@ class PolicyFetcher final : public Fetcher {
   // Until then a pause binds the fetch.
   base::SteadyTime patient_until(const Fetch& fetch) const;
   static bool worth_sending(const Fetch& fetch, const Origin& origin, base::Duration left);
+  bool needs_company(const Fetch& fetch, Origin& origin) const;
   void send(Fetch& fetch, Origin& origin, Beside beside, bool probe);
   Sending aim(const Fetch& fetch, const Origin& origin) const;
   base::Duration first_look(const Origin& origin, const std::string& address, bool probe) const;

@@ -1,12 +1,20 @@
 // The part of PolicyFetcher that decides whose attempt goes out next, and where to. pump() hands
 // out what is scarce in the order of `ready_`.
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "upstream/policy_fetcher.h"
 #include "upstream/policy_fetcher_fetch.h"
 
 namespace holdfast::upstream {
+namespace {
+
+// What is bad luck: at most this share of attempts fails, of so many at least.
+constexpr double kBadLuck = 0.5;
+constexpr std::uint64_t kKnownShare = 10;
+
+}  // namespace
 
 void PolicyFetcher::pump() {
   // A probe that was due while all slots were taken.
@@ -166,7 +174,18 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
   if (fetch.refresh()) refresh_rate_.take(at);
   hedge_.attempt_sent();
   send(fetch, *target, Beside::Nothing, probe);
+  if (needs_company(fetch, *target)) (void)try_race(fetch, Beside::Hedge);
   return Sent::Yes;
+}
+
+// Where some of what is asked goes wrong, a third failure in a row is what clients wait longest
+// for: the second retry has a hedge with it from its start. Once for each fetch, so that a key
+// that always fails costs no more; and not where most goes wrong, for that is no bad luck.
+bool PolicyFetcher::needs_company(const Fetch& fetch, Origin& origin) const {
+  return fetch.failures == 2 && fetch.attempts.size() == 1 && !fetch.refresh() &&
+         !fetch.attempts.back().probe && hedge_.by_itself() &&
+         origin.breaker.volume(now()) >= kKnownShare &&
+         origin.breaker.error_rate(now()) <= kBadLuck;
 }
 
 // Not if it cannot end in time. Only a fetch that never had as long as answers

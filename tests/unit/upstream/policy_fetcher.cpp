@@ -368,6 +368,34 @@ TEST_CASE("a slow attempt is hedged; the first answer wins, the other is cancell
   CHECK(world.metrics.value(observe::Family::UpstreamHedges, {{"result", "won"}}) == 1);
 }
 
+TEST_CASE("the second retry of a fetch has a hedge from its start, where some attempts fail") {
+  World world(7);
+  world.upstream.median = 120ms;
+  world.upstream.sigma = 0.05;
+  world.upstream.faults = {{Fault::Error500, 0.3}};
+  world.arrive(20, 120s);
+  world.settle();
+  CHECK(world.answered() == world.started);
+  // A hundredth fails four times in a row (0.3^4); with company the third failure is two's.
+  CHECK(world.outcomes.percentile(0.99) < 4 * 120ms);
+  // 1 / 0.7 each, and one more for the 0.3^2 that came to a second retry.
+  CHECK(world.upstream.attempts <= world.started * 1.43 * 1.08);
+}
+
+TEST_CASE("a key that always fails has no more company than one attempt") {
+  Settings settings;
+  settings.hedge.min_samples = 1000;  // no other hedge
+  World world(1, settings);
+  world.fetch_all(50, 1);
+  const int before = world.upstream.attempts;
+  world.upstream.always_to["/bad"] = Fault::Error500;
+  world.fetch("/bad");
+  world.settle();
+  CHECK(world.metrics.value(observe::Family::UpstreamHedges, {{"result", "won"}}) == 0);
+  CHECK(world.metrics.value(observe::Family::UpstreamHedges, {{"result", "lost"}}) == 1);
+  CHECK(world.upstream.attempts - before > 3);
+}
+
 TEST_CASE("hedges stay within 5 % of attempts, and retries within the budget") {
   World world(3);
   world.upstream.faults = {{Fault::Slow5s, 0.3}};
