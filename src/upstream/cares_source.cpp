@@ -79,14 +79,14 @@ class CaresSource final : public NameSource {
   CaresSource(base::EventLoop& loop, NameServers settings);
   ~CaresSource() override;
 
-  void ask(const std::string& host, Family family, Done done) override;
+  void ask(const std::string& host, AddressFamily family, Done done) override;
 
  private:
   struct Query {
     CaresSource* source;
     std::uint64_t id;
     std::string host;
-    Family family;
+    AddressFamily family;
     Done done;
   };
   struct Socket {
@@ -222,7 +222,7 @@ void CaresSource::watch_files() {
   });
 }
 
-void CaresSource::ask(const std::string& host, Family family, Done done) {
+void CaresSource::ask(const std::string& host, AddressFamily family, Done done) {
   reopen_if_changed();
   const std::uint64_t id = ++last_id_;
   auto& query = queries_[id];
@@ -253,7 +253,7 @@ void CaresSource::send(Query& query) {
     return;
   }
   ares_addrinfo_hints hints{};
-  hints.ai_family = query.family == Family::V4 ? AF_INET : AF_INET6;
+  hints.ai_family = query.family == AddressFamily::V4 ? AF_INET : AF_INET6;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = ARES_AI_NOSORT;  // across the families, that is for whoever has both
   ::ares_getaddrinfo(channel_, query.host.c_str(), nullptr, &hints, &CaresSource::on_answer,

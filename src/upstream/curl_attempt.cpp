@@ -65,6 +65,12 @@ Attempt::~Attempt() {
   stop();
 }
 
+Progress Attempt::progress() const {
+  Progress progress{phase_, since_, phase_ == Phase::Answer && !opened_};
+  progress.unacknowledged = progress.kept && running_ && pool_->unacknowledged(easy_.get());
+  return progress;
+}
+
 Attempt& Attempt::of(CURL* easy) {
   void* pointer = nullptr;
   curl_easy_getinfo(easy, CURLINFO_PRIVATE, &pointer);

@@ -72,7 +72,7 @@ class Attempt {
   const std::shared_ptr<Pool>& pool() const { return pool_; }
   base::Duration time_left() const;
   bool ended() const { return ended_; }
-  Progress progress() const { return {phase_, since_, phase_ == Phase::Answer && !opened_}; }
+  Progress progress() const;
   Reply& reply() { return reply_; }
   Transport::Callback& callback() { return callback_; }
   // For its time, while it waits to run.

@@ -22,6 +22,8 @@ constexpr int kKeepaliveIdleSeconds = 15;
 constexpr int kKeepaliveIntervalSeconds = 5;
 constexpr int kKeepaliveProbes = 3;
 constexpr unsigned kUnacknowledgedMilliseconds = 10'000;
+// After 0.6 s at least: each time takes twice as long (RFC 6298), from 0.2 s on.
+constexpr int kSentAgain = 2;
 
 template <typename Value>
 void set_option(int fd, int level, int option, Value value) {
@@ -51,6 +53,7 @@ struct Pool::Socket {
 // inode.
 struct Pool::Open {
   ino_t inode = 0;
+  CURL* user = nullptr;             // the transfer that waits for it
   std::unique_ptr<Socket> watched;  // null while libcurl does not want it watched
 
   static ino_t inode_of(curl_socket_t fd) {
@@ -115,6 +118,18 @@ bool Pool::is_ours(curl_socket_t fd) {
   return false;
 }
 
+bool Pool::unacknowledged(CURL* easy) const {
+  if (speaks_http2_) return false;  // others' data are on it too
+  for (const auto& [fd, open] : sockets_) {
+    if (open.user != easy || !open.watched) continue;
+    tcp_info info{};
+    socklen_t length = sizeof info;
+    return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) == 0 && info.tcpi_unacked > 0 &&
+           info.tcpi_retransmits >= kSentAgain;
+  }
+  return false;
+}
+
 std::size_t Pool::ready() {
   std::size_t quiet = 0;
   for (const pollfd& one : idle_sockets()) {
@@ -141,7 +156,7 @@ curl_socket_t Pool::open_socket(const curl_sockaddr& address) {
       ::socket(address.family, address.socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   try {
-    sockets_.insert_or_assign(fd, Open{Open::inode_of(fd), nullptr});
+    sockets_.insert_or_assign(fd, Open{Open::inode_of(fd), nullptr, nullptr});
   } catch (const std::bad_alloc&) {
     ::close(fd);
     errno = ENOMEM;
@@ -162,17 +177,19 @@ int Pool::close_socket(void* self, curl_socket_t fd) {
   return ::close(fd);
 }
 
-int Pool::socket_changed(CURL*, curl_socket_t fd, int what, void* self, void*) {
+int Pool::socket_changed(CURL* easy, curl_socket_t fd, int what, void* self, void*) {
   auto& pool = *static_cast<Pool*>(self);
   const auto found = pool.sockets_.find(fd);
   if (found == pool.sockets_.end()) return 0;
   if (what == CURL_POLL_REMOVE) {
     found->second.watched.reset();
+    found->second.user = nullptr;
     return 0;
   }
   try {
     auto& socket = found->second.watched;
     if (!socket) socket = std::make_unique<Socket>(pool, fd);
+    found->second.user = easy;
     socket->watch.want(((what & CURL_POLL_IN) ? base::kFdReadable : 0U) |
                        ((what & CURL_POLL_OUT) ? base::kFdWritable : 0U));
   } catch (const std::exception&) {

@@ -40,6 +40,9 @@ class Pool {
   std::size_t running() const { return running_; }
   // Connections that wait for a request, as far as can be seen.
   std::size_t ready();
+  // What this transfer sent on an HTTP/1 connection was sent again twice, and the other end has
+  // acknowledged none of it.
+  bool unacknowledged(CURL* easy) const;
   base::SteadyTime last_used() const { return last_used_; }
 
   // The server has answered in HTTP/2 here: it is worth waiting for a connection that

@@ -68,12 +68,13 @@ std::vector<std::string> addresses_in_hosts(std::string_view content, std::strin
   return found;
 }
 
-std::vector<std::string> of_family(const std::vector<std::string>& addresses, Family family) {
+std::vector<std::string> of_family(const std::vector<std::string>& addresses,
+                                   AddressFamily family) {
   std::vector<std::string> those;
   std::copy_if(addresses.begin(), addresses.end(), std::back_inserter(those),
                [&](const std::string& address) {
                  const bool v6 = address.find(':') != std::string::npos;
-                 return v6 == (family == Family::V6);
+                 return v6 == (family == AddressFamily::V6);
                });
   return those;
 }

@@ -34,6 +34,6 @@ class FileStamp {
 std::vector<std::string> addresses_in_hosts(std::string_view content, std::string_view name);
 
 // Those of one family.
-std::vector<std::string> of_family(const std::vector<std::string>& addresses, Family family);
+std::vector<std::string> of_family(const std::vector<std::string>& addresses, AddressFamily family);
 
 }  // namespace holdfast::upstream

@@ -12,7 +12,7 @@
 
 namespace holdfast::upstream {
 
-enum class Family { V4, V6 };
+enum class AddressFamily { V4, V6 };
 
 struct NameAnswer {
   enum class Kind {
@@ -36,7 +36,7 @@ class NameSource {
 
   // Calls `done` once, on the loop and never inside this call. Never blocks for the
   // network, and ends within the tries of its settings.
-  virtual void ask(const std::string& host, Family family, Done done) = 0;
+  virtual void ask(const std::string& host, AddressFamily family, Done done) = 0;
 };
 
 }  // namespace holdfast::upstream

@@ -16,7 +16,7 @@ namespace {
 
 using Kind = NameAnswer::Kind;
 
-constexpr std::array kFamilies{Family::V4, Family::V6};
+constexpr std::array kFamilies{AddressFamily::V4, AddressFamily::V6};
 
 std::string joined(const std::vector<std::string>& texts) {
   std::string all;
@@ -49,7 +49,7 @@ struct Names::Host {
   base::Timer again;    // the next round
   base::Timer delay;    // RFC 8305's resolution delay
 
-  FamilyState& of(Family family) { return families[static_cast<std::size_t>(family)]; }
+  FamilyState& of(AddressFamily family) { return families[static_cast<std::size_t>(family)]; }
   bool any_found() const {
     return std::any_of(families.begin(), families.end(),
                        [](const FamilyState& each) { return each.found(); });
@@ -148,7 +148,7 @@ Names::State Names::state(std::size_t origin) const {
 void Names::ask(Host& host) {
   host.again.cancel();
   host.asked_at = scheduler_.now();
-  for (const Family family : kFamilies) {
+  for (const AddressFamily family : kFamilies) {
     FamilyState& state = host.of(family);
     if (state.asking) continue;  // silence; its tries go on by themselves
     state.asking = true;
@@ -158,7 +158,7 @@ void Names::ask(Host& host) {
   }
 }
 
-void Names::answered(Host& host, Family family, NameAnswer answer) {
+void Names::answered(Host& host, AddressFamily family, NameAnswer answer) {
   FamilyState& state = host.of(family);
   if (answer.kind == Kind::Found && answer.addresses.empty()) {
     answer.kind = Kind::NoData;
@@ -180,7 +180,7 @@ void Names::answered(Host& host, Family family, NameAnswer answer) {
   }
 
   // A host asked of while the other family is silent must not wait for it.
-  if (!host.asking() || (family == Family::V6 && state.found())) {
+  if (!host.asking() || (family == AddressFamily::V6 && state.found())) {
     settle(host);
   } else if (state.found() && !host.delay.pending()) {
     schedule(host);

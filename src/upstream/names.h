@@ -78,7 +78,7 @@ class Names {
   struct Host;
 
   void ask(Host& host);
-  void answered(Host& host, Family family, NameAnswer answer);
+  void answered(Host& host, AddressFamily family, NameAnswer answer);
   void settle(Host& host);
   void schedule(Host& host);
   void set_timer(Host& host, base::SteadyTime when);

@@ -143,8 +143,10 @@ base::SteadyTime PolicyFetcher::consider_race(Fetch& fetch) {
                                                   fetch.request.deadline - at, round_trip);
     if (silent || progress->kept) due = std::min(due, youngest.suspect_by);
   }
-  if (progress->phase == Phase::Answer) {
-    due = std::max(due, after(progress->since, hedge_.race_not_before()));
+  // What nobody has got there may be sent elsewhere: it is one request still.
+  if (progress->phase == Phase::Answer && !progress->unacknowledged) {
+    const base::SteadyTime earliest = after(progress->since, hedge_.race_not_before());
+    if (at < earliest) return progress->kept ? std::min(earliest, at + kLookAgain) : earliest;
   }
   if (at < due) return due;
   if (!try_race(fetch, beside)) return at + kRaceAgain;

@@ -30,6 +30,9 @@ struct Progress {
   Phase phase = Phase::Connect;
   base::SteadyTime since{};  // when that phase began
   bool kept = false;         // on a connection that had been used before
+  // The request was sent again and again, and has never arrived as far as can be known: nobody
+  // is at the other end of that connection any more.
+  bool unacknowledged = false;
 };
 
 class Transport {

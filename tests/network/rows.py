@@ -2,6 +2,7 @@
 what must be. A bound on time is a wide one, in round trips of the wire: machines are busy. The rest is states and
 counts."""
 import asyncio
+import itertools
 import re
 import statistics
 import time
@@ -125,13 +126,21 @@ async def started_while_the_name_server_is_silent(scene):
     daemon.close()
     scene.names.tell(silent=True)
 
+    def times_asked():
+        return sum(scene.names.tell()["asked"].values())
+
     async def asks_in_vain_and_for_what_is_stored(daemon):
         in_vain = [asyncio.create_task(ask(daemon.port, ip, padding=4000)) for ip in addresses(2, 4)]
         answers, lives = [], []
-        for ip in stored[::50]:  # most of which are on the disk alone
-            answers.append(await ask(daemon.port, ip, padding=4000))
+        of_the_disk = itertools.cycle(stored[::50])  # most of them in memory no more
+        asked = times_asked()
+
+        async def again_and_again():
+            answers.append(await ask(daemon.port, next(of_the_disk), padding=4000))
             lives.append((await clients.fetch(daemon.port, "/livez", 15))[0])
-            await asyncio.sleep(0.4)
+            return times_asked() >= asked + 6
+
+        await scene.comes_about(again_and_again, 30, "the name server is asked several times")
         all_right(scene, answers, "what is stored")
         always_within(scene, answers, 2)
         scene.must(lives.count(200) == len(lives), f"/livez is 200: {lives.count(200)} of {len(lives)}")
@@ -146,8 +155,13 @@ async def started_while_the_name_server_is_silent(scene):
     for task in in_vain:
         task.cancel()
     daemon = await scene.daemon()
+    asked = times_asked()
     waiting = asyncio.create_task(ask(daemon.port, "20.3.0.1", padding=4000))
-    await asyncio.sleep(1)
+
+    async def is_asked():
+        return times_asked() > asked
+
+    await scene.comes_about(is_asked, 30, "the name server is asked")
     scene.names.tell(silent=False)
     await waiting
     await scene.comes_about(lambda: scene.is_right(daemon, "20.3.0.2", padding=4000), 10, "new addresses are right again")
@@ -180,6 +194,18 @@ async def kept_connections_go_mute(scene):
     all_right(scene, answers, "after that")
     usually_within(scene, answers, 80 * 0.060)
     await breaker_stayed_closed(scene, daemon)
+
+
+@row
+async def kept_connections_go_mute_and_hedge_is_off(scene):
+    """the same, and no request may be sent beside another: what never arrived goes out on a new connection"""
+    daemon = await scene.far_away(round_trip=0.060, hedge="off")
+    all_right(scene, await ask_all(daemon.port, addresses(1, 64), at_once=32))
+    scene.wire.mute_open_connections()
+    scene.upstream.tell(mark=True)
+    all_right(scene, await ask_at_rate(daemon.port, addresses(2, 17), rate=10), "after that")
+    requests = scene.upstream.tell()["requests"]
+    scene.must(requests == 17, f"each has arrived once: {requests} requests for 17")
 
 
 @row

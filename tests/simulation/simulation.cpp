@@ -297,8 +297,11 @@ void Simulation::expect_answers() {
                      upstream_settings_.max_parked > 1000 && flights_settings_.max_waiters > 1000 &&
                      !distrusted();
   if (!roomy) return;
+  // Who wants no race waits for what hangs.
+  const bool raced = upstream_settings_.hedge.mode != upstream::HedgePolicy::Mode::Off;
   for (Client& client : clients_) {
-    client.must_succeed = client.waits_in_flights && client.deadline - now() >= kTimeEnough;
+    client.must_succeed =
+        raced && client.waits_in_flights && client.deadline - now() >= kTimeEnough;
     if (client.must_succeed && !client.answered && !client.gone) ++tally_.waited_it_out;
   }
   if (patience_ >= 10s) ask("198.51.100.1", patience_, true);
@@ -404,9 +407,16 @@ void Simulation::check_error(const Client& client, const proxy::Answer& answer) 
   }
 }
 
+// Who wants no race has none where an answer is lost with its connection.
+bool Simulation::may_lose_answers(const Client& client) const {
+  return upstream_settings_.hedge.mode == upstream::HedgePolicy::Mode::Off &&
+         !health_.calm_since(client.asked_at - patience_);  // of what it joined
+}
+
 // With an upstream that is well, whatever the network does.
 void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
   const bool calm = health_.calm_since(client.asked_at);
+  if (may_lose_answers(client)) return;
   // What it joined may have begun long before; and what was learned when answers took longer
   // says for a while when something is wrong.
   base::Duration natural = health_.natural_since(calm ? client.asked_at - patience_ : booted_at_);

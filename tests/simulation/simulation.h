@@ -107,6 +107,7 @@ class Simulation {
   void check_content(const Client& client, const proxy::Answer& answer);
   void check_error(const Client& client, const proxy::Answer& answer);
   void check_stored(std::string_view key, const cache::StoredResponse& stored);
+  bool may_lose_answers(const Client& client) const;
   void check_wait(const Client& client, const proxy::Answer& answer);
   void check_step();
   void check_drained();

@@ -64,7 +64,7 @@ class SourceBench {
     done.get_future().wait();
   }
 
-  std::future<NameAnswer> ask(const std::string& host, Family family) {
+  std::future<NameAnswer> ask(const std::string& host, AddressFamily family) {
     auto promise = std::make_shared<std::promise<NameAnswer>>();
     on_loop([&] {
       if (!source) source = make_name_source(loop, settings);
@@ -73,7 +73,7 @@ class SourceBench {
     });
     return promise->get_future();
   }
-  NameAnswer answer(const std::string& host, Family family = Family::V4) {
+  NameAnswer answer(const std::string& host, AddressFamily family = AddressFamily::V4) {
     return ask(host, family).get();
   }
 
@@ -98,7 +98,7 @@ TEST_CASE("addresses come with their time to live, each family by itself") {
   CHECK(v4.kind == Kind::Found);
   CHECK(v4.addresses == Strings{"192.0.2.1", "192.0.2.2"});
   CHECK(v4.ttl == 30s);
-  const NameAnswer v6 = bench.answer(kName, Family::V6);
+  const NameAnswer v6 = bench.answer(kName, AddressFamily::V6);
   CHECK(v6.addresses == Strings{"2001:db8::1"});
   CHECK(v6.ttl == 90s);
 
@@ -118,8 +118,8 @@ TEST_CASE("an answer without an address says what it was") {
   CHECK(bench.answer(kName).error == "no address");
   CHECK(bench.answer("unknown.example.net").kind == Kind::NoName);
   CHECK(bench.answer("unknown.example.net").error == "NXDOMAIN");
-  CHECK(bench.answer(kName, Family::V6).kind == Kind::Failed);
-  CHECK(bench.answer(kName, Family::V6).error == "the name servers fail or refuse");
+  CHECK(bench.answer(kName, AddressFamily::V6).kind == Kind::Failed);
+  CHECK(bench.answer(kName, AddressFamily::V6).error == "the name servers fail or refuse");
 }
 
 TEST_CASE("silence ends after the tries of the settings") {
@@ -138,7 +138,7 @@ TEST_CASE("one family's silence leaves the other's answer alone") {
   SourceBench bench;
   bench.settings.try_timeout = 1h;
   bench.server.set(kName, {.addresses = {"192.0.2.1"}}, {.says = Says::Nothing});
-  const auto v6 = bench.ask(kName, Family::V6);
+  const auto v6 = bench.ask(kName, AddressFamily::V6);
   CHECK(bench.answer(kName).addresses == Strings{"192.0.2.1"});
   CHECK(v6.wait_for(0s) == std::future_status::timeout);
 }
@@ -150,10 +150,10 @@ TEST_CASE("a name in the hosts file has what stands there, and is not asked for"
   const NameAnswer v4 = bench.answer(kName);
   CHECK(v4.addresses == Strings{"192.0.2.7"});
   CHECK_FALSE(v4.ttl);
-  CHECK(bench.answer(kName, Family::V6).kind == Kind::NoData);
+  CHECK(bench.answer(kName, AddressFamily::V6).kind == Kind::NoData);
   CHECK(bench.server.asked(kName) == 0);
   CHECK(bench.answer("localhost").addresses == Strings{"127.0.0.1"});
-  CHECK(bench.answer("localhost", Family::V6).kind == Kind::NoData);
+  CHECK(bench.answer("localhost", AddressFamily::V6).kind == Kind::NoData);
 
   bench.write("hosts", "192.0.2.8 other " + kName + "\n");
   CHECK(bench.answer(kName).addresses == Strings{"192.0.2.8"});
@@ -175,7 +175,7 @@ TEST_CASE("a changed resolv.conf counts, also for what is being asked") {
   bench.server.set("x.old.example.net", {.says = Says::Nothing}, {});
   bench.server.set("x.new.example.net", {.addresses = {"192.0.2.1"}}, {});
   bench.write("resolv.conf", "search old.example.net\n");
-  auto asked = bench.ask("x", Family::V4);
+  auto asked = bench.ask("x", AddressFamily::V4);
   bench.write("resolv.conf", "search new.example.net\n");
   CHECK(asked.get().addresses == Strings{"192.0.2.1"});
   CHECK(bench.answer("x").addresses == Strings{"192.0.2.1"});
@@ -211,8 +211,8 @@ TEST_CASE("it can be taken away while questions are open") {
   SourceBench bench;
   bench.settings.try_timeout = 1h;
   bench.server.set(kName, {.says = Says::Nothing}, {.says = Says::Nothing});
-  auto v4 = bench.ask(kName, Family::V4);
-  auto v6 = bench.ask(kName, Family::V6);
+  auto v4 = bench.ask(kName, AddressFamily::V4);
+  auto v6 = bench.ask(kName, AddressFamily::V6);
   bench.on_loop([&] { bench.source.reset(); });
   CHECK_THROWS_AS(v4.get(), std::future_error);  // never answered
   CHECK_THROWS_AS(v6.get(), std::future_error);

@@ -60,7 +60,7 @@ TEST_CASE("an address is connected to, the name goes into Host, and nobody looks
 }
 
 TEST_CASE("an address of IPv6 is connected to") {
-  RawServer server(answer, RawServer::Family::V6);
+  RawServer server(answer, RawServer::AddressFamily::V6);
   CurlSession session(CurlTransport::Settings{.base_urls = {named(server)}});
   CHECK(session.get(to("::1")).transport == Outcome::Ok);
   CHECK(session.knock(0, "::1").transport == Outcome::Ok);
@@ -84,7 +84,7 @@ TEST_CASE("without an address, or with what is none, nothing is sent and no name
 }
 
 TEST_CASE("connections are kept for each address by itself") {
-  RawServer server(answer, RawServer::Family::AnyV4);
+  RawServer server(answer, RawServer::AddressFamily::AnyV4);
   CurlSession session(CurlTransport::Settings{.base_urls = {named(server)}});
   CHECK_FALSE(session.get(to("127.0.0.1")).kept);
   CHECK_FALSE(session.get(to("127.0.0.2")).kept);
@@ -104,7 +104,7 @@ TEST_CASE("an attempt that doubts the kept connections goes out on a new one") {
 }
 
 TEST_CASE("what was kept when an address was distrusted is not used again; what came after is") {
-  RawServer server(answer, RawServer::Family::AnyV4);
+  RawServer server(answer, RawServer::AddressFamily::AnyV4);
   CurlSession session(CurlTransport::Settings{.base_urls = {named(server)}});
   session.get(to("127.0.0.1"));
   session.get(to("127.0.0.2"));

@@ -44,8 +44,8 @@ TEST_CASE("localhost needs no hosts file") {
 
 TEST_CASE("families are told apart") {
   const Strings both{"::1", "127.0.0.1", "2001:db8::1"};
-  CHECK(of_family(both, Family::V4) == Strings{"127.0.0.1"});
-  CHECK(of_family(both, Family::V6) == Strings{"::1", "2001:db8::1"});
+  CHECK(of_family(both, AddressFamily::V4) == Strings{"127.0.0.1"});
+  CHECK(of_family(both, AddressFamily::V6) == Strings{"::1", "2001:db8::1"});
 }
 
 TEST_CASE("a file's stamp changes when the file comes, is replaced or goes") {

@@ -39,7 +39,7 @@ class ScriptedSource final : public NameSource {
  public:
   explicit ScriptedSource(base::Scheduler& scheduler) : scheduler_(scheduler) {}
 
-  void ask(const std::string& host, Family family, Done done) override {
+  void ask(const std::string& host, AddressFamily family, Done done) override {
     asked[family].push_back(scheduler_.now());
     hosts.push_back(host);
     const NameAnswer answer = answers[family];
@@ -47,9 +47,10 @@ class ScriptedSource final : public NameSource {
                        [answer, done = std::move(done)] { done(answer); });
   }
 
-  std::map<Family, NameAnswer> answers{{Family::V4, no_data()}, {Family::V6, no_data()}};
-  std::map<Family, base::Duration> takes{{Family::V4, 1ms}, {Family::V6, 1ms}};
-  std::map<Family, std::vector<base::SteadyTime>> asked;
+  std::map<AddressFamily, NameAnswer> answers{{AddressFamily::V4, no_data()},
+                                              {AddressFamily::V6, no_data()}};
+  std::map<AddressFamily, base::Duration> takes{{AddressFamily::V4, 1ms}, {AddressFamily::V6, 1ms}};
+  std::map<AddressFamily, std::vector<base::SteadyTime>> asked;
   std::vector<std::string> hosts;
 
  private:
@@ -65,12 +66,12 @@ struct NamesBench {
   NamesBench() : owned(std::make_unique<ScriptedSource>(scheduler)), source(*owned) {}
 
   void answers(NameAnswer v4, NameAnswer v6) {
-    source.answers[Family::V4] = std::move(v4);
-    source.answers[Family::V6] = std::move(v6);
+    source.answers[AddressFamily::V4] = std::move(v4);
+    source.answers[AddressFamily::V6] = std::move(v6);
   }
   void takes(base::Duration v4, base::Duration v6) {
-    source.takes[Family::V4] = v4;
-    source.takes[Family::V6] = v6;
+    source.takes[AddressFamily::V4] = v4;
+    source.takes[AddressFamily::V6] = v6;
   }
   void start(std::vector<std::string> hosts = {kHost}, Names::Settings settings = {}) {
     began = scheduler.now();
@@ -87,7 +88,7 @@ struct NamesBench {
   // When IPv4 was asked, since the start.
   std::vector<base::Duration> rounds() const {
     std::vector<base::Duration> times;
-    for (const auto at : source.asked[Family::V4]) times.push_back(at - began);
+    for (const auto at : source.asked[AddressFamily::V4]) times.push_back(at - began);
     return times;
   }
 
@@ -205,7 +206,7 @@ TEST_CASE("one family's silence does not hold back the other") {
     bench.start();
     bench.advance(3500ms);
     CHECK(bench.rounds() == std::vector<base::Duration>{0s, 850ms, 1700ms, 2550ms, 3400ms});
-    CHECK(bench.source.asked[Family::V6].size() == 1);
+    CHECK(bench.source.asked[AddressFamily::V6].size() == 1);
   }
 }
 

@@ -53,6 +53,18 @@ TEST_CASE("HEDGE: off means one request at a time, a duration none before it") {
   }
 }
 
+TEST_CASE("HEDGE=off: what never arrived on a connection that is dead goes out on a new one") {
+  Settings settings;
+  settings.hedge.mode = HedgePolicy::Mode::Off;
+  World world(1, settings);
+  world.fetch_all(50, 8);
+  world.upstream.network.mute_all();
+  for (int i = 0; i < 8; ++i) world.fetch("/after/" + std::to_string(i));
+  world.settle();
+  CHECK(world.answered() == 58);
+  CHECK(world.outcomes.percentile(1) < 3s);
+}
+
 TEST_CASE("an upstream that becomes slower costs each request a race, until that is learned") {
   for (const base::Duration later : {300ms, 600ms}) {
     for (const int rate : {20, 200}) {

@@ -35,17 +35,18 @@ bool RawServer::Peer::pause(int ms) const {
   return ::poll(waits, 2, ms) == 0;
 }
 
-RawServer::RawServer(Handler handler, Family family)
+RawServer::RawServer(Handler handler, AddressFamily family)
     : handler_(std::move(handler)),
-      listener_(::socket(family == Family::V6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+      listener_(::socket(family == AddressFamily::V6 ? AF_INET6 : AF_INET,
+                         SOCK_STREAM | SOCK_CLOEXEC, 0)),
       stop_(::eventfd(0, EFD_CLOEXEC)) {
   sockaddr_in version4{};
   version4.sin_family = AF_INET;
-  version4.sin_addr.s_addr = htonl(family == Family::AnyV4 ? INADDR_ANY : INADDR_LOOPBACK);
+  version4.sin_addr.s_addr = htonl(family == AddressFamily::AnyV4 ? INADDR_ANY : INADDR_LOOPBACK);
   sockaddr_in6 version6{};
   version6.sin6_family = AF_INET6;
   version6.sin6_addr = in6addr_loopback;
-  const bool six = family == Family::V6;
+  const bool six = family == AddressFamily::V6;
   auto* generic =
       six ? reinterpret_cast<sockaddr*>(&version6) : reinterpret_cast<sockaddr*>(&version4);
   socklen_t length = six ? sizeof version6 : sizeof version4;

@@ -41,9 +41,9 @@ class RawServer {
   using Handler = std::function<bool(const Peer&)>;
 
   // Where it listens: 127.0.0.1, all of 127.0.0.0/8 and more, or ::1.
-  enum class Family { V4, AnyV4, V6 };
+  enum class AddressFamily { V4, AnyV4, V6 };
 
-  explicit RawServer(Handler handler, Family family = Family::V4);
+  explicit RawServer(Handler handler, AddressFamily family = AddressFamily::V4);
   ~RawServer();
   RawServer(const RawServer&) = delete;
   RawServer& operator=(const RawServer&) = delete;

@@ -88,7 +88,11 @@ class SimulatedNetwork {
   std::optional<Progress> progress(Id id) const {
     const auto found = trips_.find(id);
     if (found == trips_.end()) return std::nullopt;
-    return Progress{found->second.phase, found->second.since, found->second.kept};
+    const Trip& trip = found->second;
+    // Sent again after `again`, and after twice that.
+    const bool unacknowledged =
+        trip.kept && trip.connection.mute && scheduler_.now() - trip.since >= trip.again * 3;
+    return Progress{trip.phase, trip.since, trip.kept, unacknowledged};
   }
 
   // Every connection there is says nothing any more, used or not: a NAT has forgotten them.
