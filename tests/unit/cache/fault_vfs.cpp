@@ -21,8 +21,8 @@ struct Disk {
 Disk the_disk;
 sqlite3_vfs* real_vfs = nullptr;
 
-// The code to fail with, or SQLITE_OK.
-int fails(FaultVfs::Call call) {
+// The code to fail with, or SQLITE_OK; and whether in the middle.
+int fails(FaultVfs::Call call, bool* partial = nullptr) {
   std::unique_lock lock(the_disk.mutex);
   if (the_disk.act && the_disk.awaited == call) {
     const auto act = std::exchange(the_disk.act, nullptr);
@@ -36,6 +36,7 @@ int fails(FaultVfs::Call call) {
                                           : the_disk.seen == the_disk.fault.nth;
   if (!hit) return SQLITE_OK;
   ++the_disk.failed;
+  if (partial != nullptr) *partial = the_disk.fault.partial;
   return the_disk.fault.code;
 }
 
@@ -57,8 +58,9 @@ const sqlite3_io_methods kMethods{
         },
     .xWrite =
         [](sqlite3_file* f, const void* from, int size, sqlite3_int64 at) {
-          if (const int code = fails(FaultVfs::Call::Write)) {
-            if (the_disk.fault.partial) {
+          bool partial = false;
+          if (const int code = fails(FaultVfs::Call::Write, &partial)) {
+            if (partial) {
               real_of(f)->pMethods->xWrite(real_of(f), from, size / 2, at);
             }
             return code;
