@@ -10,17 +10,40 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
+bool same_ignoring_case(std::string_view one, std::string_view other) {
+  const auto same = [](char a, char b) { return lower(a) == lower(b); };
+  return std::equal(one.begin(), one.end(), other.begin(), other.end(), same);
+}
+
 }  // namespace
 
 bool is_field(const Field& field, std::string_view name) {
-  const auto same = [](char a, char b) { return lower(a) == lower(b); };
-  return std::equal(field.name.begin(), field.name.end(), name.begin(), name.end(), same);
+  return same_ignoring_case(field.name, name);
 }
 
 const std::string* find_field(const Fields& fields, std::string_view name) {
   const auto found = std::find_if(fields.begin(), fields.end(),
                                   [&](const Field& field) { return is_field(field, name); });
   return found == fields.end() ? nullptr : &found->value;
+}
+
+bool Reply::ended_connection() const {
+  if (transport != Outcome::Ok) return true;
+  const auto says_close = [](const Field& field) {
+    if (!is_field(field, "Connection")) return false;
+    std::string_view options = field.value;
+    while (!options.empty()) {
+      const std::size_t comma = std::min(options.find(','), options.size());
+      std::string_view option = options.substr(0, comma);
+      options.remove_prefix(std::min(comma + 1, options.size()));
+      const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+      while (!option.empty() && blank(option.front())) option.remove_prefix(1);
+      while (!option.empty() && blank(option.back())) option.remove_suffix(1);
+      if (same_ignoring_case(option, "close")) return true;
+    }
+    return false;
+  };
+  return std::any_of(fields.begin(), fields.end(), says_close);
 }
 
 std::string_view to_string(Phase phase) {

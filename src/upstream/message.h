@@ -83,6 +83,9 @@ struct Reply {
   // to check a certificate with. Nothing of the upstream's.
   bool own_lack = false;
 
+  // Its connection ended with it: it broke, or this was its last answer by its own word.
+  bool ended_connection() const;
+
   base::Duration took(Phase which) const { return phases[static_cast<std::size_t>(which)]; }
 };
 

@@ -45,9 +45,10 @@ struct Names::Host {
   std::array<FamilyState, kFamilies.size()> families;
   std::vector<std::string> addresses;
   base::SteadyTime asked_at{};
-  std::string trouble;  // as last logged; empty: none
-  base::Timer again;    // the next round
-  base::Timer delay;    // RFC 8305's resolution delay
+  base::SteadyTime wanted_until{};  // somebody may be waiting for it
+  std::string trouble;              // as last logged; empty: none
+  base::Timer again;                // the next round
+  base::Timer delay;                // RFC 8305's resolution delay
 
   FamilyState& of(AddressFamily family) { return families[static_cast<std::size_t>(family)]; }
   bool any_found() const {
@@ -106,6 +107,7 @@ const std::vector<std::string>& Names::addresses(std::size_t origin) const {
 void Names::urgent(std::size_t origin) {
   Host* const host = of_origin_.at(origin);
   if (host == nullptr) return;
+  host->wanted_until = scheduler_.now() + settings_.wanted_for;
   const base::SteadyTime earliest = host->asked_at + settings_.urgent_interval;
   if (earliest <= scheduler_.now()) {
     ask(*host);
@@ -274,6 +276,7 @@ void Names::note_recovery(Host& host) {
 }
 
 base::Duration Names::back_off(const Host& host, int failures) const {
+  if (scheduler_.now() < host.wanted_until) return settings_.urgent_interval;
   const base::Duration cap =
       host.addresses.empty() ? settings_.retry_cap_unknown : settings_.retry_cap;
   base::Duration wait = settings_.retry_base;

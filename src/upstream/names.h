@@ -41,6 +41,9 @@ class Names {
     base::Duration retry_cap = std::chrono::seconds(30);
     base::Duration retry_cap_unknown = std::chrono::seconds(5);
     base::Duration urgent_interval = std::chrono::seconds(1);
+    // For so long after somebody was in need no longer than that interval is waited: it is
+    // about as long as clients wait.
+    base::Duration wanted_for = std::chrono::seconds(10);
   };
 
   // An origin's addresses, most preferred first, never empty, have changed, as a set or in

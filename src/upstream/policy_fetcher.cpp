@@ -368,6 +368,7 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
 void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Verdict& verdict) {
   ++fetch.failures;
   fetch.failed_at = failed.origin;
+  fetch.used_up_connection = fetch.result.reply.ended_connection();
   if (fetch.result.reply.status == 304) {
     // It confirms something else than what is named: ask for the whole.
     std::erase_if(fetch.request.request.fields, [](const Field& field) {

@@ -39,10 +39,11 @@ struct PolicyFetcher::Fetch {
   int races = 0;  // and hedges
   Origin* failed_at = nullptr;
   base::Timer deadline_timer;
-  base::Timer timer;           // backoff
-  base::Timer watch;           // when an attempt in flight is looked at next
-  bool race_at_once = false;   // whatever the spacing: something has changed
-  bool hedge_starved = false;  // the budget was too short for the present attempts' race
+  base::Timer timer;                // backoff
+  base::Timer watch;                // when an attempt in flight is looked at next
+  bool used_up_connection = false;  // by its last failure
+  bool race_at_once = false;        // whatever the spacing: something has changed
+  bool hedge_starved = false;       // the budget was too short for the present attempts' race
   FetchResult result;
 
   QueueKey key_in_queue() const { return {request.priority, request.deadline, id}; }

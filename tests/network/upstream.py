@@ -15,6 +15,7 @@ of its requests. What it answers is a function of the address asked for: see ans
 import asyncio
 import collections
 import json
+import random
 import socket
 import ssl
 import struct
@@ -88,8 +89,8 @@ class Upstream:
         self.by_second[int(asyncio.get_running_loop().time() - self.began)] += 1
         self.turns[ip] += 1
         delay = next((slow for begin, slow in self.slow.items() if ip.startswith(begin)), self.latency)
-        # The same luck for the same turn of an address, whoever asks.
-        if zlib.crc32(f"{ip} {self.turns[ip]}".encode()) < self.errors * 2**32:
+        # The same luck for the same turn of an address, whoever asks, and no link between two turns.
+        if random.Random(f"{ip} {self.turns[ip]}").random() < self.errors:
             return message(500, b'{"error":"internal"}', True), True, delay
         close = self.close_after is not None and self.requests > self.close_after
         return message(200, answer(ip, self.padding), close), close, delay

@@ -16,6 +16,18 @@ TEST_CASE("a field is found whatever the case of its name, and the first one win
   CHECK(find_field({}, "etag") == nullptr);
 }
 
+TEST_CASE("a reply that ends its connection says so, or is a broken one") {
+  Reply reply;
+  reply.fields = {{"connection", "keep-alive"}};
+  CHECK_FALSE(reply.ended_connection());
+  reply.fields.push_back({"Connection", "Upgrade ,\tClose"});
+  CHECK(reply.ended_connection());
+  reply.fields = {{"Connection", "closed, clos"}, {"X-Connection", "close"}};
+  CHECK_FALSE(reply.ended_connection());
+  reply.transport = Outcome::Reset;
+  CHECK(reply.ended_connection());
+}
+
 TEST_CASE("every outcome has a name of its own") {
   std::set<std::string_view> names;
   for (int i = 0; i < kOutcomes; ++i) names.insert(to_string(static_cast<Outcome>(i)));

@@ -311,6 +311,18 @@ TEST_CASE("in need it is asked for at once, once a second at most") {
   CHECK(bench.told.back().after == 100s + 10ms);
 }
 
+TEST_CASE("while somebody waits for an unknown name a failure is not backed off from for long") {
+  NamesBench bench;
+  bench.takes(0ms, 0ms);
+  bench.answers(failed(), failed());
+  bench.start();
+  bench.advance(13s);  // 0, 1, 3, 7, 12
+  bench.names->urgent(0);
+  bench.advance(20s);
+  CHECK(bench.rounds() == std::vector<base::Duration>{0s, 1s, 3s, 7s, 12s, 13s, 14s, 15s, 16s, 17s,
+                                                      18s, 19s, 20s, 21s, 22s, 23s, 28s, 33s});
+}
+
 TEST_CASE("need does not ask beside a question that is still open") {
   NamesBench bench;
   bench.takes(3s, 3s);

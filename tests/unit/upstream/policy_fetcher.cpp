@@ -382,6 +382,23 @@ TEST_CASE("the second retry of a fetch has a hedge from its start, where some at
   CHECK(world.upstream.attempts <= world.started * 1.43 * 1.08);
 }
 
+TEST_CASE("who lost a connection by its first failure makes the next one") {
+  for (const auto& [fault, makes] : {std::pair{Fault::Reset, true}, {Fault::Error500, false}}) {
+    World world;
+    world.upstream.always[0] = fault;
+    std::vector<bool> made;
+    world.upstream.on_start = [&made](const Sending& sending) {
+      made.push_back(sending.new_connection);
+    };
+    world.fetch("/a");
+    world.settle();
+    REQUIRE(made.size() >= 3);
+    CHECK_FALSE(made[0]);
+    CHECK(made[1] == makes);
+    CHECK_FALSE(made[2]);
+  }
+}
+
 TEST_CASE("a key that always fails has no more company than one attempt") {
   Settings settings;
   settings.hedge.min_samples = 1000;  // no other hedge
