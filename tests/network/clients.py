@@ -105,6 +105,12 @@ async def health(port):
     return json.loads(content) if status else {}
 
 
+async def addresses_of_upstream(port):
+    """As /status.json has them, most preferred first."""
+    status, _, content = await fetch(port, "/status.json", 5)
+    return json.loads(content)["upstream"]["origins"][0]["addresses"] if status == 200 else []
+
+
 def total(values, name, **labels):
     """The sum of a metric over all series that have those labels."""
     wanted = [f'{label}="{value}"' for label, value in labels.items()]

@@ -2,7 +2,7 @@
 to be silent.
 
     names = service.Service("name_server.py", {"bind": "10.77.0.53"}, namespace=wire.far)
-    names.tell(name="api.test", addresses=["10.77.0.2", "fd77::2"], ttl=5)
+    names.tell(name="api.test", addresses=["10.77.0.2", "2001:db8:77::2"], ttl=5)
     names.tell(silent=True)           or refuse=True: SERVFAIL
     names.tell()["asked"]             {"api.test A": 3, ...}
 """

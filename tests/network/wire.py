@@ -3,7 +3,7 @@ round trip, loses some, and drops those of what has gone dark. It takes root and
 control. Whoever makes a Wire moves to its near side. The namespaces have no names: they are gone when the last
 process in them is, so that nothing stays behind, whatever happens to us.
 
-    near   10.77.0.1, fd77::1      far   10.77.0.2 to .9, fd77::2 to ::9, and 10.77.0.53 for a name server
+    near   10.77.0.1, 2001:db8:77::1      far   10.77.0.2 to .9, 2001:db8:77::2 to ::9, and 10.77.0.53 for a name server
 """
 import fcntl
 import heapq
@@ -37,7 +37,7 @@ def far(host):
 
 
 def far6(host):
-    return f"fd77::{host:x}"
+    return f"2001:db8:77::{host:x}"
 
 
 class NoWire(Exception):
@@ -62,7 +62,7 @@ def new_namespace(hosts):
     orders = ["link set lo up"]
     for host in hosts:
         orders.append(f"addr add 10.77.0.{host}/24 dev wire")
-        orders.append(f"addr add fd77::{host:x}/64 dev wire nodad")
+        orders.append(f"addr add 2001:db8:77::{host:x}/64 dev wire nodad")
     orders.append(f"link set wire mtu {MTU} up")
     subprocess.run(["ip", "-batch", "-"], input="\n".join(orders), text=True, check=True)
     return tun
