@@ -30,6 +30,9 @@ bool among(std::span<const std::string> texts, const std::string& text) {
   return std::find(texts.begin(), texts.end(), text) != texts.end();
 }
 
+// A name may change with each answer.
+constexpr std::size_t kMostFormer = 4;
+
 base::Duration times(double factor, base::Duration duration) {
   return base::Duration(
       static_cast<base::Duration::rep>(factor * static_cast<double>(duration.count())));
@@ -53,9 +56,11 @@ void Addresses::set(const std::vector<std::string>& addresses) {
     next.back().text = text;
     next.back().former = false;
   }
-  // Who answered until now may be all there is, should none of the new ones.
+  // Who has answered may be all there is, should none of the new ones; a set-up that failed just
+  // now may have been bad luck.
+  std::size_t former = 0;
   for (Address& left : all_) {
-    if (next.empty() || left.dark || left.connect.count() == 0) continue;
+    if (next.empty() || left.connect.count() == 0 || ++former > kMostFormer) continue;
     left.former = true;
     next.push_back(std::move(left));
   }
@@ -99,8 +104,7 @@ void Addresses::failed(base::SteadyTime now, const std::string& address, Outcome
   if (!is_setup_failure(outcome)) return;
   Address* const found = find(address);
   if (found == nullptr) return;
-  if (!found->former) return darken(*found, now, outcome);
-  std::erase_if(all_, [&](const Address& each) { return each.text == address; });
+  darken(*found, now, outcome);
 }
 
 void Addresses::overtaken(base::SteadyTime now, const std::string& address) {
@@ -159,8 +163,9 @@ void Addresses::knocked(base::SteadyTime now, const std::string& address, Outcom
   if (found == nullptr) return;
   found->knocking = false;
   if (outcome == Outcome::Ok) {
+    const bool former = found->former;
     brighten(*found);
-    forget_former();
+    if (!former) forget_former();
   } else if (!found->dark) {  // somebody's request got through meanwhile, and says more
     return;
   } else {

@@ -50,8 +50,8 @@ class Addresses {
   explicit Addresses(Settings settings) : settings_(settings) {}
 
   // What the names say now, most preferred first, numeric. What is known of those that
-  // stay is kept. Those that leave are kept behind all others if they were good, until one of
-  // the others is set up, or they fail: a name may come to stand for what cannot be reached. Empty:
+  // stay is kept. Those that leave are kept behind all others if they ever were set up, four at
+  // most, until one of the others is: a name may come to stand for what cannot be reached. Empty:
   // nothing is known any more.
   void set(const std::vector<std::string>& addresses);
   bool known() const { return !all_.empty(); }

@@ -277,8 +277,21 @@ TEST_CASE("who answered until now is asked while nobody is there where the name 
   AddressesFixture dead({kV4});
   dead.connects(kV4, 5, 20ms);
   dead.all.set({kOther});
+  // One failure may be bad luck, there as elsewhere.
   dead.all.failed(dead.now, kV4, Outcome::ConnectTimeout);
+  CHECK(dead.choose() == kOther);
+  dead.all.failed(dead.now, kOther, Outcome::ConnectTimeout);
+  CHECK(dead.all.all_failed());
+  dead.all.knocked(dead.now, kV4, Outcome::Ok);
+  CHECK(dead.choose() == kV4);
+  dead.all.knocked(dead.now, kOther, Outcome::Ok);
   CHECK(dead.all.size() == 1);
+  // Dark when it left, it is kept too.
+  AddressesFixture turns({kV4});
+  turns.connects(kV4, 5, 20ms);
+  turns.all.failed(turns.now, kV4, Outcome::Reset);
+  turns.all.set({kOther});
+  CHECK(turns.all.size() == 2);
   // Nor is one kept that was never reached.
   AddressesFixture unknown({kV4});
   unknown.all.set({kOther});
