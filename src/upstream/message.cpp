@@ -28,7 +28,7 @@ const std::string* find_field(const Fields& fields, std::string_view name) {
 }
 
 bool Reply::ended_connection() const {
-  if (transport != Outcome::Ok) return true;
+  if (transport != Outcome::Ok) return phase == Phase::Answer && !own_lack;
   const auto says_close = [](const Field& field) {
     if (!is_field(field, "Connection")) return false;
     std::string_view options = field.value;

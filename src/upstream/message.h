@@ -83,7 +83,8 @@ struct Reply {
   // to check a certificate with. Nothing of the upstream's.
   bool own_lack = false;
 
-  // Its connection ended with it: it broke, or this was its last answer by its own word.
+  // A connection that stood ended with it: it broke, or this was its last answer by its own word.
+  // False of a set-up that failed, and of what we had no means for: those used none up.
   bool ended_connection() const;
 
   base::Duration took(Phase which) const { return phases[static_cast<std::size_t>(which)]; }

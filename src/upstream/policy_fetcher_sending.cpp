@@ -180,10 +180,12 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
 
 // Where some of what is asked goes wrong, a third failure in a row is what clients wait longest
 // for: the second retry has a hedge with it from its start. Once for each fetch, so that a key
-// that always fails costs no more; and not where most goes wrong, for that is no bad luck.
+// that always fails costs no more; and not where most goes wrong, for that is no bad luck, nor
+// where it was told to come back later.
 bool PolicyFetcher::needs_company(const Fetch& fetch, Origin& origin) const {
   return fetch.failures == 2 && fetch.attempts.size() == 1 && !fetch.refresh() &&
-         !fetch.attempts.back().probe && hedge_.by_itself() &&
+         !fetch.attempts.back().probe && hedge_.by_itself() && !fetch.result.reply.retry_after &&
+         fetch.result.outcome != Outcome::RateLimited &&
          origin.breaker.volume(now()) >= kKnownShare &&
          origin.breaker.error_rate(now()) <= kBadLuck;
 }

@@ -25,7 +25,11 @@ TEST_CASE("a reply that ends its connection says so, or is a broken one") {
   reply.fields = {{"Connection", "closed, clos"}, {"X-Connection", "close"}};
   CHECK_FALSE(reply.ended_connection());
   reply.transport = Outcome::Reset;
+  CHECK_FALSE(reply.ended_connection());  // while it was set up
+  reply.phase = Phase::Answer;
   CHECK(reply.ended_connection());
+  reply.own_lack = true;
+  CHECK_FALSE(reply.ended_connection());
 }
 
 TEST_CASE("every outcome has a name of its own") {

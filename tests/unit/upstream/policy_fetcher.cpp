@@ -383,7 +383,9 @@ TEST_CASE("the second retry of a fetch has a hedge from its start, where some at
 }
 
 TEST_CASE("who lost a connection by its first failure makes the next one") {
-  for (const auto& [fault, makes] : {std::pair{Fault::Reset, true}, {Fault::Error500, false}}) {
+  // A set-up that failed has used none up.
+  for (const auto& [fault, makes] :
+       {std::pair{Fault::Reset, true}, {Fault::Error500, false}, {Fault::Refused, false}}) {
     World world;
     world.upstream.always[0] = fault;
     std::vector<bool> made;
@@ -411,6 +413,20 @@ TEST_CASE("a key that always fails has no more company than one attempt") {
   CHECK(world.metrics.value(observe::Family::UpstreamHedges, {{"result", "won"}}) == 0);
   CHECK(world.metrics.value(observe::Family::UpstreamHedges, {{"result", "lost"}}) == 1);
   CHECK(world.upstream.attempts - before > 3);
+}
+
+TEST_CASE("a retry after 429 has no company") {
+  Settings settings;
+  settings.hedge.min_samples = 1000;  // no other hedge
+  World world(1, settings);
+  world.fetch_all(50, 1);
+  world.upstream.always_to["/limited"] = Fault::TooMany;
+  world.fetch("/limited", 5s);
+  world.settle();
+  CHECK(world.upstream.by_target["/limited"] > 3);
+  for (const char* result : {"won", "lost"}) {
+    CHECK(world.metrics.value(observe::Family::UpstreamHedges, {{"result", result}}) == 0);
+  }
 }
 
 TEST_CASE("hedges stay within 5 % of attempts, and retries within the budget") {
