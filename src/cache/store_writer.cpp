@@ -412,8 +412,9 @@ StoreWriter::FileId StoreWriter::file_id(const std::string& path) const {
 void StoreWriter::leave_index() {
   const std::string& path = shared_.settings.path;
   const std::string index = path + "-shm";
+  if (opened_ == FileId{}) return;
   const auto names = sqlite::names_move();
-  if (opened_ == FileId{} || file_id(path) == opened_ || file_id(index) != opened_index_) return;
+  if (file_id(path) == opened_ || file_id(index) != opened_index_) return;
   ::unlink(index.c_str());
 }
 

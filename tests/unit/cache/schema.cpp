@@ -126,20 +126,23 @@ TEST_CASE("whoever opens a file reads that file, though its name passes on meanw
   FaultVfs vfs;
   { auto made = opened(folder); }
   std::thread mover;
-  std::atomic<bool> moved{false};
-  // Between the opening of the database and that of what else is found by name.
+  std::atomic<bool> moves{false};
+  std::atomic<bool> is_open{false};
+  // Between the opening of the database and that of what else is found by name. The mover has
+  // its chance, and must wait.
   vfs.before(FaultVfs::Call::SharedMemory, [&] {
     mover = std::thread([&] {
+      moves = true;
       REQUIRE(set_aside(folder.file(), base::WallTime{}));
-      moved = true;
+      CHECK(is_open);
     });
-    std::this_thread::sleep_for(50ms);  // it would be through by then
-    CHECK_FALSE(moved);
+    while (!moves) std::this_thread::yield();
+    for (int i = 0; i < 1000; ++i) std::this_thread::yield();
+    is_open = true;  // the lock is given back after this
   });
   const auto connection = open_for_reading(folder.file(), FaultVfs::name());
   CHECK(connection);
   mover.join();
-  CHECK(moved);
   CHECK_FALSE(open_for_reading(folder.file(), FaultVfs::name()));
 }
 
