@@ -443,11 +443,12 @@ void Daemon::take_settings() {
         Level::Info, "reloaded",
         {{"changed", joined(changes.now)}, {"needs_restart", joined(changes.needs_restart)}});
   };
-  // Before a change that would silence it, behind one that lets it be heard.
-  const bool is_heard = log_.enabled(Level::Info);
-  if (is_heard) report();
-  log_.set_level(log_level(settings_.log_level));
-  if (!is_heard) report();
+  // Whoever reads that line may rely on what it says, so it comes last; but before a change
+  // that would silence it.
+  const Level level = log_level(settings_.log_level);
+  if (level > Level::Info) report();
+  log_.set_level(level);
+  if (level <= Level::Info) report();
 }
 
 void Daemon::drain() {
