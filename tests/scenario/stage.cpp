@@ -31,6 +31,15 @@ std::uint64_t number_in(const std::string& json, const std::string& member) {
   return number;
 }
 
+// What a sanitizer, or a loop that hung, had to say is among them.
+std::string last_lines(const std::vector<std::string>& lines, std::size_t count) {
+  std::string text;
+  for (std::size_t i = lines.size() - std::min(lines.size(), count); i < lines.size(); ++i) {
+    text += lines[i] + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 Folder::Folder() {
@@ -94,12 +103,13 @@ Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Enviro
                                    // Requests are counted.
                                    {"UPSTREAM_SPARE", "off"},
                                    {"STORE_PATH", (folder.path / "holdfast.db").string()}};
-  for (auto& [name, value] : settings) {
+  for (const auto& setting : settings) {
+    const std::string& name = setting.first;
     std::erase_if(environment, [&](const auto& entry) {
       // The token comes from one place.
       return entry.first == name || (name == "API_TOKEN_FILE" && entry.first == "API_TOKEN");
     });
-    if (!value.empty()) environment.emplace_back(name, value);
+    if (!setting.second.empty()) environment.push_back(setting);
   }
   launch.launcher.push_back(launch.program.empty() ? path_from("HOLDFAST") : launch.program);
   process_ =
@@ -128,7 +138,10 @@ std::string Daemon::url(const std::string& path) const {
 
 int Daemon::stop() {
   process_->signal(SIGTERM);
-  return process_->wait();
+  const int code = process_->wait();
+  if (code != 0)
+    MESSAGE("the daemon ended with " << code << ":\n" << last_lines(process_->lines(), 60));
+  return code;
 }
 
 void Daemon::kill() {
