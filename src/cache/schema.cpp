@@ -33,8 +33,8 @@ constexpr const char* kCreate[] = {
     "stale_if_error INTEGER NOT NULL,upstream_etag TEXT,upstream_last_modified TEXT,"
     "fields TEXT NOT NULL,body TEXT NOT NULL) STRICT",
     // One row: rows at or below `erased_through` are gone, though not yet deleted.
-    "CREATE TABLE holdfast_state(one INTEGER PRIMARY KEY CHECK(one=1),"
-    "erased_through INTEGER NOT NULL,entries INTEGER NOT NULL) STRICT",
+    ("CREATE TABLE holdfast_state(one INTEGER PRIMARY KEY CHECK(one=1),"
+     "erased_through INTEGER NOT NULL,entries INTEGER NOT NULL) STRICT"),
     "CREATE INDEX holdfast_by_expiry ON holdfast_response(expires)",
     "CREATE INDEX holdfast_by_hash ON holdfast_response(key_hash)",
     "CREATE INDEX holdfast_by_use ON holdfast_response(used)",

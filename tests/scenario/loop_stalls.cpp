@@ -16,7 +16,7 @@ namespace {
 // Under the sanitizers everything computes for several times as long, and is kept waiting by
 // what else does; no look-up or lock is held any longer, which each daemon here is judged by.
 constexpr bool kSanitized =
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SANITIZED
     true;
 #else
     false;

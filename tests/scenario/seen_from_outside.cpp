@@ -51,7 +51,7 @@ TEST_CASE("the metrics count what happened") {
 // In top and in a profile, only the control loop goes by the program's name. And, in its
 // builds, a thread of ThreadSanitizer's runtime.
 TEST_CASE("every thread has a name of its own") {
-#ifdef __SANITIZE_THREAD__
+#ifdef SANITIZED_THREADS
   constexpr int kOthers = 1;
 #else
   constexpr int kOthers = 0;

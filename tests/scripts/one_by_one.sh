@@ -46,5 +46,5 @@ if ! "${compiler[@]}" x.o -o program || ! ./program; then fail 'their object is 
 if compile one.cpp wrong.cpp; then fail 'a file in error compiled'; fi
 grep -q 'wrong.cpp:1' said || fail 'the error is not told'
 if compile absent.cpp; then fail 'an absent file compiled'; fi
-left=$(ls x.o.*)
-[ "$left" = x.o.d ] || fail "it leaves behind: $left"
+left=$(find . -name 'x.o.*' ! -name x.o.d)
+[ -z "$left" ] || fail "it leaves behind: $left"

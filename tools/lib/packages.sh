@@ -12,14 +12,16 @@ build_packages=(
   libsystemd-dev libxxhash-dev libexpected-dev libcli11-dev doctest-dev nlohmann-json3-dev zlib1g-dev
   curl git
 )
+# To fuzz (tests/fuzz/run.sh) and for the sanitizers: they, and libFuzzer, come with the
+# compiler's runtime, and llvm has what turns their addresses into lines.
+# shellcheck disable=SC2034
+fuzz_packages=(clang libclang-rt-dev llvm)
 # To check: formatting, scripts, unit files (systemd-analyze; systemd need not
 # run), man pages, a network between namespaces with certificates of its own.
 # python3 comes with meson, but the scripts use it too.
 # shellcheck disable=SC2034
-check_packages=(clang-format shellcheck python3 systemd groff-base iproute2 openssl ca-certificates)
-# To fuzz (tests/fuzz/run.sh): libFuzzer comes with the compiler's runtime.
-# shellcheck disable=SC2034
-fuzz_packages=(clang libclang-rt-dev)
+check_packages=(clang-format shellcheck python3 systemd groff-base iproute2 openssl ca-certificates
+  "${fuzz_packages[@]}")
 # To compare with other caches.
 # shellcheck disable=SC2034
 bench_packages=(nginx haproxy varnish wrk curl)

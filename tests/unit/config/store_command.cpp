@@ -25,17 +25,17 @@ holdfast::base::Result<Outcome> load(std::vector<const char*> arguments) {
 
 TEST_CASE("each store command names its action and its file, whatever the settings are") {
   using Action = StoreCommand::Action;
-  for (const auto& [name, action] :
+  for (const auto& one :
        std::vector<std::pair<const char*, Action>>{{"stats", Action::Stats},
                                                    {"check", Action::Check},
                                                    {"export", Action::Export},
                                                    {"import", Action::Import},
                                                    {"compact", Action::Compact}}) {
-    CAPTURE(name);
-    const auto outcome = load({"store", name, "/a b/store.db"});
+    CAPTURE(one.first);
+    const auto outcome = load({"store", one.first, "/a b/store.db"});
     REQUIRE(outcome);
     REQUIRE(std::holds_alternative<StoreCommand>(*outcome));
-    CHECK(std::get<StoreCommand>(*outcome).action == action);
+    CHECK(std::get<StoreCommand>(*outcome).action == one.second);
     CHECK(std::get<StoreCommand>(*outcome).file == "/a b/store.db");
   }
 }

@@ -253,14 +253,15 @@ TEST_CASE("content whose length nobody can know for sure is no answer") {
       {"Transfer-Encoding:\r\n" + two + five, false},
       {"Transfer-Encoding: chunked, identity\r\n" + five, false},
   };
-  for (const auto& [fields, known] : cases) {
+  for (const auto& one : cases) {
+    const std::string& fields = one.first;
     CAPTURE(fields);
-    RawServer server([&fields = fields](const Peer& peer) {
+    RawServer server([&fields](const Peer& peer) {
       peer.send("HTTP/1.1 200 OK\r\n" + fields + "\r\nhello");
       return false;
     });
     CurlBench bench(server);
-    CHECK((bench.get("/").transport == Outcome::Ok) == known);
+    CHECK((bench.get("/").transport == Outcome::Ok) == one.second);
   }
 }
 
@@ -271,9 +272,11 @@ TEST_CASE("Retry-After is read from seconds and from a date, and kept within a d
       {"Sun, 06 Nov 1994 08:49:37 GMT", {0, 0}},
       {"Fri, 31 Dec 2099 23:59:59 GMT", {86400, 86400}},
   };
-  for (const auto& [value, range] : cases) {
+  for (const auto& one : cases) {
+    const auto& range = one.second;
+    const std::string value = one.first;
     CAPTURE(value);
-    RawServer server([value = std::string(value)](const Peer& peer) {
+    RawServer server([&value](const Peer& peer) {
       peer.send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRetry-After: " + value +
                 "\r\n\r\n");
       return false;

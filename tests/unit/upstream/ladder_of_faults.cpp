@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <iostream>
 #include <limits>
-#include <ranges>
 #include <vector>
 
 #include "simulated_upstream.h"
@@ -39,7 +38,7 @@ void report(World& world, const char* what) {
 TEST_CASE("1000 cold keys are all answered at 50 % and 70 % mixed faults") {
   for (const double share : {0.5, 0.7}) {
     for (const int concurrency : {1, 20, 50}) {
-      for (const std::uint64_t seed : std::views::iota(1, 6)) {
+      for (std::uint64_t seed = 1; seed < 6; ++seed) {
         CAPTURE(share);
         CAPTURE(concurrency);
         CAPTURE(seed);
@@ -111,7 +110,7 @@ TEST_CASE("429 at random costs attempts, and next to no answers") {
       CAPTURE(share);
       CAPTURE(concurrency);
       int answered = 0;
-      for (const std::uint64_t seed : std::views::iota(1, 6)) {
+      for (std::uint64_t seed = 1; seed < 6; ++seed) {
         CAPTURE(seed);
         World world(seed);
         world.upstream.faults = {{Fault::TooMany, share}};
@@ -127,7 +126,7 @@ TEST_CASE("429 at random costs attempts, and next to no answers") {
 
 TEST_CASE("429 at random for half of all, and 20 new keys a second") {
   int answered = 0;
-  for (const std::uint64_t seed : std::views::iota(1, 6)) {
+  for (std::uint64_t seed = 1; seed < 6; ++seed) {
     CAPTURE(seed);
     World world(seed);
     world.upstream.faults = {{Fault::TooMany, 0.5}};
@@ -143,7 +142,7 @@ TEST_CASE("429 at random for half of all, and 20 new keys a second") {
 }
 
 TEST_CASE("with 5 % of attempts taking 5 s, p99 stays under 250 ms") {
-  for (const std::uint64_t seed : std::views::iota(1, 21)) {
+  for (std::uint64_t seed = 1; seed < 21; ++seed) {
     CAPTURE(seed);
     World world(seed);
     world.upstream.faults = {{Fault::Slow5s, 0.05}};

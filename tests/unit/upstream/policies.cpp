@@ -452,9 +452,9 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
       {425, Outcome::Unexpected},   {429, Outcome::RateLimited},  {500, Outcome::ServerError},
       {503, Outcome::ServerError},  {101, Outcome::Unexpected},   {999, Outcome::Unexpected},
   };
-  for (const auto& [status, outcome] : cases) {
-    CAPTURE(status);
-    CHECK(judge(plain, Reply{.status = status}, validate).outcome == outcome);
+  for (const auto& one : cases) {
+    CAPTURE(one.first);
+    CHECK(judge(plain, Reply{.status = one.first}, validate).outcome == one.second);
   }
   CHECK(validated == 2);
   CHECK(judge(conditional, Reply{.status = 304}, validate).outcome == Outcome::NotModified);
