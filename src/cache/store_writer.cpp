@@ -341,6 +341,13 @@ bool StoreWriter::tend() {
                         shared_.settings.path + " was deleted or replaced"});
     return false;
   }
+  // Somebody removed the lock's file: before another daemon finds that there is none.
+  if (lock_ && !lock_->is_of(shared_.settings.path)) {
+    if (auto locked = lock(); !locked) {
+      trouble(base::Error{base::ErrorKind::Io, base::Side::Internal, true, locked.error().message});
+      return false;
+    }
+  }
   if (!shared_.health.is_ok(StoreHealth::Part::Reading)) try_reading();
   if (Steady::now() >= next_touches_) {
     next_touches_ = Steady::now() + kTouchEvery;
@@ -418,8 +425,25 @@ void StoreWriter::leave_index() {
   ::unlink(index.c_str());
 }
 
+base::Result<void> StoreWriter::lock() {
+  const StoreSettings& settings = shared_.settings;
+  if (lock_ && lock_->is_of(settings.path)) return {};
+  // Beside another program's file there is nothing for us to lock, nor to leave behind.
+  if (auto ours = check_ours(settings.path, settings.vfs); !ours) return ours;
+  auto taken = StoreLock::take(settings.path);
+  if (!taken && taken.error().kind == base::ErrorKind::Busy) {
+    return tl::unexpected(std::move(taken.error()));
+  }
+  // A folder that is away will be back, with the lock that we have.
+  no_lock_ = taken ? "" : taken.error().message;
+  if (taken) lock_ = std::move(*taken);
+  return {};
+}
+
 base::Result<void> StoreWriter::open() {
   const StoreSettings& settings = shared_.settings;
+  // First of all: what another daemon has open is not to be healed, nor its WAL touched.
+  if (auto locked = lock(); !locked) return locked;
   leave_index();
   const auto make = [&] {
     return RowWriter::open(settings.path, settings.vfs, wal_limit_bytes_ / 4);
@@ -432,6 +456,12 @@ base::Result<void> StoreWriter::open() {
   if (!rows) return tl::unexpected(std::move(rows.error()));
   // A file that opens may still refuse to be written.
   if (auto probed = rows->probe(); !probed) return probed;
+  if (!no_lock_.empty()) {
+    shared_.log.event(observe::Level::Warn, "store_not_locked",
+                      {{"path", settings.path},
+                       {"reason", no_lock_},
+                       {"warning", "nothing keeps a second daemon from this store"}});
+  }
   rows_ = std::move(*rows);
   opened_ = file_id(settings.path);
   opened_index_ = file_id(settings.path + "-shm");
