@@ -47,8 +47,8 @@ class StoreWriter {
   StoreWriter& operator=(const StoreWriter&) = delete;
 
   // Opens the file, setting aside a damaged one. For others before start() only;
-  // without it, the thread begins by trying.
-  base::Result<void> open();
+  // without it, the thread begins by trying. Waits for another daemon's lock for so long.
+  base::Result<void> open(std::chrono::milliseconds lock_patience = {});
   void start();
 
   // Any thread. Returns when all that was queued before is committed, or when an
@@ -101,7 +101,7 @@ class StoreWriter {
   void bring_back(const std::string& aside, page::Files files, const Restorer::Push& push);
   void leave_index();
   // Errors: Busy (another daemon has the store), NotOurs, TooNew.
-  base::Result<void> lock();
+  base::Result<void> lock(std::chrono::milliseconds patience = {});
   FileId file_id(const std::string& path) const;
   std::int64_t hour() const { return hour_of(shared_.clock.wall()); }
 

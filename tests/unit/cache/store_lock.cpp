@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <optional>
+#include <thread>
 
 #include "cache/store_admin.h"
 #include "store_fixture.h"
@@ -21,6 +23,7 @@ using State = StoreStatus::State;
 struct Second : StoreFixture {
   explicit Second(const std::string& path) {
     settings.path = path;
+    settings.lock_patience = 0ms;
     const auto opened = try_open();
     REQUIRE_FALSE(opened);
     kind = opened.error().kind;
@@ -87,10 +90,24 @@ TEST_CASE("kill -9 leaves no lock behind") {
   char byte = 0;
   REQUIRE(::read(ready[0], &byte, 1) == 1);
   ::close(ready[0]);
+  f.settings.lock_patience = 0ms;
   CHECK(f.try_open().error().kind == base::ErrorKind::Busy);
   ::kill(child, SIGKILL);
   REQUIRE(::waitpid(child, nullptr, 0) == child);
   f.open();
+}
+
+TEST_CASE("a daemon that is about to be gone is waited for") {
+  StoreFixture f;
+  f.settings.lock_patience = 20s;
+  std::optional<StoreLock> going(std::move(StoreLock::take(f.settings.path).value()));
+  std::thread other([&] {
+    std::this_thread::sleep_for(50ms);  // else the lock may be free before anybody asks
+    going.reset();
+  });
+  f.open();
+  other.join();
+  CHECK(f.store->status().state == State::Ok);
 }
 
 TEST_CASE("a lock that somebody removed by hand is there again, or the store is let go") {
