@@ -209,6 +209,16 @@ base::Result<void> migrate(sqlite::Connection& connection, std::int32_t target,
   return moved;
 }
 
+base::Result<void> check_ours(const std::string& path, const std::string& vfs) {
+  const auto owner = judge(path, vfs);
+  // All else is for who opens it.
+  if (owner ||
+      (owner.error().kind != ErrorKind::NotOurs && owner.error().kind != ErrorKind::TooNew)) {
+    return {};
+  }
+  return tl::unexpected(owner.error());
+}
+
 base::Result<sqlite::Connection> open_for_writing(const std::string& path, const std::string& vfs,
                                                   std::int64_t wal_keep_bytes) {
   auto names = sqlite::names_stay();

@@ -21,6 +21,9 @@ struct Migration {
   const char* sql;
 };
 
+// Whether the file, if there is one, may be ours to use. Errors: NotOurs and TooNew.
+base::Result<void> check_ours(const std::string& path, const std::string& vfs);
+
 // Opens the file for writing, making or migrating it first if need be.
 // Errors: NotOurs and TooNew (the file is untouched), Corrupt, Busy, Io.
 // `wal_keep_bytes`: what the WAL is cut back to after it was larger.

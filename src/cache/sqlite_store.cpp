@@ -57,6 +57,7 @@ class SqliteStore final : public Store {
   }
 
   StoreWriter& writer() { return writer_; }
+  std::chrono::milliseconds lock_patience() const { return settings_.lock_patience; }
   StoreHealth& health() { return health_; }
 
   base::Result<StoredPtr> find(std::string_view key) override;
@@ -223,7 +224,7 @@ void SqliteStore::load(const std::function<bool(std::string_view, StoredPtr)>& s
 base::Result<std::unique_ptr<Store>> open_store(StoreSettings settings, const base::Clock& clock,
                                                 observe::Log& log) {
   auto store = std::make_unique<SqliteStore>(std::move(settings), clock, log);
-  if (auto opened = store->writer().open(); !opened) {
+  if (auto opened = store->writer().open(store->lock_patience()); !opened) {
     return tl::unexpected(std::move(opened.error()));
   }
   store->writer().start();

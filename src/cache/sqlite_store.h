@@ -31,6 +31,9 @@ struct StoreSettings {
   // How soon a disk that refused is tried again: first, and at most.
   std::chrono::milliseconds retry_first{250};
   std::chrono::milliseconds retry_most{5000};
+  // How long open_store() waits for another daemon to let go of the file: one that was
+  // killed a moment ago may not be quite gone.
+  std::chrono::milliseconds lock_patience{1000};
   // How often the file is looked after when nothing is written.
   std::chrono::milliseconds tick{1000};
 

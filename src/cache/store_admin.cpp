@@ -19,6 +19,7 @@
 namespace holdfast::cache {
 namespace {
 
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // some editors begin a file so
 constexpr int kReadRows = 512;
 constexpr std::size_t kWriteRows = 256;
 constexpr int kSweepRows = 256;
@@ -189,6 +190,13 @@ base::Result<Imported> store_import(const std::string& path, const base::Clock& 
   for (ssize_t length = 0; (length = ::getline(&buffer.text, &buffer.size, in)) >= 0;) {
     ++number;
     std::string_view line(buffer.text, static_cast<std::size_t>(length));
+    if (number == 1) {
+      // Else each line would be refused, and none would say what is wrong.
+      if (line.starts_with("\xff\xfe") || line.starts_with("\xfe\xff")) {
+        return base::invalid_input("the input is UTF-16, where UTF-8 is expected");
+      }
+      if (line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
+    }
     while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
     if (line.empty()) continue;
     Item item;

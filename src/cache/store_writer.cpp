@@ -33,6 +33,7 @@ constexpr auto kTouchEvery = 60s;
 // A stop waits so long for a write-back; 300,000 responses or so. The daemon gives its
 // loops and the store 10 s.
 constexpr auto kWriteBackAtStop = 5s;
+constexpr auto kLockPause = 10ms;
 // A WAL frame is a page and its header.
 constexpr std::int64_t kFrameBytes = kPageBytes + 24;
 
@@ -341,6 +342,13 @@ bool StoreWriter::tend() {
                         shared_.settings.path + " was deleted or replaced"});
     return false;
   }
+  // Somebody removed the lock's file: before another daemon finds that there is none.
+  if (lock_ && !lock_->is_of(shared_.settings.path)) {
+    if (auto locked = lock(); !locked) {
+      trouble(base::Error{base::ErrorKind::Io, base::Side::Internal, true, locked.error().message});
+      return false;
+    }
+  }
   if (!shared_.health.is_ok(StoreHealth::Part::Reading)) try_reading();
   if (Steady::now() >= next_touches_) {
     next_touches_ = Steady::now() + kTouchEvery;
@@ -418,8 +426,28 @@ void StoreWriter::leave_index() {
   ::unlink(index.c_str());
 }
 
-base::Result<void> StoreWriter::open() {
+base::Result<void> StoreWriter::lock(std::chrono::milliseconds patience) {
   const StoreSettings& settings = shared_.settings;
+  if (lock_ && lock_->is_of(settings.path)) return {};
+  // Beside another program's file there is nothing for us to lock, nor to leave behind.
+  if (auto ours = check_ours(settings.path, settings.vfs); !ours) return ours;
+  const Steady::time_point give_up = Steady::now() + patience;
+  auto taken = StoreLock::take(settings.path);
+  while (!taken && taken.error().kind == base::ErrorKind::Busy) {
+    if (Steady::now() >= give_up) return tl::unexpected(std::move(taken.error()));
+    std::this_thread::sleep_for(kLockPause);
+    taken = StoreLock::take(settings.path);
+  }
+  // A folder that is away will be back, with the lock that we have.
+  no_lock_ = taken ? "" : taken.error().message;
+  if (taken) lock_ = std::move(*taken);
+  return {};
+}
+
+base::Result<void> StoreWriter::open(std::chrono::milliseconds lock_patience) {
+  const StoreSettings& settings = shared_.settings;
+  // First of all: what another daemon has open is not to be healed, nor its WAL touched.
+  if (auto locked = lock(lock_patience); !locked) return locked;
   leave_index();
   const auto make = [&] {
     return RowWriter::open(settings.path, settings.vfs, wal_limit_bytes_ / 4);
@@ -432,6 +460,12 @@ base::Result<void> StoreWriter::open() {
   if (!rows) return tl::unexpected(std::move(rows.error()));
   // A file that opens may still refuse to be written.
   if (auto probed = rows->probe(); !probed) return probed;
+  if (!no_lock_.empty()) {
+    shared_.log.event(observe::Level::Warn, "store_not_locked",
+                      {{"path", settings.path},
+                       {"reason", no_lock_},
+                       {"warning", "nothing keeps a second daemon from this store"}});
+  }
   rows_ = std::move(*rows);
   opened_ = file_id(settings.path);
   opened_index_ = file_id(settings.path + "-shm");

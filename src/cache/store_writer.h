@@ -21,6 +21,7 @@
 #include "cache/row_writer.h"
 #include "cache/sqlite_store.h"
 #include "cache/store_health.h"
+#include "cache/store_lock.h"
 #include "cache/used_keys.h"
 #include "cache/write_queue.h"
 
@@ -46,8 +47,8 @@ class StoreWriter {
   StoreWriter& operator=(const StoreWriter&) = delete;
 
   // Opens the file, setting aside a damaged one. For others before start() only;
-  // without it, the thread begins by trying.
-  base::Result<void> open();
+  // without it, the thread begins by trying. Waits for another daemon's lock for so long.
+  base::Result<void> open(std::chrono::milliseconds lock_patience = {});
   void start();
 
   // Any thread. Returns when all that was queued before is committed, or when an
@@ -99,6 +100,8 @@ class StoreWriter {
   // Runs on the restorer's thread.
   void bring_back(const std::string& aside, page::Files files, const Restorer::Push& push);
   void leave_index();
+  // Errors: Busy (another daemon has the store), NotOurs, TooNew.
+  base::Result<void> lock(std::chrono::milliseconds patience = {});
   FileId file_id(const std::string& path) const;
   std::int64_t hour() const { return hour_of(shared_.clock.wall()); }
 
@@ -109,6 +112,8 @@ class StoreWriter {
   const int evict_rows_;           // at once
 
   // The writing thread's own.
+  std::optional<StoreLock> lock_;  // behind all that has the file open
+  std::string no_lock_;            // why there is none, if the store is open without
   std::optional<RowWriter> rows_;
   FileId opened_;
   FileId opened_index_;  // of its WAL

@@ -31,9 +31,12 @@ constexpr const char* kFileVariable = "HOLDFAST_CONFIG";
 // A value as it may stand in an error: one short line, and never a credential.
 std::string shown(const Setting& setting, std::string_view text) {
   // What has an @ may be a URL with a password in it.
-  if (setting.secret || text.find('@') != std::string_view::npos) return "(not shown)";
-  if (text.size() <= kLongestShown) return toml_string(text);
-  return toml_string(std::string(text.substr(0, kLongestShown)) + "...");
+  if (setting.secrecy == Secrecy::Secret || text.find('@') != std::string_view::npos) {
+    return "(not shown)";
+  }
+  const std::string plain = setting.shown(text);
+  if (plain.size() <= kLongestShown) return toml_string(plain);
+  return toml_string(plain.substr(0, kLongestShown) + "...");
 }
 
 std::string place(const Setting& setting, const Settings& settings, Source source) {
@@ -88,7 +91,7 @@ class CommandLine {
     app_.footer(
         "Every setting is also an environment variable (CACHE_TTL) and a key of the settings\n"
         "file (cache_ttl). A flag wins over the environment, which wins over the file.\n"
-        "Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB.\n"
+        "Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB. The log goes to standard error.\n"
         "Commands for a store's file: " +
         program.name + " store --help\n");
 

@@ -76,11 +76,7 @@ std::vector<InForce> settings_in_force(const Settings& settings) {
   std::vector<InForce> all;
   for (const Setting& setting : setting_table()) {
     std::string value = setting.value.text(settings);
-    if (value.empty()) {
-      value = "none";
-    } else if (setting.secret) {
-      value = "(secret)";
-    }
+    value = value.empty() ? "none" : setting.shown(value);
     all.push_back({std::string(setting.key), std::move(value), source_text(setting, settings)});
   }
   return all;
@@ -92,11 +88,13 @@ std::string print_config(const Settings& settings) {
   for (const Setting& setting : setting_table()) {
     append_heading(out, group, setting);
     const std::string value = setting.value.text(settings);
+    const std::string shown = setting.shown(value);
     std::string line = std::string(setting.key) + " = ";
     if (value.empty()) {
       line = "# " + line + "none";
-    } else if (setting.secret) {
-      line = "# " + line + "(secret)";
+    } else if (shown != value) {
+      // No settings file may take it for the value.
+      line = "# " + line + shown;
     } else {
       line += file_value(setting, value);
     }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/masked_url.h"
 #include "config/values.h"
 
 namespace holdfast::config {
@@ -229,15 +230,16 @@ constexpr Initial worked_out(std::string_view note, std::string_view example) {
 
 std::vector<Setting> make_table() {
   using S = Settings;
-  constexpr bool kSecret = true;
-  constexpr bool kOpen = false;
+  constexpr auto kSecret = Secrecy::Secret;
+  constexpr auto kOpen = Secrecy::Open;
   return {
       {"api_url",
        "Upstream",
        {"http://localhost:8000"},
        Reload::Restart,
-       kOpen,
-       "Base URL of the upstream; several, separated by commas, stand in for each other.",
+       Secrecy::InUrl,
+       "Base URL of the upstream; several, separated by commas, stand in for each other. What may "
+       "be a key in its path is not shown.",
        list("URL,...", &S::api_urls, parse_base_url)},
       {"api_token", "Upstream", worked_out("none", "secret"), Reload::Now, kSecret,
        "Bearer token for the upstream. Better in a file: others can see a flag.",
@@ -537,6 +539,19 @@ std::string replaced(std::string_view text, char from, char to) {
 }
 
 }  // namespace
+
+std::string Setting::shown(std::string_view text) const {
+  if (secrecy == Secrecy::Open) return std::string(text);
+  if (secrecy == Secrecy::Secret) return text.empty() ? "" : "(secret)";
+  std::string shown;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    if (begin > 0) shown += ',';
+    shown += base::masked_url(trimmed(text.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return shown;
+}
 
 std::string Setting::flag() const {
   return "--" + replaced(key, '_', '-');

@@ -35,14 +35,24 @@ struct Initial {
   std::string_view example;  // for the example file
 };
 
+// How much of a value people may see.
+enum class Secrecy {
+  Open,
+  InUrl,  // a URL, or a list of them, that may hold a key: as base::masked_url() shows it
+  Secret,
+};
+
 struct Setting {
   std::string_view key;    // cache_ttl; CACHE_TTL and --cache-ttl follow from it
   std::string_view group;  // heading in --help and in the example file
   Initial initial;
   Reload reload;
-  bool secret;
+  Secrecy secrecy;
   std::string_view help;
   Value value;
+
+  // A text of its value, right or wrong, as it may be shown.
+  std::string shown(std::string_view text) const;
 
   std::string flag() const;                  // --cache-ttl
   std::string environment_variable() const;  // CACHE_TTL

@@ -1,13 +1,10 @@
 #include "daemon/admin.h"
 
-#include <arpa/inet.h>
-#include <curl/curl.h>
-
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "cache/freshness.h"
 #include "daemon/version.h"
@@ -20,10 +17,7 @@ namespace holdfast::daemon {
 namespace {
 
 using observe::Level;
-using Arguments = std::vector<std::pair<std::string, std::string>>;
 
-// As many removals must fit into the store's queue.
-constexpr unsigned kMostHostBits = 12;
 // Each key is a row to look at on the origin loop, which must not stop for long.
 constexpr std::size_t kKeysAtOnce = 32;
 // The origin loop turns many times a second, unless it hangs.
@@ -59,76 +53,27 @@ class Object {
   std::string json_ = "{";
 };
 
-// Clients such as curl's --data-urlencode escape an address's colons. What would hold a
-// control byte stays escaped, and so is no address.
-std::string unescaped(std::string_view text) {
-  if (text.empty()) return {};  // libcurl would look for the end itself
-  int size = 0;
-  const std::unique_ptr<char, decltype(&curl_free)> plain(
-      curl_easy_unescape(nullptr, text.data(), static_cast<int>(text.size()), &size), curl_free);
-  if (!plain) return std::string(text);
-  const std::string_view value(plain.get(), static_cast<std::size_t>(size));
-  const bool sound = std::none_of(value.begin(), value.end(), http::is_forbidden_control);
-  return std::string(sound ? value : text);
-}
+struct Verb {
+  std::string_view path;
+  bool changes;  // so it is a POST, and logged
+  std::array<std::string_view, 3> names;
 
-// "a=b&c"
-Arguments parse_query(std::string_view query) {
-  Arguments arguments;
-  while (!query.empty()) {
-    const std::size_t end = std::min(query.find('&'), query.size());
-    const std::string_view pair = query.substr(0, end);
-    query.remove_prefix(std::min(end + 1, query.size()));
-    const std::size_t equals = std::min(pair.find('='), pair.size());
-    arguments.emplace_back(pair.substr(0, equals),
-                           unescaped(equals < pair.size() ? pair.substr(equals + 1) : ""));
+  std::span<const std::string_view> parameters() const {
+    const auto count = std::find(names.begin(), names.end(), "") - names.begin();
+    return {names.data(), static_cast<std::size_t>(count)};
   }
-  return arguments;
-}
-
-const std::string* find(const Arguments& arguments, std::string_view name) {
-  for (const auto& [key, value] : arguments) {
-    if (key == name) return &value;
-  }
-  return nullptr;
-}
-
-// Every address of "A/N", as text that a route takes.
-base::Result<std::vector<std::string>> addresses_of(const std::string& block) {
-  const std::size_t slash = block.find('/');
-  const std::string base_text = block.substr(0, slash);
-  const bool v6 = base_text.find(':') != std::string::npos;
-  std::array<std::uint8_t, 16> address{};
-  const std::size_t size = v6 ? 16 : 4;
-  unsigned length = 0;
-  const char* const end = block.data() + block.size();
-  if (slash == std::string::npos ||
-      inet_pton(v6 ? AF_INET6 : AF_INET, base_text.c_str(), address.data()) != 1) {
-    return base::invalid_input("not a block such as 192.0.2.0/24");
-  }
-  const auto [stop, error] = std::from_chars(block.data() + slash + 1, end, length);
-  if (error != std::errc() || stop != end || length > size * 8) {
-    return base::invalid_input("not a block such as 192.0.2.0/24");
-  }
-  const auto host_bits = static_cast<unsigned>(size * 8) - length;
-  if (host_bits > kMostHostBits) {
-    return base::invalid_input("at most 4096 addresses at once; purge all, or smaller blocks");
-  }
-  // The last two bytes hold all the host bits.
-  const unsigned low = (static_cast<unsigned>(address[size - 2]) << 8) | address[size - 1];
-  if ((low & ((1U << host_bits) - 1)) != 0) {
-    return base::invalid_input("the address has bits beyond the block's");
-  }
-  std::vector<std::string> texts;
-  for (unsigned i = 0; i < 1U << host_bits; ++i) {
-    address[size - 2] = static_cast<std::uint8_t>((low + i) >> 8);
-    address[size - 1] = static_cast<std::uint8_t>(low + i);
-    std::array<char, INET6_ADDRSTRLEN> text{};
-    inet_ntop(v6 ? AF_INET6 : AF_INET, address.data(), text.data(), text.size());
-    texts.emplace_back(text.data());
-  }
-  return texts;
-}
+};
+constexpr std::array kVerbs = {
+    Verb{"/status", false, {}},
+    Verb{"/inspect", false, {"ip"}},
+    Verb{"/purge", true, {"ip", "block", "all"}},
+    Verb{"/stale", true, {"ip", "block"}},
+    Verb{"/breaker", true, {"state", "origin"}},
+    Verb{"/log-level", true, {"level"}},
+    Verb{"/drain", true, {}},
+};
+// A verb has no content. As much of one as `curl -d` sends is read, to say so.
+constexpr std::size_t kRefusedContentBytes = 4096;
 
 std::string_view name_of(cache::Use use) {
   switch (use) {
@@ -166,20 +111,22 @@ Admin::Admin(Parts parts, base::UniqueFd socket)
 }
 
 void Admin::handle(http::Server&, http::ExchangeId id, const http::Request& request) {
-  constexpr std::array<std::string_view, 2> kReads = {"/status", "/inspect"};
-  constexpr std::array<std::string_view, 5> kChanges = {"/purge", "/stale", "/breaker",
-                                                        "/log-level", "/drain"};
-  const bool reads = std::find(kReads.begin(), kReads.end(), request.path) != kReads.end();
-  const bool changes = std::find(kChanges.begin(), kChanges.end(), request.path) != kChanges.end();
-  if (!reads && !changes) return answer(id, {404, "no such verb"});
-  if (request.method != (reads ? http::Method::Get : http::Method::Post)) {
-    return answer(id, reads ? Reply{405, "GET only", "Allow: GET\r\n"}
-                            : Reply{405, "POST only", "Allow: POST\r\n"});
+  const auto known = std::find_if(kVerbs.begin(), kVerbs.end(),
+                                  [&](const Verb& verb) { return request.path == verb.path; });
+  if (known == kVerbs.end()) return answer(id, {404, "no such verb"});
+  if (request.method != (known->changes ? http::Method::Post : http::Method::Get)) {
+    return answer(id, known->changes ? Reply{405, "POST only", "Allow: POST\r\n"}
+                                     : Reply{405, "GET only", "Allow: GET\r\n"});
   }
+  if (!request.body.empty()) {
+    return answer(id, {400, "arguments go into the query, there is no content"});
+  }
+  auto read = AdminArguments::read(request.query, known->parameters());
+  if (!read) return answer(id, {400, read.error().message});
+  AdminArguments arguments = *std::move(read);
   const std::string verb(request.path.substr(1));
-  Arguments arguments = parse_query(request.query);
-  if (changes) {
-    parts_.log.event(Level::Warn, "admin", {{"verb", verb}, {"arguments", request.query}});
+  if (known->changes) {
+    parts_.log.event(Level::Warn, "admin", {{"verb", verb}, {"arguments", arguments.text()}});
   }
   if (verb == "log-level") return answer(id, set_log_level(arguments));
   if (verb == "drain") {
@@ -189,6 +136,10 @@ void Admin::handle(http::Server&, http::ExchangeId id, const http::Request& requ
   wait_for_origin(id, verb);
   parts_.origin.loop().post(
       [this, id, verb, arguments = std::move(arguments)] { work(id, verb, arguments); });
+}
+
+std::size_t Admin::body_limit(http::Method, std::string_view) const {
+  return kRefusedContentBytes;
 }
 
 void Admin::wait_for_origin(http::ExchangeId id, std::string_view verb) {
@@ -224,12 +175,14 @@ void Admin::answer(http::ExchangeId id, const Reply& reply) {
   server_.respond(id, response);
 }
 
-Admin::Reply Admin::set_log_level(const Arguments& arguments) {
-  const std::string* const wanted = find(arguments, "level");
+Admin::Reply Admin::set_log_level(const AdminArguments& arguments) {
+  const std::string* const wanted = arguments.find("level");
   for (const Level level : {Level::Debug, Level::Info, Level::Warn, Level::Error}) {
-    if (!wanted || *wanted != observe::to_string(level)) continue;
+    const std::string_view name = observe::to_string(level);
+    // In any case, as LOG_LEVEL is.
+    if (!wanted || !http::equals_ignoring_case(*wanted, name)) continue;
     parts_.log.set_level(level);
-    return {200, Object().text("log_level", *wanted).take()};
+    return {200, Object().text("log_level", name).take()};
   }
   return {400, "expected level=debug, info, warn or error"};
 }
@@ -238,12 +191,17 @@ void Admin::reply(http::ExchangeId id, Reply reply) {
   parts_.control.post([this, id, reply = std::move(reply)] { answer_waiting(id, reply); });
 }
 
-void Admin::work(http::ExchangeId id, std::string_view verb, const Arguments& arguments) {
+void Admin::work(http::ExchangeId id, std::string_view verb, const AdminArguments& arguments) {
   if (verb == "status") return reply(id, status());
   if (verb == "inspect") return reply(id, inspect(arguments));
   if (verb == "stale") return start_errand(id, arguments, "marked", &Admin::mark_stale);
   if (verb == "breaker") return reply(id, breaker(arguments));
-  if (find(arguments, "all")) return reply(id, purge_all());
+  const auto all = arguments.all();
+  if (!all) return reply(id, {400, all.error().message});
+  if (*all && (arguments.find("ip") || arguments.find("block"))) {
+    return reply(id, {400, "all beside ip or block: which of them is meant?"});
+  }
+  if (*all) return reply(id, purge_all());
   start_errand(id, arguments, "purged", &Admin::purge);
 }
 
@@ -285,29 +243,33 @@ Admin::Reply Admin::status() {
                    .take()};
 }
 
-base::Result<std::vector<std::string>> Admin::keys_of(const Arguments& arguments) const {
+base::Result<std::vector<std::string>> Admin::keys_of(const AdminArguments& arguments) const {
+  const std::string* const ip = arguments.find("ip");
+  const std::string* const block = arguments.find("block");
+  if ((ip != nullptr) == (block != nullptr)) {
+    return base::invalid_input("expected either ip=ADDRESS or block=ADDRESS/LENGTH");
+  }
   std::vector<std::string> texts;
-  if (const std::string* ip = find(arguments, "ip")) {
+  if (ip) {
     texts.push_back(*ip);
-  } else if (const std::string* block = find(arguments, "block")) {
-    auto addresses = addresses_of(*block);
-    if (!addresses) return tl::unexpected(addresses.error());
-    texts = std::move(*addresses);
   } else {
-    return base::invalid_input("expected ip=ADDRESS or block=ADDRESS/LENGTH");
+    auto addresses = addresses_of_block(*block);
+    if (!addresses) return base::invalid_input("block: " + addresses.error().message);
+    texts = *std::move(addresses);
   }
   for (std::string& text : texts) {
     std::string key;
-    if (const char* problem = parts_.origin.route().key(text, {}, key)) {
-      return base::invalid_input(problem);
+    // Decoded already, unlike a path.
+    if (const char* problem = parts_.origin.route().key_of_subject(text, key)) {
+      return base::invalid_input(std::string("ip: ") + problem);
     }
     text = std::move(key);
   }
   return texts;
 }
 
-Admin::Reply Admin::inspect(const Arguments& arguments) {
-  if (!find(arguments, "ip")) return {400, "expected ip=ADDRESS"};
+Admin::Reply Admin::inspect(const AdminArguments& arguments) {
+  if (!arguments.find("ip")) return {400, "expected ip=ADDRESS"};
   const auto keys = keys_of(arguments);
   if (!keys) return {400, keys.error().message};
   const std::string& key = keys->front();
@@ -343,8 +305,8 @@ Admin::Reply Admin::purge_all() {
   return {200, Object().text("purged", "all").take()};
 }
 
-void Admin::start_errand(http::ExchangeId id, const Arguments& arguments, std::string_view done,
-                         Step step) {
+void Admin::start_errand(http::ExchangeId id, const AdminArguments& arguments,
+                         std::string_view done, Step step) {
   auto keys = keys_of(arguments);
   if (!keys) return reply(id, {400, keys.error().message});
   auto errand = std::make_shared<Errand>();
@@ -394,22 +356,23 @@ bool Admin::mark_stale(Errand& errand, const std::string& key, Reply& failure) {
   return true;
 }
 
-Admin::Reply Admin::breaker(const Arguments& arguments) {
+Admin::Reply Admin::breaker(const AdminArguments& arguments) {
   using Forced = upstream::Breaker::Forced;
-  const std::string* const state = find(arguments, "state");
+  const std::string* const state = arguments.find("state");
   std::optional<Forced> forced;
   if (state && *state == "open") forced = Forced::Open;
   if (state && *state == "close") forced = Forced::Closed;
   if (state && *state == "auto") forced = Forced::No;
   if (!forced) return {400, "expected state=open, close or auto"};
   upstream::PolicyFetcher& fetcher = parts_.origin.fetcher();
-  const std::string* const origin = find(arguments, "origin");
+  const std::string* const origin = arguments.find("origin");
   const upstream::Status status = fetcher.status();
   std::size_t changed = 0;
   std::string names;
   for (std::size_t i = 0; i < status.origins.size(); ++i) {
     names += (names.empty() ? "" : ", ") + status.origins[i].name;
-    if (origin && *origin != status.origins[i].name) continue;
+    const std::string& name = status.origins[i].name;
+    if (origin && *origin != name && masked_origin(*origin) != name) continue;
     fetcher.force_breaker(i, *forced);
     ++changed;
   }

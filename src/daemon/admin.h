@@ -1,6 +1,6 @@
 // Admin is the HTTP API on the Unix socket (ADMIN_SOCKET), for `holdfast admin`
-// and for curl --unix-socket. JSON out; arguments in the query; POST for whatever
-// changes something:
+// and for curl --unix-socket. JSON out; arguments in the query, of which none is guessed
+// or passed over; POST for whatever changes something:
 //
 //   GET  /status                       what runs, what is stored, what the upstream does
 //   GET  /inspect?ip=A                 what is stored for an address, and its age
@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/event_loop.h"
+#include "daemon/admin_arguments.h"
 #include "daemon/origin.h"
 #include "http/server.h"
 
@@ -47,7 +48,7 @@ class Admin final : public http::Handler {
 
   void handle(http::Server& server, http::ExchangeId id, const http::Request& request) override;
   void abandoned(http::ExchangeId id) override { waiting_.erase(id); }
-  std::size_t body_limit(http::Method, std::string_view) const override { return 0; }
+  std::size_t body_limit(http::Method, std::string_view) const override;
   void rejected(const http::Rejection& rejection) override;
 
  private:
@@ -56,7 +57,6 @@ class Admin final : public http::Handler {
     std::string body;              // JSON; for an error what is wrong, for people
     std::string_view fields = {};  // lines of literals, besides the usual ones
   };
-  using Arguments = std::vector<std::pair<std::string, std::string>>;
 
   // What is to be done to a number of keys, on the origin loop.
   struct Errand {
@@ -71,21 +71,21 @@ class Admin final : public http::Handler {
   void wait_for_origin(http::ExchangeId id, std::string_view verb);
   void answer_waiting(http::ExchangeId id, const Reply& reply);
   void answer(http::ExchangeId id, const Reply& reply);
-  Reply set_log_level(const Arguments& arguments);
+  Reply set_log_level(const AdminArguments& arguments);
   // On the origin loop.
   void reply(http::ExchangeId id, Reply reply);
-  void work(http::ExchangeId id, std::string_view verb, const Arguments& arguments);
+  void work(http::ExchangeId id, std::string_view verb, const AdminArguments& arguments);
   Reply status();
-  Reply inspect(const Arguments& arguments);
-  Reply breaker(const Arguments& arguments);
+  Reply inspect(const AdminArguments& arguments);
+  Reply breaker(const AdminArguments& arguments);
   Reply purge_all();
-  void start_errand(http::ExchangeId id, const Arguments& arguments, std::string_view done,
+  void start_errand(http::ExchangeId id, const AdminArguments& arguments, std::string_view done,
                     Step step);
   void continue_errand(std::shared_ptr<Errand> errand, std::string_view done, Step step);
   bool purge(Errand& errand, const std::string& key, Reply& failure);
   bool mark_stale(Errand& errand, const std::string& key, Reply& failure);
 
-  base::Result<std::vector<std::string>> keys_of(const Arguments& arguments) const;
+  base::Result<std::vector<std::string>> keys_of(const AdminArguments& arguments) const;
 
   Parts parts_;
   std::unordered_map<http::ExchangeId, base::Timer> waiting_;  // for the origin loop

@@ -72,10 +72,16 @@ std::optional<Call> call_for(const std::vector<std::string>& words) {
   return std::nullopt;
 }
 
+// A blank variable is one that is not set.
+std::string variable(const char* name) {
+  const char* const text = std::getenv(name);
+  return text ? text : "";
+}
+
 std::string default_socket() {
-  if (const char* path = std::getenv("ADMIN_SOCKET")) return path;
-  if (const char* folder = std::getenv("RUNTIME_DIRECTORY")) {
-    return std::string(folder) + "/admin.sock";
+  if (std::string path = variable("ADMIN_SOCKET"); !path.empty()) return path;
+  if (const std::string folder = variable("RUNTIME_DIRECTORY"); !folder.empty()) {
+    return folder + "/admin.sock";
   }
   return "/run/holdfast/admin.sock";
 }
@@ -133,7 +139,8 @@ int admin_command(int argc, const char* const* argv) {
     words.erase(words.begin(), words.begin() + 2);
   }
   const auto call = call_for(words);
-  if (!call) {
+  // libcurl would take an empty path for none, and ask whoever is called "holdfast".
+  if (!call || path.empty()) {
     std::fputs(kUsageText, stderr);
     return kUsage;
   }

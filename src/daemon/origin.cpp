@@ -31,8 +31,8 @@ Origin::Origin(Parts parts, const config::Settings& settings)
   stall_watch_.export_to(parts_.metrics);
   loop_.watch_calls(stall_watch_);
   const bool alone = settings.api_urls.size() == 1;
-  for (const std::string& url : settings.api_urls) {
-    health_.push_back(&parts.health.add(alone ? "upstream" : "upstream " + origin_name(url),
+  for (const std::string& name : origin_names(settings.api_urls)) {
+    health_.push_back(&parts.health.add(alone ? "upstream" : "upstream " + name,
                                         observe::Dependency::Role::Origin));
     add_facts(*health_.back(), health_.size() - 1);
   }

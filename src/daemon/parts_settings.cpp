@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/masked_url.h"
 #include "http/client_limits.h"
 #include "http/connection_places.h"
 #include "upstream/base_url.h"
@@ -88,9 +89,8 @@ upstream::CurlTransport::Settings transport_settings(const config::Settings& set
 
 upstream::Settings upstream_settings(const config::Settings& settings) {
   upstream::Settings upstream;
-  upstream.origins.clear();
+  upstream.origins = origin_names(settings.api_urls);
   for (const std::string& url : settings.api_urls) {
-    upstream.origins.push_back(origin_name(url));
     upstream.named.push_back(!host_to_look_up(url).empty());
   }
   upstream.concurrency = static_cast<int>(settings.upstream_concurrency);
@@ -159,9 +159,19 @@ std::string address_in(const std::string& base_url) {
   return url && url->numeric ? url->address : std::string();
 }
 
-std::string origin_name(const std::string& base_url) {
-  const std::size_t scheme = base_url.find("://");
-  return scheme == std::string::npos ? base_url : base_url.substr(scheme + 3);
+std::vector<std::string> origin_names(const std::vector<std::string>& base_urls) {
+  std::vector<std::string> names;
+  for (const std::string& url : base_urls) {
+    const std::string masked = base::masked_url(url);
+    const std::size_t scheme = masked.find("://");
+    const std::string plain = scheme == std::string::npos ? masked : masked.substr(scheme + 3);
+    std::string name = plain;
+    for (int i = 2; std::find(names.begin(), names.end(), name) != names.end(); ++i) {
+      name = plain + "-" + std::to_string(i);
+    }
+    names.push_back(std::move(name));
+  }
+  return names;
 }
 
 }  // namespace holdfast::daemon

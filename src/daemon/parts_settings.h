@@ -1,6 +1,9 @@
 // Hands each part its own settings struct, from the operator's.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "cache/memory_cache.h"
 #include "cache/sqlite_store.h"
 #include "config/settings.h"
@@ -29,7 +32,8 @@ std::string host_to_look_up(const std::string& base_url);
 // The address in its URL; empty where that has a name.
 std::string address_in(const std::string& base_url);
 
-// What metrics, logs and health call an origin: "host:port/path".
-std::string origin_name(const std::string& base_url);
+// What metrics, logs and health call each origin: "host:port/path", with what may be a key
+// in it masked; those that are the same then are numbered.
+std::vector<std::string> origin_names(const std::vector<std::string>& base_urls);
 
 }  // namespace holdfast::daemon

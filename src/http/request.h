@@ -21,7 +21,8 @@ enum class Known : std::uint8_t {
   IfModifiedSince,  // likewise, which makes two of them invalid, as they are
   AcceptEncoding,   // joined as well
   ContentType,
-  CacheControl,  // likewise
+  ContentEncoding,  // joined as well
+  CacheControl,     // likewise
   XRequestId,
   Traceparent,  // likewise, as IfModifiedSince
   Tracestate,   // likewise

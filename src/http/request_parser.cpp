@@ -384,6 +384,9 @@ bool RequestParser::State::take_field() {
     case 15:
       if (equals_ignoring_case(name, "accept-encoding")) join(Known::AcceptEncoding, text);
       break;
+    case 16:
+      if (equals_ignoring_case(name, "content-encoding")) join(Known::ContentEncoding, text);
+      break;
     case 17:
       if (equals_ignoring_case(name, "if-modified-since")) join(Known::IfModifiedSince, text);
       if (equals_ignoring_case(name, "transfer-encoding")) return take_coding(text);
@@ -396,7 +399,9 @@ bool RequestParser::State::take_field() {
 
 bool RequestParser::State::take_host(std::string_view text) {
   if (++hosts > 1) return refuse(400, RejectReason::BadHost, "more than one Host field");
-  if (!is_valid_host(text)) return refuse(400, RejectReason::BadHost, "an invalid Host field");
+  // Empty where the client has no name for us, as balancers' checks (RFC 9110, 7.2).
+  if (!text.empty() && !is_valid_host(text))
+    return refuse(400, RejectReason::BadHost, "an invalid Host field");
   head->request.known[static_cast<std::size_t>(Known::Host)] = text;
   return true;
 }

@@ -95,6 +95,11 @@ void Batches::start(http::Server& server, http::ExchangeId id, const http::Reque
     return refuse(batch, 415, "the Content-Type of a batch is application/json",
                   "Accept: application/json\r\n");
   }
+  // RFC 9110, 15.5.16: what would have been taken, so that nobody takes this for a wrong type.
+  if (!is_uncoded(request.field(http::Known::ContentEncoding))) {
+    return refuse(batch, 415, "the content of a batch comes without a content coding",
+                  "Accept-Encoding: identity\r\n");
+  }
   BatchRequest parsed = parse_batch(request.body, settings_.max_elements);
   if (parsed.status != 0) return refuse(batch, parsed.status, parsed.detail);
   resolve(batch, std::move(parsed.elements));

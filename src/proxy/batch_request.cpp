@@ -5,6 +5,7 @@
 
 #include <strings.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -90,12 +91,17 @@ BatchRequest parse_batch(std::string_view content, std::size_t most) {
 }
 
 bool is_json_content_type(std::string_view content_type) {
-  const std::size_t semicolon = content_type.find(';');
-  if (!equals(trimmed(content_type.substr(0, semicolon)), "application/json")) return false;
-  if (semicolon == content_type.npos) return true;
-  const auto parameter = trimmed(content_type.substr(semicolon + 1));
-  return parameter.empty() || equals(parameter, "charset=utf-8") ||
-         equals(parameter, "charset=\"utf-8\"");
+  return equals(trimmed(content_type.substr(0, content_type.find(';'))), "application/json");
+}
+
+bool is_uncoded(std::string_view content_encoding) {
+  while (!content_encoding.empty()) {
+    const std::size_t end = std::min(content_encoding.find(','), content_encoding.size());
+    const std::string_view coding = trimmed(content_encoding.substr(0, end));
+    if (!coding.empty() && !equals(coding, "identity")) return false;
+    content_encoding.remove_prefix(std::min(end + 1, content_encoding.size()));
+  }
+  return true;
 }
 
 }  // namespace holdfast::proxy

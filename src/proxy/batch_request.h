@@ -23,8 +23,12 @@ struct BatchRequest {
 // 413 for more than `most` elements.
 BatchRequest parse_batch(std::string_view content, std::size_t most);
 
-// Whether a Content-Type is JSON in the one encoding it has: "application/json",
-// with no parameter but charset=utf-8.
+// Whether a Content-Type is JSON: "application/json", whatever parameters it has. The
+// type defines none, so they mean nothing (RFC 8259, 11); what is not UTF-8 is no JSON.
 bool is_json_content_type(std::string_view content_type);
+
+// Whether content is as it was before any coding: Content-Encoding is absent, empty, or
+// "identity", which is none (RFC 9110, 8.4.1).
+bool is_uncoded(std::string_view content_encoding);
 
 }  // namespace holdfast::proxy

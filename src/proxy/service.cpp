@@ -97,7 +97,9 @@ void Service::handle(http::Server& server, http::ExchangeId id, const http::Requ
   if (is_batch(request.path) && !is_readable(request.method)) {
     return take_batch(server, id, request);
   }
+  // "/" too, for OPTIONS alone: it is what balancers check with unless they are told better.
   const bool known = request.path.starts_with(parts_.route.prefix()) || request.path == "*" ||
+                     (request.path == "/" && request.method == Method::Options) ||
                      find_page(parts_.pages, request.path);
   if (!known) return send_problem(server, id, request, 404, "no such path");
   if (request.method == Method::Options) {

@@ -40,7 +40,6 @@ void check_head(const RequestHead& head, std::string_view bytes) {
     for (const char c : text) REQUIRE_HOLDS(c > 0x20 && c < 0x7f && c != '#');
   }
   REQUIRE_HOLDS(request.path.find('?') == std::string_view::npos);
-  REQUIRE_HOLDS(head.http10 || !request.field(Known::Host).empty());
   for (const auto& value : request.known) {
     for (const char c : value) REQUIRE_HOLDS(c != '\r' && c != '\n' && c != '\0');
   }

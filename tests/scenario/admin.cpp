@@ -105,6 +105,60 @@ TEST_CASE("the verbs are plain HTTP, each by the one method it allows") {
   CHECK(status_if_cached(daemon, "8.8.8.8") == 504);
 }
 
+TEST_CASE("a blank socket is none, and never another host's") {
+  const char* const holdfast = std::getenv("HOLDFAST");
+  REQUIRE(holdfast != nullptr);
+  Process no_path({holdfast, "admin", "--socket", "", "status"}, {});
+  CHECK(no_path.wait() == 2);
+  CHECK(contains(no_path.output(), "usage:"));
+  const Folder folder;
+  Process blank({holdfast, "admin", "status"},
+                {{"ADMIN_SOCKET", ""}, {"RUNTIME_DIRECTORY", folder.path.string()}});
+  CHECK(blank.wait() == 1);
+  CHECK(contains(blank.output(), folder.path.string() + "/admin.sock: "));
+}
+
+TEST_CASE("what is not exactly a verb's arguments changes nothing and is named") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), admin.setting());
+  REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  const auto refused = [&](const std::string& target, const std::string& named,
+                           const std::string& content = "") {
+    const Response response = ask({"http://x" + target, "POST", {}, content, admin.socket});
+    CAPTURE(target);
+    CHECK(response.status == 400);
+    CHECK(contains(response.body, named));
+  };
+  refused("/purge?all=false", "all=false");
+  refused("/purge?all=0&ip=8.8.8.8", "all=0");
+  refused("/purge?all=", "all=");
+  refused("/purge?all&ip=8.8.8.8", "all beside ip");
+  refused("/purge?ip=8.8.8.8&ip=9.9.9.9", "ip is given more than once");
+  refused("/purge?ip=8.8.8.8&block=8.8.8.0/24", "either ip=");
+  refused("/purge?ip=8.8.8.8&url=", "url");
+  refused("/purge?ip=8.8.8%252e8", "ip: not an IPv4 or IPv6 address");
+  refused("/purge?ip=8.8.8.8+", "ip: not an IPv4 or IPv6 address");
+  refused("/purge?block=8.8.8.8%252F32", "block: not a block");
+  refused("/purge", "either ip=");
+  refused("/purge", "the query", "all=true");
+  refused("/stale?all", "unknown parameter");
+  refused("/breaker?state=open&orgin=nobody", "orgin");
+  refused("/breaker?state=close&state=open", "state is given more than once");
+  refused("/log-level?level=debug&level=error", "level is given more than once");
+  refused("/drain?force", "force");
+  CHECK(ask({"http://x/inspect?ip=8.8.8.8&ip=9.9.9.9", "GET", {}, {}, admin.socket}).status == 400);
+  CHECK(status_if_cached(daemon, "8.8.8.8") == 200);
+  CHECK(admin({"status"}).has("\"forced\":false"));
+  CHECK(status_if_cached(daemon, "8.8.8.8") == 200);
+  for (const char* all : {"/purge?all=true", "/purge?all=1", "/purge?all"}) {
+    REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+    CHECK(ask({"http://x" + std::string(all), "POST", {}, {}, admin.socket}).status == 200);
+    CHECK(status_if_cached(daemon, "8.8.8.8") == 504);
+  }
+}
+
 TEST_CASE("a purge forgets in memory and store, also after a crash, and nothing else") {
   const Folder folder;
   const Admin admin(folder);

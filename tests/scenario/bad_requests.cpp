@@ -1,6 +1,7 @@
 // What a client may not ask is told so, in JSON, and never reaches the upstream.
 #include <doctest/doctest.h>
 
+#include "raw_client.h"
 #include "stage.h"
 
 using namespace holdfast::scenario;
@@ -58,6 +59,26 @@ TEST_CASE("other methods are refused with what is allowed") {
   CHECK(head.status == 200);
   CHECK(head.body.empty());
   CHECK(head.field("Content-Length") == std::to_string(expected_body("8.8.8.8").size()));
+}
+
+TEST_CASE("a balancer's check is answered, with Host, without, and with an empty one") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  RawClient client(daemon.port());
+  for (const std::string target : {"*", "/"}) {
+    for (const std::string fields : {" HTTP/1.1\r\nHost: x\r\n", " HTTP/1.1\r\nHost:\r\n",
+                                     " HTTP/1.0\r\nConnection: keep-alive\r\n"}) {
+      CAPTURE(target);
+      CAPTURE(fields);
+      client.send("OPTIONS " + target + fields + "\r\n");
+      const auto answer = client.read();
+      CHECK(answer.status == 204);
+      CHECK(contains(answer.head, "Allow: GET, HEAD, OPTIONS"));
+    }
+  }
+  CHECK(client.ask("GET /lookup/8.8.8.8 HTTP/1.1\r\nHost:\r\n\r\n").status == 200);
+  CHECK(client.ask("GET / HTTP/1.1\r\nHost:\r\n\r\n").status == 404);
 }
 
 TEST_CASE("an answer carries the fields of the contract, and If-None-Match gets 304") {

@@ -103,6 +103,12 @@ TEST_CASE("an element that is no address has an error of its own, and costs the 
                              error_element("\\\"\\u0007", error, 400) + "]");
   CHECK(upstream.count("requests") == 1);
   CHECK(post(daemon, "[]").body == "[]");
+  CHECK(
+      ask({daemon.url("/lookup"),
+           "POST",
+           {"Content-Type: application/json; charset=utf-8; foo=bar", "Content-Encoding: identity"},
+           "[]"})
+          .body == "[]");
 }
 
 TEST_CASE("a batch that is wrong as a whole is told what is, and reaches nobody") {
@@ -129,6 +135,11 @@ TEST_CASE("a batch that is wrong as a whole is told what is, and reaches nobody"
   refused(query, 415, "application/json");
   query.fields = {"Content-Type:"};
   refused(query, 415, "application/json");
+  // Before it is parsed: these bytes are no JSON, and are not called so.
+  query.body = "\x1f\x8b\x08";
+  query.fields = {"Content-Type: application/json", "Content-Encoding: gzip"};
+  refused(query, 415, "content coding");
+  CHECK(ask(query).field("Accept-Encoding") == "identity");
   const Response other = ask({daemon.url("/lookup"), "DELETE"});
   CHECK(other.status == 405);
   CHECK(other.field("Allow") == "POST, OPTIONS");

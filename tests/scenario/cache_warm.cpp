@@ -5,7 +5,9 @@
 #include <simdjson.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "base/unique_fd.h"
@@ -289,9 +291,49 @@ TEST_CASE("a bad line costs that line alone, and the exit code; with --strict no
   Warming too_many(daemon.url(""), {"--max-addresses", "4", list});
   CHECK(too_many.wait() == 2);
   CHECK(too_many.output.find(list + ":5:") != std::string::npos);
-  Warming absent(daemon.url(""), {list, (folder.path / "absent").string()});
-  CHECK(absent.wait() == 2);
-  CHECK(absent.output.find("absent: cannot be read") != std::string::npos);
+}
+
+TEST_CASE("a list that cannot be read is named in one line, and the others are warmed") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  const std::string list = write_list(folder, "8.8.8.8\n");
+  const std::string absent = (folder.path / "absent").string();
+  const std::string dangling = (folder.path / "dangling").string();
+  const std::string subfolder = (folder.path / "folder").string();
+  const std::string utf16 = (folder.path / "utf16").string();
+  std::filesystem::create_symlink("nowhere", dangling);
+  std::filesystem::create_directory(subfolder);
+  std::ofstream(utf16, std::ios::binary) << std::string("\xff\xfe\x31\0.\0\x31\0\n\0", 10);
+  const std::vector<std::string> bad{absent, dangling, subfolder, utf16};
+
+  std::vector<std::string> all = bad;
+  all.push_back(list);
+  Warming warming(daemon.url(""), all);
+  CHECK(warming.wait() == 1);
+  INFO(warming.output);
+  const std::vector<std::string> lines = warming.process().lines();
+  for (const std::string& name : bad) {
+    CAPTURE(name);
+    CHECK(std::count_if(lines.begin(), lines.end(), [&](const std::string& line) {
+            return line.starts_with(name + ": ");
+          }) == 1);
+  }
+  CHECK(contains(warming.output, subfolder + ": cannot be read: Is a directory"));
+  CHECK(contains(warming.output, dangling + ": cannot be read: No such file"));
+  CHECK(contains(warming.output, utf16 + ": UTF-16"));
+  CHECK(warming.count("unread_lists") == 4);
+  CHECK(warming.count("stored") == 1);
+  CHECK_FALSE(warming.flag("complete"));
+  all_are_hits(daemon, {"8.8.8.8"});
+
+  all.insert(all.begin(), "--strict");
+  const std::uint64_t requests = upstream.count("requests");
+  CHECK(Warming(daemon.url(""), all).wait() == 2);
+  Warming nothing(daemon.url(""), {subfolder, utf16});
+  CHECK(nothing.wait() == 2);
+  CHECK(contains(nothing.output, "no addresses"));
+  CHECK(upstream.count("requests") == requests);
 }
 
 TEST_CASE("several lists and standard input are one list") {

@@ -93,10 +93,13 @@ TEST_CASE("the log is on standard error") {
   CHECK(daemon.stop() == 0);
 }
 
-TEST_CASE("the token is in nothing the daemon says, whatever goes wrong") {
+TEST_CASE(
+    "neither the token nor a key in API_URL is in what the daemon says, whatever goes wrong") {
   const Folder folder;
-  Upstream upstream;
-  Daemon daemon(folder, upstream.url(), {{"LOG_LEVEL", "debug"}, {"REQUEST_DEADLINE", "1s"}});
+  const std::string key = "k3y0123456789abcdef";
+  Upstream upstream({"--path", "/v1/" + key + "/geoip/"});
+  Daemon daemon(folder, upstream.url() + "/v1/" + key,
+                {{"LOG_LEVEL", "debug"}, {"REQUEST_DEADLINE", "1s"}});
   // Until every loop turns.
   REQUIRE(eventually([&] { return get(daemon.lookup_url("8.8.8.8")).status == 200; }));
   std::string said;
@@ -137,6 +140,19 @@ TEST_CASE("the token is in nothing the daemon says, whatever goes wrong") {
   CHECK(said.find("\"event\":\"request\"") != std::string::npos);
   CHECK(said.find(Upstream::kToken) == std::string::npos);
   CHECK(said.find("Bearer") == std::string::npos);
+  CHECK(said.find(key) == std::string::npos);
+  CHECK(said.find("/v1/***") != std::string::npos);
+}
+
+TEST_CASE("two keys for one upstream are two origins, told apart by their number") {
+  const Folder folder;
+  Upstream upstream;
+  const std::string base = upstream.url() + "/";
+  Daemon daemon(folder, base + "abcdef0123456789," + base + "0123456789abcdef");
+  const std::string name = upstream.url().substr(7) + "/***";
+  const std::string metrics = get(daemon.url("/metrics")).body;
+  CHECK(contains(metrics, "holdfast_breaker_state{origin=\"" + name + "\"}"));
+  CHECK(contains(metrics, "holdfast_breaker_state{origin=\"" + name + "-2\"}"));
 }
 
 TEST_CASE("a wrong token is a configuration fault: 502, a word in health, no storm of retries") {

@@ -297,3 +297,35 @@ TEST_CASE("a file of another program in the store's place: served without it, an
   std::getline(bytes, first);
   CHECK(first == "[Unit]");
 }
+
+TEST_CASE(
+    "a second daemon on the same file says so, answers without, and has it when the first is "
+    "gone") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon first(folder, upstream.url());
+  const std::vector<std::string> ips = test_ips(20);
+  all_answer(first, ips);
+  REQUIRE(stores(first, ips.size()));
+
+  Daemon second(folder, upstream.url());
+  second.process().wait_for_line("is in use by another holdfast (process " +
+                                 std::to_string(first.process().pid()));
+  CHECK(gives_as_reason(second, "in use by another holdfast"));
+  CHECK(store_health(second).state == "degraded");
+  CHECK(second.metric("holdfast_store_up") == 0);
+  CHECK(get(second.url("/readyz")).status == 200);
+  // What the first one has it does not read: a purge there would not be heard here.
+  CHECK(ask({second.lookup_url(ips[0]), "GET", {"Cache-Control: only-if-cached"}}).status == 504);
+  const std::vector<std::string> others = other_ips(5);
+  all_answer(second, others);
+  CHECK(store_health(first).state == "ok");
+
+  first.kill();
+  CHECK(becomes(second, "ok"));
+  upstream.kill();
+  all_answer(second, ips);
+  CHECK(stores(second, ips.size() + others.size()));
+  CHECK(reported(second) == States{"degraded", "ok"});
+  CHECK(second.stop() == 0);
+}

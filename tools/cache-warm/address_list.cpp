@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "proxy/ip_address.h"
 
@@ -62,6 +64,17 @@ Address network_of(Address address, unsigned bits) {
   return address;
 }
 
+// What the first bytes of a list say that it is instead of UTF-8 text; null if nothing.
+// Else each of its lines would be a problem, and none would say what is wrong.
+const char* other_kind(std::string_view start) {
+  constexpr const char* kUtf16 = "UTF-16 or UTF-32, where UTF-8 is expected";
+  if (start.starts_with("\xff\xfe") || start.starts_with("\xfe\xff")) return kUtf16;
+  // Without a byte order mark every other byte of such a list is NUL.
+  if (start.substr(0, 2).find('\0') != start.npos) return kUtf16;
+  if (start.starts_with("\x1f\x8b")) return "compressed, where text is expected";
+  return nullptr;
+}
+
 void increment(Address& address) {
   for (std::size_t i = address.size(); i-- > 0;) {
     if (++address[i] != 0) return;
@@ -86,8 +99,16 @@ bool AddressList::read(std::istream& in, const std::string& name) {
     if (partial.size() <= kMaxLine) partial += text.substr(0, kMaxLine + 1 - partial.size());
     unfinished = true;
   };
+  bool at_start = true;
+  errno = 0;
   while (in.read(chunk.data(), chunk.size()), in.gcount() > 0) {
     std::string_view rest(chunk.data(), static_cast<std::size_t>(in.gcount()));
+    if (std::exchange(at_start, false)) {
+      if (const char* const kind = other_kind(rest)) {
+        skip(name, kind);
+        return true;
+      }
+    }
     while (!rest.empty()) {
       const std::size_t end = rest.find('\n');
       append(rest.substr(0, end));
@@ -99,8 +120,17 @@ bool AddressList::read(std::istream& in, const std::string& name) {
       unfinished = false;
     }
   }
-  if (in.bad()) return false;
+  // The rest of a line may change what it says.
+  if (in.bad()) {
+    skip(name, std::string("cannot be read: ") +
+                   (errno != 0 ? std::strerror(errno) : "reading it failed"));
+    return true;
+  }
   return !unfinished || take_line(partial, {name, line});
+}
+
+void AddressList::skip(const std::string& name, std::string reason) {
+  unread_.push_back({name, std::move(reason)});
 }
 
 bool AddressList::take_line(std::string_view line, Place place) {
@@ -108,7 +138,8 @@ bool AddressList::take_line(std::string_view line, Place place) {
     problem(line, place, "the line is too long");
     return true;
   }
-  if (place.line == 1 && line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
+  // Also further down: so it is where lists were put together.
+  if (line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
   const std::string_view text = trim(line.substr(0, line.find('#')));
   if (text.empty()) return true;
   if (text.find('/') != text.npos) return take_block(text, place);

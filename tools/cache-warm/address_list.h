@@ -6,7 +6,8 @@
 //
 // Each address is kept once, whatever its spellings and the blocks that hold it,
 // in the order of first mention. A line that is none of this is a problem with
-// its place and reason; the other lines stay. One thread.
+// its place and reason; the other lines stay. A list that cannot be read, or is no
+// UTF-8, is one problem of its own; the other lists stay. One thread.
 #pragma once
 
 #include <array>
@@ -37,9 +38,16 @@ class AddressList {
 
   explicit AddressList(std::size_t max_addresses) : max_addresses_(max_addresses) {}
 
-  // Reads to the end of `in`. `name` is for problems. False if reading failed, or
-  // the addresses got too many: then the last problem says where.
+  struct Unread {
+    std::string name;  // of the list
+    std::string reason;
+  };
+
+  // Reads to the end of `in`. `name` is for problems. False if the addresses got too
+  // many: the last problem says where.
   bool read(std::istream& in, const std::string& name);
+  // For a list that could not even be opened.
+  void skip(const std::string& name, std::string reason);
 
   const std::vector<Address>& addresses() const { return addresses_; }
   std::size_t duplicates() const { return duplicates_; }
@@ -47,6 +55,10 @@ class AddressList {
   std::size_t problem_count() const { return problem_count_; }
   const std::vector<Problem>& problems() const { return problems_; }
   bool too_many() const { return too_many_; }
+  // Lists of which nothing, or not all, was read.
+  const std::vector<Unread>& unread() const { return unread_; }
+  // Whether all of all lists was understood.
+  bool is_whole() const { return problem_count_ == 0 && unread_.empty(); }
 
  private:
   struct Hash {
@@ -72,6 +84,7 @@ class AddressList {
   std::size_t duplicates_ = 0;
   std::vector<Problem> problems_;
   std::size_t problem_count_ = 0;
+  std::vector<Unread> unread_;
   bool too_many_ = false;
 };
 

@@ -2,8 +2,10 @@
 // for. Lists in, plan, run, summary.
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <iostream>
@@ -20,13 +22,15 @@ int refuse(const std::string& why) {
   return kUsage;
 }
 
+// False: too many addresses.
 bool read_list(const std::string& file, AddressList& list) {
   if (file == "-") return list.read(std::cin, "standard input");
+  errno = 0;
   std::ifstream in(file, std::ios::binary);
-  // A folder can be opened, but not read.
-  if (!in || (in.peek(), in.bad())) return false;
-  in.clear();
-  return list.read(in, file);
+  if (in) return list.read(in, file);
+  list.skip(file, std::string("cannot be read: ") +
+                      (errno != 0 ? std::strerror(errno) : "it cannot be opened"));
+  return true;
 }
 
 void report_problems(const AddressList& list) {
@@ -36,6 +40,9 @@ void report_problems(const AddressList& list) {
   }
   const std::size_t more = list.problem_count() - list.problems().size();
   if (more > 0) std::fprintf(stderr, "and %zu bad lines more\n", more);
+  for (const AddressList::Unread& unread : list.unread()) {
+    std::fprintf(stderr, "%s: %s\n", unread.name.c_str(), unread.reason.c_str());
+  }
 }
 
 int warm_up(Options options) {
@@ -47,12 +54,15 @@ int warm_up(Options options) {
   for (const std::string& file : options.files) {
     if (read_list(file, list)) continue;
     report_problems(list);
-    return refuse(list.too_many() ? "too many addresses" : file + ": cannot be read");
+    return refuse("too many addresses");
   }
   report_problems(list);
-  if (list.addresses().empty()) return refuse("no addresses in " + options.files.front());
-  if (options.strict && list.problem_count() > 0) {
-    return refuse("nothing was asked, as lines are bad (--strict)");
+  if (list.addresses().empty()) {
+    return refuse("no addresses in " + options.files.front() +
+                  (options.files.size() > 1 ? " or the other lists" : ""));
+  }
+  if (options.strict && !list.is_whole()) {
+    return refuse("nothing was asked, as lines are bad or lists cannot be read (--strict)");
   }
 
   const StopSignals signals;

@@ -12,13 +12,13 @@ namespace {
 constexpr const char* kFooter =
     "A list holds one address or CIDR block a line; # starts a comment. Each address is\n"
     "asked for once, however often and in whatever spelling it is listed. A bad line is\n"
-    "reported with its place and skipped, and the exit code is then 1; with --strict\n"
-    "nothing is asked if any line is bad.\n"
+    "reported with its place and skipped, as is a list that cannot be read, and the exit\n"
+    "code is then 1; with --strict nothing is asked.\n"
     "What is stored already is skipped, so an interrupted run is resumed by running it\n"
     "again. What would expire soon is refreshed, but never in the first half of its\n"
     "lifetime: the daemon does not do that for any client.\n"
-    "Exit code: 0 everything listed is stored, 1 not everything, 2 usage or a list that\n"
-    "cannot be read.";
+    "Exit code: 0 everything listed is stored, 1 not everything, 2 usage, or nothing to\n"
+    "ask for.";
 
 // An option whose text one of our own parsers turns into a value.
 template <typename Parse, typename Store>
@@ -53,7 +53,8 @@ void add_what(CLI::App& app, Options& options) {
              [&](const std::string& url) { options.url = url; });
   add_parsed(app, "--max-addresses", "most addresses, with those of blocks [1000000]",
              count_within(1, 50'000'000), [&](std::uint64_t n) { options.max_addresses = n; });
-  app.add_flag("--strict", options.strict, "ask nothing if any line is bad");
+  app.add_flag("--strict", options.strict,
+               "ask nothing if any line is bad, or a list cannot be read");
   add_parsed(app, "--refresh-within",
              "refresh what expires within this time; 0: only what is missing [1h]",
              &config::parse_duration, [&](base::Duration within) {

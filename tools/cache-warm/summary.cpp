@@ -25,7 +25,7 @@ std::string count_of(std::size_t count, const char* what) {
 }  // namespace
 
 bool complete(const Plan& plan, const AddressList& list) {
-  return plan.counts().stored() == plan.total() && list.problem_count() == 0;
+  return plan.counts().stored() == plan.total() && list.is_whole();
 }
 
 std::string summary_text(const Plan& plan, const AddressList& list, const Ending& ending) {
@@ -50,6 +50,8 @@ std::string summary_text(const Plan& plan, const AddressList& list, const Ending
           seconds(ending.took) + " s\n";
   if (list.problem_count() > 0)
     text += "bad lines, skipped: " + std::to_string(list.problem_count()) + "\n";
+  if (!list.unread().empty())
+    text += "lists that were not read: " + std::to_string(list.unread().size()) + "\n";
   if (ending.interrupted) text += "interrupted; run it again to go on\n";
   if (ending.gave_up) text += "gave up: " + plan.last_trouble() + "\n";
   return text;
@@ -80,6 +82,7 @@ std::string summary_json(const Plan& plan, const AddressList& list, const Ending
   number("pending", plan.total() - counts.settled());
   number("duplicates", list.duplicates());
   number("bad_lines", list.problem_count());
+  number("unread_lists", list.unread().size());
   number("requests", counts.requests);
   number("retries", counts.retries);
   add("seconds", seconds(ending.took));

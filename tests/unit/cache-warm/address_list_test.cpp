@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <sstream>
+#include <stdexcept>
 
 using namespace holdfast::warm;
 
@@ -101,4 +102,56 @@ TEST_CASE("the limit holds for all lists together, and what is listed again does
     CHECK(read.list.problems().back().reason.find("the limit for all lists is 4") !=
           std::string::npos);
   }
+}
+
+TEST_CASE("a byte order mark within is where lists were put together") {
+  const Read read(
+      "8.8.8.8\r\n\xef\xbb\xbf"
+      "1.1.1.1\r\n\xef\xbb\xbf\r\n9.9.\xef\xbb\xbf"
+      "9.9\r\n");
+  CHECK(read.texts == Texts{"8.8.8.8", "1.1.1.1"});
+  CHECK(read.list.problem_count() == 1);
+}
+
+TEST_CASE("a list that is no UTF-8 text is one problem that names it") {
+  const auto is_unread = [](const std::string& text, const std::string& reason) {
+    const Read read(text);
+    CAPTURE(reason);
+    CHECK(read.ok);
+    CHECK(read.texts.empty());
+    CHECK(read.list.problem_count() == 0);
+    REQUIRE(read.list.unread().size() == 1);
+    CHECK(read.list.unread()[0].name == "list");
+    CHECK(read.list.unread()[0].reason.find(reason) != std::string::npos);
+    CHECK(!read.list.is_whole());
+  };
+  std::string utf16;
+  for (const char c : std::string("8.8.8.8\r\n1.1.1.1\r\n")) utf16 += {c, '\0'};
+  is_unread("\xff\xfe" + utf16, "UTF-16");
+  is_unread(utf16, "UTF-16");
+  is_unread("\xfe\xff" + ('\0' + utf16), "UTF-16");
+  is_unread(std::string("\0\0\xfe\xff\0\0\0\x38", 8), "UTF-16");
+  is_unread("\x1f\x8b\x08 ...", "compressed");
+  // A NUL elsewhere is a bad line, and no more.
+  const Read stray(std::string("8.8.8.8\n\0\n1.1.1.1\n", 18));
+  CHECK(stray.texts == Texts{"8.8.8.8", "1.1.1.1"});
+  CHECK(stray.list.problem_count() == 1);
+  CHECK(stray.list.unread().empty());
+}
+
+TEST_CASE("a list whose reading fails is named, and the next one is read") {
+  struct Failing : std::streambuf {
+    int_type underflow() override { throw std::runtime_error("the disk fails"); }
+    std::streamsize xsgetn(char*, std::streamsize) override { return underflow(); }
+  } failing;
+  std::istream in(&failing);
+  std::istringstream next("8.8.8.8\n");
+  AddressList list(10);
+  CHECK(list.read(in, "list"));
+  CHECK(list.read(next, "next"));
+  CHECK(list.addresses().size() == 1);
+  CHECK(list.problem_count() == 0);
+  REQUIRE(list.unread().size() == 1);
+  CHECK(list.unread()[0].name == "list");
+  CHECK(list.unread()[0].reason.find("cannot be read") != std::string::npos);
 }

@@ -204,6 +204,30 @@ TEST_CASE("a line that would make a wrong answer is refused, and the line is nam
         std::string::npos);
 }
 
+TEST_CASE("an import takes CRLF and a byte order mark at its start, and names UTF-16 once") {
+  StoreFixture f;
+  std::string first;
+  std::string second;
+  append_json_line(first, "first", *f.make("1"));
+  append_json_line(second, "second", *f.make("2"));
+  first.insert(first.size() - 1, "\r");
+  Text in("\xef\xbb\xbf" + first + second);
+  Text complaints;
+  const auto imported = store_import(f.settings.path, f.clock, in.file(), complaints.file(), none);
+  REQUIRE(imported);
+  CHECK(imported->written == 2);
+  CHECK(imported->refused == 0);
+
+  for (const std::string mark : {"\xff\xfe", "\xfe\xff"}) {
+    Text wide(mark + std::string("{\0}\0\n\0{\0}\0\n\0", 12));
+    const auto refused =
+        store_import(f.settings.path, f.clock, wide.file(), complaints.file(), none);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().message.find("UTF-16") != std::string::npos);
+  }
+  CHECK(complaints.content().empty());
+}
+
 TEST_CASE("an exported line that any bit was flipped in is refused, or says what it said") {
   StoreFixture f;
   const StoredPtr stored = make_stored({.fields = "Content-Type: application/json\r\nX-A: b\r\n",

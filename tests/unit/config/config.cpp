@@ -397,6 +397,27 @@ TEST_CASE("no error and no printout shows the token or a password") {
   CHECK(masked);
 }
 
+TEST_CASE("a key in a URL's path is in no error and no printout") {
+  Start start;
+  const std::string key = "0123456789abcdefABCDEF";
+  start.variables = {{"API_URL", "https://a.example/v1/" + key + ",http://b.example/geo"}};
+  CHECK(start.settings().api_urls.front() == "https://a.example/v1/" + key);
+  start.arguments = {"--print-config"};
+  CHECK(!contains(start.printout(), key));
+  // As a comment: a file made of this would ask for ***.
+  CHECK(contains(start.printout(), "# api_url = https://a.example/v1/***,http://b.example/geo"));
+  start.arguments.clear();
+  for (const InForce& setting : settings_in_force(start.settings())) {
+    CHECK(!contains(setting.value, key));
+  }
+  for (const std::string& bad : {"https://a.example/v1/" + key + "?x", "a.example/" + key,
+                                 "https://a.example/?key=" + key, "https://a/x,b/" + key, key}) {
+    CAPTURE(bad);
+    start.variables = {{"API_URL", bad}};
+    CHECK(!contains(start.error(), key));
+  }
+}
+
 TEST_CASE("a settings file that is absent or a folder is an error that names it") {
   Start start;
   start.arguments = {"--config", (start.folder / "absent.toml").string()};

@@ -58,14 +58,32 @@ TEST_CASE("more elements than allowed are 413, however the array ends") {
   CHECK(parse_batch(R"(["a","b","c"])", 3).elements.size() == 3);
 }
 
-TEST_CASE("JSON's media type is taken with no charset or with utf-8") {
-  for (const char* type : {"application/json", "Application/JSON", "application/json;charset=utf-8",
-                           "application/json ; charset=\"UTF-8\"", "application/json;"}) {
+TEST_CASE("JSON's media type is taken whatever its parameters, which mean nothing") {
+  for (const char* type :
+       {"application/json", "Application/JSON", "application/json;charset=utf-8",
+        "application/json ; charset=\"UTF-8\"", "application/json;",
+        "application/json; charset=utf-8; foo=bar", "application/json;x=\"a;b, c\"",
+        "application/json\t;odata=verbose;;", "application/json;charset=latin1"}) {
+    CAPTURE(type);
     CHECK(is_json_content_type(type));
   }
-  for (const char* type : {"", "text/json", "application/json5", "application/json charset=utf-8",
-                           "application/json;charset=latin1", "application/x-www-form-urlencoded",
-                           "application/problem+json", "application/json;charset=utf-8;x=y"}) {
+  for (const char* type :
+       {"", ";", "text/json", "application/json5", "application/json charset=utf-8",
+        "application/json, text/plain", "application/x-www-form-urlencoded",
+        "application/problem+json", "text/plain; application/json", "application /json"}) {
+    CAPTURE(type);
     CHECK(!is_json_content_type(type));
+  }
+}
+
+TEST_CASE("content is uncoded where nothing but identity is said of its coding") {
+  for (const char* codings : {"", "identity", "Identity", " , identity ,", "identity,identity"}) {
+    CAPTURE(codings);
+    CHECK(is_uncoded(codings));
+  }
+  for (const char* codings : {"gzip", "GZIP", "x-gzip", "br", "identity, gzip", "gzip,identity",
+                              ",,deflate", "identity;q=1", "nonsense"}) {
+    CAPTURE(codings);
+    CHECK(!is_uncoded(codings));
   }
 }
