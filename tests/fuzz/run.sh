@@ -53,7 +53,7 @@ start() {
   local target=$1 words=()
   mkdir -p "$corpora/$target"
   case $target in
-    http_request | reply_head | service | transport) words=(-dict=tests/fuzz/http.dict) ;;
+    answers | http_request | reply_head | service | transport) words=(-dict=tests/fuzz/http.dict) ;;
   esac
   # A single input that takes ten seconds, or 2 GiB, is a finding.
   UBSAN_OPTIONS=print_stacktrace=1 "$build/tests/fuzz/fuzz-$target" \
