@@ -72,7 +72,8 @@ constexpr std::array kVerbs = {
     Verb{"/log-level", true, {"level"}},
     Verb{"/drain", true, {}},
 };
-// A verb has no content. As much of one as `curl -d` sends is read, to say so.
+// A verb's content says nothing; but arguments in it are refused, as they would be lost in
+// silence. As much as `curl -d` sends is read for that.
 constexpr std::size_t kRefusedContentBytes = 4096;
 
 std::string_view name_of(cache::Use use) {
@@ -118,8 +119,8 @@ void Admin::handle(http::Server&, http::ExchangeId id, const http::Request& requ
     return answer(id, known->changes ? Reply{405, "POST only", "Allow: POST\r\n"}
                                      : Reply{405, "GET only", "Allow: GET\r\n"});
   }
-  if (!request.body.empty()) {
-    return answer(id, {400, "arguments go into the query, there is no content"});
+  if (request.body.find('=') != request.body.npos) {
+    return answer(id, {400, "arguments go into the query, not into the content"});
   }
   auto read = AdminArguments::read(request.query, known->parameters());
   if (!read) return answer(id, {400, read.error().message});
