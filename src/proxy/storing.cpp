@@ -5,6 +5,7 @@
 #include <charconv>
 #include <string>
 
+#include "base/http_date.h"
 #include "http/cache_control.h"
 #include "http/field_syntax.h"
 #include "http/problem.h"
@@ -23,7 +24,7 @@ constexpr std::string_view kNegativeFields = "Content-Type: application/problem+
 // RFC 9110, 5.6.7: what the field says, or null if it is absent or malformed.
 std::optional<base::WallTime> date_field(const upstream::Fields& fields, std::string_view name) {
   const std::string* value = upstream::find_field(fields, name);
-  return value ? http::parse_http_date(*value) : std::nullopt;
+  return value ? base::parse_http_date(*value) : std::nullopt;
 }
 
 // The largest age we count to (RFC 9111, 1.2.2), 34 years: a lifetime of our own
