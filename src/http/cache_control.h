@@ -10,8 +10,10 @@ namespace holdfast::http {
 
 // Directives of a response. Unknown ones are ignored. A delta-seconds value that
 // is too large counts as 2^31 (RFC 9111, 1.2.2); one that is malformed counts as
-// 0, so a doubtful response is stale rather than fresh (4.2.1). Of repeated
-// directives the strictest counts.
+// 0, so a doubtful response is stale rather than fresh (4.2.1); but a window for stale
+// responses without a value is ignored. Of repeated directives the strictest counts.
+// In an element that is malformed ("no-store;max-age=0"), whatever looks like a directive
+// counts too.
 struct CacheControl {
   std::optional<std::chrono::seconds> max_age;
   std::optional<std::chrono::seconds> s_maxage;
