@@ -55,7 +55,7 @@ TEST_CASE("a refused token with nothing stored is down, until another one is in 
   {
     HealthPage health(daemon);
     CHECK(health.text("upstream", "reason") == "\"the upstream refuses our token\"");
-    CHECK(contains(health.text("upstream", "last_error"), "unauthorized (401)"));
+    CHECK(contains(health.text("upstream", "last_error"), "unauthorized: status 401"));
     CHECK(health.text("status") == "\"down\"");
     CHECK(health.response.status == 503);
   }

@@ -84,6 +84,28 @@ TEST_CASE("only chunked, as the last coding, makes up for what Content-Length sa
                         "Transfer-Encoding: identity\r\n", "Content-Length: 1\r\n", "\r\n"}));
 }
 
+TEST_CASE("a coding in a form that libcurl does not read has not been undone") {
+  const std::pair<const char*, bool> cases[] = {
+      {"Content-Encoding : gzip\r\n", true},      {"Content-Encoding: gzip\r\n", false},
+      {"Content-Encoding : identity\r\n", false}, {"Content-Encoding :\r\n", false},
+      {"Content-Language : gzip\r\n", false},
+  };
+  for (const auto& [line, missed] : cases) {
+    CAPTURE(line);
+    ReplyHead head(1000);
+    CHECK(take_all(head, 200, {"HTTP/1.1 200 OK\r\n", line, "\r\n"}));
+    CHECK(head.coding_missed() == missed);
+  }
+  ReplyHead folded(1000);
+  CHECK(
+      take_all(folded, 200, {"HTTP/1.1 200 OK\r\n", "Content-Encoding:\r\n", " gzip\r\n", "\r\n"}));
+  CHECK(folded.coding_missed());
+  ReplyHead interim(1000);
+  CHECK(take_all(interim, 103, {"HTTP/1.1 103 \r\n", "Content-Encoding : gzip\r\n", "\r\n"}));
+  CHECK(take_all(interim, 200, {"HTTP/1.1 200 OK\r\n", "\r\n"}));
+  CHECK_FALSE(interim.coding_missed());
+}
+
 TEST_CASE("all lines count for the limit, those of interim heads and trailers too") {
   ReplyHead head(40);
   CHECK(take_all(head, 100, {"HTTP/1.1 100 \r\n", "\r\n"}));  // 17 bytes
