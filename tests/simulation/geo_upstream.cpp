@@ -79,7 +79,9 @@ void GeoUpstream::delivered(const std::string& target, const upstream::Reply& re
   if (reply.status == 404 || reply.status == 410) missing_[target] = scheduler_.now();
   const std::string* mark = find_field(reply.fields, kMark);
   if (mark && (reply.status == 200 || reply.status == 304)) {
-    versions_[std::stoull(*mark) - 1].said_at = scheduler_.now();
+    Version& version = versions_[std::stoull(*mark) - 1];
+    version.said_at = scheduler_.now();
+    if (!version.may_store) forbidden_.insert(target);
   }
 }
 

@@ -67,6 +67,30 @@ std::chrono::seconds ttl(const Storable& storable) {
 
 }  // namespace
 
+TEST_CASE("a 203 is kept as the 200 it was") {
+  upstream::Reply reply = ok({{"Cache-Control", "max-age=60"}, {"Content-Type", "text/json"}});
+  const Storable plain = store(reply);
+  reply.status = 203;
+  const Storable changed = store(reply);
+  CHECK(changed.may_store);
+  CHECK(changed.response->status == 200);
+  CHECK(changed.response->body == plain.response->body);
+  CHECK(changed.response->fields == plain.response->fields);
+  CHECK(ttl(changed) == 60s);
+  CHECK(changed.response->stale_if_error == plain.response->stale_if_error);
+}
+
+TEST_CASE("what forbids to store it is told") {
+  CHECK(store(ok({{"Cache-Control", "no-store;max-age=0"}})).forbidden_by ==
+        std::string("Cache-Control: no-store"));
+  CHECK(store(ok({{"Cache-Control", "private"}})).forbidden_by ==
+        std::string("Cache-Control: private"));
+  CHECK(store(ok({{"Vary", "Accept"}, {"Vary", "*"}})).forbidden_by == std::string("Vary: *"));
+  CHECK(store(ok({{"Cache-Control", "max-age=1, stale-if-error"}})).may_store);
+  CHECK(store(ok({{"Cache-Control", "max-age=1, stale-if-error"}})).response->stale_if_error ==
+        24h * 30);
+}
+
 TEST_CASE("an upstream that states no lifetime gets ours") {
   const Storable got = store(ok());
   CHECK(got.may_store);
