@@ -105,7 +105,11 @@ Verdict judge(const Request& request, const Reply& reply,
 
 Verdict judge_probe(const Request& request, const Reply& reply) {
   const bool good = reply.transport == Outcome::Ok && reply.status >= 200 && reply.status < 300;
-  return good ? Verdict{} : judge(request, reply, {});
+  if (good) return {};
+  Verdict verdict = judge(request, reply, {});
+  // To a maintenance page, maybe; of where clients' requests belong it says nothing.
+  if (verdict.outcome == Outcome::Redirected) verdict.outcome = Outcome::Unexpected;
+  return verdict;
 }
 
 bool is_answer(Outcome outcome) {

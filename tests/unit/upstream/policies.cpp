@@ -500,6 +500,8 @@ TEST_CASE("a finding names the status, and the field if one decided") {
         "status 206: cut");
   CHECK(reason({.transport = Outcome::Reset, .detail = "reset"}) == "reset");
   CHECK(judge(plain, {.status = 200}, {}).reason.empty());
+  // A probe's target is no client's: nothing is wrong with where those go.
+  CHECK(judge_probe(plain, {.status = 302}).outcome == Outcome::Unexpected);
 }
 
 }  // namespace holdfast::upstream
