@@ -90,11 +90,11 @@ TEST_CASE("a coding in a form that libcurl does not read has not been undone") {
       {"Content-Encoding : identity\r\n", false}, {"Content-Encoding :\r\n", false},
       {"Content-Language : gzip\r\n", false},
   };
-  for (const auto& [line, missed] : cases) {
-    CAPTURE(line);
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
     ReplyHead head(1000);
-    CHECK(take_all(head, 200, {"HTTP/1.1 200 OK\r\n", line, "\r\n"}));
-    CHECK(head.coding_missed() == missed);
+    CHECK(take_all(head, 200, {"HTTP/1.1 200 OK\r\n", each.first, "\r\n"}));
+    CHECK(head.coding_missed() == each.second);
   }
   ReplyHead folded(1000);
   CHECK(

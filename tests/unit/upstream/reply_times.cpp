@@ -24,9 +24,9 @@ TEST_CASE("a wait is told in seconds or as a moment, and is a day at most") {
       {date(7s), 7s}, {date(-7s), 0s}, {date(100h), 24h}, {"", 0s},
       {"-5", 0s},     {"soon", 0s},    {"7.5", 0s},
   };
-  for (const auto& [value, wait] : cases) {
-    CAPTURE(value);
-    CHECK(wait_told({{"Retry-After", value}}, kNow) == wait);
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    CHECK(wait_told({{"Retry-After", each.first}}, kNow) == each.second);
   }
   CHECK_FALSE(wait_told({{"Date", date(0s)}}, kNow));
 }
