@@ -253,14 +253,14 @@ TEST_CASE("content whose length nobody can know for sure is no answer") {
       {"Transfer-Encoding:\r\n" + two + five, false},
       {"Transfer-Encoding: chunked, identity\r\n" + five, false},
   };
-  for (const auto& [fields, known] : cases) {
-    CAPTURE(fields);
-    RawServer server([&fields = fields](const Peer& peer) {
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    RawServer server([&fields = each.first](const Peer& peer) {
       peer.send("HTTP/1.1 200 OK\r\n" + fields + "\r\nhello");
       return false;
     });
     CurlBench bench(server);
-    CHECK((bench.get("/").transport == Outcome::Ok) == known);
+    CHECK((bench.get("/").transport == Outcome::Ok) == each.second);
   }
 }
 
@@ -271,10 +271,10 @@ TEST_CASE("Retry-After is read from seconds and from a date, and kept within a d
       {"Sun, 06 Nov 1994 08:49:37 GMT", {0, 0}},
       {"Fri, 31 Dec 2099 23:59:59 GMT", {86400, 86400}},
   };
-  for (const auto& [value, range] : cases) {
-    CAPTURE(value);
-    RawServer server([value = std::string(value)](const Peer& peer) {
-      peer.send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRetry-After: " + value +
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    RawServer server([text = std::string(each.first)](const Peer& peer) {
+      peer.send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRetry-After: " + text +
                 "\r\n\r\n");
       return false;
     });
@@ -282,8 +282,8 @@ TEST_CASE("Retry-After is read from seconds and from a date, and kept within a d
     const Reply reply = bench.get("/");
     CHECK(reply.status == 429);
     REQUIRE(reply.retry_after);
-    CHECK(reply.retry_after->count() >= range.first);
-    CHECK(reply.retry_after->count() <= range.second);
+    CHECK(reply.retry_after->count() >= each.second.first);
+    CHECK(reply.retry_after->count() <= each.second.second);
   }
 }
 

@@ -68,13 +68,13 @@ TEST_CASE("only chunked, as the last coding, makes up for what Content-Length sa
       {"chunked", true},   {"Chunked", true}, {"gzip, chunked", true},  {"chunked;x=\"1\"", true},
       {"identity", false}, {"", false},       {"chunked, gzip", false}, {"xchunked", false},
   };
-  for (const auto& [codings, known] : cases) {
-    CAPTURE(codings);
-    const std::string line = "Transfer-Encoding: " + std::string(codings) + "\r\n";
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    const std::string line = "Transfer-Encoding: " + std::string(each.first) + "\r\n";
     ReplyHead both(1000);
     CHECK(take_all(both, 200,
                    {"HTTP/1.1 200 OK\r\n", line.c_str(), "Content-Length: 1\r\n", "\r\n"}) ==
-          known);
+          each.second);
     ReplyHead alone(1000);
     CHECK(take_all(alone, 200, {"HTTP/1.1 200 OK\r\n", line.c_str(), "\r\n"}));
   }
