@@ -355,6 +355,7 @@ StatusData Daemon::status_data() {
   data.samples = history_->samples(read_counts(metrics_), control_.now(), data.at);
   data.step = history_->settings().step;
   data.upstream = origin_->status();
+  data.forbidden_share = origin_->forbidden_share();
   data.memory = memory_.stats();
   data.memory_limit_bytes = settings_.memory_limit_bytes;
   data.has_store = !settings_.store_path.empty();

@@ -106,6 +106,11 @@ upstream::Status Origin::status() const {
   return status_;
 }
 
+std::optional<double> Origin::forbidden_share() const {
+  const std::lock_guard lock(status_mutex_);
+  return forbidden_share_;
+}
+
 void Origin::add_facts(observe::Dependency& dependency, std::size_t i) {
   using Fact = observe::Dependency::Fact;
   const auto fact = [&](const char* key, auto read) {
@@ -127,6 +132,7 @@ void Origin::report_health() {
   {
     const std::lock_guard lock(status_mutex_);
     status_ = status;
+    forbidden_share_ = flights_.stats().forbidden_share;
   }
   for (std::size_t i = 0; i < health_.size(); ++i) {
     const upstream::OriginStatus& origin = status.origins[i];
@@ -138,6 +144,9 @@ void Origin::report_health() {
     } else if (origin.certificate_refused) {
       dependency.set_state(observe::HealthState::Down,
                            "the upstream's certificate is not accepted: " + origin.last_error);
+    } else if (!origin.redirect.empty()) {
+      dependency.set_state(observe::HealthState::Down,
+                           "the upstream is not at API_URL: it redirects, " + origin.redirect);
     } else if (!origin.has_address) {
       dependency.set_state(observe::HealthState::Down,
                            "the upstream's name is not known" +

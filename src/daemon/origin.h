@@ -64,6 +64,8 @@ class Origin {
 
   // Any thread: what is known of the upstream, a tenth of a second old at most.
   upstream::Status status() const;
+  // The same of what it forbids to store; see proxy::Flights::Stats.
+  std::optional<double> forbidden_share() const;
 
  private:
   void look_up_names(const config::Settings& settings);
@@ -87,7 +89,8 @@ class Origin {
   std::vector<observe::Dependency*> health_;  // one per origin
   base::Timer health_timer_;
   mutable std::mutex status_mutex_;
-  upstream::Status status_;  // guarded by status_mutex_
+  upstream::Status status_;                // guarded by status_mutex_
+  std::optional<double> forbidden_share_;  // guarded by status_mutex_
   LoopThread thread_;
 };
 

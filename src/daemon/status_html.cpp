@@ -162,6 +162,16 @@ void append_upstream(std::string& out, const StatusData& data) {
   }
   append_table(out, "Upstream",
                {"origin", "breaker", "since", "failing", "last success", "last error"}, rows);
+  rows.clear();
+  for (const auto& origin : data.upstream.origins) {
+    if (!origin.redirect.empty()) rows.push_back({origin.name, "redirects: " + origin.redirect});
+    if (origin.clock_ahead) rows.push_back({origin.name, "its clock is " + clock_in_words(origin)});
+  }
+  if (data.forbidden_share) {
+    rows.push_back({"all", "forbids to store " + percent(*data.forbidden_share) +
+                               " of its latest answers: those do not outlive it"});
+  }
+  if (!rows.empty()) append_table(out, "Odd about the upstream", {"origin", "what"}, rows);
   append_addresses(out, data);
   append_table(out, "Breaker history", {"at", "origin", "became", "last error"}, changes);
 }

@@ -114,6 +114,10 @@ void write_origin(JsonWriter& json, const upstream::OriginStatus& origin) {
   json.member("last_success", origin.last_success);
   json.member("last_error_at", origin.last_error_at);
   json.member("last_error", origin.last_error);
+  json.member("last_error_status", origin.last_error_status);
+  json.member("redirect", origin.redirect);
+  json.key("clock_ahead_seconds");
+  origin.clock_ahead ? json.value(origin.clock_ahead->count()) : json.null();
   json.member("error_rate", rounded(origin.error_rate));
   json.member("attempts_lately", origin.volume);
   json.member("in_flight", origin.in_flight);
@@ -137,7 +141,8 @@ void write_origin(JsonWriter& json, const upstream::OriginStatus& origin) {
   json.close(']').close('}');
 }
 
-void write_upstream(JsonWriter& json, const upstream::Status& status) {
+void write_upstream(JsonWriter& json, const StatusData& data) {
+  const upstream::Status& status = data.upstream;
   json.key("upstream").open('{');
   json.member("token", upstream::to_string(status.token));
   json.member("fetches", status.fetches);
@@ -145,6 +150,7 @@ void write_upstream(JsonWriter& json, const upstream::Status& status) {
   json.member("queued", status.queued);
   json.member("parked", status.parked);
   json.member("retry_budget", rounded(status.retry_budget));
+  json.member("forbidden_share", data.forbidden_share);
   json.key("origins").open('[');
   for (const auto& origin : status.origins) write_origin(json, origin);
   json.close(']').close('}');
@@ -199,7 +205,7 @@ std::string status_json(const StatusData& data) {
   write_window(json, "minute", History::window(data.samples, std::chrono::minutes(1)));
   write_window(json, "hour", History::window(data.samples, std::chrono::hours(1)));
   write_history(json, data);
-  write_upstream(json, data.upstream);
+  write_upstream(json, data);
   write_store(json, data);
   json.key("failures").open('[');
   for (const auto& failure : data.failures) {

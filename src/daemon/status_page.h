@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,8 @@ struct StatusData {
   std::vector<History::Sample> samples;
   std::chrono::seconds step{10};
   upstream::Status upstream;
+  // Where the upstream forbids to store most of what it says: how much of it.
+  std::optional<double> forbidden_share;
 
   cache::MemoryCache::Stats memory;
   std::uint64_t memory_limit_bytes = 0;
@@ -67,6 +70,9 @@ std::string status_html(const StatusData& data);
 // The fields that go with it: a Content-Security-Policy under which nothing runs or
 // is loaded but the page's own style and script, named by their hashes.
 std::string_view status_html_fields();
+
+// Where an origin's clock and ours differ: "2 min 5 s ahead of ours"; else empty.
+std::string clock_in_words(const upstream::OriginStatus& origin);
 
 // As people read them: "3.2 ms", "1.5 GiB", "2 h 5 min", "99.98 %".
 std::string in_words(std::chrono::duration<double> time);

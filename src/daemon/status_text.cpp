@@ -45,6 +45,9 @@ std::string about_upstream(const StatusData& data) {
   if (all([](const auto& origin) { return origin.certificate_refused; })) {
     return "The upstream's certificate is not to be trusted (" + origins.front().last_error + ").";
   }
+  if (all([](const auto& origin) { return !origin.redirect.empty(); })) {
+    return "The upstream is not at API_URL: it redirects (" + origins.front().redirect + ").";
+  }
   if (all([](const auto& origin) { return !origin.has_address; })) {
     const std::string& trouble = origins.front().name_trouble;
     return "The upstream's name is not known" + (trouble.empty() ? "." : " (" + trouble + ").");
@@ -55,7 +58,9 @@ std::string about_upstream(const StatusData& data) {
   if (down > 0 && static_cast<std::size_t>(down) == origins.size()) {
     const auto& first = origins.front();
     if (first.forced) return "An operator holds the breaker open: the upstream is not asked.";
-    std::string text = "The upstream is down";
+    // Whoever answers is not down, whatever it says.
+    std::string text =
+        first.last_error_status == 0 ? "The upstream is down" : "The upstream answers, but fails";
     if (!first.last_error.empty()) text += " (" + first.last_error + ")";
     return text + (data.memory.entries > 0 || data.store.entries > 0
                        ? "; what is stored still answers."
@@ -63,7 +68,7 @@ std::string about_upstream(const StatusData& data) {
   }
   if (down > 0) {
     return std::to_string(down) + " of " + std::to_string(origins.size()) +
-           (down == 1 ? " origins is down." : " origins are down.");
+           (down == 1 ? " origins fails." : " origins fail.");
   }
   double worst = 0;
   bool asked = false;
@@ -87,6 +92,12 @@ std::string headline(const StatusData& data) {
     add_sentence(text, "The store is not well: " + data.store_trouble + ".");
   }
   return text;
+}
+
+std::string clock_in_words(const upstream::OriginStatus& origin) {
+  if (!origin.clock_ahead) return {};
+  return in_words(std::chrono::abs(*origin.clock_ahead)) +
+         (origin.clock_ahead->count() > 0 ? " ahead of ours" : " behind ours");
 }
 
 std::string in_words(std::chrono::duration<double> time) {

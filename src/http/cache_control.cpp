@@ -27,15 +27,21 @@ void keep_strictest(std::optional<seconds>& slot, std::string_view value) {
   slot = slot ? std::min(*slot, delta) : delta;
 }
 
+// Without a value it says that stale responses are welcome, and not for how long: nothing
+// that could be kept to, and least of all "never" (RFC 5861 knows no such form).
+void keep_window(std::optional<seconds>& slot, std::string_view value) {
+  if (!value.empty()) keep_strictest(slot, value);
+}
+
 void apply(std::string_view name, std::string_view value, CacheControl& into) {
   if (equals_ignoring_case(name, "max-age")) {
     keep_strictest(into.max_age, value);
   } else if (equals_ignoring_case(name, "s-maxage")) {
     keep_strictest(into.s_maxage, value);
   } else if (equals_ignoring_case(name, "stale-while-revalidate")) {
-    keep_strictest(into.stale_while_revalidate, value);
+    keep_window(into.stale_while_revalidate, value);
   } else if (equals_ignoring_case(name, "stale-if-error")) {
-    keep_strictest(into.stale_if_error, value);
+    keep_window(into.stale_if_error, value);
   } else if (equals_ignoring_case(name, "no-store")) {
     into.no_store = true;
   } else if (equals_ignoring_case(name, "no-cache")) {
@@ -64,7 +70,29 @@ std::size_t quoted_end(std::string_view text, std::size_t at) {
   return text.size();
 }
 
-// Calls each(name, argument) for every well-formed directive of a field line.
+struct Directive {
+  std::string_view element;  // all of it, without space around it
+  std::string_view name;     // up to the "="; maybe no token
+  std::string_view argument;
+  bool well_formed = false;  // token [ "=" ( token / quoted-string ) ] (RFC 9111, 5.2)
+};
+
+Directive directive_of(std::string_view element) {
+  const auto equals = element.find('=');
+  Directive directive{element, trim(element.substr(0, equals)), {}, false};
+  directive.well_formed = is_token(directive.name);
+  if (equals == std::string_view::npos) return directive;
+  std::string_view& argument = directive.argument;
+  argument = trim(element.substr(equals + 1));
+  // Both forms are to be accepted for every directive (RFC 9111, 5.2).
+  const bool quoted = argument.size() >= 2 && argument.front() == '"' && argument.back() == '"';
+  const bool whole = quoted ? quoted_end(argument, 0) == argument.size() : is_token(argument);
+  directive.well_formed = directive.well_formed && whole;
+  if (quoted) argument = argument.substr(1, argument.size() - 2);
+  return directive;
+}
+
+// Calls each(directive) for every element of a field line.
 template <typename Each>
 void for_each_directive(std::string_view value, Each each) {
   std::size_t at = 0;
@@ -76,17 +104,21 @@ void for_each_directive(std::string_view value, Each each) {
     }
     const auto element = trim(value.substr(at, end - at));
     at = end + 1;
+    if (!element.empty()) each(directive_of(element));
+  }
+}
 
-    const auto equals = element.find('=');
-    const auto name = trim(element.substr(0, equals));
-    if (!is_token(name)) continue;
-    std::string_view argument;
-    if (equals != std::string_view::npos) argument = trim(element.substr(equals + 1));
-    // Both forms are to be accepted for every directive (RFC 9111, 5.2).
-    if (argument.size() >= 2 && argument.front() == '"' && argument.back() == '"') {
-      argument = argument.substr(1, argument.size() - 2);
-    }
-    each(name, argument);
+// Whatever in a malformed element looks like a directive of its own: after a semicolon
+// or a space instead of a comma, or in quotes that nobody closed.
+void apply_pieces(std::string_view element, CacheControl& into) {
+  const auto belongs = [](char c) { return (is_token_char(c) && c != '\'') || c == '='; };
+  for (std::size_t at = 0; at < element.size();) {
+    std::size_t end = at;
+    while (end < element.size() && belongs(element[end])) ++end;
+    const auto piece = element.substr(at, end - at);
+    const auto equals = std::min(piece.find('='), piece.size());
+    apply(piece.substr(0, equals), piece.substr(std::min(equals + 1, piece.size())), into);
+    at = end + 1;
   }
 }
 
@@ -99,17 +131,20 @@ std::string_view opaque_tag(std::string_view tag) {
 }  // namespace
 
 void parse_cache_control(std::string_view value, CacheControl& into) {
-  for_each_directive(value, [&into](std::string_view name, std::string_view argument) {
-    apply(name, argument, into);
+  for_each_directive(value, [&into](const Directive& directive) {
+    apply(directive.name, directive.argument, into);
+    // Whoever wrote it meant something by it, and to store what must not be is worse than
+    // to ask once too often.
+    if (!directive.well_formed) apply_pieces(directive.element, into);
   });
 }
 
 RequestCacheControl parse_request_cache_control(std::string_view value) {
   RequestCacheControl wanted;
-  for_each_directive(value, [&wanted](std::string_view name, std::string_view argument) {
-    if (equals_ignoring_case(name, "min-fresh")) {
-      wanted.min_fresh = std::max(wanted.min_fresh, parse_delta(argument));
-    } else if (equals_ignoring_case(name, "only-if-cached")) {
+  for_each_directive(value, [&wanted](const Directive& directive) {
+    if (equals_ignoring_case(directive.name, "min-fresh")) {
+      wanted.min_fresh = std::max(wanted.min_fresh, parse_delta(directive.argument));
+    } else if (equals_ignoring_case(directive.name, "only-if-cached")) {
       wanted.only_if_cached = true;
     }
   });

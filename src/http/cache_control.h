@@ -1,20 +1,19 @@
-// Cache-Control as RFC 9111, section 5.2 reads it, and HTTP dates (RFC 9110,
-// section 5.6.7). Pure functions; any thread.
+// Cache-Control as RFC 9111, section 5.2 reads it, and entity tags (RFC 9110, 8.8.3).
+// Pure functions; any thread.
 #pragma once
 
 #include <chrono>
 #include <optional>
-#include <string>
 #include <string_view>
-
-#include "base/clock.h"
 
 namespace holdfast::http {
 
 // Directives of a response. Unknown ones are ignored. A delta-seconds value that
 // is too large counts as 2^31 (RFC 9111, 1.2.2); one that is malformed counts as
-// 0, so a doubtful response is stale rather than fresh (4.2.1). Of repeated
-// directives the strictest counts.
+// 0, so a doubtful response is stale rather than fresh (4.2.1); but a window for stale
+// responses without a value is ignored. Of repeated directives the strictest counts.
+// In an element that is malformed ("no-store;max-age=0"), whatever looks like a directive
+// counts too.
 struct CacheControl {
   std::optional<std::chrono::seconds> max_age;
   std::optional<std::chrono::seconds> s_maxage;
@@ -37,11 +36,6 @@ struct RequestCacheControl {
   bool only_if_cached = false;
 };
 RequestCacheControl parse_request_cache_control(std::string_view value);
-
-// All three forms of HTTP-date. Null if it is none of them.
-std::optional<base::WallTime> parse_http_date(std::string_view value);
-// IMF-fixdate: "Sun, 06 Nov 1994 08:49:37 GMT".
-std::string format_http_date(base::WallTime time);
 
 // If-None-Match (RFC 9110, 13.1.2): a list or "*", weak comparison.
 bool etag_matches(std::string_view if_none_match, std::string_view etag);

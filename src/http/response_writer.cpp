@@ -7,7 +7,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "http/cache_control.h"
+#include "base/http_date.h"
 #include "http/problem.h"
 
 namespace holdfast::http {
@@ -41,7 +41,7 @@ void ResponseWriter::update_date(base::SteadyTime now) {
   const auto second = std::chrono::floor<std::chrono::seconds>(wall);
   date_until_ = now + (second + std::chrono::seconds(1) - wall);
   char* at = put(date_line_.data(), "Date: ");
-  at = put(at, format_http_date(wall));
+  at = put(at, base::format_http_date(wall));
   put(at, "\r\n");
 }
 

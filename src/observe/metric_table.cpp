@@ -29,7 +29,8 @@ const LabelInfo kOutcome = {
     "outcome", {"ok",           "not_modified", "5xx",           "rate_limited",    "4xx",
                 "unauthorized", "timeout",      "connect",       "connect_timeout", "reset",
                 "dns",          "tls",          "tls_timeout",   "certificate",     "truncated",
-                "too_large",    "invalid_body", "wrong_content", "unexpected",      "cancelled"}};
+                "too_large",    "invalid_body", "wrong_content", "redirect",        "unexpected",
+                "cancelled"}};
 const LabelInfo kOrigin = {"origin", {}};
 
 std::vector<MetricInfo> make_table() {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/fetch_words.h"
 #include "upstream/message.h"
 
 namespace holdfast::proxy {
@@ -21,86 +22,6 @@ bool is_answer(const FetchResult& result) {
   return result.end == FetchEnd::Answered &&
          (result.outcome == Outcome::Ok || result.outcome == Outcome::NotModified ||
           found_nothing(result));
-}
-
-// The failures in their order: "timeout; 5xx (3 times)".
-std::string cause_of(const FetchResult& result) {
-  std::string cause;
-  std::string last;
-  int times = 0;
-  const auto tell_last = [&] {
-    if (times == 0) return;
-    cause.append(cause.empty() ? "" : "; ").append(last);
-    if (times > 1) cause.append(" (").append(std::to_string(times)).append(" times)");
-  };
-  for (const upstream::AttemptRecord& attempt : result.attempts) {
-    if (attempt.outcome == Outcome::Ok || attempt.outcome == Outcome::Cancelled) continue;
-    std::string failure(upstream::to_string(attempt.outcome));
-    if (!attempt.detail.empty()) failure.append(": ").append(attempt.detail);
-    if (failure != last) {
-      tell_last();
-      last = std::move(failure);
-      times = 0;
-    }
-    ++times;
-  }
-  tell_last();
-  return cause;
-}
-
-struct ErrorText {
-  int status;
-  const char* detail;
-};
-
-// Which error a failed fetch is to a client (RFC 9110, 15.6): 502 the upstream
-// answered badly, 503 we did not ask it, 504 it did not answer in time.
-ErrorText error_for(const FetchResult& result) {
-  switch (result.end) {
-    case FetchEnd::BreakerOpen:
-      return {503, "the upstream is down; it is being probed"};
-    case FetchEnd::CrowdedOut:
-      return {503, "the upstream is down, and too many requests wait for it already"};
-    case FetchEnd::Overloaded:
-      return {503, "too many requests are waiting for the upstream"};
-    case FetchEnd::Refused:
-      if (result.outcome == Outcome::Certificate) {
-        return {502, "the upstream's certificate is not accepted"};
-      }
-      return {502, "the upstream refuses our credentials"};
-    case FetchEnd::Answered:
-      return {502, "the upstream refused the request"};
-    case FetchEnd::StayedDown:
-    case FetchEnd::GaveUp:
-    case FetchEnd::Deadline:
-      break;
-  }
-  if (result.attempts_sent == 0 && result.outcome == Outcome::Dns) {
-    return {502, "the upstream's name cannot be looked up"};
-  }
-  if (result.attempts_sent == 0) return {504, "no time was left to ask the upstream"};
-  switch (result.outcome) {
-    case Outcome::Timeout:
-    case Outcome::Cancelled:
-      return {504, "the upstream did not answer in time"};
-    case Outcome::Certificate:
-      return {502, "the upstream's certificate is not accepted"};
-    case Outcome::Connect:
-    case Outcome::ConnectTimeout:
-    case Outcome::Dns:
-    case Outcome::Tls:
-    case Outcome::TlsTimeout:
-      return {502, "the upstream cannot be reached"};
-    case Outcome::RateLimited:
-      return {503, "the upstream limits our rate"};
-    case Outcome::InvalidBody:
-    case Outcome::WrongContent:
-    case Outcome::Truncated:
-    case Outcome::TooLarge:
-      return {502, "the upstream's answers were not valid"};
-    default:
-      return {502, "the upstream kept failing"};
-  }
 }
 
 Answer refusal(const char* detail) {
@@ -151,7 +72,11 @@ bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fr
 }
 
 Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
-    : parts_(parts), settings_(std::move(settings)), random_(seed), resting_(settings_.resting) {
+    : parts_(parts),
+      settings_(std::move(settings)),
+      random_(seed),
+      resting_(settings_.resting),
+      unshared_(settings_.unshared) {
   using observe::Family;
   observe::Metrics& metrics = parts_.metrics;
   freshened_ = metrics.counter(Family::Refreshes, {{"result", "freshened"}});
@@ -191,7 +116,7 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
       answer.collapsed = answer.forwarded;
       return callback(std::move(answer));
     }
-    if (waiters_ < settings_.max_waiters) {
+    if (waiters_ < settings_.max_waiters && !unshared_.resting(key, parts_.loop.now())) {
       parts_.fetcher.extend(flight.fetch, deadline - settings_.answer_margin,
                             upstream::Priority::Miss);
       return add_waiter(flight, deadline, true, std::move(callback));
@@ -229,7 +154,9 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
     return callback(refusal("too many requests are waiting for the upstream"));
   }
 
-  Flight& flight = start(route, key, std::move(stored), deadline, upstream::Priority::Miss, fields);
+  const bool alone = flying != flights_.end() || unshared_.resting(key, parts_.loop.now());
+  Flight& flight =
+      start(route, key, std::move(stored), deadline, upstream::Priority::Miss, fields, alone);
   add_waiter(flight, deadline, false, std::move(callback));
 }
 
@@ -259,6 +186,7 @@ void Flights::refresh(Route& route, std::string_view key) {
 // From memory first: a store whose disk is back writes memory's responses back, and
 // keeps away from that only what is erased from then on.
 bool Flights::purge(std::string_view key) {
+  for (const auto& [flight, owned] : apart_) owned->purged = owned->purged || flight->key == key;
   set_aside(key);
   const bool in_memory = parts_.memory.erase(key);
   const bool in_store = parts_.store.find(key).value_or(nullptr) != nullptr;
@@ -267,6 +195,7 @@ bool Flights::purge(std::string_view key) {
 }
 
 void Flights::purge_all() {
+  for (const auto& [flight, owned] : apart_) owned->purged = true;
   while (!flights_.empty()) set_aside(flights_.begin()->first);
   free_some(parts_.loop, std::make_shared<Remains>(parts_.memory.clear()));
   parts_.store.erase_all();
@@ -283,14 +212,14 @@ void Flights::set_aside(std::string_view key) {
     parts_.shard.add(flights_gauge_, -1);
     return;
   }
-  flight.purged = true;
-  purged_.emplace(&flight, std::move(taken.mapped()));
+  flight.apart = flight.purged = true;
+  apart_.emplace(&flight, std::move(taken.mapped()));
 }
 
 void Flights::abandon_all() {
   abandoned_ = true;
-  while (!flights_.empty() || !purged_.empty()) {
-    Flight& flight = flights_.empty() ? *purged_.begin()->second : *flights_.begin()->second;
+  while (!flights_.empty() || !apart_.empty()) {
+    Flight& flight = flights_.empty() ? *apart_.begin()->second : *flights_.begin()->second;
     parts_.fetcher.cancel(flight.fetch);
     const auto owned = take_out(flight);
     Answer answer = fall_back(flight, {});
@@ -310,12 +239,17 @@ cache::StoredPtr Flights::find_stored(std::string_view key) {
 
 Flights::Flight& Flights::start(Route& route, std::string_view key, cache::StoredPtr stored,
                                 base::SteadyTime deadline, upstream::Priority priority,
-                                const upstream::Fields& fields) {
+                                const upstream::Fields& fields, bool apart) {
   auto owned = std::make_unique<Flight>(route, std::string(key));
   Flight& flight = *owned;
   flight.stored = std::move(stored);
   flight.behind = priority == upstream::Priority::Refresh;
-  flights_.emplace(flight.key, std::move(owned));
+  flight.apart = apart;
+  if (apart) {
+    apart_.emplace(&flight, std::move(owned));
+  } else {
+    flights_.emplace(flight.key, std::move(owned));
+  }
   parts_.shard.add(flights_gauge_, 1);
 
   upstream::FetchRequest request;
@@ -395,9 +329,25 @@ void Flights::finish(Flight& flight, FetchResult result) {
   answer_all(flight, answer);
 }
 
+// Each at its own pace: it is the fetcher that spaces them.
+void Flights::send_on_alone(Flight& flight) {
+  std::list<Waiter> others;
+  const auto first_other = std::find_if(flight.waiters.begin(), flight.waiters.end(),
+                                        [](const Waiter& waiter) { return waiter.collapsed; });
+  others.splice(others.end(), flight.waiters, first_other, flight.waiters.end());
+  waiters_ -= others.size();
+  parts_.shard.add(waiters_gauge_, -static_cast<std::int64_t>(others.size()));
+  for (Waiter& waiter : others) {
+    waiter.timer.cancel();
+    Flight& own = start(flight.route, flight.key, nullptr, waiter.deadline,
+                        upstream::Priority::Miss, {}, true);
+    add_waiter(own, waiter.deadline, false, std::move(waiter.callback));
+  }
+}
+
 std::unique_ptr<Flights::Flight> Flights::take_out(Flight& flight) {
   parts_.shard.add(flights_gauge_, -1);
-  if (flight.purged) return std::move(purged_.extract(&flight).mapped());
+  if (flight.apart) return std::move(apart_.extract(&flight).mapped());
   return std::move(flights_.extract(std::string_view(flight.key)).mapped());
 }
 
@@ -409,6 +359,13 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
     storable = freshen(*flight.stored, result.reply, settings_.storing, received, random_);
   } else {
     storable = make_storable(result.reply, settings_.storing, received, random_);
+  }
+  note_forbidden(storable);
+  if (storable.may_store) {
+    unshared_.succeeded(flight.key);
+  } else {
+    unshared_.failed(flight.key, parts_.loop.now(), random_);
+    send_on_alone(flight);
   }
   bool stored = false;
   if (flight.purged) {
@@ -453,12 +410,9 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
     answer.rung = Rung::Offline;
     answer.content = cache::make_stored(std::move(parts));
   } else {
-    const ErrorText text = error_for(result);
+    ErrorText text = error_for(result);
     answer.status = text.status;
-    // Whatever the attempts met before it was known.
-    answer.detail = result.end == FetchEnd::StayedDown
-                        ? "the upstream is down, and was not back in time"
-                        : text.detail;
+    answer.detail = std::move(text.detail);
     answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
   }
   answer.upstream_status = result.reply.status;
@@ -496,6 +450,26 @@ bool Flights::usable_if_error(const cache::StoredPtr& stored) const {
 
 bool Flights::usable_if_error(const Flight& flight) const {
   return !flight.purged && usable_if_error(flight.stored);
+}
+
+void Flights::note_forbidden(const Storable& storable) {
+  if (!forbidden_.note(!storable.may_store)) return;
+  if (forbidden_.most()) {
+    parts_.log.event(observe::Level::Warn, "upstream_forbids_storing",
+                     {{"share", forbidden_.share()},
+                      {"by", storable.forbidden_by},
+                      {"setting", "CACHE_TTL_OVERRIDE"},
+                      {"detail", "little is stored that could answer while it fails"}});
+  } else {
+    parts_.log.event(observe::Level::Info, "upstream_allows_storing",
+                     {{"share", 1 - forbidden_.share()}});
+  }
+}
+
+Flights::Stats Flights::stats() const {
+  Stats stats{flights_.size() + apart_.size(), waiters_, std::nullopt};
+  if (forbidden_.most()) stats.forbidden_share = forbidden_.share();
+  return stats;
 }
 
 void Flights::count_refresh(const FetchResult& result) {

@@ -9,10 +9,13 @@
 //      waiters get that, and the flight goes on without them.
 //   3. The fetch ends: its answer is stored and given to every waiter; or the key
 //      rests for a while, and the waiters get the stale response, the offline
-//      answer or an error.
+//      answer or an error. An answer that may not be stored (private, no-store) is for
+//      who asked first; each of the others has a flight of its own from then on, and for
+//      a while so has whoever asks for that key: waiting for each other would gain nothing.
 //   4. A waiter whose deadline comes first leaves alone; the flight goes on. But an
 //      answer that the fetch has by then is waited for: it comes in the next turn.
-// A purge takes a flight out of the way: who asks from then on starts another.
+// A purge takes a flight out of the way: who asks from then on starts another. It stands
+// apart then, as one that is for one client alone does: nobody joins it.
 #pragma once
 
 #include <chrono>
@@ -20,6 +23,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -32,6 +36,7 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "proxy/answer.h"
+#include "proxy/forbidden_share.h"
 #include "proxy/resting_keys.h"
 #include "proxy/route.h"
 #include "proxy/storing.h"
@@ -58,12 +63,16 @@ class Flights {
     // How long a refresh behind a stale answer may take.
     base::Duration refresh_deadline = std::chrono::seconds(10);
     RestingKeys::Settings resting;
+    // For how long nobody waits for another's answer, where one could not be shared.
+    RestingKeys::Settings unshared{std::chrono::minutes(2), std::chrono::minutes(2), 10'000};
     // Waiters over all flights; more are told to come back.
     std::size_t max_waiters = 20'000;
   };
   struct Stats {
     std::size_t flights = 0;
     std::size_t waiters = 0;
+    // Of the upstream's latest answers, those it forbids to store; where they are most.
+    std::optional<double> forbidden_share;
   };
   using Callback = std::function<void(Answer)>;
 
@@ -115,7 +124,7 @@ class Flights {
   // is whoever joins afterwards. For a stop whose time is up.
   void abandon_all();
 
-  Stats stats() const { return {flights_.size() + purged_.size(), waiters_}; }
+  Stats stats() const;
 
  private:
   struct Waiter {
@@ -131,6 +140,7 @@ class Flights {
     cache::StoredPtr stored;  // what is there, maybe too old to use; may be null
     bool behind = false;      // began as a refresh for which no client waits
     bool patience_over = false;
+    bool apart = false;  // nobody may join: purged, or for one client alone
     bool purged = false;
     upstream::Fetcher::FetchId fetch = 0;
     std::list<Waiter> waiters;
@@ -139,9 +149,12 @@ class Flights {
 
   // What is stored for `key`, in memory or in the store; null if nothing.
   cache::StoredPtr find_stored(std::string_view key);
+  // `apart`: for one client alone, so that nobody joins it.
   Flight& start(Route& route, std::string_view key, cache::StoredPtr stored,
                 base::SteadyTime deadline, upstream::Priority priority,
-                const upstream::Fields& fields = {});
+                const upstream::Fields& fields = {}, bool apart = false);
+  // All that wait for what another asked for, each with a flight of its own.
+  void send_on_alone(Flight& flight);
   void add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback);
   void leave(Flight& flight, std::list<Waiter>::iterator waiter);
   void out_of_patience(Flight& flight);
@@ -156,6 +169,7 @@ class Flights {
   Answer kept(const cache::StoredPtr& stored) const;
   bool usable_if_error(const cache::StoredPtr& stored) const;
   bool usable_if_error(const Flight& flight) const;
+  void note_forbidden(const Storable& storable);
   void count_refresh(const upstream::FetchResult& result);
   // Those who wait for a fetch that was turned away and have no answer.
   void count_shed(upstream::FetchEnd end, std::size_t waiters);
@@ -164,8 +178,10 @@ class Flights {
   Settings settings_;
   base::Random random_;
   RestingKeys resting_;
+  ForbiddenShare forbidden_;
+  RestingKeys unshared_;  // keys whose answers may not be stored
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
-  std::unordered_map<const Flight*, std::unique_ptr<Flight>> purged_;
+  std::unordered_map<const Flight*, std::unique_ptr<Flight>> apart_;
   std::size_t waiters_ = 0;
   bool abandoned_ = false;
 

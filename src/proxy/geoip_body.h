@@ -17,7 +17,8 @@ class GeoipBodyValidator {
   GeoipBodyValidator(const GeoipBodyValidator&) = delete;
   GeoipBodyValidator& operator=(const GeoipBodyValidator&) = delete;
 
-  // Ok if `body` is one whole JSON object (RFC 8259) in valid UTF-8 that has each
+  // Ok if `body` is one whole JSON object (RFC 8259) in valid UTF-8, without a byte order
+  // mark or lone surrogates, since not everybody's parser takes those, that has each
   // of ip, location, postal_code, network_name, domain, latitude and longitude
   // once, with a string or null as text, a number or null as coordinate, and an
   // ip that is `ip` in canonical form. More members are fine.

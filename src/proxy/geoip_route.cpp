@@ -38,8 +38,10 @@ class GeoipRoute final : public Route {
   }
 
   upstream::Verdict validate(std::string_view key, const upstream::Reply& reply) override {
-    if (reply.status != 200) {
-      return {upstream::Outcome::InvalidBody, "status " + std::to_string(reply.status)};
+    // 203 is a 200 that somebody on the way has changed (RFC 9110, 15.3.4): whether to the
+    // worse, the content shows.
+    if (reply.status != 200 && reply.status != 203) {
+      return {upstream::Outcome::InvalidBody, "a status that carries no answer here"};
     }
     return validator_.validate(subject(key), reply.body);
   }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/http_date.h"
 #include "http/cache_control.h"
 #include "http/content_coding.h"
 #include "http/problem.h"
@@ -55,8 +56,8 @@ bool is_unchanged(const cache::StoredResponse& content, std::string_view if_none
   if (content.status != 200) return false;
   if (!if_none_match.empty()) return http::etag_matches(if_none_match, content.etag);
   if (if_modified_since.empty()) return false;
-  const auto since = http::parse_http_date(if_modified_since);
-  const auto modified = http::parse_http_date(content.upstream_last_modified);
+  const auto since = base::parse_http_date(if_modified_since);
+  const auto modified = base::parse_http_date(content.upstream_last_modified);
   return since && modified && *modified <= *since;
 }
 

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <string>
 
+#include "base/http_date.h"
 #include "http/cache_control.h"
 #include "http/field_syntax.h"
 #include "http/problem.h"
@@ -23,7 +24,7 @@ constexpr std::string_view kNegativeFields = "Content-Type: application/problem+
 // RFC 9110, 5.6.7: what the field says, or null if it is absent or malformed.
 std::optional<base::WallTime> date_field(const upstream::Fields& fields, std::string_view name) {
   const std::string* value = upstream::find_field(fields, name);
-  return value ? http::parse_http_date(*value) : std::nullopt;
+  return value ? base::parse_http_date(*value) : std::nullopt;
 }
 
 // The largest age we count to (RFC 9111, 1.2.2), 34 years: a lifetime of our own
@@ -91,11 +92,11 @@ std::optional<seconds> kept_lifetime(const cache::StoredParts& before, seconds o
   return from_arrival + age;
 }
 
-// Fills in everything about time. Returns whether it may be stored. `before` is what a
+// Fills in everything about time. Returns what forbids to store it, or null. `before` is what a
 // 304 freshens: what that does not say stays as it was (RFC 9111, 3.2); null for a 200.
-bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
-                   const StoringPolicy& policy, base::WallTime received, base::Random& random,
-                   const cache::StoredParts* before) {
+const char* set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
+                          const StoringPolicy& policy, base::WallTime received,
+                          base::Random& random, const cache::StoredParts* before) {
   const http::CacheControl directives = cache_control_of(reply.fields);
   const bool negative = parts.status != 200;
   const seconds own = negative ? policy.negative_ttl : policy.ttl;
@@ -153,9 +154,16 @@ bool set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
     set_window(&cache::StoredParts::stale_if_error, directives.stale_if_error,
                policy.stale_if_error);
   }
-  const bool forbidden =
-      directives.no_store || directives.is_private || varies_on_anything(reply.fields);
-  return policy.ttl_override || !forbidden;
+  if (policy.ttl_override) return nullptr;
+  return directives.no_store                ? "Cache-Control: no-store"
+         : directives.is_private            ? "Cache-Control: private"
+         : varies_on_anything(reply.fields) ? "Vary: *"
+                                            : nullptr;
+}
+
+Storable storable(cache::StoredParts parts, const char* forbidden_by) {
+  return {cache::make_stored(std::move(parts)), forbidden_by == nullptr,
+          forbidden_by == nullptr ? "" : forbidden_by};
 }
 
 // What forwarded_fields() made `lines` of.
@@ -236,8 +244,10 @@ void show_last_modified(std::string& lines, std::string_view value) {
 Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy,
                        base::WallTime received, base::Random& random) {
   cache::StoredParts parts;
-  parts.status = reply.status;
-  if (reply.status == 200) {
+  // A 203 whose content was found good is kept as the 200 that it was: its fields and
+  // lifetimes mean the same (RFC 9110, 15.3.4).
+  parts.status = reply.status == 203 ? 200 : reply.status;
+  if (parts.status == 200) {
     parts.fields = forwarded_fields(reply.fields);
     parts.body = reply.body;
     set_validators(parts, reply.fields);
@@ -245,8 +255,8 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
     parts.fields = kNegativeFields;
     parts.body = http::problem_json(reply.status, kNoSuchEntry);
   }
-  const bool may_store = set_lifetimes(parts, reply, policy, received, random, nullptr);
-  return {cache::make_stored(std::move(parts)), may_store};
+  const char* const forbids = set_lifetimes(parts, reply, policy, received, random, nullptr);
+  return storable(std::move(parts), forbids);
 }
 
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
@@ -257,8 +267,8 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
   if (modified && !is_hop_by_hop(reply.fields, "Last-Modified")) {
     show_last_modified(parts.fields, *modified);
   }
-  const bool may_store = set_lifetimes(parts, reply, policy, received, random, &stored);
-  return {cache::make_stored(std::move(parts)), may_store};
+  const char* const forbids = set_lifetimes(parts, reply, policy, received, random, &stored);
+  return storable(std::move(parts), forbids);
 }
 
 std::string objection_to(Route& route, std::string_view key, const cache::StoredResponse& stored) {

@@ -35,10 +35,11 @@ inline constexpr std::string_view kNoSuchEntry = "the upstream has no such entry
 
 struct Storable {
   cache::StoredPtr response;
-  bool may_store = true;  // false: for those who wait now, and nobody else
+  bool may_store = true;          // false: for who asked, and nobody else
+  const char* forbidden_by = "";  // what of it says so: "Cache-Control: no-store"
 };
 
-// `reply` is a complete, validated 200, or a 404 or 410, whose content becomes a
+// `reply` is a complete, validated 200 or 203, or a 404 or 410, whose content becomes a
 // problem of ours: an error page of the upstream's is not forwarded.
 // `received` is when it came.
 Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy,

@@ -8,11 +8,10 @@
 #include <new>
 
 #include "upstream/curl_outcome.h"
+#include "upstream/reply_times.h"
 
 namespace holdfast::upstream {
 namespace {
-
-constexpr std::chrono::seconds kLongestRetryAfter = std::chrono::hours(24);
 
 long milliseconds(base::Duration duration) {
   // Zero would mean "no limit" to libcurl.
@@ -89,7 +88,8 @@ void Attempt::ask(const std::string& url, const Fields& fields, const std::strin
     if (field.name.empty() || !printable(field.name) || !printable(field.value)) continue;
     append(fields_, field.name + ": " + field.value);
   }
-  // A request without it takes any coding (RFC 9110, 12.5.3), and nobody here decodes.
+  // A request without it takes any coding (RFC 9110, 12.5.3). Some code what they send all
+  // the same; that is undone, as far as libcurl knows how.
   append(fields_, "Accept-Encoding: identity");
   if (!token.empty()) append(fields_, "Authorization: Bearer " + token);
   if (!sending_.address.empty()) append(connect_to_, connect_to(sending_.address));
@@ -97,6 +97,7 @@ void Attempt::ask(const std::string& url, const Fields& fields, const std::strin
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
   curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);  // the target is ours, already canonical
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
+  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");  // decode; the field sent is the one above
   curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to_.get());
   curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
   curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
@@ -249,7 +250,11 @@ void Attempt::end(CURLcode code) {
   reply_.detail = head_.unframed() ? "the head does not say how long the content is"
                                    : detail_of(ending, reply_.transport);
   reply_.own_lack = reply_.transport == Outcome::Connect && is_lack(ending.error);
-  if (head_.whole()) take_head();
+  if (head_.whole()) {
+    take_head();
+    const bool missed = head_.coding_missed() && reply_.transport == Outcome::Ok;
+    if (missed || ending.code == CURLE_BAD_CONTENT_ENCODING) drop_coded_content();
+  }
   stop();
 }
 
@@ -261,12 +266,24 @@ void Attempt::take_head() {
   reply_.status = static_cast<int>(number);
   curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &number);
   pool_->set_speaks_http2(number == CURL_HTTP_VERSION_2_0);
-  if (find_field(reply_.fields, "Retry-After") != nullptr) {
-    curl_off_t seconds = 0;
-    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds);
-    reply_.retry_after =
-        std::clamp(std::chrono::seconds(seconds), std::chrono::seconds(0), kLongestRetryAfter);
+  const base::WallTime received = loop_.clock().wall();
+  reply_.retry_after = wait_told(reply_.fields, received);
+  reply_.clock_ahead = clock_ahead(reply_.fields, received);
+}
+
+// It may be whole, but nobody can read it. Where the status alone says what is to be done,
+// that is known; else it is no answer.
+void Attempt::drop_coded_content() {
+  reply_.body.clear();
+  if (reply_.status < 200 || reply_.status >= 300) {
+    reply_.transport = Outcome::Ok;
+    reply_.detail.clear();
+    return;
   }
+  const std::string* coding = find_field(reply_.fields, "Content-Encoding");
+  reply_.transport = Outcome::InvalidBody;
+  reply_.detail = "the content cannot be decoded, Content-Encoding: " +
+                  (coding != nullptr && printable(*coding) ? coding->substr(0, 60) : std::string());
 }
 
 void Attempt::fail(Outcome outcome, std::string detail, bool own_lack) {

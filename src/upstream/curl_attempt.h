@@ -82,6 +82,7 @@ class Attempt {
   void enter(Phase phase);
   void leave_phase();
   void take_head();
+  void drop_coded_content();
   void watch_speed();
   void stop();
 

@@ -67,6 +67,10 @@ struct FetchResult {
   Outcome outcome = Outcome::Timeout;   // of that attempt
   std::vector<AttemptRecord> attempts;  // those sent; the oldest dropped past 32
   int attempts_sent = 0;
+  // Where the upstream is not asked (BreakerOpen, CrowdedOut, StayedDown): what it failed with
+  // last, and with which status; 0: it did not answer.
+  std::string last_error;
+  int last_error_status = 0;
   // When asking again could help, for Retry-After. Never zero for a failure.
   std::chrono::seconds retry_after{1};
 };

@@ -1,5 +1,7 @@
 #include "upstream/judge.h"
 
+#include <algorithm>
+
 namespace holdfast::upstream {
 namespace {
 
@@ -30,6 +32,12 @@ Outcome outcome_of_status(const Request& request, int status, const Fields& fiel
     case 205:
     case 206:
       return Outcome::Unexpected;
+    case 301:
+    case 302:
+    case 303:
+    case 307:
+    case 308:
+      return Outcome::Redirected;
     case 304:
       return confirms(request, fields) ? Outcome::NotModified : Outcome::Unexpected;
     case 401:
@@ -49,19 +57,59 @@ Outcome outcome_of_status(const Request& request, int status, const Fields& fiel
   return Outcome::Unexpected;
 }
 
+// A value of the upstream's, for a log: short and printable. What follows a question mark
+// or a hash may be meant for somebody's eyes only.
+std::string shown(std::string_view value) {
+  constexpr std::size_t kLongest = 200;
+  std::string text(value.substr(0, std::min(value.find_first_of("?#"), kLongest)));
+  for (char& c : text) {
+    if (c < 0x20 || c > 0x7e) c = '?';
+  }
+  return text;
+}
+
+// What decided: the status, and the field if it was one.
+std::string grounds(const Reply& reply, Outcome outcome) {
+  std::string text = "status " + std::to_string(reply.status);
+  const auto tell = [&](const char* name) {
+    if (const std::string* value = find_field(reply.fields, name)) {
+      text.append(", ").append(name).append(": ").append(shown(*value));
+    }
+  };
+  if (outcome == Outcome::Redirected) tell("Location");
+  if (outcome == Outcome::InvalidBody) tell("Content-Type");
+  // Its value differs from one to the next of the same kind.
+  if (reply.retry_after) text += " with Retry-After";
+  return text;
+}
+
 }  // namespace
 
 Verdict judge(const Request& request, const Reply& reply,
               const std::function<Verdict(const Reply&)>& validate) {
-  if (reply.transport != Outcome::Ok) return {reply.transport, reply.detail};
+  if (reply.transport != Outcome::Ok) {
+    if (reply.status == 0) return {reply.transport, reply.detail};
+    return {reply.transport, "status " + std::to_string(reply.status) + ": " + reply.detail};
+  }
   const Outcome outcome = outcome_of_status(request, reply.status, reply.fields);
-  if (outcome == Outcome::Ok && validate) return validate(reply);
-  return {outcome, {}};
+  if (outcome == Outcome::Ok && validate) {
+    Verdict verdict = validate(reply);
+    if (verdict.outcome != Outcome::Ok) {
+      verdict.reason = grounds(reply, verdict.outcome) + ": " + verdict.reason;
+    }
+    return verdict;
+  }
+  const bool fine = outcome == Outcome::Ok || outcome == Outcome::NotModified;
+  return {outcome, fine ? std::string() : grounds(reply, outcome)};
 }
 
 Verdict judge_probe(const Request& request, const Reply& reply) {
   const bool good = reply.transport == Outcome::Ok && reply.status >= 200 && reply.status < 300;
-  return good ? Verdict{} : judge(request, reply, {});
+  if (good) return {};
+  Verdict verdict = judge(request, reply, {});
+  // To a maintenance page, maybe; of where clients' requests belong it says nothing.
+  if (verdict.outcome == Outcome::Redirected) verdict.outcome = Outcome::Unexpected;
+  return verdict;
 }
 
 bool is_answer(Outcome outcome) {
@@ -78,7 +126,8 @@ bool is_connect_failure(Outcome outcome) {
 Sign sign_of(Outcome outcome) {
   if (is_answer(outcome)) return Sign::Good;
   if (outcome == Outcome::RateLimited || outcome == Outcome::Unauthorized ||
-      outcome == Outcome::Certificate || outcome == Outcome::Cancelled) {
+      outcome == Outcome::Certificate || outcome == Outcome::Redirected ||
+      outcome == Outcome::Cancelled) {
     return Sign::None;
   }
   return Sign::Bad;

@@ -22,8 +22,8 @@ bool is_answer(Outcome outcome);
 bool is_connect_failure(Outcome outcome);
 
 // What an outcome says about the origin's health. The client's bad input is a
-// good sign; a refused token, a certificate that is not the origin's or a rate limit is
-// neither.
+// good sign; a refused token, a certificate that is not the origin's, a redirect or a rate
+// limit is neither.
 enum class Sign { Good, Bad, None };
 Sign sign_of(Outcome outcome);
 

@@ -96,6 +96,8 @@ std::string_view to_string(Outcome outcome) {
       return "invalid_body";
     case Outcome::WrongContent:
       return "wrong_content";
+    case Outcome::Redirected:
+      return "redirect";
     case Outcome::Unexpected:
       return "unexpected";
     case Outcome::Cancelled:

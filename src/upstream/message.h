@@ -55,7 +55,8 @@ enum class Outcome {
   TooLarge,      // content over the limit
   InvalidBody,   // a 200 whose content is not what it must be
   WrongContent,  // a 200 that speaks of something else (another ip)
-  Unexpected,    // a status with no meaning here (1xx, 3xx, 204)
+  Redirected,    // to somewhere else, where our token does not go: a configuration fault
+  Unexpected,    // a status with no meaning here (1xx, 204)
   Cancelled,     // by us: another attempt won
 };
 inline constexpr int kOutcomes = static_cast<int>(Outcome::Cancelled) + 1;
@@ -64,15 +65,17 @@ std::string_view to_string(Outcome outcome);  // "5xx", "invalid_body", ...
 
 // A whole answer, or why there is none.
 struct Reply {
-  // Transport failures only (Timeout to Certificate, Truncated, TooLarge), or Ok for "a complete
-  // message came"; its meaning is judged later.
+  // Transport failures only (Timeout to Certificate, Truncated, TooLarge, InvalidBody where its
+  // coding cannot be undone), or Ok for "a complete message came"; its meaning is judged later.
   Outcome transport = Outcome::Ok;
   std::string detail;  // the transport's words, for logs; never holds a secret
   int status = 0;      // 0 if no head came
   Fields fields;
   std::string body;
-  // Retry-After in seconds from now, from either form; clamped to [0, 1 day].
+  // Retry-After in seconds from its arrival, from either form; see wait_told().
   std::optional<std::chrono::seconds> retry_after;
+  // How far its sender's clock is ahead of ours, as far as it tells; see clock_ahead().
+  std::optional<std::chrono::seconds> clock_ahead;
   base::Duration duration{};  // from the attempt's start to its end
   // What each phase took, as far as it was reached; connect and TLS are zero on a kept
   // connection. The answer: from the request being sent to the content's last byte.

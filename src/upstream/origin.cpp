@@ -8,6 +8,8 @@ namespace {
 constexpr std::size_t kKeptChanges = 32;
 constexpr std::size_t kKeptPlaces = 64;
 constexpr int kTimeoutsThatTell = 8;
+// Of an origin that has answered before: one may be about one request.
+constexpr int kRedirectsThatTell = 3;
 
 ConcurrencyLimit::Settings bounded(ConcurrencyLimit::Settings limit, int concurrency) {
   limit.max = std::max(1, concurrency);
@@ -116,8 +118,13 @@ void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
   }
   probe.traffic(now, sign != Sign::Bad);
   learn(attempt, reply, now, sign);
+  if (outcome == Outcome::Redirected) {
+    ++redirects_in_a_row_;
+    redirect_ = verdict.reason;
+  }
   if (sign == Sign::Good) {
     last_success_ = clock.wall();
+    redirects_in_a_row_ = 0;
   } else {
     note_error(clock, verdict, reply);
   }
@@ -176,12 +183,14 @@ bool Origin::all_end_at_timeout() {
 
 void Origin::note_error(const base::Clock& clock, const Verdict& verdict, const Reply& reply) {
   last_error_at_ = clock.wall();
+  last_error_status_ = reply.status;
   last_error_ = to_string(verdict.outcome);
-  if (verdict.outcome == Outcome::ServerError || verdict.outcome == Outcome::Unexpected ||
-      verdict.outcome == Outcome::Unauthorized) {
-    last_error_ += " (" + std::to_string(reply.status) + ")";
-  }
   if (!verdict.reason.empty()) last_error_ += ": " + verdict.reason;
+}
+
+std::string Origin::redirect() const {
+  const int that_tell = last_success_ ? kRedirectsThatTell : 1;
+  return redirects_in_a_row_ >= that_tell ? redirect_ : std::string();
 }
 
 void Origin::attempt_overtaken(base::SteadyTime now, OriginAttempt& attempt, bool elsewhere) {
@@ -235,6 +244,9 @@ OriginStatus Origin::status(const base::Clock& clock) {
   status.last_success = last_success_;
   status.last_error_at = last_error_at_;
   status.last_error = last_error_;
+  status.last_error_status = last_error_status_;
+  status.redirect = redirect();
+  status.clock_ahead = clock_watch.off();
   status.error_rate = breaker.error_rate(now);
   status.volume = breaker.volume(now);
   status.in_flight = in_flight;

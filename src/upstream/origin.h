@@ -11,6 +11,7 @@
 #include <string>
 
 #include "base/scheduler.h"
+#include "upstream/clock_watch.h"
 #include "upstream/judge.h"
 #include "upstream/settings.h"
 #include "upstream/status.h"
@@ -43,6 +44,7 @@ class Origin {
   DependencyProbe probe;
   Addresses addresses;
   TokenState certificate;
+  ClockWatch clock_watch;
   int in_flight = 0;  // attempts that are no suspects: what the limit is for
   Breaker::State announced = Breaker::State::Closed;  // last state told to logs and metrics
   base::Timer breaker_timer;
@@ -89,6 +91,12 @@ class Origin {
   const AnswerTimes& times(const std::string& address) const;
   const AnswerTimes& times() const { return times_; }
 
+  // It redirects us, and nothing else since: where to, and with which status. Empty: no.
+  std::string redirect() const;
+
+  const std::string& last_error() const { return last_error_; }
+  int last_error_status() const { return last_error_status_; }  // 0: there was no answer
+
   // All that ended lately ended at ATTEMPT_TIMEOUT, and it has not been said yet.
   bool all_end_at_timeout();
 
@@ -119,6 +127,9 @@ class Origin {
   std::optional<base::WallTime> last_success_;
   std::optional<base::WallTime> last_error_at_;
   std::string last_error_;
+  int last_error_status_ = 0;
+  int redirects_in_a_row_ = 0;
+  std::string redirect_;  // the latest one's grounds
   std::vector<BreakerChange> breaker_history_;
 };
 

@@ -146,6 +146,7 @@ FetchResult PolicyFetcher::so_far(FetchId id) {
   result.attempts = fetch.result.attempts;
   result.attempts_sent = fetch.result.attempts_sent;
   result.retry_after = retry_after(fetch, result.end);
+  tell_why_not_asked(result);
   return result;
 }
 
@@ -280,6 +281,7 @@ void PolicyFetcher::finish(Fetch& fetch, FetchEnd end) {
   fetch.deadline_timer.cancel();
   fetch.result.end = end;
   fetch.result.retry_after = retry_after(fetch, end);
+  tell_why_not_asked(fetch.result);
   move(fetch, Place::Finished);
   scheduler_.post([this, id = fetch.id, alive = std::weak_ptr(alive_)] {
     if (!alive.expired()) deliver(id);
@@ -292,6 +294,19 @@ void PolicyFetcher::deliver(FetchId id) {
   const auto fetch = std::move(found->second);
   fetches_.erase(found);
   fetch->callback(std::move(fetch->result));
+}
+
+void PolicyFetcher::tell_why_not_asked(FetchResult& result) const {
+  if (result.end != FetchEnd::BreakerOpen && result.end != FetchEnd::CrowdedOut &&
+      result.end != FetchEnd::StayedDown) {
+    return;
+  }
+  // Of several, one that answers is the better news.
+  for (const auto& origin : origins_) {
+    if (result.last_error_status != 0) return;
+    result.last_error = origin->last_error();
+    result.last_error_status = origin->last_error_status();
+  }
 }
 
 // A guess that a client can rely on: when something is going to happen that may
@@ -357,7 +372,8 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
                  {{"origin", attempt.origin->name}, {"status", fetch.result.reply.status}});
     }
     finish(fetch, FetchEnd::Refused);
-  } else if (verdict.outcome == Outcome::Certificate && !other_way(*attempt.origin)) {
+  } else if ((verdict.outcome == Outcome::Certificate && !other_way(*attempt.origin)) ||
+             (verdict.outcome == Outcome::Redirected && !another_origin(*attempt.origin))) {
     finish(fetch, FetchEnd::Refused);
   } else {
     fail_or_retry(fetch, attempt, verdict);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "observe/log.h"
+#include "observe/repeat_limiter.h"
 #include "upstream/fetch_metrics.h"
 #include "upstream/fetcher.h"
 #include "upstream/origin.h"
@@ -84,6 +85,7 @@ class PolicyFetcher final : public Fetcher {
   void finish(Fetch& fetch, FetchEnd end);
   void deliver(FetchId id);
   std::chrono::seconds retry_after(const Fetch& fetch, FetchEnd end);
+  void tell_why_not_asked(FetchResult& result) const;
 
   // Sending.
   void pump();
@@ -128,6 +130,8 @@ class PolicyFetcher final : public Fetcher {
   void judge_certificate(Origin& origin, const Verdict& verdict, const Reply& reply);
   void tend_addresses(Origin& origin);
   bool other_way(const Origin& origin) const;
+  bool another_origin(const Origin& origin) const;
+  void tell_oddities(Origin& origin, const Verdict& verdict, const Reply& reply);
   void probe_if_due(Origin& origin);
   void send_bare_probe(Origin& origin);
   void arm_idle_probe(Origin& origin);
@@ -157,6 +161,7 @@ class PolicyFetcher final : public Fetcher {
   Queue ready_;
   // Not later than the patient_until() of any of them that is still to come.
   base::SteadyTime all_patient_until_{};
+  observe::RepeatLimiter redirects_told_{{.interval = std::chrono::minutes(1), .burst = 1}};
   Queue starved_;  // retries that the budget was too short for
   Queue parked_;
   // Attempts slower than usual, oldest first: (sent at, number, fetch).

@@ -32,6 +32,7 @@ void PolicyFetcher::ended(Origin& origin, const OriginAttempt& attempt, const Ve
          {"detail", "if the upstream does answer, but later, raise it (and REQUEST_DEADLINE)"}});
   }
   judge_certificate(origin, verdict, reply);
+  tell_oddities(origin, verdict, reply);
   if (reply.transport == Outcome::Timeout && reply.kept &&
       !origin.alive_since(attempt.sent_at, attempt.address)) {
     // The connection's, until one on a new connection has failed too.
@@ -61,10 +62,32 @@ void PolicyFetcher::judge_certificate(Origin& origin, const Verdict& verdict, co
   }
 }
 
+// What works as far as it goes, and is not meant to be so.
+void PolicyFetcher::tell_oddities(Origin& origin, const Verdict& verdict, const Reply& reply) {
+  if (verdict.outcome == Outcome::Redirected) {
+    if (const auto suppressed = redirects_told_.admit(now())) {
+      log_.event(Level::Error, "upstream_redirects",
+                 {{"origin", origin.name},
+                  {"detail", verdict.reason},
+                  {"setting", "API_URL"},
+                  {"suppressed", *suppressed}});
+    }
+  }
+  if (reply.clock_ahead && origin.clock_watch.heard(*reply.clock_ahead)) {
+    const auto off = origin.clock_watch.off();
+    log_.event(off ? Level::Warn : Level::Info, off ? "upstream_clock_off" : "upstream_clock_right",
+               {{"origin", origin.name}, {"seconds_ahead_of_ours", off ? off->count() : 0}});
+  }
+}
+
 // Whether an attempt that could not connect to the origin has somewhere else to go at once.
 bool PolicyFetcher::other_way(const Origin& origin) const {
+  return !origin.addresses.all_failed() || another_origin(origin);
+}
+
+// Whether there is another one to ask.
+bool PolicyFetcher::another_origin(const Origin& origin) const {
   const base::SteadyTime at = now();
-  if (!origin.addresses.all_failed()) return true;
   return std::any_of(origins_.begin(), origins_.end(), [&](const auto& other) {
     return other.get() != &origin && other->breaker.allows() && other->has_address() &&
            !other->distrusted(at) && !other->addresses.all_failed();

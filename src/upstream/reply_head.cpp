@@ -64,7 +64,8 @@ bool ReplyHead::take(std::string_view line, long status) {
     // The status line. An interim head may have come before: forget its fields.
     inside_ = true;
     fields_.clear();
-    unframed_ = false;
+    dropped_ = false;
+    unframed_ = coding_missed_ = false;
   } else if (line.starts_with('\r') || line.starts_with('\n')) {
     inside_ = false;
     whole_ = status >= 200;
@@ -80,22 +81,31 @@ bool ReplyHead::take(std::string_view line, long status) {
 
 void ReplyHead::add(std::string_view line) {
   const auto colon = line.find(':');
-  if (colon == std::string_view::npos) return;
+  dropped_ = colon == std::string_view::npos;
+  if (dropped_) return;
   // Space before the colon is no part of the name (RFC 9112, 5.1).
   const std::string_view name = trimmed(line.substr(0, colon));
   const Field& field =
       fields_.emplace_back(Field{std::string(name), std::string(trimmed(line.substr(colon + 1)))});
-  if (name.size() < colon && frames_content(field)) unframed_ = true;
+  if (name.size() < colon) not_plain(field);
 }
 
 // Obsolete, but to be understood (RFC 9112, 5.2): the value before goes on.
 void ReplyHead::fold(std::string_view line) {
-  if (fields_.empty()) return;
+  if (fields_.empty() || dropped_) return;
   Field& field = fields_.back();
   const std::string_view more = trimmed(line);
   if (!field.value.empty() && !more.empty()) field.value += ' ';
   field.value += more;
+  not_plain(field);
+}
+
+void ReplyHead::not_plain(const Field& field) {
   if (frames_content(field)) unframed_ = true;
+  if (is_field(field, "Content-Encoding") && !field.value.empty() &&
+      !is_field({field.value, {}}, "identity")) {
+    coding_missed_ = true;
+  }
 }
 
 }  // namespace holdfast::upstream

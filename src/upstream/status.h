@@ -2,6 +2,7 @@
 // status page.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -28,9 +29,12 @@ struct OriginStatus {
   std::optional<base::Duration> next_probe;  // while open
   std::optional<base::WallTime> last_success;
   std::optional<base::WallTime> last_error_at;
-  std::string last_error;    // outcome and detail; never holds a secret
-  double error_rate = 0;     // over the breaker's window
-  std::uint64_t volume = 0;  // attempts in that window
+  std::string last_error;     // outcome and detail; never holds a secret
+  int last_error_status = 0;  // its status: it does answer. 0: no answer came
+  std::string redirect;       // it redirects us, and nothing else: status and Location
+  std::optional<std::chrono::seconds> clock_ahead;  // of ours, where they differ; see ClockWatch
+  double error_rate = 0;                            // over the breaker's window
+  std::uint64_t volume = 0;                         // attempts in that window
   int in_flight = 0;
   int concurrency_limit = 0;
   double pace = 0;                 // requests/s; infinite when not limited

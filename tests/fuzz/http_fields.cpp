@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/http_date.h"
 #include "http/cache_control.h"
 #include "require.h"
 
@@ -41,12 +42,12 @@ void check_cache_control(std::string_view first, std::string_view second) {
 }
 
 void check_date(std::string_view text) {
-  const auto date = parse_http_date(text);
+  const auto date = base::parse_http_date(text);
   if (!date) return;
-  const auto written = format_http_date(*date);
+  const auto written = base::format_http_date(*date);
   REQUIRE_HOLDS(written.size() == 29);
   // 9999-12-31 23:59:60 is in the year 10000, which the format cannot write.
-  const auto again = parse_http_date(written);
+  const auto again = base::parse_http_date(written);
   REQUIRE_HOLDS(again.has_value());
   REQUIRE_HOLDS(*again == *date ||
                 *date >= base::WallTime(std::chrono::sys_days{std::chrono::year{10'000} / 1 / 1}));

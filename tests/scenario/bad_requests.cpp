@@ -145,17 +145,21 @@ TEST_CASE(
 }
 
 TEST_CASE("what the upstream forbids to store, no cache between us and the client may store") {
-  const Folder folder;
-  Upstream upstream({"--cache-control", "no-store"});
-  Daemon daemon(folder, upstream.url(), one_attempt());
-  for (int i = 0; i < 2; ++i) {
-    const Response response = get(daemon.lookup_url("8.8.8.8"));
-    CHECK(response.status == 200);
-    CHECK(response.body == expected_body("8.8.8.8"));
-    CHECK(response.field("Cache-Control") == "no-store");
-    CHECK(response.field("Cache-Status") == "holdfast; fwd=uri-miss; fwd-status=200");
+  // However it is written: folded, or with the wrong separator.
+  for (const char* says : {"no-store", "max-age=600,\r\n no-store", "no-cache; no-store"}) {
+    CAPTURE(says);
+    const Folder folder;
+    Upstream upstream({"--cache-control", says});
+    Daemon daemon(folder, upstream.url(), one_attempt());
+    for (int i = 0; i < 2; ++i) {
+      const Response response = get(daemon.lookup_url("8.8.8.8"));
+      CHECK(response.status == 200);
+      CHECK(response.body == expected_body("8.8.8.8"));
+      CHECK(response.field("Cache-Control") == "no-store");
+      CHECK(response.field("Cache-Status") == "holdfast; fwd=uri-miss; fwd-status=200");
+    }
+    CHECK(upstream.count("requests") == 2);
   }
-  CHECK(upstream.count("requests") == 2);
 }
 
 TEST_CASE("an upstream 404 is answered as 404 and kept") {

@@ -37,3 +37,16 @@ TEST_CASE("if that attempt fails, its retry serves all 500") {
   all_500_from(daemon, "8.8.8.8");
   CHECK(upstream.count("requests", "8.8.8.8") == 2);
 }
+
+TEST_CASE("what may not be stored goes to who asked for it; each of the others asks on") {
+  const Folder folder;
+  Upstream upstream({"--latency", "300ms", "--latency-sigma", "0", "--cache-control", "private"});
+  Daemon daemon(folder, upstream.url(), one_attempt());
+  const std::vector<Query> queries(20, Query{daemon.lookup_url("8.8.8.8")});
+  for (const Response& response : ask_all(queries, queries.size())) {
+    CHECK(response.status == 200);
+    CHECK(response.body == expected_body("8.8.8.8"));
+    CHECK(response.field("Cache-Status").find("; collapsed") == std::string::npos);
+  }
+  CHECK(upstream.count("requests", "8.8.8.8") == 20);
+}

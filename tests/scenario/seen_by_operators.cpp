@@ -55,7 +55,7 @@ TEST_CASE("a refused token with nothing stored is down, until another one is in 
   {
     HealthPage health(daemon);
     CHECK(health.text("upstream", "reason") == "\"the upstream refuses our token\"");
-    CHECK(contains(health.text("upstream", "last_error"), "unauthorized (401)"));
+    CHECK(contains(health.text("upstream", "last_error"), "unauthorized: status 401"));
     CHECK(health.text("status") == "\"down\"");
     CHECK(health.response.status == 503);
   }
@@ -91,6 +91,48 @@ TEST_CASE("an upstream that refuses a good token for a while: stored answers go 
   CHECK(eventually([&] { return get(daemon.lookup_url("8.8.4.4")).status == 200; }));
   CHECK(daemon.metric(kAccepted) == 1);
   CHECK(service.health_says("state", "\"ok\""));
+}
+
+TEST_CASE(
+    "an upstream that redirects is asked once, and told as a wrong API_URL with its Location") {
+  const Folder folder;
+  Upstream upstream({"--faults", "redirect=1"});
+  Daemon daemon(folder, upstream.url());
+  const Response response = get(daemon.lookup_url("8.8.8.8"));
+  CHECK(response.status == 502);
+  CHECK(contains(response.body, "status 301, Location: https://moved.example/v2"));
+  CHECK(upstream.count("requests") == 1);
+  CHECK(eventually([&] { return HealthPage(daemon).text("upstream", "state") == "\"down\""; }));
+  HealthPage health(daemon);
+  CHECK(health.text("upstream", "reason") ==
+        "\"the upstream is not at API_URL: it redirects, status 301, Location: "
+        "https://moved.example/v2\"");
+  CHECK(health.text("upstream", "breaker") == "\"closed\"");
+  CHECK(contains(get(daemon.url("/status")).body, "The upstream is not at API_URL"));
+  upstream.tell("faults", "none");
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(eventually([&] { return HealthPage(daemon).text("upstream", "state") == "\"ok\""; }));
+}
+
+TEST_CASE("the cause of a failure names what decided, to clients and to operators") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"REQUEST_DEADLINE", "1s"}});
+  const std::pair<const char*, const char*> cases[] = {
+      {"bom=1",
+       "status 200, Content-Type: application/json: not JSON: it begins with a byte order"},
+      {"html=1", "status 200, Content-Type: text/html; charset=utf-8: not JSON"},
+      {"503=1", "status 503"},
+  };
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    const std::string cause = each.second;
+    upstream.tell("faults", each.first);
+    CHECK(contains(get(daemon.lookup_url("8.8.8.8")).body, cause));
+    CHECK(contains(get(daemon.url("/status.json")).body, cause));
+    CHECK(eventually(
+        [&] { return contains(HealthPage(daemon).text("upstream", "last_error"), cause); }));
+  }
 }
 
 TEST_CASE("the outage runway is the share of lookups that needed no upstream") {

@@ -1,6 +1,6 @@
 #include "geo_upstream.h"
 
-#include "http/cache_control.h"
+#include "base/http_date.h"
 
 namespace holdfast::simulation {
 namespace {
@@ -79,7 +79,9 @@ void GeoUpstream::delivered(const std::string& target, const upstream::Reply& re
   if (reply.status == 404 || reply.status == 410) missing_[target] = scheduler_.now();
   const std::string* mark = find_field(reply.fields, kMark);
   if (mark && (reply.status == 200 || reply.status == 304)) {
-    versions_[std::stoull(*mark) - 1].said_at = scheduler_.now();
+    Version& version = versions_[std::stoull(*mark) - 1];
+    version.said_at = scheduler_.now();
+    if (!version.may_store) forbidden_.insert(target);
   }
 }
 
@@ -96,7 +98,7 @@ Version& GeoUpstream::current(const std::string& target) {
     version->fields.push_back({"ETag", version->etag});
   }
   if (random_.uniform() < 0.4) {
-    version->last_modified = http::format_http_date(base::WallTime(std::chrono::hours(400'000)) +
+    version->last_modified = base::format_http_date(base::WallTime(std::chrono::hours(400'000)) +
                                                     seconds(version->number));
     version->fields.push_back({"Last-Modified", version->last_modified});
   }
@@ -198,8 +200,8 @@ void GeoUpstream::add_fields(const Version& version, upstream::Reply& reply) con
   reply.fields.push_back({kMark, std::to_string(version.number)});
   if (version.expires_after) {
     const base::WallTime wall = scheduler_.clock().wall();
-    reply.fields.push_back({"Date", http::format_http_date(wall)});
-    reply.fields.push_back({"Expires", http::format_http_date(wall + *version.expires_after)});
+    reply.fields.push_back({"Date", base::format_http_date(wall)});
+    reply.fields.push_back({"Expires", base::format_http_date(wall + *version.expires_after)});
   }
 }
 

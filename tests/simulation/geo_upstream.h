@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "proxy/storing.h"
 #include "unit/upstream/simulated_upstream.h"
@@ -47,6 +48,8 @@ class GeoUpstream final : public upstream::test::SimulatedUpstream {
 
   // The version with that content, if it was said of that target; else null.
   const Version* said(const std::string& target, const std::string& body) const;
+  // Whether of that target something came that may not be stored.
+  bool forbade_storing(const std::string& target) const { return forbidden_.contains(target); }
   // When a 404 or 410 last came for it.
   std::optional<base::SteadyTime> said_missing(const std::string& target) const;
 
@@ -68,6 +71,7 @@ class GeoUpstream final : public upstream::test::SimulatedUpstream {
   std::unordered_map<std::string, Version*> current_;
   std::unordered_map<std::string, Version*> by_body_;
   std::unordered_map<std::string, base::SteadyTime> missing_;
+  std::unordered_set<std::string> forbidden_;
 };
 
 }  // namespace holdfast::simulation

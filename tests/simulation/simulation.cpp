@@ -96,7 +96,8 @@ Simulation::Simulation(std::uint64_t seed, bool traced, Tally& tally)
       health_(scheduler_),
       watch_(
           scheduler_, trace_, upstream_settings_,
-          [this](base::SteadyTime from, base::SteadyTime to) { return store_.stalled(from, to); }),
+          [this](base::SteadyTime from, base::SteadyTime to) { return store_.stalled(from, to); },
+          [this](const std::string& target) { return upstream_.forbade_storing(target); }),
       transport_(upstream_, watch_),
       route_(proxy::make_geoip_route(nullptr)),
       names_(upstream_settings_.origins.size()),
@@ -374,6 +375,9 @@ void Simulation::check_content(const Client& client, const proxy::Answer& answer
         const cache::StoredPtr kept = store_.peek(key_of(client.ip));
         if (!kept || kept->body != content.body) watch_.fail("said to be stored and is not");
       }
+      if (!may_store && answer.collapsed) {
+        watch_.fail("what may not be stored went to who had not asked for it");
+      }
       if (answer.upstream_status == 304) ++tally_.freshened;
       return;
     case Rung::Fresh:
@@ -417,6 +421,8 @@ bool Simulation::may_lose_answers(const Client& client) const {
 void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
   const bool calm = health_.calm_since(client.asked_at);
   if (may_lose_answers(client)) return;
+  // It may have waited for another's answer that was not for it, and only then for its own.
+  if (upstream_.forbade_storing(target_of(key_of(client.ip)))) return;
   // What it joined may have begun long before; and what was learned when answers took longer
   // says for a while when something is wrong.
   base::Duration natural = health_.natural_since(calm ? client.asked_at - patience_ : booted_at_);

@@ -30,7 +30,8 @@ std::string Watch::fetch_started(upstream::FetchRequest& request) {
   const std::string& target = request.request.target;
   const std::string name = target + " #" + std::to_string(++last_fetch_);
   request.request.fields.push_back({kNameField, name});
-  if (!current_.emplace(target, name).second) fail("two fetches of " + target + " at a time");
+  if (!current_.emplace(target, name).second && !unshared_(target))
+    fail("two fetches of " + target + " at a time");
   // One whose time was up before it came ends at once.
   fetches_[name] = {std::max(request.deadline, scheduler_.now()),
                     request.priority == Priority::Refresh};

@@ -21,9 +21,17 @@ class Watch {
   // How long the loop stood still between two times: no timer is in time then.
   using Stalled = std::function<base::Duration(base::SteadyTime, base::SteadyTime)>;
 
+  // Whether of the target something came that may not be stored: then each client may have
+  // a fetch of its own.
+  using Unshared = std::function<bool(const std::string& target)>;
+
   Watch(const base::VirtualScheduler& scheduler, Trace& trace, const upstream::Settings& settings,
-        Stalled stalled)
-      : scheduler_(scheduler), trace_(trace), settings_(settings), stalled_(std::move(stalled)) {}
+        Stalled stalled, Unshared unshared)
+      : scheduler_(scheduler),
+        trace_(trace),
+        settings_(settings),
+        stalled_(std::move(stalled)),
+        unshared_(std::move(unshared)) {}
 
   void fail(const std::string& what) {
     if (!violation_.empty()) return;
@@ -89,6 +97,7 @@ class Watch {
   Trace& trace_;
   const upstream::Settings& settings_;
   const Stalled stalled_;
+  const Unshared unshared_;
   upstream::PolicyFetcher* fetcher_ = nullptr;
   std::string violation_;
   std::unordered_map<std::string, Fetch> fetches_;        // by name

@@ -119,6 +119,14 @@ WirePlan plan_with_fault(Fault fault, const Exchange& exchange, const FaultSetti
                     ",\"padding\":\"" + std::string(settings.oversized_bytes, 'x') + "\"");
       return plan_of(with_content(exchange, std::move(padded)), keep_alive);
     }
+    case Fault::Redirect: {
+      Message message = with_content(exchange, "");
+      message.status = 301;
+      message.fields.emplace_back("Location", "https://moved.example/v2");
+      return plan_of(message, keep_alive);
+    }
+    case Fault::Bom:
+      return plan_of(with_content(exchange, "\xEF\xBB\xBF" + content), keep_alive);
     case Fault::Drip: {
       WirePlan plan = plan_of(exchange.answer, keep_alive);
       plan.drip_interval = settings.drip_interval;

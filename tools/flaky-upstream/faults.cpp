@@ -32,6 +32,8 @@ constexpr std::array kFaults{
     FaultInfo{Fault::MissingFields, "missing-fields", false, "200 with an object lacking fields"},
     FaultInfo{Fault::NotAnObject, "not-an-object", false, "200 with a JSON array"},
     FaultInfo{Fault::Oversized, "oversized", false, "200 with megabytes of padding"},
+    FaultInfo{Fault::Redirect, "redirect", false, "301 to another host"},
+    FaultInfo{Fault::Bom, "bom", false, "200 with a byte order mark before the JSON"},
 };
 static_assert(kFaults.size() == kFaultCount - 1);
 

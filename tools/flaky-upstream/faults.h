@@ -41,8 +41,10 @@ enum class Fault : std::uint8_t {
   MissingFields,  // 200, a JSON object without the fields
   NotAnObject,    // 200, a JSON array
   Oversized,      // 200, the right members and megabytes of padding
+  Redirect,       // 301 to another host
+  Bom,            // 200, the right answer behind a byte order mark
 };
-inline constexpr std::size_t kFaultCount = static_cast<std::size_t>(Fault::Oversized) + 1;
+inline constexpr std::size_t kFaultCount = static_cast<std::size_t>(Fault::Bom) + 1;
 
 struct FaultInfo {
   Fault fault;

@@ -312,6 +312,8 @@
         element("h3", {}, o.name, pill(kind, "breaker " + o.breaker.replace("_", "-") + (o.forced ? ", forced" : "")),
           ...(data.upstream.token === "refused" ? [pill("bad", "token refused")] : []),
           ...(o.certificate_refused ? [pill("bad", "certificate refused")] : []),
+          ...(o.redirect ? [pill("bad", "redirects: " + o.redirect)] : []),
+          ...(o.clock_ahead_seconds !== null ? [pill("warn", "clock " + span(Math.abs(o.clock_ahead_seconds)) + (o.clock_ahead_seconds > 0 ? " ahead of" : " behind") + " ours")] : []),
           ...(o.name_trouble ? [pill("warn", "name: " + o.name_trouble)] : []),
           element("span", { class: "muted" }, "for " + span(seconds(data.at) - seconds(o.breaker_since)))),
         element("div", { class: "columns" },
@@ -330,7 +332,8 @@
     for (const s of strips) s.draw();
     const u = data.upstream;
     setText("queues", `${count(u.in_flight)} in flight, ${count(u.queued)} queued, ${count(u.parked)} waiting for a breaker; ` +
-      `${short(u.retry_budget)} retries in the budget; token ${u.token}`);
+      `${short(u.retry_budget)} retries in the budget; token ${u.token}` +
+      (u.forbidden_share !== null ? `; forbids to store ${percent(u.forbidden_share)} of its latest answers` : ""));
     const m = data.minute.attempts, h = data.hour.attempts;
     const all = Object.values(h).reduce((a, b) => a + b, 0);
     const seen = Object.keys(h).filter((k) => h[k]).sort((a, b) => h[b] - h[a]);

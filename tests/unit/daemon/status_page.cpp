@@ -89,6 +89,46 @@ TEST_CASE("a certificate that is refused and a name that is not known are told a
   CHECK(contains(headline(data), "is not to be trusted (certificate: it ran out)."));
 }
 
+TEST_CASE("nobody who answers is called down, and a redirect is told as one") {
+  StatusData data = sample_data();
+  auto& origin = data.upstream.origins[0];
+  origin.breaker = Breaker::State::Open;
+  origin.last_error = "5xx: status 503";
+  origin.last_error_status = 503;
+  CHECK(contains(headline(data), "The upstream answers, but fails (5xx: status 503); what"));
+  CHECK_FALSE(contains(headline(data), "down"));
+  data.upstream.origins.push_back(sample_data().upstream.origins[0]);
+  CHECK(contains(headline(data), "1 of 2 origins fails."));
+  data.upstream.origins.pop_back();
+  data.upstream.origins[0].redirect = "status 301, Location: https://b.example/";
+  CHECK(contains(headline(data),
+                 "is not at API_URL: it redirects (status 301, Location: https://b.example/)."));
+  CHECK(contains(status_html(data), "redirects: status 301, Location: https://b.example/"));
+}
+
+TEST_CASE("a clock that is off, and answers that may not be stored, have a row each") {
+  StatusData data = sample_data();
+  CHECK_FALSE(contains(status_html(data), "Odd about the upstream"));
+  data.upstream.origins[0].clock_ahead = 3600s;
+  data.forbidden_share = 0.75;
+  const std::string page = status_html(data);
+  CHECK(contains(page, "<td>its clock is 1 h ahead of ours"));
+  CHECK(contains(page, "forbids to store 75.00 % of its latest answers"));
+  simdjson::dom::parser parser;
+  std::string json = status_json(data);
+  auto upstream = parser.parse(json)["upstream"];
+  CHECK(double(upstream["forbidden_share"]) == 0.75);
+  CHECK(std::int64_t(upstream["origins"].at(0)["clock_ahead_seconds"]) == 3600);
+  data.forbidden_share.reset();
+  data.upstream.origins[0].clock_ahead = -90s;
+  CHECK(contains(status_html(data), "<td>its clock is 1 min 30 s behind ours"));
+  data.upstream.origins[0].clock_ahead.reset();
+  json = status_json(data);
+  upstream = parser.parse(json)["upstream"];
+  CHECK(upstream["forbidden_share"].is_null());
+  CHECK(upstream["origins"].at(0)["clock_ahead_seconds"].is_null());
+}
+
 TEST_CASE("each address says whether it is asked, and what setting a connection up takes") {
   StatusData data = sample_data();
   data.upstream.origins[0].addresses = {

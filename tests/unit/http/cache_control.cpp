@@ -80,7 +80,36 @@ TEST_CASE("a directive inside a quoted string is not one") {
   CHECK(!parsed("ext=\"a, no-store\"").no_store);
   CHECK(!parsed("ext=\"a\\\", no-store\"").no_store);
   CHECK(parsed("ext=\"a\\\\\", no-store").no_store);
-  CHECK(!parsed("ext=\"never closed, no-store").no_store);
+}
+
+// Taken for one unknown directive, it was stored for a day.
+TEST_CASE("in a malformed list the careful reading wins") {
+  for (const char* value : {"no-store;max-age=0", "max-age=600;no-store", "no-cache; no-store",
+                            "max-age=600 no-store", "\"no-store\"", "'no-store'; x", "no-store:",
+                            "foo=\"bar\" no-store", "ext=\"never closed, no-store", "(no-store)",
+                            "public;No-Store=1", "max-age=\"60\";no-store, max-age=60"}) {
+    CAPTURE(value);
+    CHECK(parsed(value).no_store);
+  }
+  CHECK(parsed("private; max-age=60").is_private);
+  CHECK(parsed("max-age=60; no-cache").no_cache);
+  CHECK(parsed("max-age=60; must-revalidate").must_revalidate);
+  CHECK(parsed("public; max-age=5; s-maxage=7").s_maxage == 7s);
+  CHECK(parsed("public; max-age=5, max-age=9").max_age == 5s);
+  CHECK(parsed("max-age=60; public").max_age == 0s);
+  // Another directive's name is not a part of it.
+  CHECK(!parsed("x-no-store; no-store-really; no-storeage").no_store);
+}
+
+TEST_CASE("a window for stale responses without a value is not a window of 0") {
+  for (const char* value : {"stale-if-error", "stale-if-error=", "stale-if-error=\"\"",
+                            "stale-while-revalidate", "max-age=60; stale-if-error"}) {
+    CAPTURE(value);
+    CHECK(!parsed(value).stale_if_error);
+    CHECK(!parsed(value).stale_while_revalidate);
+  }
+  CHECK(parsed("stale-if-error, stale-if-error=9").stale_if_error == 9s);
+  CHECK(parsed("stale-if-error=x").stale_if_error == 0s);
 }
 
 TEST_CASE("an entity tag matches weakly, in a list and by *") {

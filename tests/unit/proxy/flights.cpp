@@ -253,6 +253,32 @@ TEST_CASE_FIXTURE(Fixture, "each way to fail has its status and says when to com
   CHECK(store.rows.empty());
 }
 
+TEST_CASE_FIXTURE(Fixture, "an error names what decided, and nobody who answers is called down") {
+  const auto detail = [&](FetchResult result) {
+    const auto number = ask("8.8.8.8");
+    fetcher.end(fetcher.last, std::move(result));
+    return answers[number]->detail;
+  };
+  FetchResult result = failed(FetchEnd::Refused, Outcome::Redirected, 301);
+  result.attempts[0].status = 301;
+  result.attempts[0].detail = "status 301, Location: https://b.example/";
+  CHECK(detail(result) ==
+        "the upstream is not where it is configured to be: it redirects "
+        "(status 301, Location: https://b.example/)");
+  result = failed(FetchEnd::Deadline, Outcome::ServerError, 503);
+  result.attempts[0].status = 503;
+  result.attempts[0].detail = "status 503";
+  result.attempts.push_back({.outcome = Outcome::Cancelled});
+  CHECK(detail(result) == "the upstream kept failing (status 503)");
+  for (const FetchEnd end : {FetchEnd::BreakerOpen, FetchEnd::CrowdedOut, FetchEnd::StayedDown}) {
+    result = failed(end, Outcome::ServerError);
+    CHECK(detail(result).starts_with("the upstream is down"));
+    result.last_error = "5xx: status 503";
+    result.last_error_status = 503;
+    CHECK(detail(result).starts_with("the upstream answers, but keeps failing (5xx: status 503)"));
+  }
+}
+
 TEST_CASE_FIXTURE(Fixture, "the error says what happened, also to who leaves before the others") {
   const auto early = ask("8.8.8.8", 1s);
   const auto late = ask("8.8.8.8", 10s);
@@ -373,15 +399,76 @@ TEST_CASE_FIXTURE(
   CHECK(count("replaced") == 2);
 }
 
-TEST_CASE_FIXTURE(Fixture, "what may not be stored goes to those who wait and to nobody else") {
-  const auto first = ask("8.8.8.8");
-  const auto second = ask("8.8.8.8");
-  fetcher.end(1, answered("8.8.8.8", {{"Cache-Control", "no-store"}}));
-  CHECK(answers[first]->content->body == body_for("8.8.8.8"));
-  CHECK_FALSE(answers[first]->stored);
-  CHECK(answers[second]->collapsed);
-  CHECK(memory.find("lookup/8.8.8.8") == nullptr);
-  CHECK(store.rows.empty());
+TEST_CASE_FIXTURE(Fixture, "what may not be stored goes to who asked, and the others ask on") {
+  for (const char* forbids : {"no-store", "private"}) {
+    CAPTURE(forbids);
+    answers.clear();
+    const std::string ip = forbids == std::string("private") ? "8.8.8.8" : "8.8.4.4";
+    const auto first = ask(ip);
+    const auto second = ask(ip, 5s);
+    const auto third = ask(ip);
+    fetcher.end(fetcher.last, answered(ip, {{"Cache-Control", forbids}}));
+    REQUIRE(answers[first].has_value());
+    CHECK(answers[first]->content->body == body_for(ip));
+    CHECK_FALSE(answers[first]->stored);
+    CHECK_FALSE(answers[second].has_value());
+    CHECK_FALSE(answers[third].has_value());
+    CHECK(flights->stats().waiters == 2);
+    REQUIRE(fetcher.fetches.size() == 2);
+    CHECK(fetcher.fetches.begin()->second.request.deadline < loop.now() + 5s);
+    // Nor does whoever comes next wait for them, as nobody gains by it.
+    const auto later = ask(ip);
+    REQUIRE(fetcher.fetches.size() == 3);
+    const auto end_first = [&] {
+      fetcher.end(fetcher.fetches.begin()->first, answered(ip, {{"Cache-Control", forbids}}));
+    };
+    end_first();
+    CHECK(answers[second]->content->body == body_for(ip));
+    CHECK_FALSE(answers[second]->collapsed);
+    CHECK_FALSE(answers[third].has_value());
+    end_first();
+    end_first();
+    CHECK(answers[third].has_value());
+    CHECK(answers[later].has_value());
+    CHECK(fetcher.fetches.empty());
+    CHECK(flights->stats().flights == 0);
+    CHECK(flights->stats().waiters == 0);
+    CHECK(memory.find("lookup/" + ip) == nullptr);
+    CHECK(store.rows.empty());
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "who asked for what may not be stored and left is not stood in for") {
+  const auto first = ask("8.8.8.8", 1s);
+  const auto second = ask("8.8.8.8", 9s);
+  pass(1s);
+  REQUIRE(answers[first].has_value());
+  fetcher.end(1, answered("8.8.8.8", {{"Cache-Control", "private"}}));
+  CHECK_FALSE(answers[second].has_value());
+  fetcher.end(2, answered("8.8.8.8"));
+  CHECK(answers[second]->stored);
+}
+
+TEST_CASE_FIXTURE(Fixture, "what may be stored again is waited for together again") {
+  const auto ask_and_forbid = [&](std::size_t fetches) {
+    ask("8.8.8.8");
+    ask("8.8.8.8");
+    CHECK(fetcher.fetches.size() == fetches);
+    while (!fetcher.fetches.empty()) {
+      fetcher.end(fetcher.fetches.begin()->first,
+                  answered("8.8.8.8", {{"Cache-Control", "no-store"}}));
+    }
+  };
+  ask_and_forbid(1);
+  ask_and_forbid(2);
+  pass(2min);
+  ask_and_forbid(1);
+  ask("8.8.8.8");
+  fetcher.end(fetcher.last, answered("8.8.8.8", {{"Cache-Control", "max-age=1"}}));
+  flights->purge("lookup/8.8.8.8");
+  ask("8.8.8.8");
+  ask("8.8.8.8");
+  CHECK(fetcher.fetches.size() == 1);
 }
 
 // RFC 9211, 2.6.
@@ -569,4 +656,24 @@ TEST_CASE_FIXTURE(Fixture, "only-if-cached gets what is usable at once and never
   pass(1000s);
   CHECK(flights->stored("lookup/8.8.8.8", 0s).rung == Rung::NotStored);
   CHECK(fetcher.fetches.empty());
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "an upstream that forbids to store most of what it says is known for it") {
+  const auto fetch = [&](int count, upstream::Fields fields) {
+    for (int i = 0; i < count; ++i) {
+      ask("8.8.8.8");
+      fetcher.end(fetcher.last, answered("8.8.8.8", fields));
+      flights->purge_all();
+    }
+  };
+  const upstream::Fields forbids{{"Cache-Control", "private"}};
+  fetch(19, forbids);
+  CHECK_FALSE(flights->stats().forbidden_share);
+  fetch(1, forbids);
+  CHECK(flights->stats().forbidden_share == 1.0);
+  fetch(75, {});
+  CHECK_FALSE(flights->stats().forbidden_share);
+  fetch(20, forbids);
+  CHECK_FALSE(flights->stats().forbidden_share);
 }

@@ -72,6 +72,28 @@ TEST_CASE_FIXTURE(Fixture, "a fetch from before a purge removes nothing that cam
   CHECK_FALSE(flights->resting("lookup/8.8.8.8"));
 }
 
+TEST_CASE_FIXTURE(Fixture, "a purge counts for fetches that are for one client alone, too") {
+  for (const bool all : {false, true}) {
+    CAPTURE(all);
+    ask("8.8.8.8");
+    ask("8.8.8.8");
+    fetcher.end(fetcher.fetches.begin()->first,
+                answered("8.8.8.8", {{"Cache-Control", "no-store"}}));
+    ask("8.8.8.8");
+    if (all) {
+      flights->purge_all();
+    } else {
+      flights->purge("lookup/8.8.8.8");
+    }
+    while (!fetcher.fetches.empty()) {
+      fetcher.end(fetcher.fetches.begin()->first, answered("8.8.8.8"));
+    }
+    CHECK(memory.find("lookup/8.8.8.8") == nullptr);
+    CHECK(store.rows.empty());
+    CHECK(flights->stats().waiters == 0);
+  }
+}
+
 TEST_CASE_FIXTURE(Fixture, "a purge ends the refresh that nobody waits for") {
   have("8.8.8.8");
   pass(25h);

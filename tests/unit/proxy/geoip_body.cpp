@@ -83,6 +83,40 @@ TEST_CASE("what is not the object asked for is refused") {
   }
 }
 
+TEST_CASE("an integer is a number, however long") {
+  CHECK(judge(replaced("37.751", "99999999999999999999")) == Outcome::Ok);
+  CHECK(judge(replaced("37.751", "-18446744073709551616")) == Outcome::Ok);
+  CHECK(judge(replaced("{", R"({"big":[123456789012345678901234567890],)")) == Outcome::Ok);
+  CHECK(judge(replaced("{", R"({"\"1":99999999999999999999,)")) == Outcome::Ok);
+  CHECK(judge(replaced("\"Google\"", "99999999999999999999")) == Outcome::InvalidBody);
+  CHECK(judge(replaced("37.751", "012345678901234567890123")) == Outcome::InvalidBody);
+  CHECK(judge(replaced("37.751", "1" + std::string(400, '0'))) == Outcome::InvalidBody);
+  // Strings are left alone: it is another address for which it is no number.
+  CHECK(judge(replaced("{", R"({"big":99999999999999999999,"x":"99999999999999999999",)"),
+              "8.8.4.4") == Outcome::WrongContent);
+}
+
+TEST_CASE("what is wrong with the text itself is told by its name") {
+  const auto reason = [](std::string_view body) {
+    GeoipBodyValidator validator(1 << 20);
+    const auto verdict = validator.validate("8.8.8.8", body);
+    CHECK(verdict.outcome == Outcome::InvalidBody);
+    return verdict.reason;
+  };
+  const std::string good(kGood);
+  CHECK(reason("\xEF\xBB\xBF" + good) == "not JSON: it begins with a byte order mark");
+  CHECK(reason(std::string("\xFF\xFE{\0", 4)) == "not JSON: it is UTF-16, by its byte order mark");
+  CHECK(reason(replaced("Google\"", "Caf\xe9\"")) ==
+        "not JSON: it is not in UTF-8 (Latin-1, maybe)");
+  for (const char* lone : {R"(\ud800")", R"(\uDC00")", R"(\ud83dx")", R"(\ud83d\u0041")",
+                           R"(\ud83d\ud83d")", R"(\\\udfff")", R"(\ud83d\ude00\ude00")"}) {
+    CAPTURE(lone);
+    CHECK(reason(replaced("Google\"", lone)) == "not JSON: half of a surrogate pair in a string");
+  }
+  CHECK(judge(replaced("Google\"", R"(\ud83d\ude00\\ud800")")) == Outcome::Ok);
+  CHECK(reason(replaced("Google\"", R"(\x")")) == "not JSON: Problem while parsing a string");
+}
+
 TEST_CASE("a body over the limit and a very deep one are refused") {
   GeoipBodyValidator small(100);
   CHECK(small.validate("8.8.8.8", kGood).outcome == Outcome::InvalidBody);
@@ -109,6 +143,10 @@ TEST_CASE("a 206 is not an answer, whatever its content") {
   reply.status = 206;
   reply.body = kGood;
   CHECK(route->validate("lookup/8.8.8.8", reply).outcome == Outcome::InvalidBody);
+  // Somebody on the way has changed it: whether to the worse, the content shows.
+  reply.status = 203;
+  CHECK(route->validate("lookup/8.8.8.8", reply).outcome == Outcome::Ok);
+  CHECK(route->validate("lookup/8.8.4.4", reply).outcome == Outcome::WrongContent);
   reply.status = 200;
   CHECK(route->validate("lookup/8.8.8.8", reply).outcome == Outcome::Ok);
 }

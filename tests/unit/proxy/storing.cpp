@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "base/http_date.h"
 #include "cache/freshness.h"
-#include "http/cache_control.h"
 #include "http/problem.h"
 #include "proxy/geoip_route.h"
 #include "proxy/response_fields.h"
@@ -67,6 +67,30 @@ std::chrono::seconds ttl(const Storable& storable) {
 
 }  // namespace
 
+TEST_CASE("a 203 is kept as the 200 it was") {
+  upstream::Reply reply = ok({{"Cache-Control", "max-age=60"}, {"Content-Type", "text/json"}});
+  const Storable plain = store(reply);
+  reply.status = 203;
+  const Storable changed = store(reply);
+  CHECK(changed.may_store);
+  CHECK(changed.response->status == 200);
+  CHECK(changed.response->body == plain.response->body);
+  CHECK(changed.response->fields == plain.response->fields);
+  CHECK(ttl(changed) == 60s);
+  CHECK(changed.response->stale_if_error == plain.response->stale_if_error);
+}
+
+TEST_CASE("what forbids to store it is told") {
+  CHECK(store(ok({{"Cache-Control", "no-store;max-age=0"}})).forbidden_by ==
+        std::string("Cache-Control: no-store"));
+  CHECK(store(ok({{"Cache-Control", "private"}})).forbidden_by ==
+        std::string("Cache-Control: private"));
+  CHECK(store(ok({{"Vary", "Accept"}, {"Vary", "*"}})).forbidden_by == std::string("Vary: *"));
+  CHECK(store(ok({{"Cache-Control", "max-age=1, stale-if-error"}})).may_store);
+  CHECK(store(ok({{"Cache-Control", "max-age=1, stale-if-error"}})).response->stale_if_error ==
+        24h * 30);
+}
+
 TEST_CASE("an upstream that states no lifetime gets ours") {
   const Storable got = store(ok());
   CHECK(got.may_store);
@@ -79,8 +103,8 @@ TEST_CASE("s-maxage goes before max-age, that before Expires") {
   CHECK(ttl(store(ok({{"Cache-Control", "max-age=60"}}))) == 60s);
   CHECK(ttl(store(ok({{"cache-control", "max-age=60, s-maxage=90"}}))) == 90s);
   CHECK(ttl(store(ok({{"Cache-Control", "max-age=60"}, {"Cache-Control", "s-maxage=90"}}))) == 90s);
-  const std::string now = http::format_http_date(kNow);
-  const std::string later = http::format_http_date(kNow + 120s);
+  const std::string now = base::format_http_date(kNow);
+  const std::string later = base::format_http_date(kNow + 120s);
   CHECK(ttl(store(ok({{"Expires", later}, {"Date", now}}))) == 120s);
   CHECK(ttl(store(ok({{"Expires", later}, {"Cache-Control", "max-age=60"}}))) == 60s);
   CHECK(ttl(store(ok({{"Expires", "0"}}))) == 0s);
@@ -114,7 +138,7 @@ TEST_CASE("a cache behind us counts no second of an answer's life twice") {
       {"stated, spread", {{"Cache-Control", "max-age=7200"}}, spread},
       {"stated, and an Age", {{"Cache-Control", "max-age=7200"}, {"Age", "600"}}, spread},
       {"for shared caches", {{"Cache-Control", "max-age=60, s-maxage=7200"}}, exact()},
-      {"by date", {{"Expires", http::format_http_date(kNow + 2h)}}, exact()},
+      {"by date", {{"Expires", base::format_http_date(kNow + 2h)}}, exact()},
       {"ours whatever is stated", {{"Cache-Control", "no-store"}, {"Age", "9"}}, always},
       {"not without asking", {{"Cache-Control", "no-cache"}}, exact()},
       {"older than it may get", {{"Cache-Control", "max-age=60"}, {"Age", "90"}}, exact()},
@@ -153,7 +177,7 @@ TEST_CASE("the time that the attempt took is part of an answer's age, in whole s
   CHECK(age(2900ms, {{"Age", "0"}}) == 2s);
   CHECK(age(2900ms, {{"Age", "20"}}) == 22s);
   CHECK(age(2900ms,
-            {{"Date", http::format_http_date(kNow - 1s)}, {"Cache-Control", "max-age=60"}}) == 2s);
+            {{"Date", base::format_http_date(kNow - 1s)}, {"Cache-Control", "max-age=60"}}) == 2s);
   CHECK(ttl(after(2900ms, {{"Cache-Control", "max-age=60"}})) == 58s);
   // A lifetime of ours counts from the arrival.
   CHECK(ttl(after(2900ms, {})) == 24h);
@@ -179,10 +203,10 @@ TEST_CASE("an age too large to count is very old, a list's first counts, nonsens
 }
 
 TEST_CASE("an upstream's slow clock makes a stated lifetime shorter, never ours") {
-  const std::string past = http::format_http_date(kNow - 30s);
+  const std::string past = base::format_http_date(kNow - 30s);
   CHECK(ttl(store(ok({{"Date", past}, {"Cache-Control", "max-age=60"}}))) == 30s);
   CHECK(ttl(store(ok({{"Date", past}}))) == 24h);
-  const std::string future = http::format_http_date(kNow + 3600s);
+  const std::string future = base::format_http_date(kNow + 3600s);
   CHECK(ttl(store(ok({{"Date", future}, {"Cache-Control", "max-age=60"}}))) == 60s);
 }
 
@@ -335,13 +359,13 @@ TEST_CASE("a 304 that says nothing leaves what the upstream stated, and none of 
   const Storable no_cache = later({{"Cache-Control", "no-cache"}}, {});
   CHECK(use_after(no_cache, 0s) == cache::Use::Unusable);
   const Storable expires = later(
-      {{"Expires", http::format_http_date(kNow + 60s)}, {"Date", http::format_http_date(kNow)}},
+      {{"Expires", base::format_http_date(kNow + 60s)}, {"Date", base::format_http_date(kNow)}},
       {});
   CHECK(use_after(expires, 61s) == cache::Use::StaleWhileRevalidate);
 
   // Its own age counts against that lifetime, its clock does not.
   const Storable aged = later({{"Cache-Control", "max-age=60"}},
-                              {{"Age", "50"}, {"Date", http::format_http_date(kNow - 1h)}});
+                              {{"Age", "50"}, {"Date", base::format_http_date(kNow - 1h)}});
   CHECK(use_after(aged, 9s) == cache::Use::Fresh);
   CHECK(use_after(aged, 10s) == cache::Use::StaleWhileRevalidate);
   // What it does say, it replaces.

@@ -253,15 +253,14 @@ TEST_CASE("content whose length nobody can know for sure is no answer") {
       {"Transfer-Encoding:\r\n" + two + five, false},
       {"Transfer-Encoding: chunked, identity\r\n" + five, false},
   };
-  for (const auto& one : cases) {
-    const std::string& fields = one.first;
-    CAPTURE(fields);
-    RawServer server([&fields](const Peer& peer) {
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    RawServer server([&fields = each.first](const Peer& peer) {
       peer.send("HTTP/1.1 200 OK\r\n" + fields + "\r\nhello");
       return false;
     });
     CurlBench bench(server);
-    CHECK((bench.get("/").transport == Outcome::Ok) == one.second);
+    CHECK((bench.get("/").transport == Outcome::Ok) == each.second);
   }
 }
 
@@ -272,12 +271,10 @@ TEST_CASE("Retry-After is read from seconds and from a date, and kept within a d
       {"Sun, 06 Nov 1994 08:49:37 GMT", {0, 0}},
       {"Fri, 31 Dec 2099 23:59:59 GMT", {86400, 86400}},
   };
-  for (const auto& one : cases) {
-    const auto& range = one.second;
-    const std::string value = one.first;
-    CAPTURE(value);
-    RawServer server([&value](const Peer& peer) {
-      peer.send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRetry-After: " + value +
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    RawServer server([text = std::string(each.first)](const Peer& peer) {
+      peer.send("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\nRetry-After: " + text +
                 "\r\n\r\n");
       return false;
     });
@@ -285,8 +282,89 @@ TEST_CASE("Retry-After is read from seconds and from a date, and kept within a d
     const Reply reply = bench.get("/");
     CHECK(reply.status == 429);
     REQUIRE(reply.retry_after);
-    CHECK(reply.retry_after->count() >= range.first);
-    CHECK(reply.retry_after->count() <= range.second);
+    CHECK(reply.retry_after->count() >= each.second.first);
+    CHECK(reply.retry_after->count() <= each.second.second);
+  }
+}
+
+TEST_CASE("Retry-After as a moment counts from the answer's own Date") {
+  RawServer server([](const Peer& peer) {
+    peer.send(
+        "HTTP/1.1 503 X\r\nContent-Length: 0\r\nDate: Fri, 31 Dec 2099 23:59:50 GMT\r\n"
+        "Retry-After :\r\n Fri, 31 Dec 2099 23:59:52 GMT\r\n\r\n");
+    return false;
+  });
+  CurlBench bench(server);
+  const Reply reply = bench.get("/");
+  CHECK(reply.retry_after == 2s);
+  CHECK(reply.clock_ahead > 24h);
+}
+
+// One reader for all of them (RFC 9112, 5.1 and 5.2).
+TEST_CASE("fields in obsolete forms are read as what they are") {
+  RawServer server([](const Peer& peer) {
+    peer.send(
+        "HTTP/1.1 200 OK\r\nCache-Control : max-age=600,\r\n\t no-store\r\nVary:\r\n  *\r\n"
+        "ETag\t:\r\n \r\n \"a\"\r\nContent-Length: 5\r\nAge:\r\n 7\r\n\r\nhello");
+    return false;
+  });
+  CurlBench bench(server);
+  const Reply reply = bench.get("/");
+  CHECK(reply.transport == Outcome::Ok);
+  const auto said = [&](const char* name) {
+    const std::string* value = find_field(reply.fields, name);
+    return value ? *value : std::string("-");
+  };
+  CHECK(said("Cache-Control") == "max-age=600, no-store");
+  CHECK(said("Vary") == "*");
+  CHECK(said("ETag") == "\"a\"");
+  CHECK(said("Age") == "7");
+  CHECK(reply.body == "hello");
+}
+
+TEST_CASE("content that is coded although that was not asked for is decoded, or refused by name") {
+  // "hello", by gzip -n.
+  const std::string coded(
+      "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05\x00"
+      "\x00\x00",
+      25);
+  struct Case {
+    const char* line;
+    std::string content;
+    const char* status;
+    Outcome outcome;
+    const char* body;
+  };
+  const Case cases[] = {
+      {"Content-Encoding: gzip", coded, "200 OK", Outcome::Ok, "hello"},
+      {"content-encoding: x-gzip", coded, "203 X", Outcome::Ok, "hello"},
+      {"Content-Encoding: identity", "hello", "200 OK", Outcome::Ok, "hello"},
+      {"Content-Encoding: zip", "hello", "200 OK", Outcome::InvalidBody, ""},
+      {"Content-Encoding: gzip", "hello", "200 OK", Outcome::InvalidBody, ""},
+      {"Content-Encoding : gzip", coded, "200 OK", Outcome::InvalidBody, ""},
+      {"Content-Encoding:\r\n gzip", coded, "200 OK", Outcome::InvalidBody, ""},
+      {"Content-Encoding : identity", "hello", "200 OK", Outcome::Ok, "hello"},
+      // There the status says what to do.
+      {"Content-Encoding: zip", "hello", "429 X", Outcome::Ok, ""},
+      {"Content-Encoding : gzip", coded, "404 X", Outcome::Ok, ""},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.line);
+    CAPTURE(c.status);
+    RawServer server([&c](const Peer& peer) {
+      peer.send("HTTP/1.1 " + std::string(c.status) + "\r\n" + c.line +
+                "\r\nContent-Length: " + std::to_string(c.content.size()) + "\r\n\r\n" + c.content);
+      return false;
+    });
+    CurlBench bench(server);
+    const Reply reply = bench.get("/");
+    CHECK(reply.transport == c.outcome);
+    CHECK(reply.body == c.body);
+    if (c.outcome != Outcome::Ok) {
+      CHECK(reply.detail.find("Content-Encoding: ") != std::string::npos);
+    }
+    CHECK(server.heads()[0].find("\r\nAccept-Encoding: identity\r\n") != std::string::npos);
+    CHECK(server.heads()[0].find("gzip") == std::string::npos);
   }
 }
 

@@ -446,10 +446,12 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
   };
   const std::pair<int, Outcome> cases[] = {
       {200, Outcome::WrongContent}, {203, Outcome::WrongContent}, {204, Outcome::Unexpected},
-      {206, Outcome::Unexpected},   {301, Outcome::Unexpected},   {304, Outcome::Unexpected},
+      {206, Outcome::Unexpected},   {301, Outcome::Redirected},   {304, Outcome::Unexpected},
       {400, Outcome::ClientError},  {401, Outcome::Unauthorized}, {403, Outcome::Unauthorized},
       {404, Outcome::ClientError},  {408, Outcome::Unexpected},   {410, Outcome::ClientError},
       {425, Outcome::Unexpected},   {429, Outcome::RateLimited},  {500, Outcome::ServerError},
+      {302, Outcome::Redirected},   {303, Outcome::Redirected},   {307, Outcome::Redirected},
+      {308, Outcome::Redirected},   {300, Outcome::Unexpected},   {305, Outcome::Unexpected},
       {503, Outcome::ServerError},  {101, Outcome::Unexpected},   {999, Outcome::Unexpected},
   };
   for (const auto& one : cases) {
@@ -473,6 +475,33 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
   CHECK(judge(plain, Reply{.transport = Outcome::Truncated, .status = 200}, validate).outcome ==
         Outcome::Truncated);
   CHECK(validated == 2);
+}
+
+TEST_CASE("a finding names the status, and the field if one decided") {
+  const Request plain{"/", {}};
+  const auto reason = [&](Reply reply) {
+    return judge(plain, reply,
+                 [](const Reply&) {
+                   return Verdict{Outcome::InvalidBody, "not JSON"};
+                 })
+        .reason;
+  };
+  CHECK(reason({.status = 503}) == "status 503");
+  CHECK(reason({.status = 429, .retry_after = std::chrono::seconds(7)}) ==
+        "status 429 with Retry-After");
+  CHECK(reason({.status = 301, .fields = {{"Location", "https://b.example/geoip/1?key=x#y"}}}) ==
+        "status 301, Location: https://b.example/geoip/1");
+  CHECK(reason({.status = 308, .fields = {{"Location", "/\x01\xff"}}}) ==
+        "status 308, Location: /??");
+  CHECK(reason({.status = 302, .fields = {{"Location", std::string(900, 'a')}}}).size() < 300);
+  CHECK(reason({.status = 200, .fields = {{"Content-Type", "text/html"}}}) ==
+        "status 200, Content-Type: text/html: not JSON");
+  CHECK(reason({.transport = Outcome::Truncated, .detail = "cut", .status = 206}) ==
+        "status 206: cut");
+  CHECK(reason({.transport = Outcome::Reset, .detail = "reset"}) == "reset");
+  CHECK(judge(plain, {.status = 200}, {}).reason.empty());
+  // A probe's target is no client's: nothing is wrong with where those go.
+  CHECK(judge_probe(plain, {.status = 302}).outcome == Outcome::Unexpected);
 }
 
 }  // namespace holdfast::upstream

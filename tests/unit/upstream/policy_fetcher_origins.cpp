@@ -195,4 +195,64 @@ TEST_CASE("a key that always fails does not keep the breaker open as its only pr
   other.scheduler.advance(1s);
   CHECK(other.answered() == 1);
 }
+TEST_CASE("a redirect is told at once, and not asked for again") {
+  World world;
+  world.upstream.always[0] = Fault::Redirect;
+  world.fetch_all(20, 1);
+  CHECK(world.outcomes.ends[FetchEnd::Refused] == 20);
+  CHECK(world.upstream.attempts == 20);
+  CHECK(world.results[0].outcome == Outcome::Redirected);
+  REQUIRE(world.results[0].attempts.size() == 1);
+  CHECK(world.results[0].attempts[0].detail == "status 301, Location: https://elsewhere.example/");
+  OriginStatus origin = world.fetcher.status().origins[0];
+  CHECK(origin.breaker == Breaker::State::Closed);
+  CHECK(origin.redirect == world.results[0].attempts[0].detail);
+  CHECK(origin.last_error_status == 301);
+  world.upstream.always.clear();
+  world.fetch_all(1, 1);
+  CHECK(world.fetcher.status().origins[0].redirect.empty());
+  // From now on one may be about one request.
+  world.upstream.always[0] = Fault::Redirect;
+  world.fetch_all(2, 1);
+  CHECK(world.fetcher.status().origins[0].redirect.empty());
+  world.fetch_all(1, 1);
+  CHECK_FALSE(world.fetcher.status().origins[0].redirect.empty());
+}
+
+TEST_CASE("where one origin redirects, another that answers is asked") {
+  Settings settings;
+  settings.origins = {"a", "b"};
+  World world(1, settings);
+  world.upstream.always[0] = Fault::Redirect;
+  world.fetch_all(50, 2);
+  CHECK(world.answered() == 50);
+}
+
+TEST_CASE("who is not asked any more, but answers, is not told to be silent") {
+  for (const bool answers : {true, false}) {
+    CAPTURE(answers);
+    World world;
+    world.upstream.always[0] = answers ? Fault::Error503 : Fault::Refused;
+    world.fetch_all(60, 6, 1s);
+    REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+    const Fetcher::FetchId id = world.fetch("/parked", 300ms);
+    const FetchResult so_far = world.fetcher.so_far(id);
+    CHECK(so_far.end == FetchEnd::StayedDown);
+    CHECK(so_far.last_error_status == (answers ? 503 : 0));
+    world.settle();
+    const FetchResult& result = world.results.back();
+    CHECK(result.last_error_status == (answers ? 503 : 0));
+    CHECK(result.last_error.starts_with(answers ? "5xx: status 503" : "connect"));
+  }
+}
+
+TEST_CASE("an origin whose clock is off is known for it") {
+  World world;
+  world.upstream.clock_ahead = 3600s;
+  world.fetch_all(4, 1);
+  CHECK_FALSE(world.fetcher.status().origins[0].clock_ahead);
+  world.fetch_all(1, 1);
+  CHECK(world.fetcher.status().origins[0].clock_ahead == 3600s);
+}
+
 }  // namespace holdfast::upstream

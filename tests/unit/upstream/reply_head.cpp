@@ -68,13 +68,13 @@ TEST_CASE("only chunked, as the last coding, makes up for what Content-Length sa
       {"chunked", true},   {"Chunked", true}, {"gzip, chunked", true},  {"chunked;x=\"1\"", true},
       {"identity", false}, {"", false},       {"chunked, gzip", false}, {"xchunked", false},
   };
-  for (const auto& one : cases) {
-    CAPTURE(one.first);
-    const std::string line = "Transfer-Encoding: " + std::string(one.first) + "\r\n";
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    const std::string line = "Transfer-Encoding: " + std::string(each.first) + "\r\n";
     ReplyHead both(1000);
     CHECK(take_all(both, 200,
                    {"HTTP/1.1 200 OK\r\n", line.c_str(), "Content-Length: 1\r\n", "\r\n"}) ==
-          one.second);
+          each.second);
     ReplyHead alone(1000);
     CHECK(take_all(alone, 200, {"HTTP/1.1 200 OK\r\n", line.c_str(), "\r\n"}));
   }
@@ -82,6 +82,28 @@ TEST_CASE("only chunked, as the last coding, makes up for what Content-Length sa
   CHECK_FALSE(take_all(two, 200,
                        {"HTTP/1.1 200 OK\r\n", "Transfer-Encoding: chunked\r\n",
                         "Transfer-Encoding: identity\r\n", "Content-Length: 1\r\n", "\r\n"}));
+}
+
+TEST_CASE("a coding in a form that libcurl does not read has not been undone") {
+  const std::pair<const char*, bool> cases[] = {
+      {"Content-Encoding : gzip\r\n", true},      {"Content-Encoding: gzip\r\n", false},
+      {"Content-Encoding : identity\r\n", false}, {"Content-Encoding :\r\n", false},
+      {"Content-Language : gzip\r\n", false},
+  };
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    ReplyHead head(1000);
+    CHECK(take_all(head, 200, {"HTTP/1.1 200 OK\r\n", each.first, "\r\n"}));
+    CHECK(head.coding_missed() == each.second);
+  }
+  ReplyHead folded(1000);
+  CHECK(
+      take_all(folded, 200, {"HTTP/1.1 200 OK\r\n", "Content-Encoding:\r\n", " gzip\r\n", "\r\n"}));
+  CHECK(folded.coding_missed());
+  ReplyHead interim(1000);
+  CHECK(take_all(interim, 103, {"HTTP/1.1 103 \r\n", "Content-Encoding : gzip\r\n", "\r\n"}));
+  CHECK(take_all(interim, 200, {"HTTP/1.1 200 OK\r\n", "\r\n"}));
+  CHECK_FALSE(interim.coding_missed());
 }
 
 TEST_CASE("all lines count for the limit, those of interim heads and trailers too") {

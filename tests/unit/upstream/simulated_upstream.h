@@ -85,7 +85,8 @@ class SimulatedUpstream : public Transport {
   // What to play; may be changed at any time. Per origin where it is a vector.
   std::map<Fault, double> faults;
   std::map<std::size_t, std::map<Fault, double>> faults_of;  // instead of `faults`
-  std::map<std::size_t, Fault> always;     // an origin that has but one thing to say
+  std::map<std::size_t, Fault> always;              // an origin that has but one thing to say
+  std::optional<std::chrono::seconds> clock_ahead;  // as its answers' Date tells
   std::map<std::string, Fault> always_to;  // ... to who asks for this; goes before `always`
   base::Duration median = 20ms;
   double sigma = 0.3;               // of the lognormal latency
@@ -202,6 +203,7 @@ class SimulatedUpstream : public Transport {
   // Fills in the answer that `fault` will spoil, if it is one that spoils.
   virtual void compose(Fault fault, const Request& request, Reply& reply) {
     reply.body = answer(fault == Fault::Wrong ? "/another" : request.target);
+    reply.clock_ahead = clock_ahead;
   }
   // The reply reaches whoever asked, and is no earlier than now a thing that was said.
   virtual void delivered(const std::string&, const Reply&) {}
@@ -321,6 +323,7 @@ class SimulatedUpstream : public Transport {
         return;
       case Fault::Redirect:
         reply.status = 301;
+        reply.fields = {{"Location", "https://elsewhere.example/"}};
         return;
       case Fault::Partial:
         reply.status = 206;

@@ -1,11 +1,9 @@
-// HTTP-date in its three forms (RFC 9110, 5.6.7), without locale or time zone.
+#include "base/http_date.h"
+
 #include <algorithm>
 #include <array>
 
-#include "http/cache_control.h"
-#include "http/field_syntax.h"
-
-namespace holdfast::http {
+namespace holdfast::base {
 namespace {
 
 constexpr std::array<std::string_view, 7> kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -13,6 +11,16 @@ constexpr std::array<std::string_view, 7> kLongDays = {"Sunday",   "Monday", "Tu
                                                        "Thursday", "Friday", "Saturday"};
 constexpr std::array<std::string_view, 12> kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+std::string_view trim(std::string_view text) {
+  const auto first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") + 1 - first);
+}
 
 // Reads a date from left to right; `ok` turns false at the first surprise.
 struct Reader {
@@ -115,7 +123,7 @@ void put_digits(char* at, int value, std::size_t count) {
 
 }  // namespace
 
-std::optional<base::WallTime> parse_http_date(std::string_view value) {
+std::optional<WallTime> parse_http_date(std::string_view value) {
   Reader in{trim(value)};
   Fields fields;
   const auto comma = in.rest.find(',');
@@ -140,11 +148,11 @@ std::optional<base::WallTime> parse_http_date(std::string_view value) {
   const year_month_day date{year{fields.year}, month{fields.month + 1},
                             day{static_cast<unsigned>(fields.day)}};
   if (!date.ok()) return std::nullopt;
-  return base::WallTime(sys_days{date}) + hours(fields.hour) + minutes(fields.minute) +
+  return WallTime(sys_days{date}) + hours(fields.hour) + minutes(fields.minute) +
          seconds(fields.second);
 }
 
-std::string format_http_date(base::WallTime time) {
+std::string format_http_date(WallTime time) {
   using namespace std::chrono;
   const auto day_start = floor<days>(time);
   const year_month_day date{day_start};
@@ -163,4 +171,4 @@ std::string format_http_date(base::WallTime time) {
   return out;
 }
 
-}  // namespace holdfast::http
+}  // namespace holdfast::base

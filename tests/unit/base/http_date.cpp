@@ -1,9 +1,9 @@
+#include "base/http_date.h"
+
 #include <doctest/doctest.h>
 
-#include "http/cache_control.h"
-
 using namespace holdfast;
-using namespace holdfast::http;
+using namespace holdfast::base;
 using namespace std::chrono_literals;
 
 namespace {
