@@ -91,6 +91,8 @@ ErrorText error_for(const FetchResult& result) {
     case Outcome::Tls:
     case Outcome::TlsTimeout:
       return {502, "the upstream cannot be reached"};
+    case Outcome::Local:
+      return {503, "this proxy lacks descriptors, ports or memory to ask the upstream"};
     case Outcome::RateLimited:
       return {503, "the upstream limits our rate"};
     case Outcome::InvalidBody:
@@ -389,7 +391,7 @@ void Flights::finish(Flight& flight, FetchResult result) {
   if (flight.stored || flight.behind) count_refresh(result);
   if (is_answer(result)) {
     resting_.succeeded(flight.key);
-  } else if (flight.stored && !flight.purged) {
+  } else if (flight.stored && !flight.purged && result.outcome != Outcome::Local) {
     resting_.failed(flight.key, parts_.loop.now(), random_);
   }
   answer_all(flight, answer);

@@ -78,7 +78,8 @@ bool is_connect_failure(Outcome outcome) {
 Sign sign_of(Outcome outcome) {
   if (is_answer(outcome)) return Sign::Good;
   if (outcome == Outcome::RateLimited || outcome == Outcome::Unauthorized ||
-      outcome == Outcome::Certificate || outcome == Outcome::Cancelled) {
+      outcome == Outcome::Certificate || outcome == Outcome::Local ||
+      outcome == Outcome::Cancelled) {
     return Sign::None;
   }
   return Sign::Bad;

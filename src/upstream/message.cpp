@@ -98,6 +98,8 @@ std::string_view to_string(Outcome outcome) {
       return "wrong_content";
     case Outcome::Unexpected:
       return "unexpected";
+    case Outcome::Local:
+      return "local";
     case Outcome::Cancelled:
       return "cancelled";
   }
