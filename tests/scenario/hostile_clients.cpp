@@ -168,7 +168,9 @@ TEST_CASE("with few descriptors those who say nothing give way, and the upstream
   CHECK(daemon.metric(R"(holdfast_connections_refused_total{reason="descriptors"})") == 0);
   CHECK(daemon.metric("holdfast_connections_limit") < 80);
   CHECK(look_up_all(daemon, test_ips(50), 10).ok == 50);
-  CHECK(daemon.stop() == 0);
+  const int code = daemon.stop();
+  INFO(daemon.process().output());  // it says what did not end
+  CHECK(code == 0);
 }
 
 TEST_CASE("out of descriptors a miss waits until there are some, and nobody is blamed") {
@@ -192,5 +194,7 @@ TEST_CASE("out of descriptors a miss waits until there are some, and nobody is b
   CHECK(look_up_all(daemon, test_ips(50), 10).ok == 50);
   CHECK(daemon.metric_sum("holdfast_breaker_transitions_total") == 0);
   CHECK(daemon.metric("holdfast_resource_shortages_total{resource=\"descriptors\"}") >= 1);
-  CHECK(daemon.stop() == 0);
+  const int code = daemon.stop();
+  INFO(daemon.process().output());  // it says what did not end
+  CHECK(code == 0);
 }
