@@ -41,10 +41,10 @@ std::size_t open_descriptors() {
 std::size_t connections_within(std::size_t limit, std::size_t open,
                                const config::Settings& settings) {
   const std::size_t workers = settings.workers;
-  const std::size_t fixed =
-      open + kOfRest + workers * (kOfLoop + kOfListener * settings.bind.size());
-  const std::size_t left = limit > fixed ? limit - fixed : 0;
-  // Where there are few, clients have half of them.
+  const std::size_t fixed = open + workers * (kOfLoop + kOfListener * settings.bind.size());
+  const std::size_t free = limit > fixed ? limit - fixed : 0;
+  // Where there are few, each has its third.
+  const std::size_t left = free - std::min(kOfRest, free / 3);
   const std::size_t upstream =
       std::min(settings.upstream_concurrency * settings.api_urls.size() + kOfUpstream, left / 2);
   const std::size_t clients = left - upstream;

@@ -55,5 +55,6 @@ TEST_CASE("what we need ourselves comes off the descriptors before clients have 
   settings.workers = 1;
   CHECK(connections_within(100, 26, settings) >= 15);
   CHECK(connections_within(100, 26, settings) <= 40);
+  CHECK(connections_within(60, 30, settings) >= 5);
   CHECK(connections_within(0, 0, settings) == 1);
 }
