@@ -5,15 +5,15 @@
 #include <pthread.h>
 
 #include <csignal>
-#include <initializer_list>
 #include <stdexcept>
+#include <vector>
 
 namespace holdfast::base {
 
 class SignalMask {
  public:
   // Throws std::runtime_error if the system refuses.
-  explicit SignalMask(std::initializer_list<int> signals) {
+  explicit SignalMask(const std::vector<int>& signals) {
     sigemptyset(&signals_);
     for (const int signal : signals) sigaddset(&signals_, signal);
     if (pthread_sigmask(SIG_BLOCK, &signals_, nullptr) != 0) {

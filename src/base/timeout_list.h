@@ -56,7 +56,9 @@ class TimeoutList {
   // When a hook of this list was added.
   SteadyTime since(const TimeoutHook& hook) const { return hook.deadline_ - timeout_; }
   // The one after `hook` on this list; null at the end.
-  TimeoutHook* after(TimeoutHook& hook) { return hook.next_ == &head_ ? nullptr : hook.next_; }
+  TimeoutHook* after(TimeoutHook& hook) const {
+    return hook.next_ == &head_ ? nullptr : hook.next_;
+  }
   // The front one, if its deadline has come.
   TimeoutHook* due(SteadyTime now) const {
     TimeoutHook* first = front();

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 namespace holdfast::cache {
@@ -35,7 +36,14 @@ void Restorer::start(Kind kind, Job job) {
   if (waits && kind == Kind::WriteBack) return;
   if (kind == Kind::WriteBack) write_back_ = job;
   jobs_.push_back({kind, std::move(job), era_of(kind)});
-  if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  try {
+    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {
+    // The machine is short of threads. The store does without what this would have brought.
+    if (kind == Kind::WriteBack) write_back_ = {};
+    jobs_.pop_back();
+    return;
+  }
   changed_.notify_all();
 }
 

@@ -10,8 +10,8 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <cstdlib>
-#include <thread>
 
+#include "base/processors.h"
 #include "config/contradictions.h"
 #include "config/setting_table.h"
 #include "config/settings_file.h"
@@ -195,7 +195,7 @@ Status apply_defaults(Settings& settings, const Environment& environment) {
     if (setting.initial.text.empty()) continue;
     if (auto applied = apply(settings, setting, setting.initial.text, {}); !applied) return applied;
   }
-  settings.workers = std::max(1U, std::thread::hardware_concurrency());
+  settings.workers = base::usable_processors();
   settings.store_path = in_directory(environment, "STATE_DIRECTORY", "holdfast.db");
   if (settings.store_path.empty()) settings.store_path = "./holdfast.db";
   settings.admin_socket = in_directory(environment, "RUNTIME_DIRECTORY", "admin.sock");
@@ -266,8 +266,19 @@ Status resolve_token(Settings& settings, const Environment& environment) {
   return {};
 }
 
+// A blank variable is one that is not set: that is how compose files and unit files leave
+// one out.
+Environment without_blank_ones(const Environment& environment) {
+  return [&environment](const std::string& name) {
+    auto value = environment(name);
+    if (value && trimmed(*value).empty()) value.reset();
+    return value;
+  };
+}
+
 base::Result<Settings> read_settings(const CommandLine& command_line,
-                                     const Environment& environment) {
+                                     const Environment& variables) {
+  const Environment environment = without_blank_ones(variables);
   Settings settings;
   if (auto applied = apply_defaults(settings, environment); !applied) {
     return tl::unexpected(applied.error());
@@ -276,7 +287,6 @@ base::Result<Settings> read_settings(const CommandLine& command_line,
     if (trimmed(*file).empty()) return invalid_input("--config: is blank");
     settings.config_file = *file;
   } else if (const auto variable = environment(kFileVariable)) {
-    if (trimmed(*variable).empty()) return invalid_input(std::string(kFileVariable) + ": is blank");
     settings.config_file = *variable;
   }
   if (!settings.config_file.empty()) {
@@ -341,11 +351,7 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
   auto settings = read_settings(command_line, environment);
   if (!settings) return tl::unexpected(settings.error());
   if (command_line.has("--print-config")) return Printout{print_config(*settings)};
-  if (command_line.has("--check-config")) {
-    std::string text;
-    for (const std::string& warning : settings->warnings) text += "warning: " + warning + '\n';
-    return Printout{text + "the settings are valid\n"};
-  }
+  if (command_line.has("--check-config")) return ToCheck{*std::move(settings)};
   return *std::move(settings);
 }
 

@@ -34,11 +34,16 @@ struct Program {
 };
 
 // What to print on standard output before exiting with 0: --help, --version,
-// --check-config, --print-config and the like.
+// --print-config and the like.
 struct Printout {
   std::string text;
 };
-using Outcome = std::variant<Settings, Printout, StoreCommand>;
+// For --check-config: they are valid by themselves. What they name on this machine is still
+// to be looked at, and nothing to be started.
+struct ToCheck {
+  Settings settings;
+};
+using Outcome = std::variant<Settings, ToCheck, Printout, StoreCommand>;
 
 // An error is one line that names the setting, where it was set, its value unless
 // that may be a secret, and what was expected: print it and exit with 2.

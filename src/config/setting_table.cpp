@@ -75,7 +75,8 @@ Value count_or_off(unsigned Settings::*member, std::uint64_t most) {
   return {.type = "NUMBER",
           .set =
               [=](Settings& settings, std::string_view text) {
-                return assign(settings, member, parse_count(text == "off" ? "0" : text, 0, most));
+                return assign(settings, member,
+                              parse_count(same_word(text, "off") ? "0" : text, 0, most));
               },
           .text =
               [=](const Settings& settings) {
@@ -107,7 +108,7 @@ Value path(std::string Settings::*member, bool can_be_off, std::size_t longest) 
         if (text.size() > longest) {
           return invalid_input("expected a path of at most " + std::to_string(longest) + " bytes");
         }
-        settings.*member = can_be_off && text == "off" ? std::string() : std::string(text);
+        settings.*member = can_be_off && same_word(text, "off") ? std::string() : std::string(text);
         return {};
       },
       .text =
@@ -115,6 +116,22 @@ Value path(std::string Settings::*member, bool can_be_off, std::size_t longest) 
             const std::string& value = settings.*member;
             return can_be_off && value.empty() ? std::string("off") : value;
           }};
+}
+
+// The store's. To SQLite some names mean something else than a file of that name: what would
+// be kept there ends with the connection, or is where nobody looks for it.
+Value store_file(std::string Settings::*member, std::size_t longest) {
+  Value value = path(member, true, longest);
+  value.set = [set = value.set](Settings& settings, std::string_view text) -> base::Result<void> {
+    if (text.starts_with(':')) {
+      return invalid_input("expected a file's path; off keeps responses in memory alone");
+    }
+    if (same_word(text.substr(0, 5), "file:")) {
+      return invalid_input("expected a file's path, not a URI");
+    }
+    return set(settings, text);
+  };
+  return value;
 }
 
 // A list whose parts `parse` puts into canonical form; none twice.
@@ -148,6 +165,24 @@ Value list(std::string_view type, std::vector<std::string> Settings::*member,
           .list = true};
 }
 
+// Where to listen. That one includes another would else come out as a port in use.
+Value listen_addresses(std::vector<std::string> Settings::*member) {
+  Value value = list("IP,...", member, parse_address);
+  value.set = [member, set = value.set](Settings& settings,
+                                        std::string_view text) -> base::Result<void> {
+    if (auto done = set(settings, text); !done) return done;
+    for (const std::string& address : settings.*member) {
+      if (address.starts_with("::ffff:") && address.find('.') != std::string::npos) {
+        return invalid_input("expected the IPv4 address itself in place of " + address);
+      }
+    }
+    const std::string overlap = overlap_of(settings.*member);
+    if (!overlap.empty()) return invalid_input("expected each once; " + overlap);
+    return {};
+  };
+  return value;
+}
+
 // One of a few words.
 template <typename Enum, std::size_t N>
 Value word(std::string_view type, Enum Settings::*member,
@@ -156,7 +191,7 @@ Value word(std::string_view type, Enum Settings::*member,
           .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             std::string all;
             for (const auto& [name, value] : words) {
-              if (name == text) {
+              if (same_word(name, text)) {
                 settings.*member = value;
                 return {};
               }
@@ -182,7 +217,7 @@ Value target(std::string Settings::*member) {
                 std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
             const bool path =
                 text.substr(0, 1) == "/" && visible && text.find('#') == std::string_view::npos;
-            if (text != "off" && !path)
+            if (!same_word(text, "off") && !path)
               return invalid_input("expected a path that begins with a slash, or off");
             settings.*member = path ? std::string(text) : std::string();
             return {};
@@ -278,10 +313,11 @@ std::vector<Setting> make_table() {
        {"127.0.0.1,::1"},
        Reload::Restart,
        kOpen,
-       "Addresses where clients connect; 0.0.0.0 and :: are all of them.",
-       list("IP,...", &S::bind, parse_address)},
-      {"workers", "Serving", worked_out("one per core", "4"), Reload::Restart, kOpen,
-       "Serving loops, each a thread.", count(&S::workers, 1, 1024)},
+       "Addresses where clients connect; 0.0.0.0 is all of IPv4, and :: all of IPv6, with all of "
+       "IPv4 where the list names no address of that.",
+       listen_addresses(&S::bind)},
+      {"workers", "Serving", worked_out("one per core that it may use", "4"), Reload::Restart,
+       kOpen, "Serving loops, each a thread.", count(&S::workers, 1, 1024)},
       {"worker_scheduling",
        "Serving",
        {"normal"},
@@ -494,7 +530,7 @@ std::vector<Setting> make_table() {
        worked_out("$STATE_DIRECTORY/holdfast.db, else ./holdfast.db",
                   "/var/lib/holdfast/holdfast.db"),
        Reload::Restart, kOpen, "SQLite file that keeps stored responses; off for memory alone.",
-       path(&S::store_path, true, kLongestPath)},
+       store_file(&S::store_path, kLongestPath)},
       {"store_limit",
        "Storage",
        {"2GiB"},

@@ -176,6 +176,12 @@ base::Result<std::uint64_t> parse_count(std::string_view text, std::uint64_t lea
   return number;
 }
 
+bool same_word(std::string_view one, std::string_view other) {
+  return one.size() == other.size() &&
+         std::equal(one.begin(), one.end(), other.begin(),
+                    [](char a, char b) { return lower(a) == lower(b); });
+}
+
 base::Result<bool> parse_switch(std::string_view text) {
   const std::string word = lower(text);
   for (const char* yes : {"on", "true", "yes", "1"}) {
@@ -252,6 +258,18 @@ base::Result<std::string> parse_address(std::string_view text) {
   return expected("expected an IP address such as 127.0.0.1 or ::1");
 }
 
+std::string overlap_of(const std::vector<std::string>& addresses) {
+  for (const std::string& all : addresses) {
+    if (all != "0.0.0.0" && all != "::") continue;
+    for (const std::string& one : addresses) {
+      const bool same_family =
+          (one.find(':') == std::string::npos) == (all.find(':') == std::string::npos);
+      if (one != all && same_family) return all + " includes " + one;
+    }
+  }
+  return {};
+}
+
 base::Result<std::string> parse_token(std::string_view text) {
   text = trimmed(text);
   if (text.empty()) return expected("expected a token, found nothing");
@@ -262,8 +280,8 @@ base::Result<std::string> parse_token(std::string_view text) {
 }
 
 base::Result<Hedge> parse_hedge(std::string_view text) {
-  if (text == "off") return Hedge{Hedge::Kind::Off, {}, 0};
-  if (!text.empty() && text.front() == 'p') {
+  if (same_word(text, "off")) return Hedge{Hedge::Kind::Off, {}, 0};
+  if (!text.empty() && lower(text.front()) == 'p') {
     if (const auto percentile = parse_count(text.substr(1), 1, 99)) {
       return Hedge{Hedge::Kind::Percentile, {}, static_cast<unsigned>(*percentile)};
     }

@@ -35,6 +35,9 @@ std::string format_size(std::uint64_t bytes);
 base::Result<std::uint64_t> parse_count(std::string_view text, std::uint64_t least,
                                         std::uint64_t most);
 
+// The words of settings are understood in any case: two texts that differ in nothing else.
+bool same_word(std::string_view one, std::string_view other);
+
 // on, true, yes, 1; off, false, no, 0.
 base::Result<bool> parse_switch(std::string_view text);
 
@@ -45,6 +48,10 @@ base::Result<std::string> parse_base_url(std::string_view text);
 
 // A numeric IPv4 or IPv6 address, in canonical form, without brackets or scope.
 base::Result<std::string> parse_address(std::string_view text);
+
+// Why nobody can listen at all of these numeric addresses, on one port: one of them
+// includes another. Empty: they do not meet.
+std::string overlap_of(const std::vector<std::string>& addresses);
 
 // A credential as it may stand in a header field: visible ASCII. Blanks and line
 // ends around it are dropped.

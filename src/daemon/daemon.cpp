@@ -1,7 +1,6 @@
 #include "daemon/daemon.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,14 +9,18 @@
 #include <cstring>
 #include <utility>
 
+#include "base/processors.h"
 #include "cache/load_memory.h"
 #include "cache/no_store.h"
 #include "cache/sqlite_store.h"
 #include "config/config.h"
+#include "daemon/descriptors.h"
 #include "daemon/pages.h"
 #include "daemon/parts_settings.h"
+#include "daemon/start_check.h"
 #include "daemon/store_metrics.h"
 #include "daemon/version.h"
+#include "http/connection_places.h"
 #include "http/server.h"
 #include "observe/process_stats.h"
 #include "upstream/curl_transport.h"
@@ -41,17 +44,19 @@ constexpr int kNotAllEnded = 1;
 constexpr base::Duration kRunwayWindow = std::chrono::minutes(10);
 constexpr base::Duration kWatchInterval = std::chrono::milliseconds(500);
 
-// What is open besides client connections: the store, the upstream, the loops.
-constexpr std::size_t kOtherDescriptors = 256;
+// Those that mean something to us, and those whose default would end the process though
+// nobody who sends one can mean that: a log rotation's USR1, a timer's left by who started us.
+// Of the latter there is a line. What tells of a fault in the process still ends it.
+std::vector<int> signals_taken() {
+  std::vector<int> signals{SIGTERM, SIGINT,    SIGHUP,  SIGUSR1, SIGUSR2,  SIGALRM,
+                           SIGIO,   SIGVTALRM, SIGPROF, SIGPWR,  SIGSTKFLT};
+  for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) signals.push_back(signal);
+  return signals;
+}
 
-// The soft limit is low for programs that use select(), which we do not: all that
-// the hard limit allows is ours. Returns how many that is.
-std::size_t raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-  const rlim_t soft = std::exchange(limit.rlim_cur, limit.rlim_max);
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = soft;
-  return static_cast<std::size_t>(limit.rlim_cur);
+std::string name_of(int signal) {
+  const char* const name = ::sigabbrev_np(signal);
+  return name != nullptr ? std::string("SIG") + name : std::to_string(signal);
 }
 
 std::chrono::milliseconds offset_of(const config::Settings& settings) {
@@ -63,6 +68,7 @@ std::chrono::milliseconds offset_of(const config::Settings& settings) {
 base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Reread reread) {
   upstream::set_up_libcurl();  // changes the environment: before there are threads
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), std::move(reread)));
+  daemon->descriptors_ = raise_descriptor_limit();
   // First of all: a second daemon on the same port must not touch the store.
   if (auto bound = daemon->bind_listeners(); !bound) return tl::unexpected(bound.error());
   if (auto bound = daemon->bind_admin(); !bound) return tl::unexpected(bound.error());
@@ -72,7 +78,14 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
                     daemon->metrics_, daemon->health_, daemon->liveness_, daemon->failures_},
       daemon->settings_);
   daemon->add_pages();
-  const http::Server::Settings server = server_settings(daemon->settings_);
+  daemon->max_connections_ =
+      connections_within(daemon->descriptors_, open_descriptors(), daemon->settings_);
+  const http::Server::Settings server =
+      server_settings(daemon->settings_, daemon->max_connections_);
+  // Clients who say nothing give way to what we need to serve those who do.
+  daemon->origin_->on_lack([places = server.places](base::Resource resource) {
+    if (resource == base::Resource::Descriptors) places->make_room();
+  });
   for (unsigned i = 0; i < daemon->settings_.workers; ++i) {
     daemon->workers_.push_back(std::make_unique<Worker>(
         i,
@@ -90,7 +103,7 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       reread_(std::move(reread)),
       clock_(offset_of(settings_)),
       control_("holdfast", clock_),
-      signals_({SIGTERM, SIGINT, SIGHUP}),
+      signals_(signals_taken()),
       log_(log_settings(settings_)),
       stop_guard_(signals_, settings_.request_deadline + kDrainGrace + kStopGrace,
                   {[this](int signal) { control_.post([this, signal] { on_signal(signal); }); },
@@ -120,13 +133,11 @@ base::Result<void> Daemon::bind_listeners() {
   if (!passed) return tl::unexpected(passed.error());
   if (!passed->empty()) return share_listeners(*passed);
   std::size_t absent = 0;
-  for (const std::string& host : settings_.bind) {
-    // Port 0: what the kernel picks for the first worker is everybody's.
-    std::uint16_t port = settings_.port;
+  for (http::ListenAddress& address : listen_addresses(settings_)) {
     const auto failed = [](const base::Error& error) {
       return base::internal_error(error.kind, "PORT, BIND: " + error.message);
     };
-    if (auto unused = http::check_unused({host, port}); !unused) {
+    if (auto unused = http::check_unused(address); !unused) {
       const base::Error& error = unused.error();
       if (error.kind != base::ErrorKind::Unavailable || !settings_.is_default("bind")) {
         return failed(error);
@@ -138,9 +149,10 @@ base::Result<void> Daemon::bind_listeners() {
       continue;
     }
     for (auto& listeners : listeners_) {
-      auto listener = http::listen_at({host, port});
+      auto listener = http::listen_at(address);
       if (!listener) return failed(listener.error());
-      port = http::local_port(listener->get());
+      // Port 0: what the kernel picks for the first worker is everybody's.
+      address.port = http::local_port(listener->get());
       listeners.push_back(std::move(*listener));
     }
   }
@@ -236,7 +248,7 @@ void Daemon::add_metrics() {
   metrics_.callback(Family::OutageRunway, {}, [this] { return runway_.load(); });
   metrics_.callback(Family::Draining, {}, [this] { return health_.draining() ? 1.0 : 0.0; });
   metrics_.callback(Family::ConnectionsLimit, {},
-                    [this] { return static_cast<double>(settings_.max_connections); });
+                    [this] { return static_cast<double>(max_connections_); });
   for (const auto& worker : workers_) {
     metrics_.callback(Family::Connections, {}, [&worker = *worker] {
       return static_cast<double>(worker.stats().connections);
@@ -248,15 +260,13 @@ void Daemon::add_metrics() {
 }
 
 int Daemon::run() {
+  const std::string workers = too_many_workers(settings_.workers, base::usable_processors());
+  if (!workers.empty()) settings_.warnings.push_back(workers);
+  if (max_connections_ < settings_.max_connections) {
+    settings_.warnings.push_back(fewer_connections(settings_, descriptors_, max_connections_));
+  }
   for (const std::string& warning : settings_.warnings) {
     log_.event(Level::Warn, "setting", {{"warning", warning}});
-  }
-  const std::size_t descriptors = raise_descriptor_limit();
-  if (descriptors < settings_.max_connections + kOtherDescriptors) {
-    log_.event(Level::Warn, "setting",
-               {{"warning", "max_connections is more than the limit of descriptors allows"},
-                {"max_connections", settings_.max_connections},
-                {"descriptors", descriptors}});
   }
   start();
   control_.run();
@@ -329,6 +339,7 @@ void Daemon::watch() {
   watch_timer_.set_after(control_, kWatchInterval, [this] { watch(); });
   store_watch_->look(store_->status(), control_.now());
   overload_watch_.look(turned_away(metrics_), control_.now());
+  shortage_watch_.look(shortages(metrics_), control_.now());
 }
 
 void Daemon::sample_history() {
@@ -395,6 +406,12 @@ void Daemon::on_token(const base::Result<std::string>& token) {
 
 void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) return reload();
+  if (signal != SIGTERM && signal != SIGINT) {
+    const auto suppressed = signals_told_.admit(control_.now());
+    if (!suppressed) return;
+    return log_.event(Level::Warn, "signal_ignored",
+                      {{"signal", name_of(signal)}, {"suppressed", *suppressed}});
+  }
   if (std::exchange(told_to_stop_, true)) {
     log_.event(Level::Warn, "stopping_now", {{"reason", "a second signal"}});
     return control_.stop();

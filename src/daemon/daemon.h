@@ -28,6 +28,7 @@
 #include "daemon/origin.h"
 #include "daemon/overload_watch.h"
 #include "daemon/service_manager.h"
+#include "daemon/shortage_watch.h"
 #include "daemon/status_line.h"
 #include "daemon/status_page.h"
 #include "daemon/stop_guard.h"
@@ -38,6 +39,7 @@
 #include "observe/liveness.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
+#include "observe/repeat_limiter.h"
 #include "proxy/pages.h"
 
 namespace holdfast::daemon {
@@ -100,6 +102,10 @@ class Daemon {
   observe::Dependency* store_health_ = nullptr;
   std::optional<StoreWatch> store_watch_;
   OverloadWatch overload_watch_{health_, log_};
+  ShortageWatch shortage_watch_{health_.add("resources", observe::Dependency::Role::Supporting),
+                                log_};
+  std::size_t descriptors_ = 0;      // that the process may have
+  std::size_t max_connections_ = 0;  // of clients, as far as descriptors go
   base::Timer watch_timer_;
   std::optional<History> history_;
   base::Timer history_timer_;
@@ -114,6 +120,7 @@ class Daemon {
   ServiceManager service_manager_;
   base::UniqueFd admin_socket_;  // until open_admin()
   std::unique_ptr<Admin> admin_;
+  observe::RepeatLimiter signals_told_;
   bool told_to_stop_ = false;  // by a signal
   std::size_t draining_workers_ = 0;
   base::Timer drain_timer_;

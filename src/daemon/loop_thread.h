@@ -2,6 +2,9 @@
 #pragma once
 
 #include <future>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 
 #include "base/event_loop.h"
@@ -15,13 +18,17 @@ class LoopThread {
     if (thread_.joinable()) thread_.join();
   }
 
-  void start(base::EventLoop& loop) {
+  // Throws std::runtime_error if the machine has no thread left, which names that.
+  void start(base::EventLoop& loop) try {
     std::promise<void> ended;
     ended_ = ended.get_future();
     thread_ = std::thread([&loop, ended = std::move(ended)]() mutable {
       loop.run();
       ended.set_value();
     });
+  } catch (const std::system_error& error) {
+    throw std::runtime_error("no thread for the loop " + loop.name() +
+                             " (TasksMax, ulimit -u): " + error.what());
   }
 
   bool runs() const { return thread_.joinable(); }

@@ -28,6 +28,14 @@ Origin::Origin(Parts parts, const config::Settings& settings)
       flights_({loop_, fetcher_, parts.memory, parts.store, parts.log, parts.metrics, shard_},
                flights_settings(settings), base::Random::entropy()) {
   look_up_names(settings);
+  for (const base::Resource resource : base::kResources) {
+    shortages_[static_cast<std::size_t>(resource)] = parts_.metrics.counter(
+        observe::Family::ResourceShortages, {{"resource", std::string(to_string(resource))}});
+  }
+  transport_.on_lack([this](base::Resource resource) {
+    shard_.add(shortages_[static_cast<std::size_t>(resource)]);
+    if (on_lack_) on_lack_(resource);
+  });
   stall_watch_.export_to(parts_.metrics);
   loop_.watch_calls(stall_watch_);
   const bool alone = settings.api_urls.size() == 1;

@@ -3,10 +3,13 @@
 // does not run; post() to `loop` for anything in between.
 #pragma once
 
+#include <array>
+#include <functional>
 #include <memory>
 #include <mutex>
 
 #include "base/event_loop.h"
+#include "base/resource.h"
 #include "cache/memory_cache.h"
 #include "cache/store.h"
 #include "config/settings.h"
@@ -56,6 +59,9 @@ class Origin {
   // After stop(): whether its thread has ended. If not it hangs, and must be left alone.
   bool ends_within(base::Duration patience) { return thread_.ends_within(patience); }
 
+  // Before start(). Called on the loop when an attempt lacked something here.
+  void on_lack(std::function<void(base::Resource)> callback) { on_lack_ = std::move(callback); }
+
   // Loop's thread: a call has been reading from the store for so long.
   void was_reading(base::Duration time) { stall_watch_.was_reading(time); }
 
@@ -82,6 +88,8 @@ class Origin {
   observe::Shard& shard_;
   observe::Heartbeat& heartbeat_;
   std::unique_ptr<proxy::Route> route_;
+  std::array<observe::Counter, base::kResources.size()> shortages_;
+  std::function<void(base::Resource)> on_lack_;
   upstream::CurlTransport transport_;
   upstream::PolicyFetcher fetcher_;
   std::unique_ptr<upstream::Names> names_;  // null where all URLs have addresses

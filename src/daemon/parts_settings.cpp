@@ -119,10 +119,10 @@ proxy::Flights::Settings flights_settings(const config::Settings& settings) {
   return flights;
 }
 
-http::Server::Settings server_settings(const config::Settings& settings) {
+http::Server::Settings server_settings(const config::Settings& settings,
+                                       std::size_t max_connections) {
   http::Server::Settings server;
-  server.places =
-      std::make_shared<http::ConnectionPlaces>(settings.max_connections, settings.workers);
+  server.places = std::make_shared<http::ConnectionPlaces>(max_connections, settings.workers);
   server.max_unsent_bytes = std::max(kMaxUnsentBytes / settings.workers, kMinUnsentBytes);
   server.max_requests_per_connection = settings.connection_max_requests;
   server.idle_timeout = settings.idle_timeout;

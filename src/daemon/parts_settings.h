@@ -23,8 +23,10 @@ cache::StoreSettings store_settings(const config::Settings& settings);
 upstream::CurlTransport::Settings transport_settings(const config::Settings& settings);
 upstream::Settings upstream_settings(const config::Settings& settings);
 proxy::Flights::Settings flights_settings(const config::Settings& settings);
-// Of one worker of `settings.workers`; copies share the limits per client.
-http::Server::Settings server_settings(const config::Settings& settings);
+// Of one worker of `settings.workers`; copies share the limits per client, and places for
+// `max_connections`, which may be fewer than the settings say.
+http::Server::Settings server_settings(const config::Settings& settings,
+                                       std::size_t max_connections);
 proxy::Service::Settings service_settings(const config::Settings& settings);
 
 // The name that has to be looked up to reach an origin; empty where its URL has an address.

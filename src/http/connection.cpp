@@ -2,6 +2,7 @@
 // every way in ends in settle(), which alone decides what to wait for next and
 // alone destroys the connection.
 //
+//   silent      nothing of the first request yet                    Wait::Silent
 //   idle        nothing of the next request yet                     Wait::Idle
 //   head        part of a head is in the inbox                      Wait::Head
 //   content     the head is complete, its content is coming in      Wait::Body
@@ -444,7 +445,10 @@ void Connection::settle() {
   if (core_.draining() && core_.drain_grace_over() && inbox_.empty() && !content_) {
     return core_.close(*this, CloseReason::Drain);
   }
-  const Wait next = content_ ? Wait::Body : inbox_.empty() ? Wait::Idle : Wait::Head;
+  const Wait next = content_          ? Wait::Body
+                    : !inbox_.empty() ? Wait::Head
+                    : requests_ == 0  ? Wait::Silent
+                                      : Wait::Idle;
   if (waiting_for_ != next || restart_wait_) wait(next);
   restart_wait_ = false;
   watch_.want(base::kFdReadable);
@@ -467,6 +471,7 @@ void Connection::time_out() {
   switch (waiting_for_) {
     case Wait::None:
       return;
+    case Wait::Silent:
     case Wait::Idle:
       fail(CloseReason::Idle);
       break;

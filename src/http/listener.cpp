@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -49,7 +50,9 @@ socklen_t make_address(const ListenAddress& address, sockaddr_storage& out) {
 base::Result<base::UniqueFd> bind_at(const ListenAddress& address, bool shared) {
   const auto failed = [&address](int error) {
     const bool absent = error == EADDRNOTAVAIL || error == EAFNOSUPPORT;
-    return base::internal_error(absent ? base::ErrorKind::Unavailable : base::ErrorKind::Io,
+    return base::internal_error(absent                ? base::ErrorKind::Unavailable
+                                : error == EADDRINUSE ? base::ErrorKind::Busy
+                                                      : base::ErrorKind::Io,
                                 "cannot listen at " + address.host + " port " +
                                     std::to_string(address.port) + ": " + std::strerror(error));
   };
@@ -62,11 +65,12 @@ base::Result<base::UniqueFd> bind_at(const ListenAddress& address, bool shared) 
   if (!fd) return failed(errno);
   const int on = 1;
   const int share = shared ? 1 : 0;
+  const int only_its_own = address.both ? 0 : 1;
   // REUSEADDR: a restart must not wait for the old connections' TIME_WAIT.
   if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
       ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &share, sizeof share) != 0 ||
-      (where.ss_family == AF_INET6 &&
-       ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) ||
+      (where.ss_family == AF_INET6 && ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY,
+                                                   &only_its_own, sizeof only_its_own) != 0) ||
       ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&where), size) != 0) {
     return failed(errno);
   }
@@ -139,10 +143,11 @@ std::string local_host(int fd) {
 }
 
 Listener::Listener(base::EventLoop& loop, base::UniqueFd socket, OnAccepted on_accepted,
-                   OnRefused on_refused)
+                   OnLack on_lack, OnRefused on_refused)
     : loop_(loop),
       socket_(std::move(socket)),
       on_accepted_(std::move(on_accepted)),
+      on_lack_(std::move(on_lack)),
       on_refused_(std::move(on_refused)),
       reserve_(open_reserve()),
       watch_(loop, socket_.get(), &Listener::on_readable, this) {
@@ -201,11 +206,23 @@ Listener::Step Listener::accept_one() {
       return Step::Skipped;
     case EMFILE:
     case ENFILE:
+      // The kernel looks for a descriptor first, and says so with nobody waiting, too.
+      if (!has_waiting()) return Step::Empty;
+      if (on_lack_(base::Resource::Descriptors)) return Step::Skipped;
       turn_one_away();
       return Step::Exhausted;
-    default:  // ENOBUFS, ENOMEM, or unheard of: at least do not spin
+    case ENOBUFS:
+    case ENOMEM:
+      (void)on_lack_(base::Resource::Memory);
+      return Step::Exhausted;
+    default:  // unheard of: at least do not spin
       return Step::Exhausted;
   }
+}
+
+bool Listener::has_waiting() const {
+  pollfd events{socket_.get(), POLLIN, 0};
+  return ::poll(&events, 1, 0) > 0;
 }
 
 void Listener::turn_one_away() {

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "base/event_loop.h"
+#include "base/resource.h"
 #include "base/scheduler.h"
 #include "base/unique_fd.h"
 #include "http/client_address.h"
@@ -15,9 +16,11 @@ namespace holdfast::http {
 class Listener {
  public:
   using OnAccepted = std::function<void(base::UniqueFd, const ClientAddress&)>;
+  // Something is lacking here that another client takes: whether there is some now.
+  using OnLack = std::function<bool(base::Resource)>;
   using OnRefused = std::function<void()>;  // a client was turned away for want of descriptors
 
-  Listener(base::EventLoop& loop, base::UniqueFd socket, OnAccepted on_accepted,
+  Listener(base::EventLoop& loop, base::UniqueFd socket, OnAccepted on_accepted, OnLack on_lack,
            OnRefused on_refused);
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -31,12 +34,14 @@ class Listener {
   static void on_readable(void* self, unsigned events);
   void accept_some(int most);
   Step accept_one();
+  bool has_waiting() const;
   void turn_one_away();
   void pause();
 
   base::EventLoop& loop_;
   base::UniqueFd socket_;
   OnAccepted on_accepted_;
+  OnLack on_lack_;
   OnRefused on_refused_;
   // Given up to accept and close one client when no descriptor is left, so that
   // clients are told rather than left waiting.

@@ -58,6 +58,7 @@ ServerCore::ServerCore(Server& the_server, base::EventLoop& the_loop,
       shard_(shard),
       accepted_(metrics.counter(observe::Family::ConnectionsAccepted)),
       abandoned_(metrics.counter(observe::Family::RequestsAbandoned)),
+      silent_(settings.idle_timeout),
       idle_(settings.idle_timeout),
       head_(settings.head_timeout),
       body_(settings.body_timeout),
@@ -75,15 +76,31 @@ ServerCore::ServerCore(Server& the_server, base::EventLoop& the_loop,
   register_all(closed_, observe::Family::ConnectionsClosed, kCloseNames);
   register_all(rejected_, observe::Family::RequestsRejected, kRejectNames);
   limited_ = metrics.counter(observe::Family::RequestsLimited, {{"reason", "client_rate"}});
+  for (const base::Resource resource : base::kResources) {
+    shortages_[static_cast<std::size_t>(resource)] = metrics.counter(
+        observe::Family::ResourceShortages, {{"resource", std::string(to_string(resource))}});
+  }
+  member_.nudge = [this, alive = std::weak_ptr(alive_)] {
+    if (nudged_.exchange(true)) return;
+    loop.post([this, alive] {
+      if (alive.expired()) return;
+      nudged_ = false;
+      if (places_->claim_request()) evict_idlest();
+      (void)give_way();
+    });
+  };
+  places_->join(member_);
 }
 
 ServerCore::~ServerCore() {
+  places_->leave(member_);
   listeners_.clear();
   for (auto& slot : slots_) {
     if (!slot.connection) continue;
     const ExchangeId exchange = slot.connection->exchange();
     if (limits_) limits_->remove_connection(slot.connection->address().key());
     places_->give_back();
+    note_silent(slot.connection->waiting_for(), Wait::None);
     slot.connection.reset();
     if (exchange != 0) handler.abandoned(exchange);
   }
@@ -99,6 +116,7 @@ void ServerCore::listen(base::UniqueFd socket) {
   listeners_.push_back(std::make_unique<Listener>(
       loop, std::move(socket),
       [this](base::UniqueFd fd, const ClientAddress& address) { accept(std::move(fd), address); },
+      [this](base::Resource resource) { return lacks(resource); },
       [this] { shard_.add(refused_[static_cast<std::size_t>(RefuseReason::Descriptors)]); }));
 }
 
@@ -132,31 +150,93 @@ void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
 }
 
 bool ServerCore::take_place() {
-  const auto take = [this] {
-    const std::size_t held = connections_.load(std::memory_order_relaxed);
-    return held < kMaxSlots && places_->take(held);
-  };
-  return take() || (make_room() && take());
+  const std::size_t held = connections_.load(std::memory_order_relaxed);
+  if (held >= kMaxSlots) return false;
+  auto taken = places_->take();
+  if (taken == ConnectionPlaces::Taken::No && make_room()) taken = places_->take();
+  if (taken != ConnectionPlaces::Taken::Borrowed) return taken == ConnectionPlaces::Taken::Yes;
+  // Where none is idle, those make room by and by that have more than their part.
+  if (give_way() || places_->below_share(held)) return true;
+  places_->give_back();
+  return false;
 }
 
-// A new client matters more than one that has said nothing for longest; and if
-// none is idle, more than one that we have waited for in vain for a while.
-bool ServerCore::make_room() {
-  base::TimeoutHook* hook = idle_.front();
-  for (int i = 0; i < kMostVictims && hook != nullptr; ++i, hook = idle_.after(*hook)) {
-    auto& victim = static_cast<Connection&>(*hook);
-    if (victim.has_unread()) continue;  // it has just spoken
-    close(victim, CloseReason::Evicted);
-    return true;
+// While there are too many, the longest idle one of all servers goes; this one closes its own,
+// and leaves others' to them. False: there is none.
+bool ServerCore::give_way() {
+  while (places_->over()) {
+    bool is_ours = false;
+    if (!places_->nudge_idlest(&member_, &is_ours) || (is_ours && !evict_idlest())) {
+      return make_room();
+    }
+    if (!is_ours) return true;
   }
+  return true;
+}
+
+// A new client matters more than one that has said nothing for longest. But those that never
+// said anything shall not push all others out: where they are most, it is one of them.
+bool ServerCore::evict_idlest() {
+  const base::TimeoutList* lists[] = {&silent_, &idle_};
+  const base::TimeoutHook* const silent = silent_.front();
+  const base::TimeoutHook* const idle = idle_.front();
+  if (!places_->mostly_silent() && idle != nullptr &&
+      (silent == nullptr || idle_.since(*idle) <= silent_.since(*silent))) {
+    std::swap(lists[0], lists[1]);
+  }
+  for (const base::TimeoutList* list : lists) {
+    base::TimeoutHook* hook = list->front();
+    for (int i = 0; i < kMostVictims && hook != nullptr; ++i, hook = list->after(*hook)) {
+      auto& victim = static_cast<Connection&>(*hook);
+      if (victim.has_unread()) continue;  // it has just spoken
+      close(victim, CloseReason::Evicted);
+      return true;
+    }
+  }
+  return false;
+}
+
+// One of our own: an idle one; and if none is, one that we have waited for in vain for a while.
+bool ServerCore::make_room() {
+  if (evict_idlest()) return true;
   const auto long_ago = loop.now() - kPlaceKept;
   for (const base::TimeoutList* list : {&linger_, &write_, &head_, &body_}) {
-    hook = list->front();
+    base::TimeoutHook* hook = list->front();
     if (hook == nullptr || list->since(*hook) > long_ago) continue;
     static_cast<Connection*>(hook)->cut_off(CloseReason::Evicted);
     return true;
   }
   return false;
+}
+
+// True: there is one now. Else some other server frees one soon, if it can.
+bool ServerCore::lacks(base::Resource resource) {
+  shard_.add(shortages_[static_cast<std::size_t>(resource)]);
+  if (resource != base::Resource::Descriptors) return false;
+  if (evict_idlest()) return true;
+  places_->make_room();
+  return false;
+}
+
+// On the serving path: what has not changed is not looked at, as it is far away in memory.
+void ServerCore::note_idle(const base::TimeoutHook* moved) {
+  const auto note = [moved](const base::TimeoutList& list, const base::TimeoutHook*& known,
+                            std::atomic<base::Duration::rep>& since) {
+    const base::TimeoutHook* const first = list.front();
+    if (first == known && first != moved) return;
+    known = first;
+    since.store(first == nullptr ? ConnectionPlaces::Member::kNever
+                                 : list.since(*first).time_since_epoch().count(),
+                std::memory_order_relaxed);
+  };
+  note(idle_, idlest_, member_.idle_since);
+  note(silent_, most_silent_, member_.silent_since);
+}
+
+void ServerCore::note_silent(Wait before, Wait now) {
+  if ((before == Wait::Silent) != (now == Wait::Silent)) {
+    places_->count_silent(now == Wait::Silent ? 1 : -1);
+  }
 }
 
 // Tells a client that there is no place for it: as well as can be done without
@@ -239,8 +319,10 @@ void ServerCore::close(Connection& connection, CloseReason reason) {
   if (exchange != 0 && !connection.client_ended()) count_abandoned();
   if (limits_) limits_->remove_connection(connection.address().key());
   places_->give_back();
+  note_silent(connection.waiting_for(), Wait::None);
   const std::uint32_t slot = connection.slot();
   slots_[slot].connection.reset();
+  note_idle(nullptr);
   free_slots_.push_back(slot);
   connections_.store(connections_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   finish_drain_if_empty();
@@ -265,21 +347,32 @@ void ServerCore::cut_off_slowest_readers() {
 // Timeouts
 
 void ServerCore::wait(Connection& connection, Wait wait, base::SteadyTime now) {
+  note_silent(connection.waiting_for(), wait);
   connection.set_waiting_for(wait);
   switch (wait) {
     case Wait::None:
-      return connection.unlink();
+      connection.unlink();
+      break;
+    case Wait::Silent:
+      silent_.add(connection, now);
+      break;
     case Wait::Idle:
-      return idle_.add(connection, now);
+      idle_.add(connection, now);
+      break;
     case Wait::Head:
-      return head_.add(connection, now);
+      head_.add(connection, now);
+      break;
     case Wait::Body:
-      return body_.add(connection, now);
+      body_.add(connection, now);
+      break;
     case Wait::Write:
-      return write_.add(connection, now);
+      write_.add(connection, now);
+      break;
     case Wait::Linger:
-      return linger_.add(connection, now);
+      linger_.add(connection, now);
+      break;
   }
+  note_idle(&connection);
 }
 
 void ServerCore::arm_sweep() {
@@ -288,10 +381,11 @@ void ServerCore::arm_sweep() {
 
 void ServerCore::sweep() {
   const auto now = loop.woken();
-  for (base::TimeoutList* list : {&idle_, &head_, &body_, &write_, &linger_}) {
+  for (base::TimeoutList* list : {&silent_, &idle_, &head_, &body_, &write_, &linger_}) {
     // Each either ends here or moves to another list, or to this one's end.
     while (base::TimeoutHook* hook = list->due(now)) static_cast<Connection*>(hook)->time_out();
   }
+  if (places_->over()) (void)give_way();
   while (places_->wanted_back(connections_.load(std::memory_order_relaxed)) && make_room()) {
   }
   if (connections_.load(std::memory_order_relaxed) > 0) arm_sweep();

@@ -69,11 +69,12 @@ class Handler {
 struct ListenAddress {
   std::string host;  // numeric IPv4 or IPv6
   std::uint16_t port = 0;
+  bool both = false;  // at "::": for clients of IPv4 too
 };
 
 // A listening, non-blocking socket with SO_REUSEPORT, or why not ("... port 3000:
-// Address already in use"); Unavailable if the machine has no such address. IPv6
-// sockets are IPv6 only.
+// Address already in use"): Busy if somebody else is there, Unavailable if the
+// machine has no such address. IPv6 sockets are IPv6 only, but for those of `both`.
 base::Result<base::UniqueFd> listen_at(const ListenAddress& address);
 std::uint16_t local_port(int fd);
 // The numeric address a socket is bound to; "local" for a Unix socket.

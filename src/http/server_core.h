@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/resource.h"
 #include "base/scheduler.h"
 #include "base/timeout_list.h"
 #include "http/byte_buffer.h"
@@ -26,7 +27,7 @@ class Connection;
 class Listener;
 
 // What a connection waits for, each with its own timeout.
-enum class Wait : std::uint8_t { None, Idle, Head, Body, Write, Linger };
+enum class Wait : std::uint8_t { None, Silent, Idle, Head, Body, Write, Linger };
 
 class ServerCore {
  public:
@@ -91,7 +92,12 @@ class ServerCore {
 
   void accept(base::UniqueFd fd, const ClientAddress& address);
   bool take_place();
+  bool give_way();
+  bool evict_idlest();
   bool make_room();
+  bool lacks(base::Resource resource);
+  void note_idle(const base::TimeoutHook* moved);
+  void note_silent(Wait before, Wait now);
   void cut_off_slowest_readers();
   void refuse(int fd, RefuseReason reason, int status, std::string_view detail,
               const ClientAddress& address);
@@ -109,15 +115,22 @@ class ServerCore {
   std::array<observe::Counter, kCloseNames.size()> closed_;
   std::array<observe::Counter, kRejectNames.size()> rejected_;
   observe::Counter limited_;
+  std::array<observe::Counter, base::kResources.size()> shortages_;
   std::atomic<std::size_t> connections_{0};
   std::atomic<std::size_t> in_flight_{0};
 
   std::vector<std::unique_ptr<Listener>> listeners_;
-  base::TimeoutList idle_, head_, body_, write_, linger_;
+  base::TimeoutList silent_, idle_, head_, body_, write_, linger_;
   std::vector<Slot> slots_;
   std::vector<std::uint32_t> free_slots_;
   ClientLimits* const limits_;                      // the settings'; null: none
   const std::shared_ptr<ConnectionPlaces> places_;  // the settings', or our own
+  ConnectionPlaces::Member member_;
+  const base::TimeoutHook* idlest_ = nullptr;  // as member_ says; may be gone
+  const base::TimeoutHook* most_silent_ = nullptr;
+  std::atomic<bool> nudged_{false};
+  // Posted work outlives us in the loop's mailbox; it asks this first.
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
   Connection* current_ = nullptr;
   std::vector<std::uint32_t> to_resume_;
   std::size_t unsent_ = 0;

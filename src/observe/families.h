@@ -68,9 +68,10 @@ enum class Family : std::size_t {
   OutageRunway,  // gauge: share of recent lookups answered without the upstream
 
   // The process.
-  LoopLag,     // gauge: loop; seconds
-  LoopStall,   // gauge: loop; seconds
-  LoopStalls,  // counter: loop, cause (busy, blocked, disk)
+  LoopLag,            // gauge: loop; seconds
+  LoopStall,          // gauge: loop; seconds
+  LoopStalls,         // counter: loop, cause (busy, blocked, disk)
+  ResourceShortages,  // counter: resource (descriptors, ports, memory)
   LogDropped,
   Draining,
   BuildInfo,  // gauge: version

@@ -30,7 +30,7 @@ const LabelInfo kOutcome = {
                 "unauthorized", "timeout",      "connect",       "connect_timeout", "reset",
                 "dns",          "tls",          "tls_timeout",   "certificate",     "truncated",
                 "too_large",    "invalid_body", "wrong_content", "redirect",        "unexpected",
-                "cancelled"}};
+                "local",        "cancelled"}};
 const LabelInfo kOrigin = {"origin", {}};
 
 std::vector<MetricInfo> make_table() {
@@ -366,6 +366,12 @@ std::vector<MetricInfo> make_table() {
        Counter,
        "Calls that held up a loop for 50 ms or more, by what they spent the most of it on.",
        {{"loop", {}}, {"cause", {"busy", "blocked", "disk"}}},
+       {}},
+      {Family::ResourceShortages,
+       "holdfast_resource_shortages_total",
+       Counter,
+       "Times that this process or its machine lacked what a connection takes, by resource.",
+       {{"resource", {"descriptors", "ports", "memory"}}},
        {}},
       {Family::LogDropped,
        "holdfast_log_dropped_lines_total",

@@ -52,6 +52,8 @@ ErrorText error_for_outcome(Outcome outcome) {
     case Outcome::Tls:
     case Outcome::TlsTimeout:
       return {502, "the upstream cannot be reached"};
+    case Outcome::Local:
+      return {503, "this proxy lacks descriptors, ports or memory to ask the upstream"};
     case Outcome::RateLimited:
       return {503, "the upstream limits our rate"};
     case Outcome::InvalidBody:

@@ -323,7 +323,7 @@ void Flights::finish(Flight& flight, FetchResult result) {
   if (flight.stored || flight.behind) count_refresh(result);
   if (is_answer(result)) {
     resting_.succeeded(flight.key);
-  } else if (flight.stored && !flight.purged) {
+  } else if (flight.stored && !flight.purged && result.outcome != Outcome::Local) {
     resting_.failed(flight.key, parts_.loop.now(), random_);
   }
   answer_all(flight, answer);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <new>
 
 #include "upstream/curl_outcome.h"
@@ -30,12 +31,6 @@ void append(std::unique_ptr<curl_slist, ListDeleter>& list, const std::string& l
 std::string connect_to(const std::string& address) {
   const bool version6 = address.find(':') != std::string::npos;
   return version6 ? "::[" + address + "]:" : "::" + address + ":";
-}
-
-// What is missing here and not there.
-bool is_lack(int error) {
-  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
-         error == EADDRNOTAVAIL;
 }
 
 }  // namespace
@@ -176,7 +171,12 @@ void Attempt::enter(Phase phase) {
 curl_socket_t Attempt::on_open(void* self, curlsocktype, curl_sockaddr* address) {
   auto& attempt = *static_cast<Attempt*>(self);
   const curl_socket_t fd = attempt.pool_->open_socket(*address);
-  if (fd == CURL_SOCKET_BAD && is_lack(errno)) attempt.lack_ = errno;
+  if (fd == CURL_SOCKET_BAD) {
+    attempt.error_number_ = errno;
+    attempt.lack_ = base::resource_lacking(errno);
+  }
+  attempt.to_size_ = std::min<socklen_t>(address->addrlen, sizeof attempt.to_);
+  std::memcpy(&attempt.to_, &address->addr, attempt.to_size_);
   attempt.opened_ = true;
   attempt.reply_.phases = {};
   attempt.enter(Phase::Connect);
@@ -208,6 +208,7 @@ std::size_t Attempt::on_head_line(char* data, std::size_t size, std::size_t coun
   if (attempt.head_.whole() && !had_whole_head) attempt.watch_speed();
   return line.size();
 } catch (const std::bad_alloc&) {
+  static_cast<Attempt*>(self)->lack_ = base::Resource::Memory;
   return 0;  // fails this attempt; nothing may be thrown through libcurl
 }
 
@@ -228,6 +229,7 @@ std::size_t Attempt::on_body(char* data, std::size_t size, std::size_t count, vo
   attempt.reply_.body.append(data, bytes);
   return bytes;
 } catch (const std::bad_alloc&) {
+  static_cast<Attempt*>(self)->lack_ = base::Resource::Memory;
   return 0;
 }
 
@@ -244,12 +246,18 @@ void Attempt::end(CURLcode code) {
   ending.words = error_.data();
   long number = 0;
   curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &number);
-  ending.error = lack_ != 0 ? lack_ : static_cast<int>(number);
+  ending.error = error_number_ != 0 ? error_number_ : static_cast<int>(number);
+  if (code == CURLE_OUT_OF_MEMORY) lack_ = base::Resource::Memory;
+  if (code == CURLE_COULDNT_CONNECT && !lack_ && to_size_ > 0) {
+    lack_ = resource_lacking(ending.error, reinterpret_cast<const sockaddr*>(&to_), to_size_);
+  }
+  ending.lacking = lack_.has_value();
   curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &ending.verify_result);
   reply_.transport = outcome_of(ending);
   reply_.detail = head_.unframed() ? "the head does not say how long the content is"
                                    : detail_of(ending, reply_.transport);
-  reply_.own_lack = reply_.transport == Outcome::Connect && is_lack(ending.error);
+  reply_.own_lack = reply_.transport == Outcome::Local;
+  if (reply_.own_lack) reply_.lack = lack_;
   if (head_.whole()) {
     take_head();
     const bool missed = head_.coding_missed() && reply_.transport == Outcome::Ok;
@@ -292,7 +300,9 @@ void Attempt::fail(Outcome outcome, std::string detail, bool own_lack) {
   reply_.phase = phase_;
   reply_.transport = outcome;
   reply_.detail = std::move(detail);
-  reply_.own_lack = own_lack;
+  reply_.own_lack = own_lack || outcome == Outcome::Local;
+  // Before there was a connection to make, libcurl lacks nothing else.
+  if (outcome == Outcome::Local) reply_.lack = base::Resource::Memory;
 }
 
 }  // namespace holdfast::upstream

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <memory>
@@ -110,7 +111,10 @@ class Attempt {
   bool running_ = false;  // in the pool
   bool ended_ = false;    // its reply is made
   bool opened_ = false;   // a connection of its own
-  int lack_ = 0;          // errno of what this machine did not have for it
+  int error_number_ = 0;  // errno of what went wrong here, where libcurl does not know it
+  std::optional<base::Resource> lack_;
+  sockaddr_storage to_{};  // where its connection goes
+  socklen_t to_size_ = 0;
   bool content_too_large_ = false;
   std::array<char, CURL_ERROR_SIZE> error_{};
   Reply reply_;

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "base/unique_fd.h"
 #include "upstream/trust_store.h"
 
 namespace holdfast::upstream {
@@ -28,7 +29,17 @@ Outcome outcome_of_set_up(const Ending& ending) {
 
 }  // namespace
 
+std::optional<base::Resource> resource_lacking(int error, const sockaddr* to, socklen_t size) {
+  const auto lack = base::resource_lacking(error);
+  if (lack != base::Resource::Ports) return lack;
+  // Of UDP, whose ports are others: nothing is sent.
+  const base::UniqueFd probe(::socket(to->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const bool has_address = probe && ::connect(probe.get(), to, size) == 0;
+  return has_address ? lack : std::nullopt;
+}
+
 Outcome outcome_of(const Ending& ending) {
+  if (ending.code != CURLE_OK && ending.lacking) return Outcome::Local;
   if (ending.over_limit) return Outcome::TooLarge;
   if (ending.code != CURLE_OK && ending.phase != Phase::Answer) return outcome_of_set_up(ending);
   switch (ending.code) {
@@ -62,7 +73,8 @@ std::string detail_of(const Ending& ending, Outcome outcome) {
   }
   if (ending.code == CURLE_SSL_CLIENTCERT)
     words = "the upstream wants a certificate of us: " + words;
-  const bool connecting = outcome == Outcome::Connect || outcome == Outcome::ConnectTimeout;
+  const bool connecting = outcome == Outcome::Connect || outcome == Outcome::ConnectTimeout ||
+                          outcome == Outcome::Local;
   // libcurl itself says no more than that it could not.
   if (connecting && ending.error != 0) {
     words += " (";

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
+#include <optional>
 #include <string>
 
 #include "upstream/message.h"
@@ -16,10 +18,16 @@ struct Ending {
   bool whole_head = false;
   bool over_limit = false;
   bool knock = false;      // nothing was asked
+  bool lacking = false;    // something of ours
   const char* words = "";  // libcurl's, maybe none
   int error = 0;           // errno of the last call that failed, maybe 0
   long verify_result = 0;  // OpenSSL's, of the certificate
 };
+
+// What this machine lacked where a connection could not be made, by errno. That it has no
+// address of its own to reach `to` from is not a lack of ports, though errno is the same: it
+// is `to` that cannot be reached from here.
+std::optional<base::Resource> resource_lacking(int error, const sockaddr* to, socklen_t size);
 
 Outcome outcome_of(const Ending& ending);
 

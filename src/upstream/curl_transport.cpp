@@ -75,6 +75,11 @@ void set_up_libcurl() {
   });
 }
 
+std::string problem_of_files(const CurlTransport::Settings& settings) {
+  set_up_libcurl();
+  return TrustStore::problem_of(trust_settings(settings));
+}
+
 CurlTransport::CurlTransport(base::EventLoop& loop, Settings settings, std::string token)
     : loop_(loop), settings_(std::move(settings)) {
   set_up_libcurl();
@@ -208,7 +213,7 @@ void CurlTransport::run(Attempt& attempt) {
   if (tls && !trust_->problem().empty()) {
     fail_later(attempt.id(), Outcome::Certificate, trust_->problem(), true);
   } else if (const char* problem = attempt.run(pool_of(attempt), tls ? tls_ : nullptr)) {
-    fail_later(attempt.id(), Outcome::Connect, problem, true);
+    fail_later(attempt.id(), Outcome::Local, problem);
   }
 }
 
@@ -223,6 +228,7 @@ void CurlTransport::finished(Attempt& attempt) {
       spares->ended();
     }
   }
+  tell_lack(attempt);
   // Perhaps the server cannot bear the session we took up; the next handshake is whole.
   if (attempt.reply().transport == Outcome::Tls) renew_tls();
   deliver_later(attempt.id());
@@ -358,8 +364,14 @@ void CurlTransport::make_spare(std::size_t origin, bool new_connection) {
 }
 
 void CurlTransport::fail_later(AttemptId id, Outcome outcome, std::string detail, bool own_lack) {
-  attempts_.at(id)->fail(outcome, std::move(detail), own_lack);
+  Attempt& attempt = *attempts_.at(id);
+  attempt.fail(outcome, std::move(detail), own_lack);
+  tell_lack(attempt);
   deliver_later(id);
+}
+
+void CurlTransport::tell_lack(Attempt& attempt) {
+  if (on_lack_ && attempt.reply().lack) on_lack_(*attempt.reply().lack);
 }
 
 void CurlTransport::deliver_later(AttemptId id) {

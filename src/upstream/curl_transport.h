@@ -95,6 +95,10 @@ class CurlTransport final : public Transport {
   // changes, if it holds what no field value may (a line break, say).
   bool set_token(std::string token);
 
+  // Called when an attempt, a knock or a spare connection failed for want of something here,
+  // inside of libcurl: it may not call the transport. Set before the first attempt.
+  void on_lack(std::function<void(base::Resource)> callback) { on_lack_ = std::move(callback); }
+
   // Why the files with authorities and our certificate, as they are now, are not used;
   // empty: they are, or no origin is https.
   std::string trust_problem() const;
@@ -123,6 +127,7 @@ class CurlTransport final : public Transport {
   void finished(Attempt& attempt);
   void adopt(std::shared_ptr<const Trust> trust);
   void renew_tls();
+  void tell_lack(Attempt& attempt);
   void fail_later(AttemptId id, Outcome outcome, std::string detail, bool own_lack = false);
   void deliver_later(AttemptId id);
   void deliver(AttemptId id);
@@ -146,6 +151,7 @@ class CurlTransport final : public Transport {
   std::shared_ptr<const Trust> trust_;   // null until it has been read
   std::shared_ptr<const TlsState> tls_;  // null until then, and where no origin is https
   std::unordered_map<AttemptId, std::unique_ptr<Attempt>> attempts_;
+  std::function<void(base::Resource)> on_lack_;
   std::vector<AttemptId> waiting_;  // for trust_
   std::size_t in_flight_ = 0;
   base::Timer idle_timer_;
@@ -154,5 +160,9 @@ class CurlTransport final : public Transport {
   std::shared_ptr<char> alive_ = std::make_shared<char>();
   std::unique_ptr<TrustStore> trust_store_;  // last: its thread asks for `alive_`
 };
+
+// What is wrong with the files that TLS connections made with these settings would need, for
+// people; empty if nothing is. Blocks: it reads them.
+std::string problem_of_files(const CurlTransport::Settings& settings);
 
 }  // namespace holdfast::upstream

@@ -127,7 +127,7 @@ Sign sign_of(Outcome outcome) {
   if (is_answer(outcome)) return Sign::Good;
   if (outcome == Outcome::RateLimited || outcome == Outcome::Unauthorized ||
       outcome == Outcome::Certificate || outcome == Outcome::Redirected ||
-      outcome == Outcome::Cancelled) {
+      outcome == Outcome::Local || outcome == Outcome::Cancelled) {
     return Sign::None;
   }
   return Sign::Bad;

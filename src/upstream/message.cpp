@@ -100,6 +100,8 @@ std::string_view to_string(Outcome outcome) {
       return "redirect";
     case Outcome::Unexpected:
       return "unexpected";
+    case Outcome::Local:
+      return "local";
     case Outcome::Cancelled:
       return "cancelled";
   }

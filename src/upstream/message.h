@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/resource.h"
 
 namespace holdfast::upstream {
 
@@ -57,6 +58,7 @@ enum class Outcome {
   WrongContent,  // a 200 that speaks of something else (another ip)
   Redirected,    // to somewhere else, where our token does not go: a configuration fault
   Unexpected,    // a status with no meaning here (1xx, 204)
+  Local,         // we lack a descriptor, a port or memory: nobody's failure
   Cancelled,     // by us: another attempt won
 };
 inline constexpr int kOutcomes = static_cast<int>(Outcome::Cancelled) + 1;
@@ -65,8 +67,9 @@ std::string_view to_string(Outcome outcome);  // "5xx", "invalid_body", ...
 
 // A whole answer, or why there is none.
 struct Reply {
-  // Transport failures only (Timeout to Certificate, Truncated, TooLarge, InvalidBody where its
-  // coding cannot be undone), or Ok for "a complete message came"; its meaning is judged later.
+  Redirected,    // to somewhere else, where our token does not go: a configuration fault
+  Unexpected,    // a status with no meaning here (1xx, 204)
+  Local,         // we lack a descriptor, a port or memory: nobody's failure
   Outcome transport = Outcome::Ok;
   std::string detail;  // the transport's words, for logs; never holds a secret
   int status = 0;      // 0 if no head came
@@ -82,9 +85,10 @@ struct Reply {
   std::array<base::Duration, kPhases> phases{};
   Phase phase = Phase::Connect;  // where it ended
   bool kept = false;             // it went out on a connection that had been used before
-  // It failed for want of something here: a descriptor, a port, memory, the authorities
-  // to check a certificate with. Nothing of the upstream's.
+  // It failed for want of something here, or of the authorities to check a certificate with.
+  // Nothing of the upstream's.
   bool own_lack = false;
+  std::optional<base::Resource> lack;  // which; of Local
 
   // A connection that stood ended with it: it broke, or this was its last answer by its own word.
   // False of a set-up that failed, and of what we had no means for: those used none up.

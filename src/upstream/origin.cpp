@@ -85,6 +85,12 @@ void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
   const base::SteadyTime now = clock.now();
   const Outcome outcome = verdict.outcome;
   if (!attempt.suspect) --in_flight;
+  // Nothing was sent: for want of a descriptor, say. That is ours, and says nothing of the
+  // origin, its address or the key.
+  if (outcome == Outcome::Local) {
+    if (attempt.probe && !attempt.suspect) breaker.probe_abandoned(now);
+    return;
+  }
 
   // 503 with Retry-After is a limit and a failure: nobody can tell which.
   const bool limited =
@@ -110,7 +116,7 @@ void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
   if (limited && reply.retry_after.value_or(std::chrono::seconds(0)) > settings_.pace.longest_pause)
     sign = Sign::Bad;
   const bool nobody = is_connect_failure(outcome) && !reply.own_lack;
-  if (reply.own_lack) sign = Sign::None;  // of descriptors, say: ours, not the upstream's
+  if (reply.own_lack) sign = Sign::None;  // of authorities to check it with: not the upstream's
   if (nobody) {
     addresses.failed(now, attempt.address, outcome);
     // One dark address is that address's trouble.

@@ -29,6 +29,7 @@ namespace {
 using observe::Level;
 
 constexpr std::size_t kKeptRecords = 32;
+constexpr base::Duration kLackPause = std::chrono::milliseconds(20);
 constexpr base::Duration kRefusedPause = std::chrono::milliseconds(100);
 constexpr std::chrono::seconds kLongestToldWait = std::chrono::hours(1);
 
@@ -382,8 +383,12 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
 }
 
 void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Verdict& verdict) {
-  ++fetch.failures;
-  fetch.failed_at = failed.origin;
+  if (verdict.outcome == Outcome::Local) {
+    ++fetch.lacks;
+  } else {
+    ++fetch.failures;
+    fetch.failed_at = failed.origin;
+  }
   fetch.used_up_connection = fetch.result.reply.ended_connection();
   if (fetch.result.reply.status == 304) {
     // It confirms something else than what is named: ask for the whole.
@@ -398,12 +403,14 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
               {"status", fetch.result.reply.status},
               {"detail", verdict.reason}});
   const base::Duration left = fetch.request.deadline - now();
-  base::Duration wait = backoff(settings_.backoff, fetch.failures, left, random_);
+  base::Duration wait = backoff(settings_.backoff, fetch.failures + fetch.lacks, left, random_);
   // What it took has spaced the attempts already; and another address is another matter.
   wait = std::max(base::Duration::zero(), wait - (now() - failed.sent_at));
   if (is_connect_failure(verdict.outcome) && other_way(*failed.origin)) {
     wait = base::Duration::zero();
   }
+  // What failed here took no time, so that nothing else would space the attempts.
+  if (verdict.outcome == Outcome::Local) wait = std::max(wait, kLackPause);
   // Told to come back later, and nothing else to do: not at once, while the pacer
   // makes up its mind whether this is a limit.
   if (fetch.result.reply.retry_after) {
@@ -414,7 +421,7 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
   if (fetch.place != Place::Running) return;
   // Another one is still out and in time. Should that be late, it is raced in its turn.
   if (!fetch.only_suspects()) return look_at(fetch, now() + kRaceAgain);
-  if (fetch.refresh() && fetch.failures >= settings_.refresh.max_attempts) {
+  if (fetch.refresh() && fetch.failures + fetch.lacks >= settings_.refresh.max_attempts) {
     return finish(fetch, FetchEnd::GaveUp);
   }
   if (failed.probe) return make_ready(fetch);  // parks again, or goes on if another breaker closed

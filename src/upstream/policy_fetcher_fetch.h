@@ -36,6 +36,7 @@ struct PolicyFetcher::Fetch {
   std::size_t key = 0;            // a hash of the target
   std::vector<Attempt> attempts;  // in flight, in the order they were sent
   int failures = 0;
+  int lacks = 0;  // attempts that nothing came of for want of something here
   int races = 0;  // and hedges
   Origin* failed_at = nullptr;
   base::Timer deadline_timer;

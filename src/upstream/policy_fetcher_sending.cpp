@@ -142,7 +142,7 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     }
     return Sent::NotThis;
   }
-  if (fetch.result.attempts_sent > 0) {
+  if (fetch.result.attempts_sent > fetch.lacks) {  // else nothing has been sent yet
     if (!budget_.withdraw(at)) {
       if (fetch.place != Place::Starved) metrics_.budget_exhausted();
       if (fetch.refresh()) {

@@ -220,6 +220,13 @@ TrustStore::~TrustStore() {
   thread_.join();
 }
 
+std::string TrustStore::problem_of(const Settings& settings) try {
+  (void)read_trust(settings);
+  return {};
+} catch (const std::exception& error) {
+  return error.what();
+}
+
 std::string TrustStore::problem() const {
   const std::lock_guard lock(mutex_);
   return problem_;

@@ -61,6 +61,10 @@ class TrustStore {
   TrustStore(const TrustStore&) = delete;
   TrustStore& operator=(const TrustStore&) = delete;
 
+  // Reads the files on the caller's thread: what is wrong with them, for people; empty if
+  // nothing is.
+  static std::string problem_of(const Settings& settings);
+
   // Any thread. Why the files as they are now are not used; empty: they are.
   std::string problem() const;
 

@@ -33,6 +33,23 @@ TEST_CASE("MAX_CONNECTIONS is for all workers together, however clients are deal
   CHECK(daemon.metric(R"(holdfast_connections_closed_total{reason="evicted"})") == 0);
 }
 
+TEST_CASE("of more clients than MAX_CONNECTIONS the latest stay, whichever workers they are with") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"MAX_CONNECTIONS", "40"}, {"WORKERS", "4"}});
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 120; ++i) {
+    clients.emplace_back(daemon.port());
+    // One after the other, so that there is an order.
+    CHECK(clients.back().ask(get_request("/livez")).status == 200);
+  }
+  for (int i = 0; i < 80; ++i) CHECK(clients[static_cast<std::size_t>(i)].ends());
+  // In the order they came, so that asking makes none of them the longest idle.
+  for (std::size_t i = 80; i < 120; ++i) {
+    CHECK(clients[i].ask(get_request("/livez")).status == 200);
+  }
+}
+
 TEST_CASE("CLIENT_MAX_CONNECTIONS holds over all workers") {
   const Folder folder;
   Upstream upstream;

@@ -67,7 +67,8 @@ TEST_CASE("a bad setting stops the start with exit code 2 and one line that name
   refuses({{"CACHE_TTL", "-1"}}, "CACHE_TTL");
   refuses({{"CACHE_TTL", "1 fortnight"}}, "CACHE_TTL");
   refuses({{"API_URL", "ftp://x"}}, "API_URL");
-  refuses({{"API_URL", ""}}, "API_URL");
+  refuses({{"STORE_PATH", ":memory:"}}, "STORE_PATH");
+  refuses({{"STORE_PATH", "file:holdfast.db"}}, "STORE_PATH");
   refuses({{"BIND", "localhost.invalid"}}, "BIND");
   refuses({{"LOG_LEVEL", "chatty"}}, "LOG_LEVEL");
   refuses({{"API_TOKEN_FILE", (folder.path / "absent").string()}}, "API_TOKEN_FILE");
@@ -149,6 +150,52 @@ TEST_CASE("a store that cannot be opened costs the store, loudly, not the servic
   CHECK(health.body.find("degraded") != std::string::npos);
   daemon.process().wait_for_line("\"level\":\"error\"");
   CHECK(daemon.stop() == 0);
+}
+
+TEST_CASE("--check-config finds what the start would, and minds no daemon at the same port") {
+  const Folder folder;
+  const std::string missing = (folder.path / "absent" / "file").string();
+  const std::string other = (folder.path / "other").string();
+  std::ofstream(other) << "not a certificate\n";
+  for (const auto& [name, value] :
+       std::vector<std::pair<std::string, std::string>>{{"BIND", "0.0.0.0,127.0.0.1"},
+                                                        {"BIND", "192.0.2.1"},
+                                                        {"API_TOKEN_FILE", missing},
+                                                        {"API_CA_FILE", missing},
+                                                        {"API_CA_FILE", other},
+                                                        {"API_CLIENT_CERT_FILE", other},
+                                                        {"STORE_PATH", missing},
+                                                        {"STORE_PATH", folder.path.string()},
+                                                        {"ADMIN_SOCKET", missing},
+                                                        {"ADMIN_SOCKET", other}}) {
+    refuses({{name, value}, {"PORT", "0"}}, name, {"--check-config"});
+  }
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  const Refusal good = start_refused(
+      {{"PORT", std::to_string(daemon.port())}, {"BIND", "127.0.0.1"}}, {"--check-config"});
+  CHECK(good.exit_code == 0);
+  CHECK(get(daemon.url("/livez")).status == 200);
+  const Refusal many = start_refused({{"WORKERS", "1024"}}, {"--check-config"});
+  CHECK(many.exit_code == 0);
+  CHECK(many.output.find("workers (1024) is more than") != std::string::npos);
+}
+
+TEST_CASE("BIND=:: is where clients of both families come") {
+  const Folder folder;
+  Upstream upstream;
+  if (start_refused({{"BIND", "::"}, {"PORT", "0"}}, {"--check-config"}).exit_code != 0) return;
+  Daemon daemon(folder, upstream.url(), {{"BIND", "::"}});
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(daemon.stop() == 0);
+}
+
+TEST_CASE("blank variables are unset ones, and words may be in capitals") {
+  const Refusal printed =
+      start_refused({{"PORT", ""}, {"CACHE_TTL", " "}, {"LOG_LEVEL", "INFO"}}, {"--print-config"});
+  CHECK(printed.exit_code == 0);
+  CHECK(printed.output.find("port = 3000") != std::string::npos);
+  CHECK(printed.output.find("log_level = \"info\"") != std::string::npos);
 }
 
 TEST_CASE("--check-config says yes or no without starting") {

@@ -118,3 +118,24 @@ TEST_CASE("what stdout does not take is told") {
   CHECK(process.wait() == 2);
   CHECK(process.output().find("holdfast: standard output: No space left") != std::string::npos);
 }
+
+TEST_CASE("a signal that means nothing here is a line in the log, and not the end") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  for (const int signal : {SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT,
+                           SIGRTMIN, SIGRTMAX}) {
+    daemon.process().signal(signal);
+  }
+  daemon.process().wait_for_line("\"event\":\"signal_ignored\"");
+  for (int i = 0; i < 100; ++i) daemon.process().signal(SIGUSR1);
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(daemon.stop() == 0);
+  const std::string log = daemon.process().output();
+  int told = 0;
+  for (auto at = log.find("signal_ignored"); at != std::string::npos;
+       at = log.find("signal_ignored", at + 1)) {
+    ++told;
+  }
+  CHECK(told <= 30);
+}

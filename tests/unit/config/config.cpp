@@ -189,16 +189,81 @@ TEST_CASE("an error says whether flag, environment or line of the file is to bla
   CHECK(start.error().rfind(path + ":2: port=\"abc\": ", 0) == 0);
 }
 
-TEST_CASE("a blank value is an error in every layer") {
+TEST_CASE("a blank variable is one that is not set, and a blank flag is an error") {
   for (const Setting& setting : setting_table()) {
     CAPTURE(setting.key);
     Start start;
-    start.variables = {{setting.environment_variable(), " "}};
-    CHECK(contains(start.error(), setting.environment_variable() + ": is blank"));
+    const Settings usual = start.settings();
+    for (const char* blank : {"", " ", "\t\n"}) {
+      start.variables = {{setting.environment_variable(), blank}, {"HOLDFAST_CONFIG", blank}};
+      const Settings settings = start.settings();
+      CHECK(settings.is_default(setting.key));
+      CHECK(setting.value.text(settings) == setting.value.text(usual));
+    }
     start.variables.clear();
     start.arguments = {setting.flag(), ""};
     CHECK(contains(start.error(), setting.flag() + ": is blank"));
   }
+}
+
+TEST_CASE("a blank variable hides nothing of the file below it") {
+  Start start;
+  start.arguments = {"--config", start.file("h.toml", "port = 81\n")};
+  start.variables = {{"PORT", ""}};
+  CHECK(start.settings().port == 81);
+}
+
+TEST_CASE("words are understood in any case") {
+  Start start;
+  start.variables = {
+      {"LOG_LEVEL", "INFO"},     {"LOG_FORMAT", "Text"},          {"HEDGE", "OFF"},
+      {"STORE_PATH", "Off"},     {"PROBE_PATH", "OFF"},           {"UPSTREAM_HTTP2", "AUTO"},
+      {"UPSTREAM_SPARE", "OFF"}, {"WORKER_SCHEDULING", "Normal"}, {"CACHE_TTL_OVERRIDE", "ON"}};
+  const Settings settings = start.settings();
+  CHECK(settings.log_level == LogLevel::Info);
+  CHECK(settings.log_format == LogFormat::Text);
+  CHECK(settings.hedge.kind == Hedge::Kind::Off);
+  CHECK(settings.store_path.empty());
+  CHECK(settings.probe_path.empty());
+  CHECK(settings.upstream_http2);
+  CHECK(settings.upstream_spare == 0);
+  CHECK(settings.cache_ttl_override);
+  start.variables = {{"HEDGE", "P90"}};
+  CHECK(start.settings().hedge.percentile == 90);
+}
+
+TEST_CASE("the store is a file, and not what SQLite takes some names for") {
+  for (const char* name : {":memory:", ":MEMORY:", ":", "file:holdfast.db", "FILE:/tmp/h.db?vfs=x",
+                           "file::memory:?cache=shared"}) {
+    CAPTURE(name);
+    Start start;
+    start.variables = {{"STORE_PATH", name}};
+    CHECK(contains(start.error(), "STORE_PATH="));
+    CHECK(contains(start.error(), "expected a file's path"));
+  }
+  Start start;
+  start.variables = {{"STORE_PATH", "./:memory:"}};
+  CHECK(start.settings().store_path == "./:memory:");
+}
+
+TEST_CASE("addresses that include each other are an error that names both") {
+  for (const auto& [bind, both] : {std::pair{"0.0.0.0,127.0.0.1", "0.0.0.0 includes 127.0.0.1"},
+                                   {"127.0.0.1,0.0.0.0", "0.0.0.0 includes 127.0.0.1"},
+                                   {"::1,::", ":: includes ::1"}}) {
+    Start start;
+    start.variables = {{"BIND", bind}};
+    CHECK(contains(start.error(), "BIND="));
+    CHECK(contains(start.error(), both));
+  }
+  for (const char* bind : {"0.0.0.0,::", "0.0.0.0,::1", "::,127.0.0.1", "127.0.0.1,127.0.0.2"}) {
+    CAPTURE(bind);
+    Start start;
+    start.variables = {{"BIND", bind}};
+    CHECK(start.settings().bind.size() == 2);
+  }
+  Start mapped;
+  mapped.variables = {{"BIND", "::ffff:127.0.0.1"}};
+  CHECK(contains(mapped.error(), "expected the IPv4 address itself"));
 }
 
 TEST_CASE("a bad value in a layer that is hidden by another is still an error") {
@@ -443,7 +508,9 @@ TEST_CASE("settings that contradict each other are warned of by name") {
   }
   for (const std::string& warning : s.warnings) CHECK(!contains(warning, kToken));
   start.arguments.push_back("--check-config");
-  CHECK(contains(start.printout(), "warning: request_deadline"));
+  const auto to_check = start.load();
+  REQUIRE(to_check);
+  CHECK(warns(std::get<ToCheck>(*to_check).settings, "request_deadline"));
 
   Start fractions;
   fractions.arguments = {"--cache-ttl",    "1500ms", "--stale-while-revalidate", "1m500ms",

@@ -29,7 +29,7 @@ bool has_come(std::future<void>& event) {
 }  // namespace
 
 TEST_CASE("a signal is told, on a thread of its own") {
-  const base::SignalMask mask{SIGTERM, SIGHUP};
+  const base::SignalMask mask({SIGTERM, SIGHUP});
   for (const int number : {SIGHUP, SIGTERM}) {
     Told told;
     auto signal = told.signal.get_future();
@@ -44,7 +44,7 @@ TEST_CASE("a signal is told, on a thread of its own") {
 }
 
 TEST_CASE("who is told to end and does not has so long, and no longer") {
-  const base::SignalMask mask{SIGINT};
+  const base::SignalMask mask({SIGINT});
   Told told;
   auto signal = told.signal.get_future();
   auto too_late = told.too_late.get_future();
@@ -57,7 +57,7 @@ TEST_CASE("who is told to end and does not has so long, and no longer") {
 }
 
 TEST_CASE("the time left is never made longer, nobody who ends in it is ended") {
-  const base::SignalMask mask{SIGINT};
+  const base::SignalMask mask({SIGINT});
   {
     Told told;
     auto too_late = told.too_late.get_future();

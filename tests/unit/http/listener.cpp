@@ -58,35 +58,81 @@ TEST_CASE("several sockets can listen at one port, and IPv6 is no IPv4") {
   }
 }
 
-TEST_CASE("without descriptors a client is turned away, and accepting recovers") {
+namespace {
+
+// Leaves room for so many sockets of the test's and none for the server.
+class NoDescriptors {
+ public:
+  explicit NoDescriptors(std::size_t left) {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &usual_) == 0);
+    const int lowest_free = ::dup(0);
+    ::close(lowest_free);
+    const rlimit tight{static_cast<rlim_t>(lowest_free) + 20, usual_.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &tight) == 0);
+    for (int fd = ::dup(0); fd >= 0; fd = ::dup(0)) fillers_.emplace_back(fd);
+    for (std::size_t i = 0; i < left; ++i) fillers_.pop_back();
+  }
+  ~NoDescriptors() {
+    fillers_.clear();
+    ::setrlimit(RLIMIT_NOFILE, &usual_);
+  }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+
+ private:
+  rlimit usual_{};
+  std::vector<base::UniqueFd> fillers_;
+};
+
+}  // namespace
+
+TEST_CASE("without descriptors and with nobody idle a client is turned away, and it recovers") {
   TestServer server;
   Client before(server.port());
-  CHECK(before.ask(get("/")).status == 200);
-
-  // Leaves room for one client socket of ours and none for the server.
-  rlimit usual{};
-  REQUIRE(::getrlimit(RLIMIT_NOFILE, &usual) == 0);
-  const int lowest_free = ::dup(0);
-  ::close(lowest_free);
-  std::vector<base::UniqueFd> fillers;
-  const rlimit tight{static_cast<rlim_t>(lowest_free) + 20, usual.rlim_max};
-  REQUIRE(::setrlimit(RLIMIT_NOFILE, &tight) == 0);
-  for (int fd = ::dup(0); fd >= 0; fd = ::dup(0)) fillers.emplace_back(fd);
-  fillers.pop_back();
+  before.send(get("/later"));
+  const Seen waiting = server.handler.request(0);
   {
+    const NoDescriptors none(1);
     Client unlucky(server.port());
     CHECK(unlucky.connected());
     CHECK(unlucky.read().status == 0);  // closed rather than left waiting
     CHECK(server.counted(observe::Family::ConnectionsRefused, "descriptors") >= 1);
-    CHECK(before.ask(get("/still")).body == "GET /still");
+    CHECK(server.value(observe::Family::ResourceShortages, "descriptors", "resource") >= 1);
+    server.respond(waiting.id, {.body = "late"});
+    CHECK(before.read().body == "late");
   }
-  fillers.clear();
-  ::setrlimit(RLIMIT_NOFILE, &usual);
-
   Client after(server.port());
   after.send(get("/after"));
   server.clock.advance(1s);  // the pause is over
   CHECK(after.read().body == "GET /after");
+}
+
+TEST_CASE("without descriptors the connection that was idle longest gives way to a new one") {
+  TestServer server;
+  Client oldest(server.port());
+  CHECK(oldest.ask(get("/")).status == 200);
+  server.clock.advance(1s);
+  Client older(server.port());
+  CHECK(older.ask(get("/")).status == 200);
+  {
+    const NoDescriptors none(1);
+    Client newcomer(server.port());
+    CHECK(newcomer.ask(get("/new")).body == "GET /new");
+    CHECK(oldest.at_end());
+    CHECK(older.ask(get("/")).status == 200);
+    CHECK(server.value(observe::Family::ConnectionsRefused, "descriptors") == 0);
+    CHECK(server.value(observe::Family::ResourceShortages, "descriptors", "resource") >= 1);
+  }
+}
+
+TEST_CASE(":: for both families is where clients of IPv4 come too, by their own address") {
+  auto both = listen_at({.host = "::", .port = 0, .both = true});
+  if (!both.has_value()) return;  // a machine without IPv6
+  const auto port = local_port(both->get());
+  CHECK(!check_unused({.host = "0.0.0.0", .port = port}).has_value());
+  TestServer server({}, std::move(*both));
+  CHECK(Client(port).ask(get("/")).status == 200);
+  CHECK(server.handler.request(0).client == "127.0.0.1");
 }
 
 TEST_CASE("a client that left while it was queued does no harm") {

@@ -321,53 +321,116 @@ TEST_CASE("servers that share their places have as many connections as all toget
   TestServer first({.places = places});
   TestServer second({.places = places});
   Client other(second.port());
-  CHECK(other.ask(get("/")).status == 200);
+  other.send(get("/later"));
+  const Seen waiting = second.handler.request(0);
   std::vector<Client> clients;
   for (std::size_t i = 0; i < 3; ++i) {
     clients.emplace_back(first.port()).send(get("/later"));
     first.handler.request(i);
   }
+  // Nobody is idle.
   CHECK(Client(first.port()).read().status == 503);
   CHECK(first.connections() == 3);
-  CHECK(other.ask(get("/")).status == 200);
   // What one gives back is there for the other.
+  second.respond(waiting.id, {.body = "late"});
+  CHECK(other.read().body == "late");
   other.close();
   REQUIRE(second.await([&] { return second.connections() == 0; }));
   CHECK(Client(first.port()).ask(get("/x")).body == "GET /x");
 }
 
-TEST_CASE("with all places taken, a server above its share makes room for one below") {
+TEST_CASE("with all places taken, the connection goes that was idle longest in all servers") {
   const auto places = std::make_shared<ConnectionPlaces>(4, 2);
   TestServer crowded({.places = places});
+  TestServer other({.places = places});
+  const auto pass_a_second = [&] {
+    crowded.clock.advance(1s);
+    other.clock.advance(1s);
+  };
+  Client oldest(other.port());
+  CHECK(oldest.ask(get("/")).status == 200);
+  std::vector<Client> clients;
+  for (int i = 0; i < 3; ++i) {
+    pass_a_second();
+    CHECK(clients.emplace_back(crowded.port()).ask(get("/")).status == 200);
+  }
+  pass_a_second();
+  // It is at its share and has idle ones, and yet the other's goes.
+  CHECK(clients.emplace_back(crowded.port()).ask(get("/")).status == 200);
+  CHECK(oldest.at_end());
+  CHECK(other.await([&] { return other.connections() == 0; }));
+  CHECK(crowded.connections() == 4);
+  // And the other way round.
+  pass_a_second();
+  Client newcomer(other.port());
+  CHECK(newcomer.ask(get("/")).status == 200);
+  CHECK(clients[0].at_end());
+  CHECK(crowded.await([&] { return crowded.connections() == 3; }));
+  pass_a_second();
+  CHECK(Client(crowded.port()).ask(get("/x")).body == "GET /x");
+  CHECK(clients[1].at_end());
+  for (Client* kept : {&clients[2], &clients[3], &newcomer}) {
+    CHECK(kept->ask(get("/")).status == 200);
+  }
+  CHECK(crowded.value(Family::ConnectionsRefused, "connections") == 0);
+  CHECK(other.value(Family::ConnectionsRefused, "connections") == 0);
+}
+
+TEST_CASE("those who never ask for anything push each other out, and nobody who did") {
+  const auto places = std::make_shared<ConnectionPlaces>(4, 2);
+  TestServer first({.places = places});
+  TestServer second({.places = places});
+  Client oldest(first.port());
+  CHECK(oldest.ask(get("/")).status == 200);
+  first.clock.advance(1s);
+  second.clock.advance(1s);
+  std::vector<Client> silent;
+  for (std::size_t i = 0; i < 8; ++i) {
+    silent.emplace_back(i % 2 == 0 ? first.port() : second.port());
+    REQUIRE(first.await([&] {
+      return first.value(Family::ConnectionsAccepted) + second.value(Family::ConnectionsAccepted) ==
+             2.0 + static_cast<double>(i);
+    }));
+  }
+  CHECK(first.await([&] { return first.connections() + second.connections() == 4; }));
+  CHECK(oldest.ask(get("/")).status == 200);
+  CHECK(silent.front().at_end());
+}
+
+TEST_CASE("a server that ends gives all of its places back") {
+  const auto places = std::make_shared<ConnectionPlaces>(4, 2);
+  TestServer stays({.places = places});
+  {
+    TestServer ends({.places = places});
+    Client one(ends.port());
+    CHECK(one.ask(get("/")).status == 200);
+    Client two(ends.port());
+    CHECK(two.ask(get("/")).status == 200);
+  }
   std::vector<Client> clients;
   for (int i = 0; i < 4; ++i) {
-    CHECK(clients.emplace_back(crowded.port()).ask(get("/")).status == 200);
+    CHECK(clients.emplace_back(stays.port()).ask(get("/")).status == 200);
   }
-  {
-    TestServer empty({.places = places});
-    Client newcomer(empty.port());
-    CHECK(newcomer.ask(get("/")).status == 200);
-    crowded.clock.advance(1s);
-    CHECK(clients[0].at_end());
-    CHECK(crowded.await([&] { return crowded.connections() == 3; }));
-    Client another(empty.port());
-    CHECK(another.ask(get("/")).status == 200);
-    crowded.clock.advance(1s);
-    CHECK(clients[1].at_end());
-    // Each has its share now: further ones take the places of their own.
-    CHECK(Client(empty.port()).ask(get("/x")).body == "GET /x");
-    CHECK(newcomer.at_end());
-    crowded.clock.advance(1s);
-    crowded.barrier();
-    CHECK(clients[2].ask(get("/")).status == 200);
-    CHECK(clients[3].ask(get("/")).status == 200);
-  }
-  // A server that ends gives all of its places back.
-  for (int i = 0; i < 2; ++i) {
-    CHECK(clients.emplace_back(crowded.port()).ask(get("/")).status == 200);
-  }
-  CHECK(crowded.connections() == 4);
-  CHECK(crowded.value(Family::ConnectionsClosed, "evicted") == 2);
+  CHECK(stays.connections() == 4);
+  CHECK(stays.value(Family::ConnectionsClosed, "evicted") == 0);
+}
+
+TEST_CASE("an idle connection goes where its descriptor is needed for something else") {
+  const auto places = std::make_shared<ConnectionPlaces>(100, 2);
+  TestServer first({.places = places});
+  TestServer second({.places = places});
+  places->make_room();  // nobody is idle: nothing is owed later
+  Client older(second.port());
+  CHECK(older.ask(get("/")).status == 200);
+  second.clock.advance(1s);
+  first.clock.advance(1s);
+  Client younger(first.port());
+  CHECK(younger.ask(get("/")).status == 200);
+  places->make_room();
+  CHECK(older.at_end());
+  CHECK(younger.ask(get("/")).status == 200);
+  CHECK(second.counted(Family::ConnectionsClosed, "evicted", 1) == 1);
+  CHECK(first.value(Family::ConnectionsClosed, "evicted") == 0);
 }
 
 TEST_CASE("one address has no more connections than its limit, and gets them back") {

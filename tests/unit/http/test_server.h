@@ -156,12 +156,13 @@ class TestHandler final : public Handler {
 
 class TestServer {
  public:
-  explicit TestServer(Server::Settings settings = {}) {
+  // `socket`: where to listen, if not at a port of its own.
+  explicit TestServer(Server::Settings settings = {}, base::UniqueFd socket = {}) {
     settings.sweep_interval = 1ms;  // of the test's clock, and how often it is looked at
     server_ = std::make_unique<Server>(loop_, settings, handler, metrics_, metrics_.shard());
-    auto socket = listen_at({"127.0.0.1", 0});
-    port_ = local_port(socket->get());
-    server_->listen(std::move(*socket));
+    if (!socket) socket = *listen_at({"127.0.0.1", 0});
+    port_ = local_port(socket.get());
+    server_->listen(std::move(socket));
     thread_ = std::thread([this] { loop_.run(); });
   }
   ~TestServer() {
@@ -197,9 +198,11 @@ class TestServer {
     await([&] { return metrics_.value(family, labels) >= at_least; });
     return metrics_.value(family, labels);
   }
-  double value(observe::Family family, const std::string& reason) const {
-    return metrics_.value(family, {{"reason", reason}});
+  double value(observe::Family family, const std::string& reason,
+               const std::string& label = "reason") const {
+    return metrics_.value(family, {{label, reason}});
   }
+  double value(observe::Family family) const { return metrics_.value(family); }
   // Likewise, of the requests whose client was gone first.
   double abandoned(double at_least) {
     const auto family = observe::Family::RequestsAbandoned;

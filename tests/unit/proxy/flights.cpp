@@ -234,6 +234,7 @@ TEST_CASE_FIXTURE(Fixture, "each way to fail has its status and says when to com
                         Case{FetchEnd::Deadline, Outcome::Connect, 502},
                         Case{FetchEnd::Deadline, Outcome::InvalidBody, 502},
                         Case{FetchEnd::Deadline, Outcome::RateLimited, 503},
+                        Case{FetchEnd::Deadline, Outcome::Local, 503},
                         Case{FetchEnd::StayedDown, Outcome::Timeout, 504},
                         Case{FetchEnd::StayedDown, Outcome::Connect, 502},
                         Case{FetchEnd::BreakerOpen, Outcome::Connect, 503},

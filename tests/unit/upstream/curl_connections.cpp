@@ -283,8 +283,9 @@ TEST_CASE("an attempt for which no descriptor is left has failed for a lack of o
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &none_left) == 0);
   const Reply reply = session.get();
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
-  CHECK(reply.transport == Outcome::Connect);
+  CHECK(reply.transport == Outcome::Local);
   CHECK(reply.own_lack);
+  CHECK(reply.lack == base::Resource::Descriptors);
   CHECK(reply.detail.find("Too many open files") != std::string::npos);
   CHECK(session.get().transport == Outcome::Ok);
 }

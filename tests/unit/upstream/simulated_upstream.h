@@ -10,6 +10,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -98,6 +99,8 @@ class SimulatedUpstream : public Transport {
   std::map<std::string, base::Duration> slow;  // keys that take so long, always
   SimulatedNetwork network{scheduler_, random_};
 
+  std::optional<base::Resource> lacking;  // here: nothing can be sent
+
   std::function<void(const Sending&)> on_start;
 
   // What was seen.
@@ -128,6 +131,12 @@ class SimulatedUpstream : public Transport {
     reply.status = 200;
     compose(fault, request, reply);
     play(fault, reply, latency);
+    if (lacking) {
+      reply = Reply{.transport = Outcome::Local, .detail = "none left"};
+      reply.own_lack = true;
+      reply.lack = lacking;
+      latency = base::Duration{0};
+    }
     const AttemptId id = ++last_id_;
     const auto end = [this, id, begun = scheduler_.now(), target = request.target,
                       callback = std::move(callback)](Reply ended) {
@@ -137,7 +146,7 @@ class SimulatedUpstream : public Transport {
       delivered(target, ended);
       callback(std::move(ended));
     };
-    if (is_connect_failure(reply.transport)) {
+    if (is_connect_failure(reply.transport) || reply.transport == Outcome::Local) {
       // Whatever the network is like.
       if (latency >= timeout) reply.transport = Outcome::ConnectTimeout;
       UnderWay& attempt = under_way_[id];
