@@ -67,9 +67,9 @@ std::string_view to_string(Outcome outcome);  // "5xx", "invalid_body", ...
 
 // A whole answer, or why there is none.
 struct Reply {
-  Redirected,    // to somewhere else, where our token does not go: a configuration fault
-  Unexpected,    // a status with no meaning here (1xx, 204)
-  Local,         // we lack a descriptor, a port or memory: nobody's failure
+  // Transport failures only (Timeout to Certificate, Truncated, TooLarge, InvalidBody where its
+  // coding cannot be undone, Local), or Ok for "a complete message came"; its meaning is judged
+  // later.
   Outcome transport = Outcome::Ok;
   std::string detail;  // the transport's words, for logs; never holds a secret
   int status = 0;      // 0 if no head came
