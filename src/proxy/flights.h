@@ -58,6 +58,9 @@ class Flights {
     // How long a refresh behind a stale answer may take.
     base::Duration refresh_deadline = std::chrono::seconds(10);
     RestingKeys::Settings resting;
+    // A 404 takes the place of a 200 that may still be used only if it is said again so much
+    // later: a deployment may lose data for a while.
+    base::Duration missing_confirmed = std::chrono::minutes(1);
     // Waiters over all flights; more are told to come back.
     std::size_t max_waiters = 20'000;
   };
@@ -150,6 +153,9 @@ class Flights {
   void set_aside(std::string_view key);
 
   // The rungs, each from what the one above could not answer.
+  bool replaces_stored(const Flight& flight, const upstream::FetchResult& result) const;
+  void keep_for_errors(const Flight& flight);
+  void rest(Flight& flight, const upstream::FetchResult& result, const Answer& answer);
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);
   Answer fall_back(Flight& flight, const upstream::FetchResult& result);
   void answer_all(Flight& flight, const Answer& answer);

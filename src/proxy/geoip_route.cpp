@@ -2,6 +2,8 @@
 
 #include "proxy/geoip_body.h"
 #include "proxy/ip_address.h"
+#include "proxy/json_object.h"
+#include "upstream/judge.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -11,7 +13,7 @@ constexpr std::string_view kKeyPrefix = "lookup/";
 class GeoipRoute final : public Route {
  public:
   GeoipRoute(std::unique_ptr<OfflineGeoip> offline, std::size_t max_body_bytes)
-      : offline_(std::move(offline)), validator_(max_body_bytes) {}
+      : offline_(std::move(offline)), validator_(max_body_bytes), object_(max_body_bytes) {}
 
   std::string_view name() const override { return "lookup"; }
   std::string_view prefix() const override { return "/lookup/"; }
@@ -38,6 +40,13 @@ class GeoipRoute final : public Route {
   }
 
   upstream::Verdict validate(std::string_view key, const upstream::Reply& reply) override {
+    if (upstream::is_negative(reply.status)) {
+      // A balancer's page says nothing of the address.
+      std::string objection = object_.objection(reply);
+      if (objection.empty()) return {};
+      return {upstream::Outcome::InvalidBody,
+              "a " + std::to_string(reply.status) + " that is not the API's own: " + objection};
+    }
     if (reply.status != 200) {
       return {upstream::Outcome::InvalidBody, "status " + std::to_string(reply.status)};
     }
@@ -58,6 +67,7 @@ class GeoipRoute final : public Route {
 
   std::unique_ptr<OfflineGeoip> offline_;
   GeoipBodyValidator validator_;
+  JsonObjectCheck object_;
 };
 
 }  // namespace

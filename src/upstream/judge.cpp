@@ -55,8 +55,23 @@ Verdict judge(const Request& request, const Reply& reply,
               const std::function<Verdict(const Reply&)>& validate) {
   if (reply.transport != Outcome::Ok) return {reply.transport, reply.detail};
   const Outcome outcome = outcome_of_status(request, reply.status, reply.fields);
-  if (outcome == Outcome::Ok && validate) return validate(reply);
+  if (!validate) return {outcome, {}};
+  if (outcome == Outcome::Ok) return validate(reply);
+  if (is_negative(reply.status)) {
+    // A balancer without backends says 404 of everything, so it takes the API's own word.
+    Verdict verdict = validate(reply);
+    if (verdict.outcome != Outcome::Ok) return verdict;
+  }
   return {outcome, {}};
+}
+
+bool is_whole(const Reply& reply) {
+  return reply.status != 0 &&
+         (reply.transport == Outcome::Ok || reply.transport == Outcome::TooLarge);
+}
+
+bool is_negative(int status) {
+  return status == 404 || status == 410;
 }
 
 Verdict judge_probe(const Request& request, const Reply& reply) {

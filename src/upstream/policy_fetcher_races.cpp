@@ -163,8 +163,8 @@ bool PolicyFetcher::try_race(Fetch& fetch, Beside beside) {
   };
   Origin* target = nullptr;
   for (auto& origin : origins_) {
-    if (!origin->breaker.allows() || !origin->has_address() ||
-        token_.state() == TokenState::State::Refused ||
+    if (!origin->breaker.allows() || !origin->has_address() || fetch.is_final_at(*origin) ||
+        origin->token.state() == TokenState::State::Refused ||
         origin->certificate.state() == TokenState::State::Refused) {
       continue;
     }

@@ -12,7 +12,9 @@
 #include "upstream/concurrency_limit.h"
 #include "upstream/dependency_probe.h"
 #include "upstream/hedge_policy.h"
+#include "upstream/negative_share.h"
 #include "upstream/pacer.h"
+#include "upstream/recent_luck.h"
 #include "upstream/retry_budget.h"
 #include "upstream/token_state.h"
 
@@ -58,7 +60,9 @@ struct Settings {
   EjectionSettings ejection;
   Pacer::Settings pace;
   ConcurrencyLimit::Settings concurrency_limit;  // its max is `concurrency`
-  TokenState::Settings token;
+  TokenState::Settings token;                    // of each origin
+  RecentLuck::Settings luck;
+  NegativeShare::Settings negative;
   // What a certificate says does not change from one attempt to the next.
   // And a handshake costs its origin little, so it is looked at often.
   TokenState::Settings certificate{.refusals_in_a_row = 1, .check_cap = std::chrono::seconds(5)};

@@ -393,10 +393,12 @@ TEST_CASE("hedges are a share of attempts, after a delay that history sets") {
 
 TEST_CASE("a refused token lets checks through at growing intervals, until it is changed") {
   TokenState token{{}};
-  token.refused(kStart, 403);
+  CHECK_FALSE(token.refused(403));
   CHECK(token.admit(kStart));  // one 403 may be about one request
-  token.refused(kStart, 401);
-  token.refused(kStart, 401);
+  CHECK_FALSE(token.refused(401));
+  CHECK(token.refused(401));
+  CHECK(token.state() == TokenState::State::Unknown);  // whoever asked may know better
+  token.confirm(kStart);
   CHECK(token.state() == TokenState::State::Refused);
   CHECK(token.status() == 401);
   CHECK_FALSE(token.admit(kStart));
@@ -406,8 +408,63 @@ TEST_CASE("a refused token lets checks through at growing intervals, until it is
   token.changed();
   CHECK(token.state() == TokenState::State::Unknown);
   CHECK(token.admit(kStart + 6s));
-  token.accepted();
+  token.accepted(kStart);
   CHECK(token.state() == TokenState::State::Accepted);
+  CHECK(token.good_lately(kStart + 1min));
+  CHECK_FALSE(token.good_lately(kStart + 61s));
+}
+
+TEST_CASE("a token is doubted for what several keys met, and a 403 is always about a key") {
+  TokenState token{{}};
+  for (int i = 0; i < 10; ++i) CHECK_FALSE(token.refused(403, 1));
+  CHECK_FALSE(token.refused(403, 2));
+  CHECK(token.refused(403, 3));
+  TokenState known{{}};
+  known.accepted(kStart);
+  for (int i = 0; i < 10; ++i) CHECK_FALSE(known.refused(401, 1));
+  CHECK_FALSE(known.refused(401, 2));
+  known.accepted(kStart);
+  CHECK_FALSE(known.refused(401, 3));
+  CHECK_FALSE(known.refused(401, 1));
+  CHECK(known.refused(401, 2));
+  // Where none was ever accepted, a 401 is about us, whatever was asked for.
+  TokenState unknown{{}};
+  CHECK_FALSE(unknown.refused(401, 1));
+  CHECK_FALSE(unknown.refused(401, 1));
+  CHECK(unknown.refused(401, 1));
+}
+
+TEST_CASE(
+    "after silence a whole answer closes a breaker, whatever it says; after such it does not") {
+  base::Random random(1);
+  for (const bool silent : {true, false}) {
+    Breaker breaker({}, random);
+    for (std::size_t key = 0; key < 40; ++key) {
+      breaker.failed(kStart, key, silent ? Breaker::Bad::Silence : Breaker::Bad::Answer);
+    }
+    REQUIRE(breaker.state() == Breaker::State::Open);
+    breaker.probe_started(kStart + 1s);
+    breaker.probe_ended(kStart + 1s, false, true);
+    CHECK((breaker.state() == Breaker::State::Closed) == silent);
+  }
+}
+
+TEST_CASE("whole answers bring a doubt where a witness is at hand, and open without one") {
+  using Bad = Breaker::Bad;
+  base::Random random(1);
+  Breaker breaker({}, random);
+  for (std::size_t key = 0; key < 100; ++key) breaker.failed(kStart, key, Bad::Doubtful);
+  CHECK(breaker.state() == Breaker::State::Closed);
+  CHECK(breaker.in_doubt());
+  breaker.succeeded(kStart);  // the witness
+  CHECK_FALSE(breaker.in_doubt());
+  for (std::size_t key = 0; key < 100; ++key) breaker.failed(kStart + 500ms, key, Bad::Doubtful);
+  CHECK_FALSE(breaker.in_doubt());  // it has just been asked
+  breaker.failed(kStart + 2s, 1000, Bad::Doubtful);
+  CHECK(breaker.in_doubt());
+  breaker.failed(kStart + 2s, 1001, Bad::Silence);
+  CHECK(breaker.state() == Breaker::State::Open);
+  CHECK_FALSE(breaker.in_doubt());
 }
 
 TEST_CASE("a dependency probe is due only without traffic, and failures come back soon") {
@@ -431,12 +488,30 @@ TEST_CASE("a dependency probe is due only without traffic, and failures come bac
   }
   DependencyProbe without({}, kStart);
   CHECK_FALSE(without.probes_when_idle());
-  CHECK(without.target().empty());
+  CHECK(without.question().request.target.empty());
   without.remember("/last");
-  CHECK(without.target() == "/last");
+  CHECK(without.question().request.target == "/last");
+  CHECK(without.witness(0) == nullptr);
 }
 
-TEST_CASE("statuses and transport failures are told apart, and only a 2xx is validated") {
+TEST_CASE("a probe asks for what was answered lately, and for another where that failed") {
+  DependencyProbe probe({}, kStart);
+  probe.answered({"/good", {{"Accept", "a/b"}, {"If-None-Match", "x"}}}, 1, {});
+  probe.remember("/bad");
+  CHECK(probe.question().request.target == "/good");
+  CHECK(probe.question().request.fields.size() == 1);
+  CHECK(probe.witness(1) == nullptr);
+  REQUIRE(probe.witness(2) != nullptr);
+  probe.answered({"/other", {}}, 2, {});
+  CHECK(probe.question().request.target == "/other");
+  probe.doubt(2);
+  CHECK(probe.question().request.target == "/good");
+  probe.doubt(1);
+  CHECK(probe.question().request.target == "/other");
+}
+
+TEST_CASE(
+    "statuses and transport failures are told apart, and only a 2xx, a 404 or a 410 is validated") {
   const Request plain{"/", {}};
   const Request conditional{"/", {{"if-none-match", "\"a\""}}};
   int validated = 0;
@@ -448,7 +523,7 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
       {200, Outcome::WrongContent}, {203, Outcome::WrongContent}, {204, Outcome::Unexpected},
       {206, Outcome::Unexpected},   {301, Outcome::Unexpected},   {304, Outcome::Unexpected},
       {400, Outcome::ClientError},  {401, Outcome::Unauthorized}, {403, Outcome::Unauthorized},
-      {404, Outcome::ClientError},  {408, Outcome::Unexpected},   {410, Outcome::ClientError},
+      {404, Outcome::WrongContent}, {408, Outcome::Unexpected},   {410, Outcome::WrongContent},
       {425, Outcome::Unexpected},   {429, Outcome::RateLimited},  {500, Outcome::ServerError},
       {503, Outcome::ServerError},  {101, Outcome::Unexpected},   {999, Outcome::Unexpected},
   };
@@ -456,7 +531,7 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
     CAPTURE(status);
     CHECK(judge(plain, Reply{.status = status}, validate).outcome == outcome);
   }
-  CHECK(validated == 2);
+  CHECK(validated == 4);
   CHECK(judge(conditional, Reply{.status = 304}, validate).outcome == Outcome::NotModified);
   // RFC 9111, 4.3.4: by the validators in the 304, if there are any.
   const auto says = [&](const Request& asked, Field field) {
@@ -472,7 +547,7 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
   CHECK(says(by_date, {"ETag", "W/\"2\""}) == Outcome::NotModified);
   CHECK(judge(plain, Reply{.transport = Outcome::Truncated, .status = 200}, validate).outcome ==
         Outcome::Truncated);
-  CHECK(validated == 2);
+  CHECK(validated == 4);
 }
 
 }  // namespace holdfast::upstream
