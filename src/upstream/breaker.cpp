@@ -103,8 +103,8 @@ void Breaker::probe_abandoned(base::SteadyTime now) {
   schedule_probe(now, now);
 }
 
-void Breaker::probe_was_late(base::SteadyTime now) {
-  if (state_ != State::Closed) close(now);
+void Breaker::probe_was_late(base::SteadyTime now, bool success) {
+  if (state_ != State::Closed && (success || opened_by_silence_)) close(now);
 }
 
 void Breaker::sign_of_life(base::SteadyTime now) {

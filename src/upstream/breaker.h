@@ -93,8 +93,8 @@ class Breaker {
   void probe_ended(base::SteadyTime now, bool success, bool whole = false);
   // The probe ended without a finding: cancelled with its fetch, say.
   void probe_abandoned(base::SteadyTime now);
-  // A probe that had been given up for lost was answered after all.
-  void probe_was_late(base::SteadyTime now);
+  // A probe that had been given up for lost was answered after all, with whatever.
+  void probe_was_late(base::SteadyTime now, bool success = true);
   // Something sent before it opened was answered just now: probe at once.
   void sign_of_life(base::SteadyTime now);
 

@@ -129,8 +129,8 @@ void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
     if (!attempt.suspect) {
       reply.own_lack ? breaker.probe_abandoned(now)
                      : breaker.probe_ended(now, sign != Sign::Bad && !nobody, is_whole(reply));
-    } else if (sign == Sign::Good) {
-      breaker.probe_was_late(now);
+    } else if (sign == Sign::Good || is_whole(reply)) {
+      breaker.probe_was_late(now, sign == Sign::Good);
     }
   } else if (sign == Sign::Good) {
     breaker.sign_of_life(now);

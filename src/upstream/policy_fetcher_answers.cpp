@@ -149,7 +149,10 @@ void PolicyFetcher::refused(Fetch& fetch, const Attempt& attempt, const Verdict&
 void PolicyFetcher::token_accepted(Origin& origin) {
   const bool was_refused = origin.token.state() == TokenState::State::Refused;
   origin.token.accepted(now());
-  if (was_refused) log_.event(Level::Info, "token_accepted", {{"origin", origin.name}});
+  if (was_refused) {
+    log_.event(Level::Info, "token_accepted", {{"origin", origin.name}});
+    if (any_asks()) release_parked();
+  }
   metrics_.gauges.token_accepted = any_token_refused() ? 0 : 1;
 }
 

@@ -110,6 +110,7 @@ void PolicyFetcher::eject_if_outlier(Origin& origin) {
     return other.get() != &origin && other->breaker.allows() && other->has_address() &&
            !other->addresses.all_failed() && !other->distrusted(at) &&
            other->token.state() != TokenState::State::Refused &&
+           other->breaker.volume(at) >= ejection.others_volume &&
            other->breaker.error_rate(at) <= rate * ejection.better_by;
   });
   if (better) origin.breaker.trip(at, ejection.probe_cap);

@@ -33,6 +33,7 @@ struct RefreshSettings {
 // breaker would open (outlier ejection, as Envoy has it).
 struct EjectionSettings {
   std::uint64_t min_volume = 10;
+  std::uint64_t others_volume = 5;  // of an origin of which less is known none says it is better
   double error_rate = 0.5;
   double better_by = 0.5;  // the other's error rate is at most this share of ours
   base::Duration probe_cap = std::chrono::seconds(30);

@@ -414,59 +414,6 @@ TEST_CASE("a refused token lets checks through at growing intervals, until it is
   CHECK_FALSE(token.good_lately(kStart + 61s));
 }
 
-TEST_CASE("a token is doubted for what several keys met, and a 403 is always about a key") {
-  TokenState token{{}};
-  for (int i = 0; i < 10; ++i) CHECK_FALSE(token.refused(403, 1));
-  CHECK_FALSE(token.refused(403, 2));
-  CHECK(token.refused(403, 3));
-  TokenState known{{}};
-  known.accepted(kStart);
-  for (int i = 0; i < 10; ++i) CHECK_FALSE(known.refused(401, 1));
-  CHECK_FALSE(known.refused(401, 2));
-  known.accepted(kStart);
-  CHECK_FALSE(known.refused(401, 3));
-  CHECK_FALSE(known.refused(401, 1));
-  CHECK(known.refused(401, 2));
-  // Where none was ever accepted, a 401 is about us, whatever was asked for.
-  TokenState unknown{{}};
-  CHECK_FALSE(unknown.refused(401, 1));
-  CHECK_FALSE(unknown.refused(401, 1));
-  CHECK(unknown.refused(401, 1));
-}
-
-TEST_CASE(
-    "after silence a whole answer closes a breaker, whatever it says; after such it does not") {
-  base::Random random(1);
-  for (const bool silent : {true, false}) {
-    Breaker breaker({}, random);
-    for (std::size_t key = 0; key < 40; ++key) {
-      breaker.failed(kStart, key, silent ? Breaker::Bad::Silence : Breaker::Bad::Answer);
-    }
-    REQUIRE(breaker.state() == Breaker::State::Open);
-    breaker.probe_started(kStart + 1s);
-    breaker.probe_ended(kStart + 1s, false, true);
-    CHECK((breaker.state() == Breaker::State::Closed) == silent);
-  }
-}
-
-TEST_CASE("whole answers bring a doubt where a witness is at hand, and open without one") {
-  using Bad = Breaker::Bad;
-  base::Random random(1);
-  Breaker breaker({}, random);
-  for (std::size_t key = 0; key < 100; ++key) breaker.failed(kStart, key, Bad::Doubtful);
-  CHECK(breaker.state() == Breaker::State::Closed);
-  CHECK(breaker.in_doubt());
-  breaker.succeeded(kStart);  // the witness
-  CHECK_FALSE(breaker.in_doubt());
-  for (std::size_t key = 0; key < 100; ++key) breaker.failed(kStart + 500ms, key, Bad::Doubtful);
-  CHECK_FALSE(breaker.in_doubt());  // it has just been asked
-  breaker.failed(kStart + 2s, 1000, Bad::Doubtful);
-  CHECK(breaker.in_doubt());
-  breaker.failed(kStart + 2s, 1001, Bad::Silence);
-  CHECK(breaker.state() == Breaker::State::Open);
-  CHECK_FALSE(breaker.in_doubt());
-}
-
 TEST_CASE("a dependency probe is due only without traffic, and failures come back soon") {
   DependencyProbe probe({.target = "/health"}, kStart);
   CHECK(probe.next() == kStart + 30s);
@@ -492,22 +439,6 @@ TEST_CASE("a dependency probe is due only without traffic, and failures come bac
   without.remember("/last");
   CHECK(without.question().request.target == "/last");
   CHECK(without.witness(0) == nullptr);
-}
-
-TEST_CASE("a probe asks for what was answered lately, and for another where that failed") {
-  DependencyProbe probe({}, kStart);
-  probe.answered({"/good", {{"Accept", "a/b"}, {"If-None-Match", "x"}}}, 1, {});
-  probe.remember("/bad");
-  CHECK(probe.question().request.target == "/good");
-  CHECK(probe.question().request.fields.size() == 1);
-  CHECK(probe.witness(1) == nullptr);
-  REQUIRE(probe.witness(2) != nullptr);
-  probe.answered({"/other", {}}, 2, {});
-  CHECK(probe.question().request.target == "/other");
-  probe.doubt(2);
-  CHECK(probe.question().request.target == "/good");
-  probe.doubt(1);
-  CHECK(probe.question().request.target == "/other");
 }
 
 TEST_CASE(
