@@ -25,7 +25,8 @@ std::string count_of(std::size_t count, const char* what) {
 }  // namespace
 
 bool complete(const Plan& plan, const AddressList& list) {
-  return plan.counts().stored() == plan.total() && list.problem_count() == 0;
+  return plan.counts().stored() == plan.total() && list.problem_count() == 0 &&
+         !plan.counts().mostly_unknown();
 }
 
 std::string summary_text(const Plan& plan, const AddressList& list, const Ending& ending) {
@@ -50,6 +51,9 @@ std::string summary_text(const Plan& plan, const AddressList& list, const Ending
           seconds(ending.took) + " s\n";
   if (list.problem_count() > 0)
     text += "bad lines, skipped: " + std::to_string(list.problem_count()) + "\n";
+  if (counts.mostly_unknown()) {
+    text += "most are unknown to the upstream: is the path in the daemon's API_URL right?\n";
+  }
   if (ending.interrupted) text += "interrupted; run it again to go on\n";
   if (ending.gave_up) text += "gave up: " + plan.last_trouble() + "\n";
   return text;
