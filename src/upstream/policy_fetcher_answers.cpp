@@ -27,7 +27,7 @@ constexpr int kOthersFail = 2;
 // A 403 is about what was asked for, but by chance it comes too: so improbable must it be,
 // and so many are enough.
 constexpr double kForbiddenChance = 1e-3;
-constexpr int kForbiddenMost = 3;
+constexpr int kForbiddenMost = 5;
 constexpr int kForbiddenLeast = 2;
 
 }  // namespace

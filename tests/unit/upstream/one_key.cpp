@@ -255,7 +255,7 @@ TEST_CASE("403 for a kind of key refuses that kind, and nobody else") {
     world.fetch(target);
     world.settle();
     CHECK(world.results.back().end == FetchEnd::Refused);
-    CHECK(world.upstream.by_target[target] <= 3);
+    CHECK(world.upstream.by_target[target] <= 5);
   }
   CHECK(world.fetcher.status().token == TokenState::State::Accepted);
   CHECK(world.metrics.value(observe::Family::TokenState) == 1);
@@ -268,7 +268,7 @@ TEST_CASE("a 403 in twenty, at random, costs next to nobody the answer") {
   World world(9);
   world.upstream.faults = {{Fault::Forbidden, 0.05}};
   world.fetch_all(1000, 20);
-  CHECK(world.answered() >= 998);
+  CHECK(world.answered() == 1000);
 }
 
 TEST_CASE("a token that is withdrawn is noticed, though a witness was answered with it") {
