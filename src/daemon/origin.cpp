@@ -147,7 +147,7 @@ void Origin::report_health() {
     observe::Dependency& dependency = *health_[i];
     if (origin.last_success) dependency.succeeded(*origin.last_success);
     if (origin.last_error_at) dependency.failed(origin.last_error, *origin.last_error_at);
-    if (status.token == upstream::TokenState::State::Refused) {
+    if (origin.token == upstream::TokenState::State::Refused) {
       dependency.set_state(observe::HealthState::Down, "the upstream refuses our token");
     } else if (origin.certificate_refused) {
       dependency.set_state(observe::HealthState::Down,
@@ -167,6 +167,11 @@ void Origin::report_health() {
       dependency.set_state(observe::HealthState::Degraded,
                            std::to_string(static_cast<int>(origin.error_rate * 100)) +
                                " % of recent attempts failed");
+    } else if (origin.missing_share) {
+      dependency.set_state(observe::HealthState::Degraded,
+                           "it has no entry for " +
+                               std::to_string(static_cast<int>(*origin.missing_share * 100)) +
+                               " % of the latest keys; is the path in API_URL right?");
     } else if (!origin.name_trouble.empty()) {
       dependency.set_state(
           observe::HealthState::Degraded,

@@ -43,12 +43,16 @@ class ConnectionPlaces {
     return std::min(limit, kMostBorrowed);
   }
 
-  // A place more for one server. What is borrowed must be made up for: over() tells.
+  // A place more for one server. What is borrowed must be made up for: over() tells. Until
+  // its connection counts itself, it counts as silent (mostly_silent() is asked in between):
+  // whoever takes one says count_silent(-1) then.
   Taken take() {
+    count_silent(1);
     const std::size_t before = taken_.fetch_add(1, std::memory_order_relaxed);
     if (before < limit_) return Taken::Yes;
     if (before < limit_ + beyond_) return Taken::Borrowed;
     give_back();
+    count_silent(-1);
     return Taken::No;
   }
   void give_back() { taken_.fetch_sub(1, std::memory_order_relaxed); }

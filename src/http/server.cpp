@@ -147,6 +147,7 @@ void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
   connections_.store(connections_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   if (!sweep_timer_.pending()) arm_sweep();
   slots_[index].connection->start();
+  places_->count_silent(-1);
 }
 
 bool ServerCore::take_place() {
@@ -158,6 +159,7 @@ bool ServerCore::take_place() {
   // Where none is idle, those make room by and by that have more than their part.
   if (give_way() || places_->below_share(held)) return true;
   places_->give_back();
+  places_->count_silent(-1);
   return false;
 }
 

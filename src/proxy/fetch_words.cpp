@@ -68,6 +68,11 @@ ErrorText error_for_outcome(Outcome outcome) {
 
 }  // namespace
 
+bool is_forbidden(const FetchResult& result) {
+  return result.end == FetchEnd::Refused && result.outcome == Outcome::Unauthorized &&
+         result.reply.status == 403;
+}
+
 std::string cause_of(const FetchResult& result) {
   std::string cause;
   std::string last;
@@ -109,9 +114,15 @@ ErrorText error_for(const FetchResult& result) {
     case FetchEnd::Overloaded:
       return {503, "too many requests are waiting for the upstream"};
     case FetchEnd::Refused:
+      if (is_forbidden(result)) {
+        return {502, "the upstream refuses this request to us" + grounds(result)};
+      }
       return {502, refused_text(result.outcome) + grounds(result)};
     case FetchEnd::Answered:
       return {502, "the upstream refused the request" + grounds(result)};
+    case FetchEnd::KeyFails:
+      return {502,
+              "the upstream answers others, and fails for this one each time" + grounds(result)};
     case FetchEnd::GaveUp:
     case FetchEnd::Deadline:
       break;

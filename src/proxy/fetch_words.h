@@ -8,6 +8,9 @@
 
 namespace holdfast::proxy {
 
+// A 403 is about what was asked for, a 401 about us.
+bool is_forbidden(const upstream::FetchResult& result);
+
 // The failures in their order: "timeout; 5xx: status 503 (3 times)".
 std::string cause_of(const upstream::FetchResult& result);
 

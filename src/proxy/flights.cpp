@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/fetch_words.h"
+#include "upstream/judge.h"
 #include "upstream/message.h"
 
 namespace holdfast::proxy {
@@ -14,7 +15,7 @@ using upstream::FetchResult;
 using upstream::Outcome;
 
 bool found_nothing(const FetchResult& result) {
-  return result.reply.status == 404 || result.reply.status == 410;
+  return upstream::is_negative(result.reply.status);
 }
 
 // Whether the fetch got the upstream's word on the key, good or bad.
@@ -22,6 +23,12 @@ bool is_answer(const FetchResult& result) {
   return result.end == FetchEnd::Answered &&
          (result.outcome == Outcome::Ok || result.outcome == Outcome::NotModified ||
           found_nothing(result));
+}
+
+// Something is wrong with what was asked for: others are answered, for all that is known.
+bool is_keys_own(const FetchResult& result) {
+  return result.end == FetchEnd::KeyFails || is_forbidden(result) ||
+         (result.end == FetchEnd::Answered && !is_answer(result));
 }
 
 Answer refusal(const char* detail) {
@@ -149,6 +156,7 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
         break;
     }
   }
+  if (auto told = resting_.told(key, parts_.loop.now())) return callback(*std::move(told));
   if (waiters_ >= settings_.max_waiters) {
     parts_.shard.add(shed_by_waiters_);
     return callback(refusal("too many requests are waiting for the upstream"));
@@ -187,6 +195,7 @@ void Flights::refresh(Route& route, std::string_view key) {
 // keeps away from that only what is erased from then on.
 bool Flights::purge(std::string_view key) {
   for (const auto& [flight, owned] : apart_) owned->purged = owned->purged || flight->key == key;
+  resting_.succeeded(key);  // who purges wants it asked for
   set_aside(key);
   const bool in_memory = parts_.memory.erase(key);
   const bool in_store = parts_.store.find(key).value_or(nullptr) != nullptr;
@@ -197,6 +206,7 @@ bool Flights::purge(std::string_view key) {
 void Flights::purge_all() {
   for (const auto& [flight, owned] : apart_) owned->purged = true;
   while (!flights_.empty()) set_aside(flights_.begin()->first);
+  resting_ = RestingKeys(settings_.resting);
   free_some(parts_.loop, std::make_shared<Remains>(parts_.memory.clear()));
   parts_.store.erase_all();
 }
@@ -263,8 +273,9 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
           {"If-Modified-Since", flight.stored->upstream_last_modified});
     }
   }
-  request.validate = [&flight](const upstream::Reply& reply) {
-    return flight.route.validate(flight.key, reply);
+  // It may be asked after the flight's end.
+  request.validate = [&route, key = flight.key](const upstream::Reply& reply) {
+    return route.validate(key, reply);
   };
   request.deadline = deadline - settings_.answer_margin;
   request.priority = priority;
@@ -318,13 +329,14 @@ void Flights::out_of_patience(Flight& flight) {
 
 void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = take_out(flight);
-  Answer answer = is_answer(result) ? take_answer(flight, result) : fall_back(flight, result);
+  const bool taken = is_answer(result) && replaces_stored(flight, result);
+  Answer answer = taken ? take_answer(flight, result) : fall_back(flight, result);
   if (answer.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
   if (flight.stored || flight.behind) count_refresh(result);
-  if (is_answer(result)) {
+  if (taken) {
     resting_.succeeded(flight.key);
-  } else if (flight.stored && !flight.purged && result.outcome != Outcome::Local) {
-    resting_.failed(flight.key, parts_.loop.now(), random_);
+  } else if (!flight.purged && result.outcome != Outcome::Local) {
+    rest(flight, result, answer);
   }
   answer_all(flight, answer);
 }
@@ -343,6 +355,39 @@ void Flights::send_on_alone(Flight& flight) {
                         upstream::Priority::Miss, {}, true);
     add_waiter(own, waiter.deadline, false, std::move(waiter.callback));
   }
+}
+
+void Flights::rest(Flight& flight, const FetchResult& result, const Answer& answer) {
+  const base::SteadyTime now = parts_.loop.now();
+  if (is_answer(result)) {
+    resting_.missing(flight.key, now, random_);
+  } else if (is_keys_own(result) && answer.rung == Rung::Error) {
+    resting_.failed(flight.key, now, random_, answer);
+  } else if (flight.stored) {
+    resting_.failed(flight.key, now, random_);
+  }
+}
+
+// "No such entry" does not, while there is one that may be used, until it has been said for a
+// while.
+bool Flights::replaces_stored(const Flight& flight, const FetchResult& result) const {
+  if (!found_nothing(result) || !usable_if_error(flight) || flight.stored->status != 200) {
+    return true;
+  }
+  const auto since = resting_.missing_since(flight.key);
+  return since && parts_.loop.now() - *since >= settings_.missing_confirmed;
+}
+
+// The upstream forbids to store what it says now. What it allowed to be stored before may
+// still be used where it fails, but is not what it says any more.
+void Flights::keep_for_errors(const Flight& flight) {
+  if (flight.stored->stale_while_revalidate <= std::chrono::seconds(0)) return;
+  cache::StoredParts parts = *flight.stored;
+  parts.stale_if_error = std::max(parts.stale_if_error, parts.stale_while_revalidate);
+  parts.stale_while_revalidate = std::chrono::seconds(0);
+  cache::StoredPtr kept = cache::make_stored(std::move(parts));
+  parts_.memory.put(flight.key, kept);
+  parts_.store.put(flight.key, std::move(kept));
 }
 
 std::unique_ptr<Flights::Flight> Flights::take_out(Flight& flight) {
@@ -374,10 +419,12 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   } else if (storable.may_store) {
     const bool in_memory = parts_.memory.put(flight.key, storable.response);
     stored = parts_.store.put(flight.key, storable.response) || in_memory;
-  } else if (flight.stored) {
-    // The upstream now forbids what it allowed before (RFC 9111, 5.2.2.5).
+  } else if (flight.stored && found_nothing(result)) {
+    // It is gone for good: that has been confirmed, or what is stored was of no use any more.
     parts_.memory.erase(flight.key);
     parts_.store.erase(flight.key);
+  } else if (flight.stored) {
+    keep_for_errors(flight);
   }
   Answer answer = from_stored(Rung::Fetched, storable.response);
   answer.forwarded = true;

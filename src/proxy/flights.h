@@ -65,6 +65,9 @@ class Flights {
     RestingKeys::Settings resting;
     // For how long nobody waits for another's answer, where one could not be shared.
     RestingKeys::Settings unshared{std::chrono::minutes(2), std::chrono::minutes(2), 10'000};
+    // A 404 takes the place of a 200 that may still be used only if it is said again so much
+    // later: a deployment may lose data for a while.
+    base::Duration missing_confirmed = std::chrono::minutes(1);
     // Waiters over all flights; more are told to come back.
     std::size_t max_waiters = 20'000;
   };
@@ -163,6 +166,9 @@ class Flights {
   void set_aside(std::string_view key);
 
   // The rungs, each from what the one above could not answer.
+  bool replaces_stored(const Flight& flight, const upstream::FetchResult& result) const;
+  void keep_for_errors(const Flight& flight);
+  void rest(Flight& flight, const upstream::FetchResult& result, const Answer& answer);
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);
   Answer fall_back(Flight& flight, const upstream::FetchResult& result);
   void answer_all(Flight& flight, const Answer& answer);

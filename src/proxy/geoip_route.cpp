@@ -2,6 +2,8 @@
 
 #include "proxy/geoip_body.h"
 #include "proxy/ip_address.h"
+#include "proxy/json_object.h"
+#include "upstream/judge.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -11,7 +13,7 @@ constexpr std::string_view kKeyPrefix = "lookup/";
 class GeoipRoute final : public Route {
  public:
   GeoipRoute(std::unique_ptr<OfflineGeoip> offline, std::size_t max_body_bytes)
-      : offline_(std::move(offline)), validator_(max_body_bytes) {}
+      : offline_(std::move(offline)), validator_(max_body_bytes), object_(max_body_bytes) {}
 
   std::string_view name() const override { return "lookup"; }
   std::string_view prefix() const override { return "/lookup/"; }
@@ -38,6 +40,13 @@ class GeoipRoute final : public Route {
   }
 
   upstream::Verdict validate(std::string_view key, const upstream::Reply& reply) override {
+    if (upstream::is_negative(reply.status)) {
+      // A balancer's page says nothing of the address.
+      std::string objection = object_.objection(reply.body);
+      if (objection.empty()) return {};
+      return {upstream::Outcome::InvalidBody,
+              "a " + std::to_string(reply.status) + " that is not the API's own: " + objection};
+    }
     // 203 is a 200 that somebody on the way has changed (RFC 9110, 15.3.4): whether to the
     // worse, the content shows.
     if (reply.status != 200 && reply.status != 203) {
@@ -60,6 +69,7 @@ class GeoipRoute final : public Route {
 
   std::unique_ptr<OfflineGeoip> offline_;
   GeoipBodyValidator validator_;
+  JsonObjectCheck object_;
 };
 
 }  // namespace

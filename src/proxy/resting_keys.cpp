@@ -1,6 +1,7 @@
 #include "proxy/resting_keys.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace holdfast::proxy {
 
@@ -10,14 +11,48 @@ bool RestingKeys::resting(std::string_view key, base::SteadyTime now) const {
 }
 
 void RestingKeys::failed(std::string_view key, base::SteadyTime now, base::Random& random) {
+  rest(key, now, random).told = nullptr;
+}
+
+void RestingKeys::failed(std::string_view key, base::SteadyTime now, base::Random& random,
+                         Answer told) {
+  told.forwarded = told.collapsed = false;
+  rest(key, now, random).told = std::make_shared<const Answer>(std::move(told));
+}
+
+void RestingKeys::missing(std::string_view key, base::SteadyTime now, base::Random& random) {
+  Rest& its = rest(key, now, random);
+  its.told = nullptr;
+  if (!its.missing_since) its.missing_since = now;
+}
+
+std::optional<Answer> RestingKeys::told(std::string_view key, base::SteadyTime now) const {
+  const auto found = keys_.find(key);
+  if (found == keys_.end() || now >= found->second.until || !found->second.told) {
+    return std::nullopt;
+  }
+  Answer answer = *found->second.told;
+  answer.retry_after = std::max(std::chrono::seconds(1),
+                                std::chrono::ceil<std::chrono::seconds>(found->second.until - now));
+  return answer;
+}
+
+std::optional<base::SteadyTime> RestingKeys::missing_since(std::string_view key) const {
+  const auto found = keys_.find(key);
+  return found == keys_.end() ? std::nullopt : found->second.missing_since;
+}
+
+RestingKeys::Rest& RestingKeys::rest(std::string_view key, base::SteadyTime now,
+                                     base::Random& random) {
   auto found = keys_.find(key);
   if (found == keys_.end()) {
     if (keys_.size() >= settings_.max_keys) make_room(now);
-    found = keys_.emplace(std::string(key), Rest{now, base::Duration(0)}).first;
+    found = keys_.emplace(std::string(key), Rest{now, base::Duration(0), nullptr, {}}).first;
   }
   Rest& rest = found->second;
   rest.length = std::clamp(rest.length * 2, settings_.first, settings_.most);
   rest.until = now + rest.length / 2 + random.up_to(rest.length / 2);
+  return rest;
 }
 
 void RestingKeys::succeeded(std::string_view key) {

@@ -1,17 +1,22 @@
 // RestingKeys remembers which keys could not be refreshed lately, and for how
 // long to leave the upstream alone about them: a growing error lifetime, so that
-// stale answers during an outage do not each cost an upstream request. One thread.
+// stale answers during an outage do not each cost an upstream request. Of a key with which
+// something is wrong, and with no other, it knows what to tell clients meanwhile; and of one
+// that is said to be gone, since when. One thread.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "proxy/answer.h"
 
 namespace holdfast::proxy {
 
@@ -30,6 +35,16 @@ class RestingKeys {
 
   // Doubles the rest of a key that failed again; half of it is jitter.
   void failed(std::string_view key, base::SteadyTime now, base::Random& random);
+  // ... and until then clients are told that.
+  void failed(std::string_view key, base::SteadyTime now, base::Random& random, Answer told);
+  // ... since it is said to have no entry.
+  void missing(std::string_view key, base::SteadyTime now, base::Random& random);
+
+  // What clients are told of a key that rests, with how long it still does.
+  std::optional<Answer> told(std::string_view key, base::SteadyTime now) const;
+  // When it was first said to have no entry, without a success since.
+  std::optional<base::SteadyTime> missing_since(std::string_view key) const;
+
   void succeeded(std::string_view key);
 
   std::size_t size() const { return keys_.size(); }
@@ -38,6 +53,8 @@ class RestingKeys {
   struct Rest {
     base::SteadyTime until;
     base::Duration length;
+    std::shared_ptr<const Answer> told;
+    std::optional<base::SteadyTime> missing_since;
   };
   struct Hash {
     using is_transparent = void;
@@ -45,6 +62,7 @@ class RestingKeys {
       return std::hash<std::string_view>{}(text);
     }
   };
+  Rest& rest(std::string_view key, base::SteadyTime now, base::Random& random);
   void make_room(base::SteadyTime now);
 
   Settings settings_;

@@ -39,8 +39,8 @@ class Route {
   // Any thread.
   virtual upstream::Request upstream_request(std::string_view key) const = 0;
 
-  // Judges a complete 2xx. A wrong Ok here is a wrong answer to a client. Origin
-  // loop only.
+  // Judges a complete 2xx, or whether a 404 or 410 is the upstream's own word. A wrong Ok here
+  // is a wrong answer to a client. Origin loop only.
   virtual upstream::Verdict validate(std::string_view key, const upstream::Reply& reply) = 0;
 
   // Content for a key from a source of our own, for when the upstream cannot be

@@ -1,6 +1,7 @@
 #include "upstream/breaker.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace holdfast::upstream {
 namespace {
@@ -20,6 +21,7 @@ Breaker::Breaker(Settings settings, base::Random& random)
 // What comes in while it is not closed belongs to attempts sent before it
 // opened: only a probe may close it, so their word does not count.
 void Breaker::succeeded(base::SteadyTime now) {
+  if (std::exchange(in_doubt_, false)) acquitted_until_ = now + settings_.acquittal;
   end_row();
   if (state_ != State::Closed) return;
   good_.add(now);
@@ -33,28 +35,36 @@ void Breaker::end_row() {
   connect_failures_ = 0;
   failures_ = 0;
   failures_by_key_.clear();
+  answers_in_row_ = false;
 }
 
-void Breaker::failed(base::SteadyTime now, std::size_t key) {
+void Breaker::failed(base::SteadyTime now, std::size_t key, Bad bad) {
   if (state_ != State::Closed) return;
   connect_failures_ = 0;  // somebody was there
+  answers_in_row_ = answers_in_row_ || bad != Bad::Silence;
   if (++failures_by_key_[key] > settings_.most_per_key) return;
-  open_if_hopeless(now);
+  open_if_hopeless(now, bad);
 }
 
 void Breaker::nobody_there(base::SteadyTime now) {
   if (state_ != State::Closed) return;
   ++connect_failures_;
-  open_if_hopeless(now);
+  open_if_hopeless(now, Bad::Silence);
 }
 
-void Breaker::open_if_hopeless(base::SteadyTime now) {
+void Breaker::open_if_hopeless(base::SteadyTime now, Bad bad) {
   bad_.add(now);
   // In a row: what succeeded before an outage must not hide it for a whole window.
   const bool hopeless =
       ++failures_ >= settings_.min_volume ||
       (volume(now) >= settings_.min_volume && error_rate(now) >= settings_.error_rate);
-  if (hopeless || connect_failures_ >= settings_.connect_failures_in_a_row) open(now);
+  if (hopeless && bad == Bad::Doubtful) {
+    in_doubt_ = in_doubt_ || now >= acquitted_until_;
+  } else if (hopeless || connect_failures_ >= settings_.connect_failures_in_a_row) {
+    open(now);
+    // Five times nobody there: what it answered before that is past.
+    opened_by_silence_ = !answers_in_row_ || !hopeless;
+  }
 }
 
 void Breaker::trip(base::SteadyTime now, base::Duration probe_cap) {
@@ -79,9 +89,9 @@ void Breaker::probe_started(base::SteadyTime now) {
   ++probes_;
 }
 
-void Breaker::probe_ended(base::SteadyTime now, bool success) {
+void Breaker::probe_ended(base::SteadyTime now, bool success, bool whole) {
   if (state_ != State::HalfOpen) return;
-  if (success) return close(now);
+  if (success || (whole && opened_by_silence_)) return close(now);
   state_ = State::Open;
   interval_ = std::min(probe_cap_, base::scaled(interval_, settings_.probe_growth));
   schedule_probe(probe_started_, now);
@@ -93,8 +103,8 @@ void Breaker::probe_abandoned(base::SteadyTime now) {
   schedule_probe(now, now);
 }
 
-void Breaker::probe_was_late(base::SteadyTime now) {
-  if (state_ != State::Closed) close(now);
+void Breaker::probe_was_late(base::SteadyTime now, bool success) {
+  if (state_ != State::Closed && (success || opened_by_silence_)) close(now);
 }
 
 void Breaker::sign_of_life(base::SteadyTime now) {
@@ -126,6 +136,7 @@ std::uint64_t Breaker::volume(base::SteadyTime now) {
 
 void Breaker::open(base::SteadyTime now) {
   state_ = State::Open;
+  in_doubt_ = opened_by_silence_ = false;
   since_ = now;
   ++openings_;
   probes_ = 0;

@@ -14,6 +14,8 @@
 // What is counted are signs of illness, by distinct keys: one key that always fails speaks
 // for itself, so it counts a few times in a row and no more. What we have cut off, what
 // ended at a client's deadline, a slow set-up or a dark address of several is no sign.
+// Whole answers, however bad, are as many keys' own trouble as there are keys: where
+// something is at hand that was answered lately, they only bring a doubt, and that is asked.
 //
 // The pattern: Nygard, "Release It!"; probes on a timer rather than on clients'
 // requests, since behind a cache there may be few of those.
@@ -52,6 +54,8 @@ class Breaker {
     double probe_jitter = 0.2;  // +- this share
     // After so many good answers the next outage is a new one: short probes again.
     int successes_that_settle = 10;
+    // A doubt that proved wrong does not come back for so long.
+    base::Duration acquittal = std::chrono::seconds(1);
   };
 
   Breaker(Settings settings, base::Random& random);
@@ -59,8 +63,13 @@ class Breaker {
   // An ordinary attempt ended. Attempts that ended without saying anything about
   // the origin's health (cancelled, 401, 429) are not reported.
   void succeeded(base::SteadyTime now);
+  // What kind of failure: no answer; a whole one; or a whole one where somebody can be asked
+  // whether it is like that for all: that brings a doubt instead of opening.
+  enum class Bad { Silence, Answer, Doubtful };
   // `key`: a hash of what was asked for.
-  void failed(base::SteadyTime now, std::size_t key);
+  void failed(base::SteadyTime now, std::size_t key, Bad bad = Bad::Silence);
+  // Between a doubt and what comes of it: succeeded(), or trip().
+  bool in_doubt() const { return in_doubt_; }
   // None of its addresses takes connections.
   void nobody_there(base::SteadyTime now);
 
@@ -80,11 +89,12 @@ class Breaker {
   base::Duration probe_interval() const { return interval_; }
   int probes() const { return probes_; }  // started since it opened
   void probe_started(base::SteadyTime now);
-  void probe_ended(base::SteadyTime now, bool success);
+  // `whole`: by a whole answer, good or bad. Where it was silence that opened it, that will do.
+  void probe_ended(base::SteadyTime now, bool success, bool whole = false);
   // The probe ended without a finding: cancelled with its fetch, say.
   void probe_abandoned(base::SteadyTime now);
-  // A probe that had been given up for lost was answered after all.
-  void probe_was_late(base::SteadyTime now);
+  // A probe that had been given up for lost was answered after all, with whatever.
+  void probe_was_late(base::SteadyTime now, bool success = true);
   // Something sent before it opened was answered just now: probe at once.
   void sign_of_life(base::SteadyTime now);
 
@@ -101,7 +111,7 @@ class Breaker {
   std::uint64_t openings() const { return openings_; }
 
  private:
-  void open_if_hopeless(base::SteadyTime now);
+  void open_if_hopeless(base::SteadyTime now, Bad bad);
   void open(base::SteadyTime now);
   void close(base::SteadyTime now);
   void end_row();
@@ -118,6 +128,10 @@ class Breaker {
   std::uint64_t failures_ = 0;                            // in a row
   std::unordered_map<std::size_t, int> failures_by_key_;  // of that row
   int successes_ = 0;                                     // since it closed
+  bool answers_in_row_ = false;                           // among the failures of that row
+  bool opened_by_silence_ = false;
+  bool in_doubt_ = false;
+  base::SteadyTime acquitted_until_{};
   base::Duration probe_cap_;
   base::Duration interval_;
   base::SteadyTime probe_at_{};

@@ -1,13 +1,21 @@
 // DependencyProbe decides when to ask an origin something on our own account: so
 // that an outage is noticed before the first client runs into it, and its end
 // while nobody asks. Asking costs quota, so an idle origin is probed only if a
-// target is set. For an open breaker, whose probes must not depend on traffic,
-// the last target a client asked for will do. One origin; one thread.
+// target is set. For an open breaker, whose probes must not depend on traffic, it is a
+// witness: what was answered lately, since a key that always fails would say of the
+// upstream what is true of itself. If nothing has been, the last target a client asked for
+// will do. One origin; one thread.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
+#include "upstream/fetcher.h"
 
 namespace holdfast::upstream {
 
@@ -40,15 +48,53 @@ class DependencyProbe {
     return failures_ >= settings_.failures_to_trip;
   }
 
+  // What can be asked, and what an answer to it must be.
+  struct Question {
+    Request request;
+    std::function<Verdict(const Reply&)> validate;  // empty: whatever is a success
+    std::size_t key = 0;                            // a hash of the target
+  };
+
   void remember(const std::string& target) { last_target_ = target; }
-  // Empty: there is nothing to ask.
-  const std::string& target() const {
-    return settings_.target.empty() ? last_target_ : settings_.target;
+  // It was answered just now. Of its fields, only what is asked for counts.
+  void answered(const Request& request, std::size_t key,
+                const std::function<Verdict(const Reply&)>& validate) {
+    const auto same = [key](const Question& witness) { return witness.key == key; };
+    if (std::any_of(witnesses_.begin(), witnesses_.end(), same)) return;
+    if (witnesses_.size() == kWitnesses) witnesses_.pop_back();
+    Question witness{{request.target, {}}, validate, key};
+    if (const std::string* accept = find_field(request.fields, "Accept")) {
+      witness.request.fields.push_back({"Accept", *accept});
+    }
+    witnesses_.push_front(std::move(witness));
+  }
+  // Something else than `key` that was answered lately, or null.
+  const Question* witness(std::size_t key) const {
+    const auto other = [key](const Question& witness) { return witness.key != key; };
+    const auto found = std::find_if(witnesses_.begin(), witnesses_.end(), other);
+    return found == witnesses_.end() ? nullptr : &*found;
+  }
+  bool has_witness() const { return !witnesses_.empty(); }
+  // It failed: the others come before it next time, since it may fail for ever now.
+  void doubt(std::size_t key) {
+    const auto found = std::find_if(witnesses_.begin(), witnesses_.end(),
+                                    [key](const Question& witness) { return witness.key == key; });
+    if (found != witnesses_.end()) std::rotate(found, found + 1, witnesses_.end());
+  }
+  // What to ask of an open or idle origin; without a target there is nothing.
+  Question question() const {
+    if (settings_.target.empty() && has_witness()) return witnesses_.front();
+    const std::string& target = settings_.target.empty() ? last_target_ : settings_.target;
+    return {{target, {}}, {}, std::hash<std::string>{}(target)};
   }
 
  private:
+  // Enough that not all of them are gone from the upstream's data by tomorrow.
+  static constexpr std::size_t kWitnesses = 4;
+
   Settings settings_;
   base::SteadyTime next_;
+  std::deque<Question> witnesses_;
   std::string last_target_;
   int failures_ = 0;
 };

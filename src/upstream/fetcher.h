@@ -31,7 +31,9 @@ struct Verdict {
 
 struct FetchRequest {
   Request request;
-  std::function<Verdict(const Reply&)> validate;  // called for every 2xx
+  // Called for every 2xx, 404 and 410; also after the fetch's end, for a probe that asks the
+  // same again. Its status says what is to be proved.
+  std::function<Verdict(const Reply&)> validate;
   base::SteadyTime deadline;
   Priority priority = Priority::Miss;
   // While no origin may be asked, wait for the next probe's outcome. False for
@@ -58,6 +60,7 @@ enum class FetchEnd {
   CrowdedOut,   // refused: it is known to be down, and too many wait for it already
   Overloaded,   // refused: too many wait for their turn already
   Refused,      // 401 or 403, or a certificate that is not theirs: asking again cannot help
+  KeyFails,     // others are answered, and this one got the same bad answer again and again
   GaveUp,       // a refresh that failed: refreshes give up early and quietly
 };
 

@@ -92,15 +92,25 @@ Verdict judge(const Request& request, const Reply& reply,
     return {reply.transport, "status " + std::to_string(reply.status) + ": " + reply.detail};
   }
   const Outcome outcome = outcome_of_status(request, reply.status, reply.fields);
-  if (outcome == Outcome::Ok && validate) {
+  // A balancer without backends says 404 of everything, so it takes the API's own word.
+  if ((outcome == Outcome::Ok || is_negative(reply.status)) && validate) {
     Verdict verdict = validate(reply);
     if (verdict.outcome != Outcome::Ok) {
       verdict.reason = grounds(reply, verdict.outcome) + ": " + verdict.reason;
+      return verdict;
     }
-    return verdict;
   }
   const bool fine = outcome == Outcome::Ok || outcome == Outcome::NotModified;
   return {outcome, fine ? std::string() : grounds(reply, outcome)};
+}
+
+bool is_whole(const Reply& reply) {
+  return reply.status != 0 &&
+         (reply.transport == Outcome::Ok || reply.transport == Outcome::TooLarge);
+}
+
+bool is_negative(int status) {
+  return status == 404 || status == 410;
 }
 
 Verdict judge_probe(const Request& request, const Reply& reply) {

@@ -6,7 +6,7 @@
 
 namespace holdfast::upstream {
 
-// `validate` is asked about a whole 2xx only; 204, 205 and 206 carry no complete
+// `validate` is asked about a whole 2xx, 404 and 410 only; 204, 205 and 206 carry no complete
 // representation and 304 answers conditional requests alone.
 Verdict judge(const Request& request, const Reply& reply,
               const std::function<Verdict(const Reply&)>& validate);
@@ -17,6 +17,12 @@ Verdict judge_probe(const Request& request, const Reply& reply);
 
 // An answer for the client, final: a valid 2xx, a 304, or a 4xx about the request.
 bool is_answer(Outcome outcome);
+
+// A complete message came, if only one that we do not take: a sign of life, whatever it says.
+bool is_whole(const Reply& reply);
+
+// "No such entry": the statuses that say so of a key.
+bool is_negative(int status);
 
 // Nobody was there to talk to.
 bool is_connect_failure(Outcome outcome);

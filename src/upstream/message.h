@@ -43,7 +43,7 @@ enum class Outcome {
   ServerError,     // 5xx
   RateLimited,     // 429
   ClientError,     // another 4xx: an answer about the request itself, not retried
-  Unauthorized,    // 401 or 403: our token, a configuration fault, not retried
+  Unauthorized,    // 401 or 403: our token, or that we may not ask for this
   Timeout,         // connected and asked, but no answer
   Connect,         // refused or unreachable
   ConnectTimeout,  // nobody said anything to our SYN
@@ -54,7 +54,7 @@ enum class Outcome {
   Certificate,   // it is not the origin's, or not trusted, or expired
   Truncated,     // closed before the whole content came
   TooLarge,      // content over the limit
-  InvalidBody,   // a 200 whose content is not what it must be
+  InvalidBody,   // a 200, 404 or 410 whose content is not what it must be
   WrongContent,  // a 200 that speaks of something else (another ip)
   Redirected,    // to somewhere else, where our token does not go: a configuration fault
   Unexpected,    // a status with no meaning here (1xx, 204)

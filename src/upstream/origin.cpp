@@ -28,6 +28,8 @@ Origin::Origin(std::size_t number, const Settings& settings, base::Random& rando
       probe(settings.probe, now),
       addresses(settings.addresses),
       certificate(settings.certificate),
+      token(settings.token),
+      negative(settings.negative),
       settings_(settings),
       made_(now),
       times_(settings.answer_times) {
@@ -139,9 +141,9 @@ void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
     // Somebody is there and answers, if only to say "not so fast" or "not you".
     if (!attempt.suspect) {
       reply.own_lack ? breaker.probe_abandoned(now)
-                     : breaker.probe_ended(now, sign != Sign::Bad && !nobody);
-    } else if (sign == Sign::Good) {
-      breaker.probe_was_late(now);
+                     : breaker.probe_ended(now, sign != Sign::Bad && !nobody, is_whole(reply));
+    } else if (sign == Sign::Good || is_whole(reply)) {
+      breaker.probe_was_late(now, sign == Sign::Good);
     }
   } else if (sign == Sign::Good) {
     breaker.sign_of_life(now);
@@ -150,9 +152,18 @@ void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
     if (nobody) {
       breaker.nobody_there(now);
     } else if (!attempt.counted_silent) {
-      breaker.failed(now, attempt.key);
+      using Bad = Breaker::Bad;
+      breaker.failed(now, attempt.key,
+                     !is_whole(reply)             ? Bad::Silence
+                     : probe.witness(attempt.key) ? Bad::Doubtful
+                                                  : Bad::Answer);
     }
   }
+}
+
+// What it said was counted as a success, and was none; so each counts as half of one.
+void Origin::contradicted(base::SteadyTime now, std::size_t key) {
+  breaker.failed(now, key, Breaker::Bad::Answer);
 }
 
 void Origin::learn(const OriginAttempt& attempt, const Reply& reply, base::SteadyTime now,
@@ -261,6 +272,8 @@ OriginStatus Origin::status(const base::Clock& clock) {
   status.suspect_after = times_.suspect_after({});
   status.median = times_.usual();
   status.certificate_refused = certificate.state() == TokenState::State::Refused;
+  status.token = token.state();
+  if (negative.fault()) status.missing_share = negative.share();
   status.addresses = addresses.view();
   status.has_address = has_address();
   status.name_trouble = name_trouble;

@@ -45,14 +45,18 @@ class Origin {
   Addresses addresses;
   TokenState certificate;
   ClockWatch clock_watch;
+  TokenState token;
+  NegativeShare negative;
   int in_flight = 0;  // attempts that are no suspects: what the limit is for
   Breaker::State announced = Breaker::State::Closed;  // last state told to logs and metrics
   base::Timer breaker_timer;
   base::Timer idle_timer;
   base::Timer knock_timer;
-  int bare_probes = 0;       // of our own, under way and not late
-  std::string preferred;     // the address that the transport was told of last
-  std::string name_trouble;  // why there is no address, or none that is new
+  int bare_probes = 0;               // of our own, under way and not late
+  bool witness_asked = false;        // on suspicion, and not answered yet
+  base::SteadyTime witness_again{};  // not before
+  std::string preferred;             // the address that the transport was told of last
+  std::string name_trouble;          // why there is no address, or none that is new
 
   // Something can be sent, as far as names go.
   bool has_address() const { return addresses.known(); }
@@ -75,6 +79,9 @@ class Origin {
   // attempt's address.
   bool alive_since(base::SteadyTime sent_at) const { return last_life_ > sent_at; }
   bool alive_since(base::SteadyTime sent_at, const std::string& address) const;
+
+  // Another origin has answered what this one said a final 4xx to.
+  void contradicted(base::SteadyTime now, std::size_t key);
 
   // An attempt ended. A probe's word goes to the breaker as a probe's.
   void attempt_ended(const base::Clock& clock, const OriginAttempt& attempt, const Verdict& verdict,

@@ -29,8 +29,6 @@ namespace {
 using observe::Level;
 
 constexpr std::size_t kKeptRecords = 32;
-constexpr base::Duration kLackPause = std::chrono::milliseconds(20);
-constexpr base::Duration kRefusedPause = std::chrono::milliseconds(100);
 constexpr std::chrono::seconds kLongestToldWait = std::chrono::hours(1);
 
 Settings checked(Settings settings) {
@@ -53,7 +51,7 @@ PolicyFetcher::PolicyFetcher(base::Scheduler& scheduler, base::Random& random, T
                {.queued = settings_.max_waiting, .parked = settings_.max_parked}),
       budget_(settings_.retry_budget),
       hedge_(settings_.hedge),
-      token_(settings_.token),
+      luck_(settings_.luck),
       refresh_rate_(settings_.refresh.per_second, settings_.refresh.burst) {
   for (std::size_t i = 0; i < settings_.origins.size(); ++i) {
     origins_.push_back(std::make_unique<Origin>(i, settings_, random_, now()));
@@ -152,9 +150,11 @@ FetchResult PolicyFetcher::so_far(FetchId id) {
 }
 
 void PolicyFetcher::token_changed() {
-  token_.changed();
+  for (auto& origin : origins_) origin->token.changed();
   ++tokens_;
   metrics_.gauges.token_accepted = 1;
+  // Some may wait for another origin, since this one refused them.
+  if (any_asks()) release_parked();
   pump();
 }
 
@@ -213,7 +213,17 @@ Status PolicyFetcher::status() {
   status.queued = waiting();
   status.parked = parked_.size();
   status.retry_budget = budget_.balance(now());
-  status.token = token_.state();
+  const auto all = [&](TokenState::State state) {
+    return std::all_of(origins_.begin(), origins_.end(),
+                       [state](const auto& origin) { return origin->token.state() == state; });
+  };
+  const auto any = [&](TokenState::State state) {
+    return std::any_of(origins_.begin(), origins_.end(),
+                       [state](const auto& origin) { return origin->token.state() == state; });
+  };
+  status.token = all(TokenState::State::Refused)    ? TokenState::State::Refused
+                 : any(TokenState::State::Accepted) ? TokenState::State::Accepted
+                                                    : TokenState::State::Unknown;
   return status;
 }
 
@@ -252,7 +262,7 @@ void PolicyFetcher::park(Fetch& fetch) {
   const bool hope = std::any_of(origins_.begin(), origins_.end(), [](const auto& origin) {
     return origin->breaker.forced() == Breaker::Forced::No;
   });
-  if (fetch.refresh()) return finish(fetch, FetchEnd::GaveUp);
+  if (fetch.refresh() || fetch.held) return finish(fetch, FetchEnd::GaveUp);
   if (!hope || !fetch.request.may_park) return finish(fetch, FetchEnd::BreakerOpen);
   if (parked_.size() >= settings_.max_parked) return finish(fetch, FetchEnd::CrowdedOut);
   move(fetch, Place::Parked);
@@ -280,6 +290,12 @@ void PolicyFetcher::finish(Fetch& fetch, FetchEnd end) {
   fetch.timer.cancel();
   fetch.watch.cancel();
   fetch.deadline_timer.cancel();
+  if (end != FetchEnd::Answered && fetch.held) {
+    // No other origin had a better answer than this.
+    end = fetch.held->end;
+    fetch.result.reply = std::move(fetch.held->reply);
+    fetch.result.outcome = fetch.held->outcome;
+  }
   fetch.result.end = end;
   fetch.result.retry_after = retry_after(fetch, end);
   tell_why_not_asked(fetch.result);
@@ -317,7 +333,7 @@ std::chrono::seconds PolicyFetcher::retry_after(const Fetch& fetch, FetchEnd end
   const base::SteadyTime at = now();
   base::SteadyTime next = base::SteadyTime::max();
   if (end == FetchEnd::Refused) {
-    next = token_.next_check();
+    for (const auto& origin : origins_) next = std::min(next, origin->token.next_check());
   } else {
     for (const auto& origin : origins_) {
       next = std::min(next, origin->breaker.allows() ? std::max(at, origin->pacer.not_before())
@@ -329,108 +345,7 @@ std::chrono::seconds PolicyFetcher::retry_after(const Fetch& fetch, FetchEnd end
   return std::clamp(wait, std::chrono::seconds(1), kLongestToldWait);
 }
 
-// ---- What came of an attempt ----
-
-void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
-  const auto found = fetches_.find(id);
-  if (found == fetches_.end()) return;
-  Fetch& fetch = *found->second;
-  const auto position = std::find_if(fetch.attempts.begin(), fetch.attempts.end(),
-                                     [&](const Attempt& a) { return a.number == number; });
-  if (position == fetch.attempts.end()) return;
-  const Attempt attempt = *position;
-  fetch.attempts.erase(position);
-  forget(fetch, attempt);
-
-  const Verdict verdict = judge(fetch.request.request, reply, fetch.request.validate);
-  record(fetch, attempt, verdict, reply.status);
-  metrics_.phases(attempt.origin->index, reply);
-  if (reply.status != 0) learn_from_race(fetch, attempt, is_answer(verdict.outcome));
-  ended(*attempt.origin, attempt, verdict, reply);
-  fetch.result.outcome = verdict.outcome;
-  fetch.result.reply = std::move(reply);
-
-  const bool token_was_refused = token_.state() == TokenState::State::Refused;
-  // What was sent with the last one says nothing of the token we have.
-  const bool with_this_token = attempt.token == tokens_;
-  if (is_answer(verdict.outcome)) {
-    if (with_this_token) {
-      token_.accepted();
-      if (token_was_refused) {
-        log_.event(Level::Info, "token_accepted", {{"origin", attempt.origin->name}});
-      }
-      metrics_.gauges.token_accepted = 1;
-    }
-    finish(fetch, FetchEnd::Answered);
-  } else if (verdict.outcome == Outcome::Unauthorized && with_this_token) {
-    token_.refused(now(), fetch.result.reply.status);
-    const bool token_is_refused = token_.state() == TokenState::State::Refused;
-    // Metric, log and health say the same at the same time: one 403 may be about one
-    // request. And once: those that were under way and the checks say nothing new.
-    metrics_.gauges.token_accepted = token_is_refused ? 0 : 1;
-    if (token_is_refused && !token_was_refused) {
-      log_.event(Level::Error, "token_refused",
-                 {{"origin", attempt.origin->name}, {"status", fetch.result.reply.status}});
-    }
-    finish(fetch, FetchEnd::Refused);
-  } else if ((verdict.outcome == Outcome::Certificate && !other_way(*attempt.origin)) ||
-             (verdict.outcome == Outcome::Redirected && !another_origin(*attempt.origin))) {
-    finish(fetch, FetchEnd::Refused);
-  } else {
-    fail_or_retry(fetch, attempt, verdict);
-  }
-  pump();
-}
-
-void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Verdict& verdict) {
-  if (verdict.outcome == Outcome::Local) {
-    ++fetch.lacks;
-  } else {
-    ++fetch.failures;
-    fetch.failed_at = failed.origin;
-  }
-  fetch.used_up_connection = fetch.result.reply.ended_connection();
-  if (fetch.result.reply.status == 304) {
-    // It confirms something else than what is named: ask for the whole.
-    std::erase_if(fetch.request.request.fields, [](const Field& field) {
-      return is_field(field, "If-None-Match") || is_field(field, "If-Modified-Since");
-    });
-  }
-  log_.event(Level::Debug, "attempt_failed",
-             {{"origin", failed.origin->name},
-              {"target", fetch.request.request.target},
-              {"outcome", to_string(verdict.outcome)},
-              {"status", fetch.result.reply.status},
-              {"detail", verdict.reason}});
-  const base::Duration left = fetch.request.deadline - now();
-  base::Duration wait = backoff(settings_.backoff, fetch.failures + fetch.lacks, left, random_);
-  // What it took has spaced the attempts already; and another address is another matter.
-  wait = std::max(base::Duration::zero(), wait - (now() - failed.sent_at));
-  if (is_connect_failure(verdict.outcome) && other_way(*failed.origin)) {
-    wait = base::Duration::zero();
-  }
-  // What failed here took no time, so that nothing else would space the attempts.
-  if (verdict.outcome == Outcome::Local) wait = std::max(wait, kLackPause);
-  // Told to come back later, and nothing else to do: not at once, while the pacer
-  // makes up its mind whether this is a limit.
-  if (fetch.result.reply.retry_after) {
-    wait = std::max(wait, std::min<base::Duration>({*fetch.result.reply.retry_after, kRefusedPause,
-                                                    left / settings_.backoff.share}));
-  }
-  // It waits for its next attempt already.
-  if (fetch.place != Place::Running) return;
-  // Another one is still out and in time. Should that be late, it is raced in its turn.
-  if (!fetch.only_suspects()) return look_at(fetch, now() + kRaceAgain);
-  if (fetch.refresh() && fetch.failures + fetch.lacks >= settings_.refresh.max_attempts) {
-    return finish(fetch, FetchEnd::GaveUp);
-  }
-  if (failed.probe) return make_ready(fetch);  // parks again, or goes on if another breaker closed
-  move(fetch, Place::Backoff);
-  fetch.timer.set_after(scheduler_, wait, [this, &fetch] {
-    make_ready(fetch);
-    pump();
-  });
-}
+// ---- An attempt's end, as far as it is the fetch's ----
 
 void PolicyFetcher::stop_attempts(Fetch& fetch) {
   const auto attempts = std::exchange(fetch.attempts, {});

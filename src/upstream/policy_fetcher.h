@@ -60,6 +60,8 @@ class PolicyFetcher final : public Fetcher {
   struct Attempt;
   struct BareProbe;
   struct Fetch;
+  struct Held;
+  using BareEnded = std::function<void(const OriginAttempt&, const Verdict&, const Reply&)>;
   enum class Place { New, Ready, Starved, Backoff, Running, Parked, Finished };
   // Misses first, then by deadline: the order of everything that waits.
   using QueueKey = std::tuple<Priority, base::SteadyTime, FetchId>;
@@ -72,6 +74,7 @@ class PolicyFetcher final : public Fetcher {
     Origin* origin = nullptr;
     bool all_open = true;
     bool none_trusted = true;  // of those whose breaker is closed, by their certificates
+    bool none_admits = true;   // of those, our token
     bool paused = false;       // by a Retry-After, which binds each fetch differently
     base::SteadyTime until = base::SteadyTime::max();
   };
@@ -80,7 +83,6 @@ class PolicyFetcher final : public Fetcher {
   void move(Fetch& fetch, Place place);
   void make_ready(Fetch& fetch);
   void park(Fetch& fetch);
-  void fail_or_retry(Fetch& fetch, const Attempt& ended, const Verdict& verdict);
   void on_deadline(Fetch& fetch);
   void finish(Fetch& fetch, FetchEnd end);
   void deliver(FetchId id);
@@ -100,9 +102,21 @@ class PolicyFetcher final : public Fetcher {
   void send(Fetch& fetch, Origin& origin, Beside beside, bool probe);
   Sending aim(const Fetch& fetch, const Origin& origin) const;
   base::Duration first_look(const Origin& origin, const std::string& address, bool probe) const;
-  void on_reply(FetchId id, std::uint64_t number, Reply reply);
   void stop_attempts(Fetch& fetch);
   void forget(const Fetch& fetch, const Attempt& attempt);
+
+  // What came of an attempt: policy_fetcher_answers.cpp.
+  void on_reply(FetchId id, std::uint64_t number, Reply reply);
+  void answered(Fetch& fetch, const Attempt& attempt);
+  bool ask_elsewhere(Fetch& fetch, const Attempt& attempt, FetchEnd end);
+  void refused(Fetch& fetch, const Attempt& attempt, const Verdict& verdict);
+  void token_accepted(Origin& origin);
+  void token_refused(Origin& origin, int status);
+  bool any_token_refused() const;
+  void fail_or_retry(Fetch& fetch, const Attempt& ended, const Verdict& verdict);
+  void count_equal(Fetch& fetch, const Attempt& failed, const Verdict& verdict);
+  bool key_fails(Fetch& fetch, const Attempt& failed);
+  bool ask_witness(Origin& origin, std::size_t key);
 
   // Races: policy_fetcher_races.cpp.
   void look_at(Fetch& fetch, base::SteadyTime when);
@@ -130,10 +144,13 @@ class PolicyFetcher final : public Fetcher {
   void judge_certificate(Origin& origin, const Verdict& verdict, const Reply& reply);
   void tend_addresses(Origin& origin);
   bool other_way(const Origin& origin) const;
-  bool another_origin(const Origin& origin) const;
   void tell_oddities(Origin& origin, const Verdict& verdict, const Reply& reply);
   void probe_if_due(Origin& origin);
   void send_bare_probe(Origin& origin);
+  void send_bare(Origin& origin, DependencyProbe::Question question, BareEnded ended);
+  void release_parked();
+  bool any_asks() const;
+  bool all_refuse(base::SteadyTime at) const;
   void arm_idle_probe(Origin& origin);
   void update_gauges();
 
@@ -149,7 +166,7 @@ class PolicyFetcher final : public Fetcher {
   std::vector<std::unique_ptr<Origin>> origins_;
   RetryBudget budget_;
   HedgePolicy hedge_;
-  TokenState token_;
+  RecentLuck luck_;
   std::uint64_t tokens_ = 0;  // how often it changed
   TokenBucket refresh_rate_;
   int in_flight_ = 0;            // suspects and all: connections

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "base/scheduler.h"
@@ -26,6 +27,14 @@ struct PolicyFetcher::Attempt : OriginAttempt {
   base::SteadyTime suspect_by{};
 };
 
+// What one origin said, and how often the fetch had failed by then.
+struct PolicyFetcher::Held {
+  FetchEnd end = FetchEnd::Answered;
+  Reply reply;
+  Outcome outcome = Outcome::ClientError;
+  int failures = 0;
+};
+
 struct PolicyFetcher::Fetch {
   FetchId id = 0;
   FetchRequest request;
@@ -39,14 +48,27 @@ struct PolicyFetcher::Fetch {
   int lacks = 0;  // attempts that nothing came of for want of something here
   int races = 0;  // and hedges
   Origin* failed_at = nullptr;
+  // The same whole answer in a row: how often, which, and since when.
+  int equal = 0;
+  int equal_status = 0;
+  Verdict equal_to;
+  base::SteadyTime equal_since{};
+  int refusals = 0;               // 401 and 403
+  std::vector<Origin*> final_at;  // whose word on it is final
+  std::optional<Held> held;       // ... and what it was, while others are asked
   base::Timer deadline_timer;
   base::Timer timer;                // backoff
   base::Timer watch;                // when an attempt in flight is looked at next
   bool used_up_connection = false;  // by its last failure
-  bool race_at_once = false;        // whatever the spacing: something has changed
-  bool hedge_starved = false;       // the budget was too short for the present attempts' race
+  // When the last was sent that stayed without answer on a kept connection and was cut.
+  base::SteadyTime kept_in_vain = base::SteadyTime::min();
+  bool race_at_once = false;   // whatever the spacing: something has changed
+  bool hedge_starved = false;  // the budget was too short for the present attempts' race
   FetchResult result;
 
+  bool is_final_at(const Origin& origin) const {
+    return std::find(final_at.begin(), final_at.end(), &origin) != final_at.end();
+  }
   QueueKey key_in_queue() const { return {request.priority, request.deadline, id}; }
   bool refresh() const { return request.priority == Priority::Refresh; }
   bool only_suspects() const {

@@ -43,6 +43,10 @@ void PolicyFetcher::ended(Origin& origin, const OriginAttempt& attempt, const Ve
     if (unreachable_) unreachable_(origin.index);
   }
   if (sign_of(verdict.outcome) == Sign::Bad) eject_if_outlier(origin);
+  // Nobody to ask whether it is like that for all: then it is taken to be.
+  if (origin.breaker.in_doubt() && !ask_witness(origin, attempt.key)) {
+    origin.breaker.trip(now(), settings_.breaker.probe_cap);
+  }
   announce(origin);
 }
 
@@ -52,8 +56,9 @@ void PolicyFetcher::judge_certificate(Origin& origin, const Verdict& verdict, co
   const bool was_refused = origin.certificate.state() == TokenState::State::Refused;
   if (verdict.outcome == Outcome::Certificate) {
     if (!origin.addresses.all_failed()) return;
-    origin.certificate.refused(now(), 0);
+    (void)origin.certificate.refused(0);
     if (was_refused) return;
+    origin.certificate.confirm(now());
     log_.event(Level::Error, "certificate_refused",
                {{"origin", origin.name}, {"detail", verdict.reason}});
   } else if (reply.phase == Phase::Answer && reply.status != 0) {
@@ -82,11 +87,7 @@ void PolicyFetcher::tell_oddities(Origin& origin, const Verdict& verdict, const 
 
 // Whether an attempt that could not connect to the origin has somewhere else to go at once.
 bool PolicyFetcher::other_way(const Origin& origin) const {
-  return !origin.addresses.all_failed() || another_origin(origin);
-}
-
-// Whether there is another one to ask.
-bool PolicyFetcher::another_origin(const Origin& origin) const {
+  if (!origin.addresses.all_failed()) return true;
   const base::SteadyTime at = now();
   return std::any_of(origins_.begin(), origins_.end(), [&](const auto& other) {
     return other.get() != &origin && other->breaker.allows() && other->has_address() &&
@@ -125,7 +126,10 @@ void PolicyFetcher::eject_if_outlier(Origin& origin) {
   const double rate = origin.breaker.error_rate(at);
   if (rate < ejection.error_rate) return;
   const bool better = std::any_of(origins_.begin(), origins_.end(), [&](const auto& other) {
-    return other.get() != &origin && other->breaker.allows() &&
+    return other.get() != &origin && other->breaker.allows() && other->has_address() &&
+           !other->addresses.all_failed() && !other->distrusted(at) &&
+           other->token.state() != TokenState::State::Refused &&
+           other->breaker.volume(at) >= ejection.others_volume &&
            other->breaker.error_rate(at) <= rate * ejection.better_by;
   });
   if (better) origin.breaker.trip(at, ejection.probe_cap);
@@ -151,10 +155,28 @@ void PolicyFetcher::announce(Origin& origin) {
   origin.pacer.ramp(at);
   origin.concurrency.restart();
   race_all_that_are_stuck();
-  // Ready, not sent: they go out as slots and the pace allow, each pump() in turn.
-  while (!parked_.empty()) make_ready(*fetches_.at(std::get<FetchId>(*parked_.begin())));
+  if (!origin.token.refuses(at)) release_parked();
   // Soon, not now: whoever called may be in the middle of a fetch's life.
   pump_timer_.set_at(scheduler_, at, [this] { pump(); });
+}
+
+// Ready, not sent: they go out as slots and the pace allow, each pump() in turn.
+void PolicyFetcher::release_parked() {
+  while (!parked_.empty()) make_ready(*fetches_.at(std::get<FetchId>(*parked_.begin())));
+}
+
+// Whether there is an origin that ordinary attempts may be sent to, as far as its breaker and
+// our token go.
+bool PolicyFetcher::any_asks() const {
+  const base::SteadyTime at = now();
+  return std::any_of(origins_.begin(), origins_.end(), [at](const auto& origin) {
+    return origin->breaker.allows() && !origin->token.refuses(at);
+  });
+}
+
+bool PolicyFetcher::all_refuse(base::SteadyTime at) const {
+  return std::all_of(origins_.begin(), origins_.end(),
+                     [at](const auto& origin) { return origin->token.refuses(at); });
 }
 
 void PolicyFetcher::arm_breaker_timer(Origin& origin) {
@@ -171,9 +193,7 @@ void PolicyFetcher::arm_breaker_timer(Origin& origin) {
 // the last one down, each of them is a hope.
 void PolicyFetcher::hurry_if_alone() {
   if (origins_.size() == 1) return;
-  const bool served = std::any_of(origins_.begin(), origins_.end(),
-                                  [](const auto& other) { return other->breaker.allows(); });
-  if (served) return;
+  if (any_asks()) return;
   for (auto& origin : origins_) {
     origin->breaker.hurry(now());
     origin->breaker_timer.cancel();
@@ -195,13 +215,16 @@ void PolicyFetcher::probe_if_due(Origin& origin) {
   if (parked_.empty()) {
     // While another origin serves, the next client's request is the probe. Only
     // if none comes is one of our own worth its cost.
-    const bool others_serve = std::any_of(origins_.begin(), origins_.end(), [](const auto& other) {
-      return other->breaker.allows();
-    });
-    if (!others_serve || at >= origin.probe.next()) return send_bare_probe(origin);
+    if (!any_asks() || at >= origin.probe.next()) return send_bare_probe(origin);
     origin.breaker_timer.set_after(scheduler_, settings_.probe.retry_interval,
                                    [this, &origin] { probe_if_due(origin); });
     return;
+  }
+  // Something that was answered lately says more of the upstream than what has not been yet,
+  // and every other time it is somebody's request, should that be the only one not to work.
+  if (origin.probe.has_witness() && origin.breaker.probes() % 2 == 0) {
+    send_bare_probe(origin);
+    if (!origin.breaker.probe_due(at)) return;
   }
   // Of those whose deadline leaves the probe its full time, also if the upstream is back but
   // slow, who failed least often: the fault may be with one key, which would keep the others
@@ -222,25 +245,44 @@ void PolicyFetcher::probe_if_due(Origin& origin) {
   update_gauges();
 }
 
-// A probe that no client's request stands for. Where it is late, the breaker goes on without
-// it, and its answer still counts should one come.
+// A probe, or a question to a witness, that no client's request stands for. Where a probe is
+// late, the breaker goes on without it, and its answer still counts should one come.
 struct PolicyFetcher::BareProbe : OriginAttempt {
+  Transport::AttemptId transport_id = 0;
   base::Timer late;
 };
 
 void PolicyFetcher::send_bare_probe(Origin& origin) {
-  const std::string& target = origin.probe.target();
-  if (origin.bare_probes > 0 || target.empty() || !has_slot() || !origin.has_address()) return;
+  DependencyProbe::Question question = origin.probe.question();
+  if (origin.bare_probes > 0 || question.request.target.empty() || !has_slot() ||
+      !origin.has_address()) {
+    return;
+  }
+  ++origin.bare_probes;
+  send_bare(origin, std::move(question),
+            [this, &origin](const OriginAttempt& attempt, const Verdict& verdict, const Reply&) {
+              if (!attempt.suspect) --origin.bare_probes;
+              const bool good = sign_of(verdict.outcome) != Sign::Bad;
+              if (!good) origin.probe.doubt(attempt.key);
+              // Long given up for lost, a failure says nothing of now.
+              if ((good || !attempt.suspect) && origin.probe.ended(now(), good)) {
+                origin.breaker.trip(now(), settings_.breaker.probe_cap);
+              }
+              arm_idle_probe(origin);
+            });
+}
+
+// As a probe of the origin's breaker, if one is due.
+void PolicyFetcher::send_bare(Origin& origin, DependencyProbe::Question question,
+                              BareEnded on_end) {
   const base::SteadyTime at = now();
-  const Request request{target, {}};
   const auto attempt = std::make_shared<BareProbe>();
   attempt->probe = origin.breaker.probe_due(at);
-  attempt->key = std::hash<std::string>{}(target);
+  attempt->key = question.key;
   attempt->address = origin.addresses.choose({});
   // A client's last target, asked for want of one that was set, must answer as it has to
   // answer clients.
-  attempt->typical = settings_.probe.target.empty();
-  ++origin.bare_probes;
+  attempt->typical = settings_.probe.target.empty() || question.validate;
   ++in_flight_;
   origin.attempt_sent(at, *attempt);
   if (attempt->probe) {
@@ -248,6 +290,13 @@ void PolicyFetcher::send_bare_probe(Origin& origin) {
     origin.breaker.probe_started(at);
     announce(origin);
     attempt->late.set_at(scheduler_, at + patience, [this, &origin, &late = *attempt] {
+      const auto progress = transport_.progress(late.transport_id);
+      if (progress && progress->phase != Phase::Answer &&
+          origin.addresses.has_other(late.address)) {
+        // The next one goes elsewhere.
+        origin.addresses.overtaken(now(), late.address);
+        tend_addresses(origin);
+      }
       origin.attempt_suspected(now(), late);
       --origin.bare_probes;
       announce(origin);
@@ -256,29 +305,25 @@ void PolicyFetcher::send_bare_probe(Origin& origin) {
   }
   Sending sending{origin.index, attempt->address, attempt->probe, settings_.attempt_timeout};
   if (!attempt->probe) sending.timeout = std::min(sending.timeout, origin.times().silence());
-  transport_.start(sending, request,
-                   [this, &origin, request, attempt, alive = std::weak_ptr(alive_)](Reply reply) {
-                     if (alive.expired()) return;
-                     attempt->late.cancel();
-                     if (!attempt->suspect) --origin.bare_probes;
-                     --in_flight_;
-                     const Verdict verdict =
-                         attempt->typical ? judge(request, reply, {}) : judge_probe(request, reply);
-                     metrics_.attempt(origin.index, verdict.outcome, now() - attempt->sent_at);
-                     metrics_.phases(origin.index, reply);
-                     if (sign_of(verdict.outcome) == Sign::Good) {
-                       metrics_.succeeded(origin.index, scheduler_.clock().wall());
-                     }
-                     ended(origin, *attempt, verdict, reply);
-                     const bool good = sign_of(verdict.outcome) != Sign::Bad;
-                     // Long given up for lost, a failure says nothing of now.
-                     if ((good || !attempt->suspect) && origin.probe.ended(now(), good)) {
-                       origin.breaker.trip(now(), settings_.breaker.probe_cap);
-                     }
-                     announce(origin);
-                     arm_idle_probe(origin);
-                     pump();
-                   });
+  attempt->transport_id = transport_.start(
+      sending, question.request,
+      [this, &origin, question, attempt, on_end = std::move(on_end),
+       alive = std::weak_ptr(alive_)](Reply reply) {
+        if (alive.expired()) return;
+        attempt->late.cancel();
+        --in_flight_;
+        const Verdict verdict = attempt->typical ? judge(question.request, reply, question.validate)
+                                                 : judge_probe(question.request, reply);
+        metrics_.attempt(origin.index, verdict.outcome, now() - attempt->sent_at);
+        metrics_.phases(origin.index, reply);
+        if (sign_of(verdict.outcome) == Sign::Good) {
+          metrics_.succeeded(origin.index, scheduler_.clock().wall());
+        }
+        ended(origin, *attempt, verdict, reply);
+        on_end(*attempt, verdict, reply);
+        announce(origin);
+        pump();
+      });
   update_gauges();
 }
 

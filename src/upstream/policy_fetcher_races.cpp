@@ -163,8 +163,8 @@ bool PolicyFetcher::try_race(Fetch& fetch, Beside beside) {
   };
   Origin* target = nullptr;
   for (auto& origin : origins_) {
-    if (!origin->breaker.allows() || !origin->has_address() ||
-        token_.state() == TokenState::State::Refused ||
+    if (!origin->breaker.allows() || !origin->has_address() || fetch.is_final_at(*origin) ||
+        origin->token.state() == TokenState::State::Refused ||
         origin->certificate.state() == TokenState::State::Refused) {
       continue;
     }
@@ -211,6 +211,10 @@ void PolicyFetcher::cut(Fetch& fetch, std::size_t position) {
     // Or each race would begin there anew.
     attempt.origin->addresses.overtaken(now(), attempt.address);
     tend_addresses(*attempt.origin);
+  }
+  // Its connection may have been dead, and others like it.
+  if (progress && progress->kept) {
+    fetch.kept_in_vain = std::max(fetch.kept_in_vain, attempt.sent_at);
   }
   fetch.attempts.erase(fetch.attempts.begin() + static_cast<std::ptrdiff_t>(position));
   transport_.cancel(attempt.transport_id);

@@ -53,9 +53,9 @@ void PolicyFetcher::pump() {
 bool PolicyFetcher::none_can_go(base::SteadyTime& wake) {
   const base::SteadyTime at = now();
   // Then all that wait are told, or parked.
-  if (token_.state() == TokenState::State::Refused && at < token_.next_check()) return false;
-  if (std::any_of(origins_.begin(), origins_.end(),
-                  [at](const auto& origin) { return origin->distrusted(at); })) {
+  if (std::any_of(origins_.begin(), origins_.end(), [at](const auto& origin) {
+        return origin->distrusted(at) || origin->token.refuses(at);
+      })) {
     return false;
   }
   bool all_open = true;
@@ -91,9 +91,8 @@ bool PolicyFetcher::none_can_go(base::SteadyTime& wake) {
 bool PolicyFetcher::starved_concerned() {
   const base::SteadyTime at = now();
   return budget_.balance(at) >= 1.0 ||
-         (token_.state() == TokenState::State::Refused && at < token_.next_check()) ||
          std::none_of(origins_.begin(), origins_.end(), [at](const auto& origin) {
-           return origin->breaker.allows() && !origin->distrusted(at);
+           return origin->breaker.allows() && !origin->distrusted(at) && !origin->token.refuses(at);
          });
 }
 
@@ -103,11 +102,12 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     wake = std::min(wake, std::max(when, at + base::Duration(1)));
   };
 
-  if (token_.state() == TokenState::State::Refused && at < token_.next_check()) {
+  const auto refused = [&] {
     fetch.result.outcome = Outcome::Unauthorized;
     finish(fetch, FetchEnd::Refused);
     return Sent::NotThis;
-  }
+  };
+  if (all_refuse(at)) return refused();
   const Choice choice = choose(fetch, at);
   if (choice.all_open) {
     park(fetch);
@@ -116,6 +116,15 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
   if (choice.none_trusted) {
     fetch.result.outcome = Outcome::Certificate;
     finish(fetch, FetchEnd::Refused);
+    return Sent::NotThis;
+  }
+  if (choice.none_admits) {
+    // One that would is known to be down, maybe, but not for ever.
+    const bool hope = std::any_of(origins_.begin(), origins_.end(), [&](const auto& origin) {
+      return !origin->breaker.allows() && !origin->token.refuses(at) && !fetch.is_final_at(*origin);
+    });
+    if (!hope) return refused();
+    park(fetch);
     return Sent::NotThis;
   }
   if (fetch.refresh()) {
@@ -161,7 +170,7 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     // has a validator. If it fails, the fetch goes on where it would have begun.
     for (auto& origin : origins_) {
       if (!origin->breaker.probe_due(at) || left < origin->probe_patience() * 2 ||
-          !origin->has_address()) {
+          !origin->has_address() || origin->token.refuses(at)) {
         continue;
       }
       target = origin.get();
@@ -170,7 +179,7 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     }
   }
   // Takes the one check that a refused token is allowed now and then.
-  (void)token_.admit(at);
+  (void)target->token.admit(at);
   if (fetch.refresh()) refresh_rate_.take(at);
   hedge_.attempt_sent();
   send(fetch, *target, Beside::Nothing, probe);
@@ -206,10 +215,13 @@ PolicyFetcher::Choice PolicyFetcher::choose(const Fetch& fetch, base::SteadyTime
   for (const bool second_best : {false, true}) {
     for (auto& origin : origins_) {
       if ((origin.get() == fetch.failed_at) != second_best) continue;
+      if (fetch.is_final_at(*origin)) continue;
       if (!origin->breaker.allows()) continue;
       choice.all_open = false;
       if (origin->distrusted(at)) continue;
       choice.none_trusted = false;
+      if (origin->token.refuses(at)) continue;
+      choice.none_admits = false;
       if (!origin->has_address()) continue;
       const base::SteadyTime slot = origin->concurrency.free_at(origin->in_flight);
       if (!has_slot() || slot == base::SteadyTime::max()) continue;  // an attempt's end pumps again
@@ -304,6 +316,8 @@ base::Duration PolicyFetcher::first_look(const Origin& origin, const std::string
 Sending PolicyFetcher::aim(const Fetch& fetch, const Origin& origin) const {
   Sending sending;
   sending.origin = origin.index;
+  sending.new_connection =
+      fetch.kept_in_vain > base::SteadyTime::min() && !origin.alive_since(fetch.kept_in_vain);
   std::vector<std::string> avoided;
   for (const Attempt& attempt : fetch.attempts) {
     const auto progress = transport_.progress(attempt.transport_id);

@@ -12,7 +12,9 @@
 #include "upstream/concurrency_limit.h"
 #include "upstream/dependency_probe.h"
 #include "upstream/hedge_policy.h"
+#include "upstream/negative_share.h"
 #include "upstream/pacer.h"
+#include "upstream/recent_luck.h"
 #include "upstream/retry_budget.h"
 #include "upstream/token_state.h"
 
@@ -31,6 +33,7 @@ struct RefreshSettings {
 // breaker would open (outlier ejection, as Envoy has it).
 struct EjectionSettings {
   std::uint64_t min_volume = 10;
+  std::uint64_t others_volume = 5;  // of an origin of which less is known none says it is better
   double error_rate = 0.5;
   double better_by = 0.5;  // the other's error rate is at most this share of ours
   base::Duration probe_cap = std::chrono::seconds(30);
@@ -58,7 +61,9 @@ struct Settings {
   EjectionSettings ejection;
   Pacer::Settings pace;
   ConcurrencyLimit::Settings concurrency_limit;  // its max is `concurrency`
-  TokenState::Settings token;
+  TokenState::Settings token;                    // of each origin
+  RecentLuck::Settings luck;
+  NegativeShare::Settings negative;
   // What a certificate says does not change from one attempt to the next.
   // And a handshake costs its origin little, so it is looked at often.
   TokenState::Settings certificate{.refusals_in_a_row = 1, .check_cap = std::chrono::seconds(5)};

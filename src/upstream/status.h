@@ -41,6 +41,8 @@ struct OriginStatus {
   base::Duration suspect_after{};  // an attempt slower than this is raced by another
   base::Duration median{};         // of recent answers; zero: none yet
   bool certificate_refused = false;
+  TokenState::State token = TokenState::State::Unknown;
+  std::optional<double> missing_share;         // of keys without an entry, if that is a fault
   bool has_address = true;                     // else its name is not known yet
   std::string name_trouble;                    // the latest look-up's; empty: none
   std::vector<Addresses::View> addresses;      // one without a text, where the URL has it
@@ -54,7 +56,7 @@ struct Status {
   std::size_t queued = 0;  // wait for a slot, the pace or a backoff
   std::size_t parked = 0;
   double retry_budget = 0;
-  TokenState::State token = TokenState::State::Unknown;
+  TokenState::State token = TokenState::State::Unknown;  // Refused: by all origins
 };
 
 }  // namespace holdfast::upstream

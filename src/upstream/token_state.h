@@ -1,11 +1,18 @@
-// TokenState knows whether the upstream accepts our bearer token. Refused (401
-// or 403, several in a row), it lets only a check through now and then, at a
+// TokenState knows whether an origin accepts our bearer token. Refused (401 or 403 for
+// several keys, with no success between), it lets only a check through now and then, at a
 // growing interval, until one is accepted or the token changes: asking on would
 // cost the upstream requests and us, maybe, the account. One thread.
+//
+// A 401 is about us and a 403 about what was asked for, so one key's 403s count once; and
+// so do its 401s where the token was accepted before. If something is at hand that was
+// answered lately, its owner asks for that before it confirms the doubt.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -17,9 +24,10 @@ class TokenState {
 
   struct Settings {
     // One 403 may be about one request; so many in a row, with no success, are not.
-    int refusals_in_a_row = 3;
+    std::size_t refusals_in_a_row = 3;
     base::Duration check_base = std::chrono::seconds(2);
     base::Duration check_cap = std::chrono::minutes(1);
+    base::Duration lately = std::chrono::minutes(1);
   };
 
   explicit TokenState(Settings settings) : settings_(settings), interval_(settings.check_base) {}
@@ -36,16 +44,36 @@ class TokenState {
     next_check_ = now + interval_;
     return true;
   }
-  void accepted() {
+  void accepted(base::SteadyTime now = {}) {
     state_ = State::Accepted;
-    refusals_ = 0;
+    accepted_at_ = now;
+    refusals_.clear();
     interval_ = settings_.check_base;
   }
-  void refused(base::SteadyTime now, int status) {
+  // `key`: a hash of what was asked for, if that matters. True: enough of them, so that it
+  // may be the token; the caller confirms it, or finds out that it is not.
+  bool refused(int status, std::optional<std::size_t> key = {}) {
     status_ = status;
-    if (++refusals_ < settings_.refusals_in_a_row || state_ == State::Refused) return;
+    const bool by_key = key && (status == 403 || state_ == State::Accepted);
+    if (!by_key) {
+      refusals_.push_back(std::nullopt);
+    } else if (std::find(refusals_.begin(), refusals_.end(), key) == refusals_.end()) {
+      refusals_.push_back(key);
+    }
+    const bool enough = refusals_.size() >= settings_.refusals_in_a_row;
+    if (refusals_.size() > settings_.refusals_in_a_row) refusals_.erase(refusals_.begin());
+    return enough && state_ != State::Refused;
+  }
+  void confirm(base::SteadyTime now) {
+    if (state_ == State::Refused) return;
     state_ = State::Refused;
     next_check_ = now + interval_;
+  }
+  // Nothing is sent with it, but for the check when that is due.
+  bool refuses(base::SteadyTime now) const { return state_ == State::Refused && now < next_check_; }
+  // It was accepted so lately that a refusal may be somebody's mistake.
+  bool good_lately(base::SteadyTime now) const {
+    return state_ == State::Accepted && now - accepted_at_ <= settings_.lately;
   }
   // Another token: nothing is known of it.
   void changed() { *this = TokenState(settings_); }
@@ -54,7 +82,8 @@ class TokenState {
   Settings settings_;
   State state_ = State::Unknown;
   int status_ = 0;
-  int refusals_ = 0;
+  std::vector<std::optional<std::size_t>> refusals_;  // since the last success, by key
+  base::SteadyTime accepted_at_{};
   base::Duration interval_;
   base::SteadyTime next_check_{};
 };

@@ -69,14 +69,23 @@ void GeoUpstream::compose(Fault fault, const upstream::Request& request, upstrea
   const std::string target =
       fault == Fault::Wrong ? std::string(kGeo) + "203.0.113.99" : request.target;
   reply.body = content(target, "decoy", ++decoys_);
-  if (fault == Fault::NotFound || fault == Fault::Gone) return;  // kept for NEGATIVE_TTL
+  if (fault == Fault::NotFound || fault == Fault::Gone) {  // kept for NEGATIVE_TTL
+    reply.fields.push_back({"Content-Type", "application/problem+json"});
+    // ... if it may be: whatever is stored, it must not be lost by that.
+    if (random_.uniform() < 0.3) reply.fields.push_back({"Cache-Control", "no-store"});
+    return;
+  }
   reply.fields.push_back({"Cache-Control", "max-age=100000"});
   reply.fields.push_back({"ETag", "\"decoy\""});
 }
 
 void GeoUpstream::delivered(const std::string& target, const upstream::Reply& reply) {
   if (reply.transport != upstream::Outcome::Ok) return;
-  if (reply.status == 404 || reply.status == 410) missing_[target] = scheduler_.now();
+  const bool own = find_field(reply.fields, "Content-Type") != nullptr;
+  if (own && (reply.status == 404 || reply.status == 410)) {
+    missing_[target] = scheduler_.now();
+    if (find_field(reply.fields, "Cache-Control") != nullptr) forbidden_.insert(target);
+  }
   const std::string* mark = find_field(reply.fields, kMark);
   if (mark && (reply.status == 200 || reply.status == 304)) {
     Version& version = versions_[std::stoull(*mark) - 1];

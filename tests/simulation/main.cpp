@@ -101,6 +101,9 @@ bool report(const Tally& tally) {
       {"steps with something parked", tally.parked},
       {"clients who waited for the recovery", tally.waited_it_out},
       {"clients after the recovery", tally.canaries},
+      {"clients of keys that always fail", tally.bad_keys},
+      {"answers beside keys that always fail", tally.beside_bad_keys},
+      {"answers by the origin that is right", tally.other_origin},
       {"purges", tally.purges},
       {"clients who asked after a purge", tally.asked_since_purge},
   };

@@ -26,9 +26,10 @@ std::map<Fault, double> draw_mix(base::Random& random) {
 
 // The ways an origin fails as a whole.
 Fault draw_outage(base::Random& random) {
-  constexpr Fault kinds[] = {Fault::Refused, Fault::Hang,  Fault::Error500,     Fault::Reset,
-                             Fault::Dns,     Fault::Tls,   Fault::Unavailable,  Fault::QuotaUsedUp,
-                             Fault::Html,    Fault::Wrong, Fault::Unauthorized, Fault::Drip};
+  constexpr Fault kinds[] = {
+      Fault::Refused,      Fault::Hang,        Fault::Error500,        Fault::Reset, Fault::Dns,
+      Fault::Tls,          Fault::Unavailable, Fault::QuotaUsedUp,     Fault::Html,  Fault::Wrong,
+      Fault::Unauthorized, Fault::Drip,        Fault::BalancerNotFound};
   return kinds[random.below(std::size(kinds))];
 }
 
@@ -124,6 +125,8 @@ void Simulation::plan() {
     const auto mix = draw_mix(random_);
     at({}, "faults:" + describe(mix), [this, mix] { upstream_.faults = mix; });
   }
+  plan_bad_keys();
+  plan_wrong_origin();
   base::Duration time{};
   const std::uint64_t events = 2 + random_.below(12);
   for (std::uint64_t i = 0; i < events; ++i) {
@@ -137,6 +140,33 @@ void Simulation::plan() {
         chance(0.08) ? between(30s, 5min) : random_.up_to(one_of<base::Duration>({50ms, 1s, 5s}));
   }
   if (!well_ && chance(0.3)) plan_end_in_outage(std::max(time, horizon_));
+}
+
+// Addresses that the API cannot answer, whatever it says of them: for good.
+void Simulation::plan_bad_keys() {
+  if (ips_.size() < 3 || !chance(0.4)) return;
+  for (std::uint64_t bad = 1 + random_.below(ips_.size() / 2); bad > 0; --bad) {
+    const Fault fault =
+        one_of({Fault::Error500, Fault::Error500, Fault::NoContent, Fault::Malformed,
+                Fault::CutShort, Fault::Forbidden, Fault::BadRequest, Fault::BalancerNotFound});
+    const std::string& ip = ips_[random_.below(ips_.size())];
+    trace_.line(ip, " always fails: fault ", static_cast<int>(fault));
+    upstream_.always_to["/geoip/" + ip] = fault;
+  }
+}
+
+// One of several origins that has a final word for everything, and is wrong.
+void Simulation::plan_wrong_origin() {
+  const std::size_t origins = upstream_settings_.origins.size();
+  if (origins < 2 || !well_ || !chance(0.5)) return;
+  const std::size_t origin = random_.below(origins);
+  const Fault fault = one_of({Fault::Unauthorized, Fault::Forbidden, Fault::NotFound, Fault::Gone,
+                              Fault::BadRequest, Fault::BalancerNotFound});
+  const base::Duration from = one_of<base::Duration>({0ms, 0ms, 1s});
+  wrong_origin_ = origin;
+  at(from,
+     "an origin has the wrong answer to all: fault " + std::to_string(static_cast<int>(fault)),
+     [this, origin, fault] { upstream_.always[origin] = fault; });
 }
 
 // The recovery finds clients waiting, and all that an outage leaves behind.

@@ -165,6 +165,7 @@ void Simulation::network_changed() {
   const auto& network = upstream_.network;
   bool reachable = false;
   for (std::size_t origin = 0; origin < upstream_settings_.origins.size(); ++origin) {
+    if (origin == wrong_origin_) continue;  // it helps nobody
     const auto addresses = is_named(origin) ? told_[origin] : std::vector{std::string()};
     for (const std::string& address : addresses) {
       reachable = reachable || !network.paths.contains(address);

@@ -301,8 +301,8 @@ void Simulation::expect_answers() {
   // Who wants no race waits for what hangs.
   const bool raced = upstream_settings_.hedge.mode != upstream::HedgePolicy::Mode::Off;
   for (Client& client : clients_) {
-    client.must_succeed =
-        raced && client.waits_in_flights && client.deadline - now() >= kTimeEnough;
+    client.must_succeed = raced && !always_fails(client) && client.waits_in_flights &&
+                          client.deadline - now() >= kTimeEnough;
     if (client.must_succeed && !client.answered && !client.gone) ++tally_.waited_it_out;
   }
   if (patience_ >= 10s) ask("198.51.100.1", patience_, true);
@@ -325,6 +325,7 @@ void Simulation::answered(std::size_t number, const proxy::Answer& answer) {
     watch_.fail("a client got its answer " + text(now() - client.deadline) + " late");
   }
   if (answer.collapsed) ++tally_.collapsed;
+  if (always_fails(client)) ++tally_.bad_keys;
   if (well_ && !stopping_) check_wait(client, answer);
   if (answer.content) {
     check_content(client, answer);
@@ -364,13 +365,19 @@ void Simulation::check_content(const Client& client, const proxy::Answer& answer
     const auto& policy = flights_settings_.storing;
     fresh_for = usable_for = std::chrono::seconds(static_cast<std::chrono::seconds::rep>(
         static_cast<double>(policy.negative_ttl.count()) * (1 + policy.jitter)));
+    // It was held while another origin was asked.
+    if (names_.size() > 1)
+      usable_for = fresh_for += std::chrono::ceil<std::chrono::seconds>(patience_);
   }
   const base::Duration age = now() - *said_at;
   const base::Duration leeway = kRounding + jumped_back_;
   switch (answer.rung) {
     case Rung::Fetched:
       ++tally_.fetched;
-      if (age > store_.stalled(*said_at, now())) watch_.fail("fetched, but not just now");
+      // A 404 is held while another origin is asked.
+      if (age > store_.stalled(*said_at, now()) && (content.status == 200 || names_.size() == 1)) {
+        watch_.fail("fetched, but not just now");
+      }
       if (answer.stored && !store_.full && answer.content->status == 200) {
         const cache::StoredPtr kept = store_.peek(key_of(client.ip));
         if (!kept || kept->body != content.body) watch_.fail("said to be stored and is not");
@@ -411,6 +418,10 @@ void Simulation::check_error(const Client& client, const proxy::Answer& answer) 
   }
 }
 
+bool Simulation::always_fails(const Client& client) const {
+  return upstream_.always_to.contains(target_of(key_of(client.ip)));
+}
+
 // Who wants no race has none where an answer is lost with its connection.
 bool Simulation::may_lose_answers(const Client& client) const {
   return upstream_settings_.hedge.mode == upstream::HedgePolicy::Mode::Off &&
@@ -419,6 +430,7 @@ bool Simulation::may_lose_answers(const Client& client) const {
 
 // With an upstream that is well, whatever the network does.
 void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
+  if (always_fails(client)) return;
   const bool calm = health_.calm_since(client.asked_at);
   if (may_lose_answers(client)) return;
   // It may have waited for another's answer that was not for it, and only then for its own.
@@ -430,17 +442,32 @@ void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
       slow != upstream_.slow.end()) {
     natural += slow->second;
   }
+  // The right origin is asked when the wrong one has spoken, and retries have their backoff.
+  if (wrong_origin_) natural = 2 * natural;
   const base::Duration waited = now() - client.asked_at;
-  if (!answer.content) {
+  const bool answered = answer.content && answer.content->status == 200;
+  // What was stored then, or the right origin is not waited for where it could not be asked.
+  if (answer.content && !answered && answer.rung != Rung::Fetched) return;
+  if (wrong_origin_ && !answered &&
+      (!calm || health_.lost(client.asked_at - Health::kNoticed, now()) > base::Duration::zero())) {
+    return;
+  }
+  if (!answered) {
     const base::Duration had = health_.of_use(client.asked_at, client.deadline);
-    if (had >= 2 * natural + kSlack) {
+    // What it began on may be dead, and the next one as well.
+    if (had >= (calm ? 2 : 3) * natural + kSlack) {
       watch_.fail("no answer, though one takes " + text(natural) + " and there were " + text(had));
     }
     return;
   }
   ++(calm ? tally_.calm : tally_.disturbed);
+  tally_.beside_bad_keys += !upstream_.always_to.empty();
+  tally_.other_origin += wrong_origin_.has_value();
   base::Duration most = 3 * natural + kSlack + health_.lost(client.asked_at, now());
-  if (!calm) most += Health::kFoundOut;
+  // Retries of what always fails leave kept connections at all origins; that those are dead
+  // each finds out for itself.
+  const auto places = static_cast<int>(upstream_.always_to.empty() ? 1 : names_.size());
+  if (!calm) most += places * Health::kFoundOut;
   if (waited > most) {
     watch_.fail("an answer after " + text(waited) + ", though one takes " + text(natural));
   }
@@ -478,7 +505,11 @@ void Simulation::check_step() {
     watch_.fail("the transport and the fetcher differ");
   if (status.parked > upstream_settings_.max_parked) watch_.fail("more parked than allowed");
   if (upstream_.network.any_mute() || !upstream_.network.paths.empty()) health_.disturbed();
-  if (well_ && health_.must_be_known(upstream_.slow.empty() ? 0s : 1s)) {
+  // Of several addresses, each is probed in its turn.
+  std::size_t addresses = 1;
+  for (const auto& list : told_) addresses = std::max(addresses, list.size());
+  const auto turns = static_cast<int>(addresses - 1) * 1200ms;
+  if (well_ && health_.must_be_known(turns + (upstream_.slow.empty() ? 0s : 1s))) {
     const bool ill =
         std::none_of(status.origins.begin(), status.origins.end(),
                      [](const auto& origin) { return origin.breaker == Breaker::State::Closed; });
@@ -487,7 +518,10 @@ void Simulation::check_step() {
   if (status.parked > 0) {
     ++tally_.parked;
     for (const auto& origin : status.origins) {
-      if (origin.breaker == Breaker::State::Closed) watch_.fail("parked before a closed breaker");
+      if (origin.breaker == Breaker::State::Closed &&
+          origin.token != upstream::TokenState::State::Refused) {
+        watch_.fail("parked before a closed breaker");
+      }
     }
   }
 }
@@ -497,8 +531,8 @@ void Simulation::check_drained() {
   const upstream::Status status = process_->policy.status();
   if (flights.flights + flights.waiters != 0) watch_.fail("a flight is left");
   if (status.fetches + status.queued + status.parked != 0) watch_.fail("a fetch is left");
-  // Probes of our own go on for ever, if they are switched on.
-  if (status.in_flight != 0 && upstream_settings_.probe.target.empty()) {
+  // Probes of our own go on for ever, if they are switched on or an origin is set aside.
+  if (watch_.in_flight_for_fetches() != 0) {
     watch_.fail("an attempt is left");
   }
   for (std::size_t i = 0; i < clients_.size(); ++i) {
@@ -512,10 +546,14 @@ void Simulation::check_drained() {
 
 // And it works: what nobody has asked for before is answered.
 void Simulation::check_serves_again() {
+  // Who wants no race, or has no time for one as far as is known from slower days, may have to
+  // find out, with one after the other, that what is kept is dead.
+  const bool raced =
+      upstream_settings_.hedge.mode != upstream::HedgePolicy::Mode::Off && patience_ >= 10s;
   for (int i = 2; i < 5 && !over(); ++i) {
     const std::size_t number = clients_.size();
     ++tally_.canaries;
-    ask("198.51.100." + std::to_string(i), patience_, true);
+    ask("198.51.100." + std::to_string(i), patience_, raced);
     run_until(now() + patience_);
     if (!clients_[number].answered) watch_.fail("no answer after the recovery");
   }

@@ -33,7 +33,8 @@ struct Tally {
                 stale_if_error = 0, errors = 0, collapsed = 0, negative = 0, parked = 0,
                 restarts = 0, gone = 0, stalls = 0, attempts = 0, retries = 0, hedges = 0,
                 probes = 0, bare_probes = 0, freshened = 0, canaries = 0, waited_it_out = 0,
-                purges = 0, asked_since_purge = 0, beside = 0, well = 0, calm = 0, disturbed = 0;
+                purges = 0, asked_since_purge = 0, bad_keys = 0, beside_bad_keys = 0,
+                other_origin = 0, beside = 0, well = 0, calm = 0, disturbed = 0;
 };
 
 class Simulation {
@@ -63,6 +64,8 @@ class Simulation {
   static upstream::Settings draw_upstream_settings(base::Random& random, bool well);
   static proxy::Flights::Settings draw_flights_settings(base::Random& random, bool well);
   void plan();
+  void plan_bad_keys();
+  void plan_wrong_origin();
   void plan_network();
   void plan_network_event(base::Duration at);
   void plan_requests(base::Duration at);
@@ -108,6 +111,8 @@ class Simulation {
   void check_error(const Client& client, const proxy::Answer& answer);
   void check_stored(std::string_view key, const cache::StoredResponse& stored);
   bool may_lose_answers(const Client& client) const;
+  // Nobody can answer that; and what comes of it is nobody else's trouble.
+  bool always_fails(const Client& client) const;
   void check_wait(const Client& client, const proxy::Answer& answer);
   void check_step();
   void check_drained();
@@ -137,6 +142,7 @@ class Simulation {
   std::vector<std::vector<std::string>> names_;  // where the origins are, by their names
   std::vector<std::vector<std::string>> told_;   // ... as far as this process knows
   int last_address_ = 0;
+  std::optional<std::size_t> wrong_origin_;  // it has a final word for everything
   std::unique_ptr<Process> process_;
   std::uint64_t generation_ = 0;
   base::SteadyTime booted_at_{};

@@ -77,11 +77,10 @@ void Watch::attempt_started(std::uint64_t number, const upstream::Sending& sendi
   attempt.origin = sending.origin;
   attempt.sent_at = scheduler_.now();
   const base::Duration timeout = sending.timeout;
-  // A probe of the fetcher's own carries no fields; a route's request does.
-  attempt.bare = request.fields.empty();
-  if (const std::string* name = upstream::find_field(request.fields, kNameField)) {
-    attempt.fetch = *name;
-  }
+  // A probe of the fetcher's own is nobody's, also if it asks for what somebody asked for.
+  const std::string* name = upstream::find_field(request.fields, kNameField);
+  attempt.bare = name == nullptr;
+  if (name) attempt.fetch = *name;
   ++counts_.attempts;
   if (!fetcher_) return fail("an attempt was made by nobody");
   const upstream::Status status = fetcher_->status();

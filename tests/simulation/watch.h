@@ -4,6 +4,7 @@
 // simulation asks for it after every step. One thread.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
@@ -64,6 +65,11 @@ class Watch {
 
   std::size_t fetches() const { return fetches_.size(); }
   int in_flight() const { return static_cast<int>(attempts_.size()); }
+  // ... for somebody: no probes of the fetcher's own.
+  int in_flight_for_fetches() const {
+    return static_cast<int>(std::count_if(attempts_.begin(), attempts_.end(),
+                                          [](const auto& one) { return !one.second.bare; }));
+  }
 
   struct Counts {
     int attempts = 0, hedges = 0, beside = 0, retries = 0, probes = 0, bare_probes = 0;

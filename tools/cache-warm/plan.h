@@ -59,6 +59,9 @@ struct Counts {
 
   std::size_t stored() const { return there + fetched + kept + not_found; }
   std::size_t settled() const { return stored() + failed + missing; }
+  // Most of what the upstream was asked for is unknown to it: rather a wrong path, or data that
+  // it lost, than a list of so many wrong addresses.
+  bool mostly_unknown() const { return not_found >= 20 && not_found > fetched; }
 };
 
 // An address that is not stored, and why.

@@ -25,7 +25,8 @@ std::string count_of(std::size_t count, const char* what) {
 }  // namespace
 
 bool complete(const Plan& plan, const AddressList& list) {
-  return plan.counts().stored() == plan.total() && list.is_whole();
+  return plan.counts().stored() == plan.total() && list.is_whole() &&
+         !plan.counts().mostly_unknown();
 }
 
 std::string summary_text(const Plan& plan, const AddressList& list, const Ending& ending) {
@@ -52,6 +53,9 @@ std::string summary_text(const Plan& plan, const AddressList& list, const Ending
     text += "bad lines, skipped: " + std::to_string(list.problem_count()) + "\n";
   if (!list.unread().empty())
     text += "lists that were not read: " + std::to_string(list.unread().size()) + "\n";
+  if (counts.mostly_unknown()) {
+    text += "most are unknown to the upstream: is the path in the daemon's API_URL right?\n";
+  }
   if (ending.interrupted) text += "interrupted; run it again to go on\n";
   if (ending.gave_up) text += "gave up: " + plan.last_trouble() + "\n";
   return text;

@@ -261,3 +261,22 @@ TEST_CASE("whatever the daemon answers, every address ends, and is counted once"
     CHECK(plan.counts().settled() == 50);
   }
 }
+
+TEST_CASE_FIXTURE(Fixture,
+                  "where most of what was asked for is unknown, the path is wrong, rather") {
+  const auto run = [this](std::size_t unknown, std::size_t fetched) {
+    make(unknown + fetched, {.concurrency = 1000});
+    const auto probes = take();
+    for (const Step& probe : probes) end(probe, Kind::NotStored);
+    const auto fetches = take();
+    REQUIRE(fetches.size() == unknown + fetched);
+    for (std::size_t i = 0; i < fetches.size(); ++i) {
+      end(fetches[i], i < unknown ? Kind::NotFound : Kind::Fetched);
+    }
+    return plan->counts().mostly_unknown();
+  };
+  CHECK(run(20, 0));
+  CHECK(run(21, 20));
+  CHECK_FALSE(run(19, 0));
+  CHECK_FALSE(run(20, 20));
+}

@@ -44,3 +44,37 @@ TEST_CASE("the number of remembered keys is bounded") {
   }
   CHECK(keys.resting("9999", kStart + 9999 * 10ms));
 }
+
+TEST_CASE("what is told of a key ends with its rest, and a rest without an answer tells nothing") {
+  RestingKeys keys({.first = 2s, .most = 60s, .max_keys = 10});
+  base::Random random(1);
+  Answer answer;
+  answer.status = 502;
+  answer.detail = "as it was";
+  answer.forwarded = true;
+  keys.failed("a", kStart, random, answer);
+  const auto told = keys.told("a", kStart);
+  REQUIRE(told.has_value());
+  CHECK(told->status == 502);
+  CHECK(told->detail == "as it was");
+  CHECK_FALSE(told->forwarded);
+  CHECK(told->retry_after >= 1s);
+  CHECK(told->retry_after <= 2s);
+  CHECK_FALSE(keys.told("b", kStart).has_value());
+  CHECK_FALSE(keys.told("a", kStart + 2s).has_value());
+  keys.failed("a", kStart, random);
+  CHECK(keys.resting("a", kStart));
+  CHECK_FALSE(keys.told("a", kStart).has_value());
+}
+
+TEST_CASE("a key is missing since it was first said to be, until it is there again") {
+  RestingKeys keys({.first = 2s, .most = 60s, .max_keys = 10});
+  base::Random random(1);
+  CHECK_FALSE(keys.missing_since("a").has_value());
+  keys.missing("a", kStart, random);
+  keys.failed("a", kStart + 10s, random);
+  keys.missing("a", kStart + 20s, random);
+  CHECK(keys.missing_since("a") == kStart);
+  keys.succeeded("a");
+  CHECK_FALSE(keys.missing_since("a").has_value());
+}

@@ -393,10 +393,12 @@ TEST_CASE("hedges are a share of attempts, after a delay that history sets") {
 
 TEST_CASE("a refused token lets checks through at growing intervals, until it is changed") {
   TokenState token{{}};
-  token.refused(kStart, 403);
+  CHECK_FALSE(token.refused(403));
   CHECK(token.admit(kStart));  // one 403 may be about one request
-  token.refused(kStart, 401);
-  token.refused(kStart, 401);
+  CHECK_FALSE(token.refused(401));
+  CHECK(token.refused(401));
+  CHECK(token.state() == TokenState::State::Unknown);  // whoever asked may know better
+  token.confirm(kStart);
   CHECK(token.state() == TokenState::State::Refused);
   CHECK(token.status() == 401);
   CHECK_FALSE(token.admit(kStart));
@@ -406,8 +408,10 @@ TEST_CASE("a refused token lets checks through at growing intervals, until it is
   token.changed();
   CHECK(token.state() == TokenState::State::Unknown);
   CHECK(token.admit(kStart + 6s));
-  token.accepted();
+  token.accepted(kStart);
   CHECK(token.state() == TokenState::State::Accepted);
+  CHECK(token.good_lately(kStart + 1min));
+  CHECK_FALSE(token.good_lately(kStart + 61s));
 }
 
 TEST_CASE("a dependency probe is due only without traffic, and failures come back soon") {
@@ -431,12 +435,14 @@ TEST_CASE("a dependency probe is due only without traffic, and failures come bac
   }
   DependencyProbe without({}, kStart);
   CHECK_FALSE(without.probes_when_idle());
-  CHECK(without.target().empty());
+  CHECK(without.question().request.target.empty());
   without.remember("/last");
-  CHECK(without.target() == "/last");
+  CHECK(without.question().request.target == "/last");
+  CHECK(without.witness(0) == nullptr);
 }
 
-TEST_CASE("statuses and transport failures are told apart, and only a 2xx is validated") {
+TEST_CASE(
+    "statuses and transport failures are told apart, and only a 2xx, a 404 or a 410 is validated") {
   const Request plain{"/", {}};
   const Request conditional{"/", {{"if-none-match", "\"a\""}}};
   int validated = 0;
@@ -448,7 +454,7 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
       {200, Outcome::WrongContent}, {203, Outcome::WrongContent}, {204, Outcome::Unexpected},
       {206, Outcome::Unexpected},   {301, Outcome::Redirected},   {304, Outcome::Unexpected},
       {400, Outcome::ClientError},  {401, Outcome::Unauthorized}, {403, Outcome::Unauthorized},
-      {404, Outcome::ClientError},  {408, Outcome::Unexpected},   {410, Outcome::ClientError},
+      {404, Outcome::WrongContent}, {408, Outcome::Unexpected},   {410, Outcome::WrongContent},
       {425, Outcome::Unexpected},   {429, Outcome::RateLimited},  {500, Outcome::ServerError},
       {302, Outcome::Redirected},   {303, Outcome::Redirected},   {307, Outcome::Redirected},
       {308, Outcome::Redirected},   {300, Outcome::Unexpected},   {305, Outcome::Unexpected},
@@ -458,7 +464,7 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
     CAPTURE(one.first);
     CHECK(judge(plain, Reply{.status = one.first}, validate).outcome == one.second);
   }
-  CHECK(validated == 2);
+  CHECK(validated == 4);
   CHECK(judge(conditional, Reply{.status = 304}, validate).outcome == Outcome::NotModified);
   // RFC 9111, 4.3.4: by the validators in the 304, if there are any.
   const auto says = [&](const Request& asked, Field field) {
@@ -474,7 +480,7 @@ TEST_CASE("statuses and transport failures are told apart, and only a 2xx is val
   CHECK(says(by_date, {"ETag", "W/\"2\""}) == Outcome::NotModified);
   CHECK(judge(plain, Reply{.transport = Outcome::Truncated, .status = 200}, validate).outcome ==
         Outcome::Truncated);
-  CHECK(validated == 2);
+  CHECK(validated == 4);
 }
 
 TEST_CASE("a finding names the status, and the field if one decided") {

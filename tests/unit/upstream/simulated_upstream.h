@@ -60,6 +60,7 @@ enum class Fault {
   Dns,
   Tls,
   TooLarge,
+  BalancerNotFound,  // 404, and not the API's own
   kCount
 };
 
@@ -303,6 +304,10 @@ class SimulatedUpstream : public Transport {
       case Fault::Refused:
         reply = Reply{.transport = Outcome::Connect};
         latency = 100us;
+        return;
+      case Fault::BalancerNotFound:
+        reply.body = "<html>";
+        reply.status = 404;
         return;
       case Fault::NotFound:
         reply.status = 404;

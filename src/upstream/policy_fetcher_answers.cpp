@@ -1,0 +1,293 @@
+// The part of PolicyFetcher that decides what an attempt's end means for its fetch: an answer,
+// a final word of one origin, a failure that is tried again, or one that is this key's alone.
+//
+// A 4xx is final for the origin that said it. If there is another one that is well, it is
+// asked before a client hears of it; meanwhile the answer is held.
+//
+// One key's trouble is told from the upstream's by the luck of others (recent_luck.h), and
+// where nobody asks for anything else, by a witness: a key that was answered lately is asked
+// for once more. So is it before the token counts as refused, or a breaker opens because of
+// whole answers.
+#include <algorithm>
+#include <utility>
+
+#include "upstream/policy_fetcher.h"
+#include "upstream/policy_fetcher_fetch.h"
+
+namespace holdfast::upstream {
+namespace {
+
+using observe::Level;
+
+constexpr base::Duration kLackPause = std::chrono::milliseconds(20);
+constexpr base::Duration kRefusedPause = std::chrono::milliseconds(100);
+// Between questions to a witness because of a key that fails.
+constexpr base::Duration kWitnessPause = std::chrono::milliseconds(250);
+// So often does another origin fail before what the first one said is taken.
+constexpr int kOthersFail = 2;
+// A 403 is about what was asked for, but by chance it comes too: so improbable must it be,
+// and so many are enough.
+constexpr double kForbiddenChance = 1e-3;
+constexpr int kForbiddenMost = 5;
+constexpr int kForbiddenLeast = 2;
+
+}  // namespace
+
+void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
+  const auto found = fetches_.find(id);
+  if (found == fetches_.end()) return;
+  Fetch& fetch = *found->second;
+  const auto position = std::find_if(fetch.attempts.begin(), fetch.attempts.end(),
+                                     [&](const Attempt& a) { return a.number == number; });
+  if (position == fetch.attempts.end()) return;
+  const Attempt attempt = *position;
+  fetch.attempts.erase(position);
+  forget(fetch, attempt);
+
+  const Verdict verdict = judge(fetch.request.request, reply, fetch.request.validate);
+  record(fetch, attempt, verdict, reply.status);
+  metrics_.phases(attempt.origin->index, reply);
+  if (reply.status != 0) learn_from_race(fetch, attempt, is_answer(verdict.outcome));
+  ended(*attempt.origin, attempt, verdict, reply);
+  fetch.result.outcome = verdict.outcome;
+  fetch.result.reply = std::move(reply);
+
+  // What was sent with the last token says nothing of the one we have.
+  const bool with_this_token = attempt.token == tokens_;
+  Origin& origin = *attempt.origin;
+  if (is_answer(verdict.outcome)) {
+    if (with_this_token) token_accepted(origin);
+    answered(fetch, attempt);
+  } else if (verdict.outcome == Outcome::Unauthorized && with_this_token) {
+    refused(fetch, attempt, verdict);
+  } else if (verdict.outcome == Outcome::Certificate && !other_way(origin)) {
+    finish(fetch, FetchEnd::Refused);
+  } else if (verdict.outcome == Outcome::Redirected) {
+    if (!ask_elsewhere(fetch, attempt, FetchEnd::Refused)) finish(fetch, FetchEnd::Refused);
+  } else {
+    fail_or_retry(fetch, attempt, verdict);
+  }
+  pump();
+}
+
+void PolicyFetcher::answered(Fetch& fetch, const Attempt& attempt) {
+  Origin& origin = *attempt.origin;
+  const bool negative = is_negative(fetch.result.reply.status);
+  const bool final = fetch.result.outcome == Outcome::ClientError;
+  if ((!final || negative) && origin.negative.answered(fetch.key, negative)) {
+    log_.event(Level::Warn, "entries_missing",
+               {{"origin", origin.name},
+                {"share", origin.negative.share()},
+                {"status", fetch.result.reply.status},
+                {"target", fetch.request.request.target},
+                {"setting", "API_URL"},
+                {"detail", "far more keys than usual have no entry: is the path in it right?"}});
+  }
+  if (final) {
+    if (ask_elsewhere(fetch, attempt, FetchEnd::Answered)) return;
+    // Of several, "no such entry" says most.
+    const bool better_held = fetch.held && fetch.held->end == FetchEnd::Answered &&
+                             is_negative(fetch.held->reply.status) && !negative;
+    return finish(fetch, better_held ? FetchEnd::GaveUp : FetchEnd::Answered);
+  }
+  luck_.answered(attempt.sent_at, fetch.key, fetch.failures);
+  origin.probe.answered(fetch.request.request, fetch.key, fetch.request.validate);
+  for (Origin* other : fetch.final_at) {
+    if (!fetch.held || fetch.held->end != FetchEnd::Answered) break;
+    other->contradicted(now(), fetch.key);
+    eject_if_outlier(*other);
+    announce(*other);
+  }
+  finish(fetch, FetchEnd::Answered);
+}
+
+// Whether another origin is asked, or has been, before `end` is all that can be said.
+bool PolicyFetcher::ask_elsewhere(Fetch& fetch, const Attempt& attempt, FetchEnd end) {
+  Origin& origin = *attempt.origin;
+  const base::SteadyTime at = now();
+  const auto may_know = [&](const Origin& one) {
+    return &one != &origin && !fetch.is_final_at(one);
+  };
+  const bool other = std::any_of(origins_.begin(), origins_.end(), [&](const auto& one) {
+    return may_know(*one) && one->breaker.allows() && one->has_address() && !one->distrusted(at) &&
+           !one->token.refuses(at);
+  });
+  const bool out = std::any_of(fetch.attempts.begin(), fetch.attempts.end(),
+                               [&](const Attempt& a) { return !a.suspect && may_know(*a.origin); });
+  if (!other && !out) return false;
+  if (!fetch.is_final_at(origin)) fetch.final_at.push_back(&origin);
+  if (!fetch.held || (fetch.held->end == FetchEnd::Refused && end == FetchEnd::Answered)) {
+    fetch.held = Held{end, fetch.result.reply, fetch.result.outcome, fetch.failures};
+  }
+  if (out || fetch.place != Place::Running) return true;
+  make_ready(fetch);
+  return true;
+}
+
+// 401 or 403. Where the token was good a moment ago it may be a mistake of theirs, and a 403
+// may be about what was asked for. What only one key meets says nothing of the token.
+void PolicyFetcher::refused(Fetch& fetch, const Attempt& attempt, const Verdict& verdict) {
+  Origin& origin = *attempt.origin;
+  const base::SteadyTime at = now();
+  const int status = fetch.result.reply.status;
+  const bool good_lately = origin.token.good_lately(at);
+  if (origin.token.refused(status, fetch.key)) {
+    if (!ask_witness(origin, fetch.key)) token_refused(origin, status);
+  } else if (status == 403 && origin.token.state() == TokenState::State::Refused) {
+    // It was the check. The key may be one that is forbidden to everybody.
+    (void)ask_witness(origin, fetch.key);
+  }
+  ++fetch.refusals;
+  if (ask_elsewhere(fetch, attempt, FetchEnd::Refused)) return;
+  const int enough = status == 401 ? 2
+                                   : std::clamp(luck_.needed(at, fetch.key, kForbiddenChance),
+                                                kForbiddenLeast, kForbiddenMost);
+  if (good_lately && fetch.refusals < enough &&
+      origin.token.state() != TokenState::State::Refused) {
+    return fail_or_retry(fetch, attempt, verdict);
+  }
+  finish(fetch, FetchEnd::Refused);
+}
+
+void PolicyFetcher::token_accepted(Origin& origin) {
+  const bool was_refused = origin.token.state() == TokenState::State::Refused;
+  origin.token.accepted(now());
+  if (was_refused) {
+    log_.event(Level::Info, "token_accepted", {{"origin", origin.name}});
+    if (any_asks()) release_parked();
+  }
+  metrics_.gauges.token_accepted = any_token_refused() ? 0 : 1;
+}
+
+// Metric, log and health say the same at the same time: one 403 may be about one request. And
+// once: those that were under way and the checks say nothing new.
+void PolicyFetcher::token_refused(Origin& origin, int status) {
+  if (origin.token.state() == TokenState::State::Refused) return;
+  origin.token.confirm(now());
+  metrics_.gauges.token_accepted = 0;
+  log_.event(Level::Error, "token_refused", {{"origin", origin.name}, {"status", status}});
+  hurry_if_alone();
+}
+
+bool PolicyFetcher::any_token_refused() const {
+  return std::any_of(origins_.begin(), origins_.end(), [](const auto& origin) {
+    return origin->token.state() == TokenState::State::Refused;
+  });
+}
+
+// The same whole answer again and again. Where it is a matter of chance, others fail as well.
+void PolicyFetcher::count_equal(Fetch& fetch, const Attempt& failed, const Verdict& verdict) {
+  const Reply& reply = fetch.result.reply;
+  const bool limited = verdict.outcome == Outcome::RateLimited ||
+                       (reply.status == 503 && reply.retry_after.has_value());
+  if (!is_whole(reply) || limited || verdict.outcome == Outcome::Unauthorized) return;
+  const bool same = fetch.equal > 0 && fetch.equal_status == reply.status &&
+                    fetch.equal_to.outcome == verdict.outcome &&
+                    fetch.equal_to.reason == verdict.reason;
+  fetch.equal_since = same ? fetch.equal_since : failed.sent_at;
+  fetch.equal = same ? fetch.equal + 1 : 1;
+  fetch.equal_status = reply.status;
+  fetch.equal_to = verdict;
+}
+
+bool PolicyFetcher::key_fails(Fetch& fetch, const Attempt& failed) {
+  if (fetch.equal < 2 || !is_whole(fetch.result.reply)) return false;
+  const auto needed = luck_.needed(now(), fetch.key, fetch.equal_since, failed.sent_at);
+  if (needed) return fetch.equal >= *needed;
+  // Nobody else was answered meanwhile; was anybody asking?
+  Origin& origin = *failed.origin;
+  if (fetch.equal + 1 >= luck_.needed(now(), fetch.key) && now() >= origin.witness_again) {
+    origin.witness_again = now() + kWitnessPause;
+    (void)ask_witness(origin, fetch.key);
+  }
+  return false;
+}
+
+// Asks the origin for something else than `key` that was answered lately. False if there is
+// nothing like that, or it cannot be sent.
+bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
+  if (origin.witness_asked) return true;
+  const DependencyProbe::Question* witness = origin.probe.witness(key);
+  if (witness == nullptr || !has_slot() || !origin.has_address() || !origin.breaker.allows() ||
+      origin.pacer.limited()) {
+    return false;
+  }
+  origin.witness_asked = true;
+  send_bare(origin, *witness,
+            [this, &origin, token = tokens_](const OriginAttempt& attempt, const Verdict& verdict,
+                                             const Reply& reply) {
+              origin.witness_asked = false;
+              const bool with_this_token = token == tokens_;
+              if (is_answer(verdict.outcome)) {
+                if (with_this_token) token_accepted(origin);
+                luck_.answered(attempt.sent_at, attempt.key, 0);
+              } else if (verdict.outcome == Outcome::Unauthorized) {
+                origin.probe.doubt(attempt.key);
+                if (with_this_token) token_refused(origin, reply.status);
+              } else if (sign_of(verdict.outcome) == Sign::Bad) {
+                origin.probe.doubt(attempt.key);
+                if (origin.breaker.in_doubt()) {
+                  origin.breaker.trip(now(), settings_.breaker.probe_cap);
+                }
+              }
+            });
+  return true;
+}
+
+void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Verdict& verdict) {
+  if (verdict.outcome == Outcome::Local) {
+    ++fetch.lacks;
+  } else {
+    ++fetch.failures;
+    count_equal(fetch, failed, verdict);
+    fetch.failed_at = failed.origin;
+  }
+  fetch.used_up_connection = fetch.result.reply.ended_connection();
+  if (fetch.result.reply.status == 304) {
+    // It confirms something else than what is named: ask for the whole.
+    std::erase_if(fetch.request.request.fields, [](const Field& field) {
+      return is_field(field, "If-None-Match") || is_field(field, "If-Modified-Since");
+    });
+  }
+  log_.event(Level::Debug, "attempt_failed",
+             {{"origin", failed.origin->name},
+              {"target", fetch.request.request.target},
+              {"outcome", to_string(verdict.outcome)},
+              {"status", fetch.result.reply.status},
+              {"detail", verdict.reason}});
+  const base::Duration left = fetch.request.deadline - now();
+  base::Duration wait = backoff(settings_.backoff, fetch.failures + fetch.lacks, left, random_);
+  // What it took has spaced the attempts already; and another address is another matter.
+  wait = std::max(base::Duration::zero(), wait - (now() - failed.sent_at));
+  if (is_connect_failure(verdict.outcome) && other_way(*failed.origin)) {
+    wait = base::Duration::zero();
+  }
+  // What failed here took no time, so that nothing else would space the attempts.
+  if (verdict.outcome == Outcome::Local) wait = std::max(wait, kLackPause);
+  // Told to come back later, and nothing else to do: not at once, while the pacer
+  // makes up its mind whether this is a limit.
+  if (fetch.result.reply.retry_after) {
+    wait = std::max(wait, std::min<base::Duration>({*fetch.result.reply.retry_after, kRefusedPause,
+                                                    left / settings_.backoff.share}));
+  }
+  // It waits for its next attempt already.
+  if (fetch.place != Place::Running) return;
+  // Another one is still out and in time. Should that be late, it is raced in its turn.
+  if (!fetch.only_suspects()) return look_at(fetch, now() + kRaceAgain);
+  if (fetch.held && fetch.held->end == FetchEnd::Answered &&
+      fetch.failures - fetch.held->failures >= kOthersFail) {
+    return finish(fetch, FetchEnd::GaveUp);
+  }
+  if (key_fails(fetch, failed)) return finish(fetch, FetchEnd::KeyFails);
+  if (fetch.refresh() && fetch.failures + fetch.lacks >= settings_.refresh.max_attempts) {
+    return finish(fetch, FetchEnd::GaveUp);
+  }
+  if (failed.probe) return make_ready(fetch);  // parks again, or goes on if another breaker closed
+  move(fetch, Place::Backoff);
+  fetch.timer.set_after(scheduler_, wait, [this, &fetch] {
+    make_ready(fetch);
+    pump();
+  });
+}
+
+}  // namespace holdfast::upstream
