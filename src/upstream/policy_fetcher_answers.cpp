@@ -120,7 +120,12 @@ bool PolicyFetcher::ask_elsewhere(Fetch& fetch, const Attempt& attempt, FetchEnd
     fetch.held = Held{end, fetch.result.reply, fetch.result.outcome, fetch.failures};
   }
   if (out || fetch.place != Place::Running) return true;
-  make_ready(fetch);
+  // Beside a suspect it would be a race, which has its own time and its own share.
+  if (fetch.attempts.empty()) {
+    make_ready(fetch);
+  } else {
+    look_at(fetch, now() + kRaceAgain);
+  }
   return true;
 }
 

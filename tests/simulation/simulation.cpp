@@ -432,7 +432,7 @@ bool Simulation::may_lose_answers(const Client& client) const {
 void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
   if (always_fails(client)) return;
   const bool calm = health_.calm_since(client.asked_at);
-  if (may_lose_answers(client)) return;
+  if (may_lose_answers(client) || crowded_since(client.asked_at)) return;
   // It may have waited for another's answer that was not for it, and only then for its own.
   if (upstream_.forbade_storing(target_of(key_of(client.ip)))) return;
   // What it joined may have begun long before; and what was learned when answers took longer
@@ -509,7 +509,12 @@ void Simulation::check_step() {
   std::size_t addresses = 1;
   for (const auto& list : told_) addresses = std::max(addresses, list.size());
   const auto turns = static_cast<int>(addresses - 1) * 1200ms;
-  if (well_ && health_.must_be_known(turns + (upstream_.slow.empty() ? 0s : 1s))) {
+  if (watch_.beside_others() > 0 &&
+      2 * static_cast<int>(watch_.fetches()) > upstream_settings_.concurrency) {
+    crowded_at_ = now();
+  }
+  if (well_ && !crowded_since(now() - Health::kFoundOut) &&
+      health_.must_be_known(turns + (upstream_.slow.empty() ? 0s : 1s))) {
     const bool ill =
         std::none_of(status.origins.begin(), status.origins.end(),
                      [](const auto& origin) { return origin.breaker == Breaker::State::Closed; });

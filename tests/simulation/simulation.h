@@ -111,6 +111,9 @@ class Simulation {
   void check_error(const Client& client, const proxy::Answer& answer);
   void check_stored(std::string_view key, const cache::StoredResponse& stored);
   bool may_lose_answers(const Client& client) const;
+  // Answers that may not be shared took slots for one key since then, and with them what is left
+  // for others to find out by that something is wrong: plan() has no more keys than that.
+  bool crowded_since(base::SteadyTime from) const { return crowded_at_ >= from; }
   // Nobody can answer that; and what comes of it is nobody else's trouble.
   bool always_fails(const Client& client) const;
   void check_wait(const Client& client, const proxy::Answer& answer);
@@ -142,6 +145,7 @@ class Simulation {
   std::vector<std::vector<std::string>> names_;  // where the origins are, by their names
   std::vector<std::vector<std::string>> told_;   // ... as far as this process knows
   int last_address_ = 0;
+  base::SteadyTime crowded_at_ = base::SteadyTime::min();
   std::optional<std::size_t> wrong_origin_;  // it has a final word for everything
   std::unique_ptr<Process> process_;
   std::uint64_t generation_ = 0;

@@ -64,6 +64,8 @@ class Watch {
   void name_moved() { name_moved_at_ = scheduler_.now(); }
 
   std::size_t fetches() const { return fetches_.size(); }
+  // How many of them are beside another of the same key, whose answers are not to be shared.
+  std::size_t beside_others() const { return fetches_.size() - current_.size(); }
   int in_flight() const { return static_cast<int>(attempts_.size()); }
   // ... for somebody: no probes of the fetcher's own.
   int in_flight_for_fetches() const {
