@@ -18,27 +18,24 @@ const upstream::Fields kNoStore{{"Cache-Control", "no-store"}};
 
 }  // namespace
 
-TEST_CASE("a 404 is the API's own if it is a JSON object and says so") {
+TEST_CASE("a 404 is the API's own if it is a JSON object, whatever it is called") {
   const auto route = make_geoip_route(nullptr);
-  const auto judge = [&](int status, const char* type, const char* body) {
+  const auto judge = [&](int status, const char* body) {
     upstream::Reply reply;
     reply.status = status;
-    if (type) reply.fields.push_back({"Content-Type", type});
+    reply.fields.push_back({"Content-Type", "text/html"});
     reply.body = body;
     return route->validate("lookup/8.8.8.8", reply).outcome;
   };
   for (const int status : {404, 410}) {
-    CHECK(judge(status, "application/json", R"({"error":"no data"})") == Outcome::Ok);
-    CHECK(judge(status, "Application/Problem+JSON ; charset=utf-8", "{}") == Outcome::Ok);
-    CHECK(judge(status, "text/html", "<html>") == Outcome::InvalidBody);
-    CHECK(judge(status, "text/html", "{}") == Outcome::InvalidBody);
-    CHECK(judge(status, "application/json", "<html>") == Outcome::InvalidBody);
-    CHECK(judge(status, "application/json", "") == Outcome::InvalidBody);
-    CHECK(judge(status, "application/json", "[]") == Outcome::InvalidBody);
-    CHECK(judge(status, "application/json", "\"no\"") == Outcome::InvalidBody);
-    CHECK(judge(status, nullptr, "{}") == Outcome::InvalidBody);
+    CHECK(judge(status, R"({"error":"no data"})") == Outcome::Ok);
+    CHECK(judge(status, "{}") == Outcome::Ok);
+    for (const char* body : {"<html>", "", "[]", "\"no\"", "{", "{} {}"}) {
+      CAPTURE(body);
+      CHECK(judge(status, body) == Outcome::InvalidBody);
+    }
   }
-  CHECK(judge(200, "application/json", "{}") == Outcome::InvalidBody);
+  CHECK(judge(200, "{}") == Outcome::InvalidBody);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a 404 replaces a usable 200 when it is said again a minute later") {
