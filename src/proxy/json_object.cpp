@@ -15,8 +15,7 @@ JsonObjectCheck::~JsonObjectCheck() = default;
 
 std::string JsonObjectCheck::objection(std::string_view body) {
   simdjson::dom::element document;
-  if (const auto error =
-          parser_->dom.parse(body.data(), body.size(), true).get(document)) {
+  if (const auto error = parser_->dom.parse(body.data(), body.size(), true).get(document)) {
     return std::string("not JSON: ") + simdjson::error_message(error);
   }
   return document.is_object() ? "" : "not a JSON object";
