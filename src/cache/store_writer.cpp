@@ -183,7 +183,8 @@ base::Result<void> StoreWriter::apply(const Write& write, std::int64_t now_hour)
   };
   switch (write.kind) {
     case Write::Kind::Put:
-      return ignore_value(rows_->put(write.key, *write.stored, now_hour, false));
+      return ignore_value(
+          rows_->put(write.key, *write.stored, now_hour, write.sequence <= older_through_));
     case Write::Kind::Erase:
       salvage_no_more();
       restorer_.note_written_erase(write.key);
@@ -428,12 +429,16 @@ void StoreWriter::leave_index() {
 
 base::Result<void> StoreWriter::lock(std::chrono::milliseconds patience) {
   const StoreSettings& settings = shared_.settings;
-  if (lock_ && lock_->is_of(settings.path)) return {};
+  if (lock_ && lock_->is_of(settings.path)) {
+    no_lock_.clear();
+    return {};
+  }
   // Beside another program's file there is nothing for us to lock, nor to leave behind.
   if (auto ours = check_ours(settings.path, settings.vfs); !ours) return ours;
   const Steady::time_point give_up = Steady::now() + patience;
   auto taken = StoreLock::take(settings.path);
   while (!taken && taken.error().kind == base::ErrorKind::Busy) {
+    waited_for_lock_ = true;
     if (Steady::now() >= give_up) return tl::unexpected(std::move(taken.error()));
     std::this_thread::sleep_for(kLockPause);
     taken = StoreLock::take(settings.path);
@@ -441,6 +446,8 @@ base::Result<void> StoreWriter::lock(std::chrono::milliseconds patience) {
   // A folder that is away will be back, with the lock that we have.
   no_lock_ = taken ? "" : taken.error().message;
   if (taken) lock_ = std::move(*taken);
+  // What was queued meanwhile may be older than what the other daemon wrote.
+  if (std::exchange(waited_for_lock_, false)) older_through_ = shared_.queue.last_sequence();
   return {};
 }
 

@@ -114,6 +114,8 @@ class StoreWriter {
   // The writing thread's own.
   std::optional<StoreLock> lock_;  // behind all that has the file open
   std::string no_lock_;            // why there is none, if the store is open without
+  bool waited_for_lock_ = false;
+  std::uint64_t older_through_ = 0;  // a write's sequence
   std::optional<RowWriter> rows_;
   FileId opened_;
   FileId opened_index_;  // of its WAL

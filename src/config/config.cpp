@@ -100,7 +100,8 @@ class CommandLine {
     config_ =
         app_.add_option("--config", ignore_, "Settings file. [" + std::string(kFileVariable) + "]");
     config_->type_name("FILE")->take_last()->group("Actions");
-    add_action("--check-config", "Check the settings and exit.");
+    add_action("--check-config",
+               "Check the settings, and the files, folders and addresses they name, and exit.");
     add_action("--print-config", "Print the settings in force and where each came from.");
     add_action("--print-example-config", "Print a settings file with every key, commented out.");
     add_action("--settings-table", "Print the settings as a Markdown table.");

@@ -370,10 +370,21 @@ Admin::Reply Admin::breaker(const AdminArguments& arguments) {
   const upstream::Status status = fetcher.status();
   std::size_t changed = 0;
   std::string names;
+  for (const upstream::OriginStatus& one : status.origins) {
+    names += (names.empty() ? "" : ", ") + one.name;
+  }
+  const auto is_name = [&](const std::string& text) {
+    return std::any_of(status.origins.begin(), status.origins.end(),
+                       [&](const upstream::OriginStatus& one) { return one.name == text; });
+  };
+  // Its name, or its URL as it is configured, unless several look the same without their keys.
+  std::string wanted = origin ? *origin : std::string();
+  if (origin && !is_name(wanted)) wanted = masked_origin(wanted);
+  if (origin && wanted != *origin && is_name(wanted + "-2")) {
+    return {404, "several origins are called that; there are: " + names};
+  }
   for (std::size_t i = 0; i < status.origins.size(); ++i) {
-    names += (names.empty() ? "" : ", ") + status.origins[i].name;
-    const std::string& name = status.origins[i].name;
-    if (origin && *origin != name && masked_origin(*origin) != name) continue;
+    if (origin && status.origins[i].name != wanted) continue;
     fetcher.force_breaker(i, *forced);
     ++changed;
   }

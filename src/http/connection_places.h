@@ -76,12 +76,10 @@ class ConnectionPlaces {
     requests_.fetch_add(1, std::memory_order_relaxed);
     if (!nudge_idlest(nullptr)) requests_.store(0, std::memory_order_relaxed);
   }
-  // For the server that is to do it; once for each request.
-  bool claim_request() {
-    std::size_t left = requests_.load(std::memory_order_relaxed);
-    while (left > 0 && !requests_.compare_exchange_weak(left, left - 1)) {
-    }
-    return left > 0;
+  // For the server that is to do it: how many shall go. No more than a few at a time: each
+  // frees what several wait for in turn.
+  std::size_t claim_requests() {
+    return std::min(requests_.exchange(0, std::memory_order_relaxed), kMostAtOnce);
   }
 
   void join(Member& member) {
@@ -121,6 +119,7 @@ class ConnectionPlaces {
 
  private:
   static constexpr std::size_t kMostBorrowed = 64;
+  static constexpr std::size_t kMostAtOnce = 8;
 
   const std::size_t limit_;
   const std::size_t share_;

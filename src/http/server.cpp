@@ -85,7 +85,8 @@ ServerCore::ServerCore(Server& the_server, base::EventLoop& the_loop,
     loop.post([this, alive] {
       if (alive.expired()) return;
       nudged_ = false;
-      if (places_->claim_request()) evict_idlest();
+      for (std::size_t left = places_->claim_requests(); left > 0 && evict_idlest(); --left) {
+      }
       (void)give_way();
     });
   };
@@ -157,7 +158,7 @@ bool ServerCore::take_place() {
   if (taken == ConnectionPlaces::Taken::No && make_room()) taken = places_->take();
   if (taken != ConnectionPlaces::Taken::Borrowed) return taken == ConnectionPlaces::Taken::Yes;
   // Where none is idle, those make room by and by that have more than their part.
-  if (give_way() || places_->below_share(held)) return true;
+  if (give_way() || places_->below_share(held) || make_room()) return true;
   places_->give_back();
   places_->count_silent(-1);
   return false;
@@ -169,7 +170,7 @@ bool ServerCore::give_way() {
   while (places_->over()) {
     bool is_ours = false;
     if (!places_->nudge_idlest(&member_, &is_ours) || (is_ours && !evict_idlest())) {
-      return make_room();
+      return false;
     }
     if (!is_ours) return true;
   }

@@ -382,6 +382,9 @@ bool Flights::replaces_stored(const Flight& flight, const FetchResult& result) c
 // still be used where it fails, but is not what it says any more.
 void Flights::keep_for_errors(const Flight& flight) {
   if (flight.stored->stale_while_revalidate <= std::chrono::seconds(0)) return;
+  // Another fetch of the key may have brought something else by now.
+  const cache::StoredPtr there = parts_.memory.find(flight.key);
+  if (there && there->response_time > flight.stored->response_time) return;
   cache::StoredParts parts = *flight.stored;
   parts.stale_if_error = std::max(parts.stale_if_error, parts.stale_while_revalidate);
   parts.stale_while_revalidate = std::chrono::seconds(0);

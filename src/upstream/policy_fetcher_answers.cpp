@@ -22,7 +22,7 @@ using observe::Level;
 constexpr base::Duration kLackPause = std::chrono::milliseconds(20);
 constexpr base::Duration kRefusedPause = std::chrono::milliseconds(100);
 // Between questions to a witness because of a key that fails.
-constexpr base::Duration kWitnessPause = std::chrono::milliseconds(250);
+constexpr base::Duration kWitnessPause = std::chrono::milliseconds(100);
 // So often does another origin fail before what the first one said is taken.
 constexpr int kOthersFail = 2;
 // A 403 is about what was asked for, but by chance it comes too: so improbable must it be,
@@ -110,7 +110,7 @@ bool PolicyFetcher::ask_elsewhere(Fetch& fetch, const Attempt& attempt, FetchEnd
   };
   const bool other = std::any_of(origins_.begin(), origins_.end(), [&](const auto& one) {
     return may_know(*one) && one->breaker.allows() && one->has_address() && !one->distrusted(at) &&
-           !one->token.refuses(at);
+           !one->token.refuses(at) && !one->pacer.limited();
   });
   const bool out = std::any_of(fetch.attempts.begin(), fetch.attempts.end(),
                                [&](const Attempt& a) { return !a.suspect && may_know(*a.origin); });
@@ -198,8 +198,8 @@ void PolicyFetcher::count_equal(Fetch& fetch, const Attempt& failed, const Verdi
 bool PolicyFetcher::key_fails(Fetch& fetch, const Attempt& failed) {
   if (fetch.equal < 2 || !is_whole(fetch.result.reply)) return false;
   const auto needed = luck_.needed(now(), fetch.key, fetch.equal_since, failed.sent_at);
-  if (needed) return fetch.equal >= *needed;
-  // Nobody else was answered meanwhile; was anybody asking?
+  if (needed && fetch.equal >= *needed) return true;
+  // Too few others were answered meanwhile; was anybody asking?
   Origin& origin = *failed.origin;
   if (fetch.equal + 1 >= luck_.needed(now(), fetch.key) && now() >= origin.witness_again) {
     origin.witness_again = now() + kWitnessPause;
@@ -230,6 +230,7 @@ bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
                 origin.probe.doubt(attempt.key);
                 if (with_this_token) token_refused(origin, reply.status);
               } else if (sign_of(verdict.outcome) == Sign::Bad) {
+                luck_.failed(attempt.sent_at, attempt.key);
                 origin.probe.doubt(attempt.key);
                 if (origin.breaker.in_doubt()) {
                   origin.breaker.trip(now(), settings_.breaker.probe_cap);

@@ -259,9 +259,14 @@ void PolicyFetcher::send_bare_probe(Origin& origin) {
     return;
   }
   ++origin.bare_probes;
+  const bool with_token = static_cast<bool>(question.validate);
   send_bare(origin, std::move(question),
-            [this, &origin](const OriginAttempt& attempt, const Verdict& verdict, const Reply&) {
+            [this, &origin, with_token, token = tokens_](const OriginAttempt& attempt,
+                                                         const Verdict& verdict, const Reply&) {
               if (!attempt.suspect) --origin.bare_probes;
+              if (with_token && token == tokens_ && is_answer(verdict.outcome)) {
+                token_accepted(origin);
+              }
               const bool good = sign_of(verdict.outcome) != Sign::Bad;
               if (!good) origin.probe.doubt(attempt.key);
               // Long given up for lost, a failure says nothing of now.

@@ -139,7 +139,8 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
   }
   if (choice.origin == nullptr) {
     if (choice.until != base::SteadyTime::max()) wait_until(choice.until);
-    return choice.paused ? Sent::NotThis : Sent::Nobody;
+    // Who waits for one origin's second word must not hold up those whom the others may serve.
+    return choice.paused || !fetch.final_at.empty() ? Sent::NotThis : Sent::Nobody;
   }
   const base::Duration left = fetch.request.deadline - at;
   if (!worth_sending(fetch, *choice.origin, left)) {

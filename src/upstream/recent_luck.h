@@ -4,7 +4,11 @@
 //
 // Fetches that were not answered do not count: they may be keys that always fail, which would
 // make the upstream look bad, and thereby hide each other. Where the upstream itself fails,
-// nobody is answered, so nobody's answers are evidence. One thread.
+// nobody is answered, so nobody's answers are evidence.
+//
+// An upstream may have begun to fail at random a moment ago, whatever it was like before. So
+// what others met meanwhile must be better than chance allows, too: the likelihood ratio of "this
+// key fails always, others at a rate of their own" against "all fail at one rate". One thread.
 #pragma once
 
 #include <algorithm>
@@ -25,6 +29,9 @@ class RecentLuck {
     // Of a thousand keys at a time, each a few attempts, next to none may be taken for one
     // that always fails.
     double chance = 1e-6;
+    // The same of the ratio: 3 equal answers beside 4 others that were answered at once, 4
+    // beside 3.
+    double ratio = 1e-2;
     int least = 3;
   };
 
@@ -33,7 +40,12 @@ class RecentLuck {
   // A fetch of `key` was answered after so many failures, by an attempt sent then.
   void answered(base::SteadyTime sent_at, std::size_t key, int failures) {
     if (fetches_.size() == settings_.kept) fetches_.pop_front();
-    fetches_.push_back({sent_at, key, std::max(0, failures)});
+    fetches_.push_back({sent_at, key, std::max(0, failures), 1});
+  }
+  // A question that stands for itself was not.
+  void failed(base::SteadyTime sent_at, std::size_t key) {
+    if (fetches_.size() == settings_.kept) fetches_.pop_front();
+    fetches_.push_back({sent_at, key, 1, 0});
   }
 
   // So many equal answers in a row to `key` are less than `chance`, as far as others were lucky.
@@ -51,10 +63,10 @@ class RecentLuck {
   std::optional<int> needed(base::SteadyTime now, std::size_t key, base::SteadyTime from,
                             base::SteadyTime to) const {
     const Share meanwhile = share(from, to, key);
-    if (meanwhile.sent == 0) return std::nullopt;
-    return std::max(needed(now, key),
-                    length(static_cast<double>(meanwhile.bad) / static_cast<double>(meanwhile.sent),
-                           settings_.chance));
+    if (meanwhile.sent == meanwhile.bad) return std::nullopt;
+    int row = needed(now, key);
+    while (row < kLongestRow && log_ratio(row, meanwhile) > std::log(settings_.ratio)) ++row;
+    return row;
   }
 
  private:
@@ -62,6 +74,7 @@ class RecentLuck {
     base::SteadyTime sent_at;  // the attempt that was answered
     std::size_t key = 0;
     int failures = 0;
+    int answers = 0;
   };
   struct Share {
     int bad = 0;
@@ -73,15 +86,28 @@ class RecentLuck {
     for (const Fetch& fetch : fetches_) {
       if (fetch.key == key || fetch.sent_at < from || fetch.sent_at > to) continue;
       share.bad += fetch.failures;
-      share.sent += fetch.failures + 1;
+      share.sent += fetch.failures + fetch.answers;
     }
     return share;
   }
 
-  // failing^length = chance. Of an attempt that was answered there is always one, so
-  // `failing` is less than 1.
+  static constexpr int kLongestRow = 64;
+
+  // failing^length = chance. Laplace's share is more than 0 and less than 1.
   static int length(double failing, double chance) {
-    return failing <= 0 ? 0 : static_cast<int>(std::ceil(std::log(chance) / std::log(failing)));
+    return static_cast<int>(std::ceil(std::log(chance) / std::log(failing)));
+  }
+
+  // The log of the largest likelihood there is for `bad` of `sent`.
+  static double log_likelihood(double bad, double sent) {
+    const auto part = [sent](double count) {
+      return count <= 0 ? 0 : count * std::log(count / sent);
+    };
+    return part(bad) + part(sent - bad);
+  }
+  static double log_ratio(int row, const Share& others) {
+    return log_likelihood(row + others.bad, row + others.sent) -
+           log_likelihood(others.bad, others.sent);
   }
 
   Settings settings_;
