@@ -254,8 +254,12 @@ void Attempt::end(CURLcode code) {
   ending.lacking = lack_.has_value();
   curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &ending.verify_result);
   reply_.transport = outcome_of(ending);
-  reply_.detail = head_.unframed() ? "the head does not say how long the content is"
-                                   : detail_of(ending, reply_.transport);
+  if (head_.broken()) {
+    reply_.detail = "a line of the head begins with a bare CR";
+  } else {
+    reply_.detail = head_.unframed() ? "the head does not say how long the content is"
+                                     : detail_of(ending, reply_.transport);
+  }
   reply_.own_lack = reply_.transport == Outcome::Local;
   if (reply_.own_lack) reply_.lack = lack_;
   if (head_.whole()) {

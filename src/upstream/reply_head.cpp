@@ -66,6 +66,9 @@ bool ReplyHead::take(std::string_view line, long status) {
     fields_.clear();
     dropped_ = false;
     unframed_ = coding_missed_ = false;
+  } else if (line.starts_with('\r') && line.size() > 1 && line != "\r\n") {
+    broken_ = true;
+    return false;
   } else if (line.starts_with('\r') || line.starts_with('\n')) {
     inside_ = false;
     whole_ = status >= 200;

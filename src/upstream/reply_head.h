@@ -19,12 +19,15 @@ class ReplyHead {
   explicit ReplyHead(std::size_t limit_bytes) : limit_bytes_(limit_bytes) {}
 
   // A line with its line end. `status` is that of the head it belongs to, from its second
-  // line on. False: there is no use for the answer, see too_large() and unframed().
+  // line on. False: there is no use for the answer, see too_large(), broken() and unframed().
   bool take(std::string_view line, long status);
 
   // The final head's last line has come. What follows is trailers, which are dropped.
   bool whole() const { return whole_; }
   bool too_large() const { return bytes_ > limit_bytes_; }
+  // A line begins with CR and goes on: libcurl takes it for the end of the head, others for a
+  // field (RFC 9112, 2.2). What follows may be content or not.
+  bool broken() const { return broken_; }
   // It does not say for sure where the content ends, or libcurl has not understood it.
   bool unframed() const { return unframed_; }
   // The content has a coding that libcurl has not seen, and not undone.
@@ -43,6 +46,7 @@ class ReplyHead {
   bool dropped_ = false;  // the line before, so whatever goes on with it is too
   bool whole_ = false;
   bool unframed_ = false;
+  bool broken_ = false;
   bool coding_missed_ = false;
   Fields fields_;
 };

@@ -157,7 +157,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     input.remove_prefix(end);
     const bool had_whole = head.whole();
     const bool taken = head.take(line, interim ? 100 : status);
-    REQUIRE_HOLDS(taken == !(head.too_large() || (head.whole() && head.unframed())));
+    REQUIRE_HOLDS(taken ==
+                  !(head.too_large() || head.broken() || (head.whole() && head.unframed())));
     if (!taken) return 0;
     if (!had_whole && !inside) {
       lines.clear();

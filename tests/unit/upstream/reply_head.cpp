@@ -63,6 +63,16 @@ TEST_CASE("a status without content may say of its length what it likes") {
   }
 }
 
+TEST_CASE("a line that begins with CR and is not the empty one leaves the head's end open") {
+  for (const long status : {100L, 200L, 304L}) {
+    CAPTURE(status);
+    ReplyHead head(1000);
+    CHECK_FALSE(take_all(head, status, {"HTTP/1.1 xxx\r\n", "A: b\r\n", "\rno-store: x\r\n"}));
+    CHECK(head.broken());
+    CHECK_FALSE(head.whole());
+  }
+}
+
 TEST_CASE("only chunked, as the last coding, makes up for what Content-Length says") {
   const std::pair<const char*, bool> cases[] = {
       {"chunked", true},   {"Chunked", true}, {"gzip, chunked", true},  {"chunked;x=\"1\"", true},
