@@ -105,7 +105,9 @@ void Origin::tell_stall(const observe::Stall& stall) {
 
 void Origin::set_token(std::string token) {
   loop_.post([this, token = std::move(token)]() mutable {
-    if (transport_.set_token(std::move(token))) fetcher_.token_changed();
+    if (!transport_.set_token(std::move(token))) return;
+    fetcher_.token_changed();
+    flights_.forget_rests();
   });
 }
 

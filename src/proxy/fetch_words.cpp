@@ -70,7 +70,7 @@ ErrorText error_for_outcome(Outcome outcome) {
 
 bool is_forbidden(const FetchResult& result) {
   return result.end == FetchEnd::Refused && result.outcome == Outcome::Unauthorized &&
-         result.reply.status == 403;
+         result.reply.status == 403 && !result.token_refused;
 }
 
 std::string cause_of(const FetchResult& result) {

@@ -8,7 +8,7 @@
 
 namespace holdfast::proxy {
 
-// A 403 is about what was asked for, a 401 about us.
+// A 403 is about what was asked for, unless our token counts as refused; a 401 is about us.
 bool is_forbidden(const upstream::FetchResult& result);
 
 // The failures in their order: "timeout; 5xx: status 503 (3 times)".

@@ -203,10 +203,14 @@ bool Flights::purge(std::string_view key) {
   return in_memory || in_store;
 }
 
+void Flights::forget_rests() {
+  resting_ = RestingKeys(settings_.resting);
+}
+
 void Flights::purge_all() {
   for (const auto& [flight, owned] : apart_) owned->purged = true;
   while (!flights_.empty()) set_aside(flights_.begin()->first);
-  resting_ = RestingKeys(settings_.resting);
+  forget_rests();
   free_some(parts_.loop, std::make_shared<Remains>(parts_.memory.clear()));
   parts_.store.erase_all();
 }

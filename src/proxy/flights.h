@@ -119,6 +119,8 @@ class Flights {
   bool purge(std::string_view key);
   // The same of everything.
   void purge_all();
+  // Keys that failed may be asked for at once: something has changed that may have been why.
+  void forget_rests();
   // For people who inspect a key.
   bool fetching(std::string_view key) const { return flights_.contains(key); }
   bool resting(std::string_view key) const { return resting_.resting(key, parts_.loop.now()); }

@@ -297,6 +297,7 @@ void PolicyFetcher::finish(Fetch& fetch, FetchEnd end) {
     fetch.result.outcome = fetch.held->outcome;
   }
   fetch.result.end = end;
+  fetch.result.token_refused = end == FetchEnd::Refused && any_token_refused();
   fetch.result.retry_after = retry_after(fetch, end);
   tell_why_not_asked(fetch.result);
   move(fetch, Place::Finished);

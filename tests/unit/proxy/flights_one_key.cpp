@@ -170,6 +170,27 @@ TEST_CASE_FIXTURE(Fixture, "a key with which something is wrong rests, and tells
   CHECK(fetcher.fetches.size() == 2);
 }
 
+TEST_CASE_FIXTURE(Fixture, "a 403 to a token that is refused is not about what was asked for") {
+  FetchResult refusal = failed(FetchEnd::Refused, Outcome::Unauthorized, 403);
+  refusal.token_refused = true;
+  for (int i = 0; i < 2; ++i) {
+    const auto asked = ask("8.8.8.8");
+    REQUIRE(fetcher.fetches.size() == 1);
+    fetcher.end(fetcher.last, refusal);
+    CHECK(answers[asked]->status == 502);
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "keys that rest are asked for at once when the token has changed") {
+  ask("8.8.8.8");
+  fetcher.end(fetcher.last, failed(FetchEnd::Refused, Outcome::Unauthorized, 403));
+  ask("8.8.8.8");
+  REQUIRE(fetcher.fetches.empty());
+  flights->forget_rests();
+  ask("8.8.8.8");
+  CHECK(fetcher.fetches.size() == 1);
+}
+
 TEST_CASE_FIXTURE(Fixture, "what an answer must be can be told after its flight") {
   ask("8.8.8.8");
   const auto validate = fetcher.fetches.at(1).request.validate;

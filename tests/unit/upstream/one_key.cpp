@@ -305,6 +305,7 @@ TEST_CASE("a token that is withdrawn is noticed, though a witness was answered w
       world.settle();
     }
     CHECK(world.fetcher.status().token == TokenState::State::Refused);
+    CHECK(world.results.back().token_refused);
     CHECK(world.upstream.attempts - before <= 20);
     world.upstream.always.clear();
     world.scheduler.advance(3s);
