@@ -292,12 +292,13 @@ void Daemon::start() {
   cache::load_memory(*store_, memory_, settings_.memory_limit_bytes / 10 * 9);
   // Before the first request can be counted.
   history_.emplace(History::Settings{}, read_counts(metrics_), control_.now());
+  // So that health says what is known by now to the first who asks.
+  watch();
   origin_->start();
   for (std::size_t i = 0; i < workers_.size(); ++i) workers_[i]->start(std::move(listeners_[i]));
   if (settings_.worker_scheduling == config::Scheduling::Realtime) make_workers_realtime();
   heartbeat_.start(control_);
   sample_history();
-  watch();
   watch_token();
   service_manager_.ready();
 }

@@ -103,7 +103,7 @@ TEST_CASE("without descriptors and with nobody idle a client is turned away, and
   }
   Client after(server.port());
   after.send(get("/after"));
-  server.clock.advance(1s);  // the pause is over
+  server.pass(1s);  // the pause is over
   CHECK(after.read().body == "GET /after");
 }
 
@@ -111,7 +111,7 @@ TEST_CASE("without descriptors the connection that was idle longest gives way to
   TestServer server;
   Client oldest(server.port());
   CHECK(oldest.ask(get("/")).status == 200);
-  server.clock.advance(1s);
+  server.pass(1s);
   Client older(server.port());
   CHECK(older.ask(get("/")).status == 200);
   {

@@ -68,6 +68,6 @@ TEST_CASE("requests above the rate are 429 with Retry-After, and the connection 
   CHECK(server.handler.requests() == 2);
   CHECK(server.handler.rejections(2) == std::vector<std::string>{"client_rate", "client_rate"});
   CHECK(server.counted(observe::Family::RequestsLimited, "client_rate", 2) == 2);
-  server.clock.advance(2s);
+  server.pass(2s);
   CHECK(one.ask(get("/4")).body == "GET /4");
 }

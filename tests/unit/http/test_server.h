@@ -189,6 +189,12 @@ class TestServer {
   void barrier() {
     on_loop([] {});
   }
+  // Time passes for the server, from after what the loop is at: a client may have read its
+  // response before the connection is idle.
+  void pass(base::Duration time) {
+    barrier();
+    clock.advance(time);
+  }
   void respond(ExchangeId id, const Response& response) {
     on_loop([&] { server_->respond(id, response); });
   }
