@@ -291,7 +291,7 @@ void Daemon::start() {
   // A little is left free, so that this does not evict what clients ask for now.
   cache::load_memory(*store_, memory_, settings_.memory_limit_bytes / 10 * 9);
   // Before the first request can be counted.
-  history_.emplace(History::Settings{}, read_counts(metrics_), control_.now());
+  history_.emplace(status::History::Settings{}, status::read_counts(metrics_), control_.now());
   // So that health says what is known by now to the first who asks.
   watch();
   origin_->start();
@@ -319,7 +319,7 @@ void Daemon::make_workers_realtime() {
 // What the service manager shows of us.
 std::string Daemon::status() {
   // As the status page counts them.
-  const Counts counts = read_counts(metrics_);
+  const status::Counts counts = status::read_counts(metrics_);
   recent_answers_.note(clock_.now(), {.all = counts.ok() + counts.failed(), .ok = counts.ok()});
 
   const bool has_store = !settings_.store_path.empty();
@@ -345,18 +345,18 @@ void Daemon::watch() {
 
 void Daemon::sample_history() {
   history_timer_.set_after(control_, history_->settings().step, [this] {
-    const Counts counts = read_counts(metrics_);
+    const status::Counts counts = status::read_counts(metrics_);
     history_->add(counts, control_.now());
     const auto samples = history_->samples(counts, control_.now(), clock_.wall());
-    runway_ = History::window(samples, kRunwayWindow)
+    runway_ = status::History::window(samples, kRunwayWindow)
                   .counts.share_without_upstream()
                   .value_or(std::numeric_limits<double>::quiet_NaN());
     sample_history();
   });
 }
 
-StatusData Daemon::status_data() {
-  StatusData data;
+status::Snapshot Daemon::status_data() {
+  status::Snapshot data;
   data.at = clock_.wall();
   data.version = kVersion;
   data.started = started_;
@@ -364,7 +364,7 @@ StatusData Daemon::status_data() {
   data.draining = health_.draining();
   data.overloaded = health_.overloaded();
   data.health_json = health_.json();
-  data.samples = history_->samples(read_counts(metrics_), control_.now(), data.at);
+  data.samples = history_->samples(status::read_counts(metrics_), control_.now(), data.at);
   data.step = history_->settings().step;
   data.upstream = origin_->status();
   data.forbidden_share = origin_->forbidden_share();
@@ -385,7 +385,10 @@ StatusData Daemon::status_data() {
   }
   data.connections = metrics_.value(observe::Family::Connections);
   data.requests_in_flight = metrics_.value(observe::Family::RequestsInFlight);
-  data.settings = config::settings_in_force(settings_);
+  for (config::InForce& setting : config::settings_in_force(settings_)) {
+    data.settings.push_back(
+        {std::move(setting.key), std::move(setting.value), std::move(setting.source)});
+  }
   return data;
 }
 

@@ -24,13 +24,11 @@
 #include "cache/store.h"
 #include "config/settings.h"
 #include "daemon/admin.h"
-#include "daemon/history.h"
 #include "daemon/origin.h"
 #include "daemon/overload_watch.h"
 #include "daemon/service_manager.h"
 #include "daemon/shortage_watch.h"
 #include "daemon/status_line.h"
-#include "daemon/status_page.h"
 #include "daemon/stop_guard.h"
 #include "daemon/store_watch.h"
 #include "daemon/token_watch.h"
@@ -41,6 +39,8 @@
 #include "observe/metrics.h"
 #include "observe/repeat_limiter.h"
 #include "proxy/pages.h"
+#include "status/history.h"
+#include "status/page.h"
 
 namespace holdfast::daemon {
 
@@ -80,7 +80,7 @@ class Daemon {
   void watch_token();
   void on_token(const base::Result<std::string>& token);
   void sample_history();
-  StatusData status_data();
+  status::Snapshot status_data();
 
   config::Settings settings_;
   Reread reread_;
@@ -107,7 +107,7 @@ class Daemon {
   std::size_t descriptors_ = 0;      // that the process may have
   std::size_t max_connections_ = 0;  // of clients, as far as descriptors go
   base::Timer watch_timer_;
-  std::optional<History> history_;
+  std::optional<status::History> history_;
   base::Timer history_timer_;
   std::atomic<double> runway_{std::numeric_limits<double>::quiet_NaN()};
   std::unique_ptr<Origin> origin_;

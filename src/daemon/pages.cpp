@@ -44,15 +44,15 @@ proxy::Page metrics(const PageParts& parts) {
 proxy::Page status(const PageParts& parts) {
   proxy::Page page;
   page.content_type = "text/html; charset=utf-8";
-  page.body = status_html(parts.status());
-  page.fields = status_html_fields();
+  page.body = status::to_html(parts.status());
+  page.fields = status::html_fields();
   return page;
 }
 
 proxy::Page status_for_programs(const PageParts& parts) {
   proxy::Page page;
   page.content_type = "application/json";
-  page.body = status_json(parts.status());
+  page.body = status::to_json(parts.status());
   return page;
 }
 

@@ -5,11 +5,11 @@
 #include <functional>
 
 #include "base/scheduler.h"
-#include "daemon/status_page.h"
 #include "observe/health.h"
 #include "observe/liveness.h"
 #include "observe/metrics.h"
 #include "proxy/pages.h"
+#include "status/page.h"
 
 namespace holdfast::daemon {
 
@@ -18,8 +18,8 @@ struct PageParts {
   const observe::Metrics& metrics;
   const observe::Health& health;
   const observe::Liveness& liveness;
-  base::Scheduler& control;            // renders what takes longer than a worker should stop for
-  std::function<StatusData()> status;  // called there
+  base::Scheduler& control;  // renders what takes longer than a worker should stop for
+  std::function<status::Snapshot()> status;  // called there
 };
 
 proxy::Pages make_pages(PageParts parts);

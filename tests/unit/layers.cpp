@@ -25,7 +25,8 @@ const std::map<std::string, Names>& allowed() {
       {"cache", {"base", "observe"}},
       {"upstream", {"base", "observe"}},
       {"proxy", {"base", "observe", "http", "cache", "upstream"}},
-      {"daemon", {"base", "observe", "config", "http", "cache", "upstream", "proxy"}},
+      {"status", {"base", "observe", "cache", "upstream", "proxy"}},
+      {"daemon", {"base", "observe", "config", "http", "cache", "upstream", "proxy", "status"}},
       {"", {"base", "observe", "config", "cache", "daemon"}},
   };
   return table;

@@ -3,11 +3,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "daemon/status_page.h"
 #include "observe/json_writer.h"
 #include "observe/metric_table.h"
+#include "status/page.h"
 
-namespace holdfast::daemon {
+namespace holdfast::status {
 namespace {
 
 using observe::JsonWriter;
@@ -61,13 +61,13 @@ void write_window(JsonWriter& json, std::string_view name, const History::Window
 }
 
 template <typename Column>
-void write_column(JsonWriter& json, std::string_view name, const StatusData& data, Column column) {
+void write_column(JsonWriter& json, std::string_view name, const Snapshot& data, Column column) {
   json.key(name).open('[');
   for (const auto& sample : data.samples) json.value(column(sample));
   json.close(']');
 }
 
-void write_history(JsonWriter& json, const StatusData& data) {
+void write_history(JsonWriter& json, const Snapshot& data) {
   json.key("history").open('{');
   json.member("step_seconds", data.step.count());
   write_column(json, "at", data, [](const auto& sample) {
@@ -141,7 +141,7 @@ void write_origin(JsonWriter& json, const upstream::OriginStatus& origin) {
   json.close(']').close('}');
 }
 
-void write_upstream(JsonWriter& json, const StatusData& data) {
+void write_upstream(JsonWriter& json, const Snapshot& data) {
   const upstream::Status& status = data.upstream;
   json.key("upstream").open('{');
   json.member("token", upstream::to_string(status.token));
@@ -156,7 +156,7 @@ void write_upstream(JsonWriter& json, const StatusData& data) {
   json.close(']').close('}');
 }
 
-void write_store(JsonWriter& json, const StatusData& data) {
+void write_store(JsonWriter& json, const Snapshot& data) {
   const cache::StoreStatus& store = data.store;
   const auto moment = [](base::WallTime at) {
     return at == base::WallTime() ? std::nullopt : std::optional(at);
@@ -189,7 +189,7 @@ void write_store(JsonWriter& json, const StatusData& data) {
 
 }  // namespace
 
-std::string status_json(const StatusData& data) {
+std::string to_json(const Snapshot& data) {
   std::string out;
   out.reserve(48U << 10);
   JsonWriter json(out);
@@ -235,4 +235,4 @@ std::string status_json(const StatusData& data) {
   return out;
 }
 
-}  // namespace holdfast::daemon
+}  // namespace holdfast::status

@@ -1,15 +1,15 @@
-// The page is a template (status_page/, made one file by embed.py when built) with
+// The page is a template (page/, made one file by embed.py when built) with
 // two holes: the tables for those without JavaScript, and the first data for the
 // script. All text from outside is escaped here; the script sets text, never HTML.
 #include <cmath>
 #include <string>
 #include <vector>
 
-#include "daemon/status_page.h"
-#include "daemon/status_page_template.h"
 #include "observe/timestamp.h"
+#include "status/page.h"
+#include "status/page_template.h"
 
-namespace holdfast::daemon {
+namespace holdfast::status {
 namespace {
 
 std::string escaped(std::string_view text) {
@@ -100,7 +100,7 @@ std::string answer(int status) {
   return std::to_string(status) + (status < 500 ? ", stale" : "");
 }
 
-void append_answers(std::string& out, const StatusData& data) {
+void append_answers(std::string& out, const Snapshot& data) {
   const Counts minute = History::window(data.samples, std::chrono::minutes(1)).counts;
   const Counts hour = History::window(data.samples, std::chrono::hours(1)).counts;
   std::vector<Row> rows{
@@ -127,7 +127,7 @@ void append_answers(std::string& out, const StatusData& data) {
   append_table(out, "Attempts upstream", {"outcome", "last minute", "last hour"}, rows);
 }
 
-void append_addresses(std::string& out, const StatusData& data) {
+void append_addresses(std::string& out, const Snapshot& data) {
   std::vector<Row> rows;
   const auto known = [](base::Duration time) {
     return time > base::Duration::zero() ? in_words(time) : "not known";
@@ -144,7 +144,7 @@ void append_addresses(std::string& out, const StatusData& data) {
                {"origin", "address", "now", "connects in", "TLS takes", "last error"}, rows);
 }
 
-void append_upstream(std::string& out, const StatusData& data) {
+void append_upstream(std::string& out, const Snapshot& data) {
   std::vector<Row> rows;
   std::vector<Row> changes;
   for (const auto& origin : data.upstream.origins) {
@@ -176,7 +176,7 @@ void append_upstream(std::string& out, const StatusData& data) {
   append_table(out, "Breaker history", {"at", "origin", "became", "last error"}, changes);
 }
 
-void append_stored(std::string& out, const StatusData& data) {
+void append_stored(std::string& out, const Snapshot& data) {
   std::vector<Row> rows{{"in memory", std::to_string(data.memory.entries) + " responses, " +
                                           fill(data.memory.bytes, data.memory_limit_bytes)}};
   if (data.has_store) {
@@ -194,7 +194,7 @@ void append_stored(std::string& out, const StatusData& data) {
   append_table(out, "Stored responses", {}, rows);
 }
 
-void append_failures(std::string& out, const StatusData& data) {
+void append_failures(std::string& out, const Snapshot& data) {
   std::vector<Row> rows;
   for (const auto& failure : data.failures) {
     rows.push_back({moment(failure.last), std::to_string(failure.count), answer(failure.status),
@@ -203,7 +203,7 @@ void append_failures(std::string& out, const StatusData& data) {
   append_table(out, "Latest failures", {"last", "times", "answer", "cause", "request id"}, rows);
 }
 
-void append_settings(std::string& out, const StatusData& data) {
+void append_settings(std::string& out, const Snapshot& data) {
   std::vector<Row> rows;
   for (const auto& setting : data.settings) {
     rows.push_back({setting.key, setting.value, setting.source});
@@ -224,10 +224,10 @@ void append_data(std::string& out, const std::string& json) {
 
 }  // namespace
 
-std::string status_html(const StatusData& data) {
+std::string to_html(const Snapshot& data) {
   std::string out;
   out.reserve(96U << 10);
-  out += kStatusPageHead;
+  out += kPageHead;
   out += "<p class=\"state\">" + escaped(observe::to_string(data.state)) + ": " +
          escaped(headline(data)) + "</p><p>Holdfast " + escaped(data.version) + ", up " +
          in_words(data.at - data.started) + ", as of " + observe::timestamp(data.at) + "</p>\n";
@@ -236,14 +236,14 @@ std::string status_html(const StatusData& data) {
   append_stored(out, data);
   append_failures(out, data);
   append_settings(out, data);
-  out += kStatusPageMiddle;
-  append_data(out, status_json(data));
-  out += kStatusPageTail;
+  out += kPageMiddle;
+  append_data(out, to_json(data));
+  out += kPageTail;
   return out;
 }
 
-std::string_view status_html_fields() {
-  return kStatusPageFields;
+std::string_view html_fields() {
+  return kPageFields;
 }
 
-}  // namespace holdfast::daemon
+}  // namespace holdfast::status

@@ -52,11 +52,11 @@ def constant(name, text):
 
 output.write_text(
     "// Made by embed.py.\n#pragma once\n\n#include <string_view>\n\n"
-    "namespace holdfast::daemon {\n\n"
-    + constant("kStatusPageHead", head)
-    + constant("kStatusPageMiddle", middle)
-    + constant("kStatusPageTail", tail)
-    + "inline constexpr std::string_view kStatusPageFields =\n    "
+    "namespace holdfast::status {\n\n"
+    + constant("kPageHead", head)
+    + constant("kPageMiddle", middle)
+    + constant("kPageTail", tail)
+    + "inline constexpr std::string_view kPageFields =\n    "
     + "\n    ".join('"' + line + '\\r\\n"' for line in fields.split("\r\n")[:-1])
-    + ";\n\n}  // namespace holdfast::daemon\n",
+    + ";\n\n}  // namespace holdfast::status\n",
     encoding="utf-8")

@@ -1,5 +1,5 @@
 // The status page: how the daemon does, for people in a browser (/status) and for
-// programs (/status.json, described in README.md here). Pure functions of a
+// programs (/status.json, described in README.md). Pure functions of a
 // snapshot; any thread.
 #pragma once
 
@@ -12,16 +12,15 @@
 
 #include "cache/memory_cache.h"
 #include "cache/store.h"
-#include "config/config.h"
-#include "daemon/history.h"
 #include "observe/health.h"
 #include "observe/recent_failures.h"
+#include "status/history.h"
 #include "upstream/status.h"
 
-namespace holdfast::daemon {
+namespace holdfast::status {
 
 // What the page shows, as of `at`. No secret is in here.
-struct StatusData {
+struct Snapshot {
   base::WallTime at;
   std::string version;
   base::WallTime started;
@@ -55,21 +54,27 @@ struct StatusData {
   std::vector<Loop> loops;
   double connections = 0;
   double requests_in_flight = 0;
-  std::vector<config::InForce> settings;
+  // The settings in force, secrets masked.
+  struct Setting {
+    std::string key;
+    std::string value;
+    std::string source;  // "default", "environment PORT", ...
+  };
+  std::vector<Setting> settings;
 };
 
 // The state of things in a few sentences: what clients get, the upstream, the store.
-std::string headline(const StatusData& data);
+std::string headline(const Snapshot& data);
 
-std::string status_json(const StatusData& data);
+std::string to_json(const Snapshot& data);
 
 // A whole page that reads well without JavaScript, and with it shows the same data
 // as pictures and keeps it up to date.
-std::string status_html(const StatusData& data);
+std::string to_html(const Snapshot& data);
 
 // The fields that go with it: a Content-Security-Policy under which nothing runs or
 // is loaded but the page's own style and script, named by their hashes.
-std::string_view status_html_fields();
+std::string_view html_fields();
 
 // Where an origin's clock and ours differ: "2 min 5 s ahead of ours"; else empty.
 std::string clock_in_words(const upstream::OriginStatus& origin);
@@ -79,4 +84,4 @@ std::string in_words(std::chrono::duration<double> time);
 std::string bytes_in_words(std::uint64_t bytes);
 std::string percent(double share);
 
-}  // namespace holdfast::daemon
+}  // namespace holdfast::status

@@ -1,11 +1,11 @@
-#include "daemon/history.h"
+#include "status/history.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
 using namespace holdfast;
-using namespace holdfast::daemon;
+using namespace holdfast::status;
 using namespace std::chrono_literals;
 using observe::Family;
 using proxy::CacheOutcome;

@@ -1,4 +1,4 @@
-#include "daemon/status_page.h"
+#include "status/page.h"
 
 #include <doctest/doctest.h>
 #include <simdjson.h>
@@ -6,7 +6,7 @@
 #include <limits>
 
 using namespace holdfast;
-using namespace holdfast::daemon;
+using namespace holdfast::status;
 using namespace std::chrono_literals;
 using proxy::CacheOutcome;
 using upstream::Breaker;
@@ -15,9 +15,9 @@ namespace {
 
 constexpr const char* kEvil = "</script><script>alert(1)</script><!--&\"'\x01\xff";
 
-StatusData sample_data() {
+Snapshot sample_data() {
   base::ManualClock clock;
-  StatusData data;
+  Snapshot data;
   data.at = clock.wall();
   data.version = "1.2.3";
   data.started = data.at - 2h;
@@ -48,7 +48,7 @@ bool contains(std::string_view text, std::string_view part) {
 
 TEST_CASE(
     "the headline says what clients get, how the upstream is and what is wrong with the store") {
-  StatusData data = sample_data();
+  Snapshot data = sample_data();
   data.upstream.origins[0].volume = 20;
   CHECK(headline(data) == "Clients get their answers. The upstream answers.");
   data.upstream.origins[0].error_rate = 0.3;
@@ -78,7 +78,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a certificate that is refused and a name that is not known are told as that") {
-  StatusData data = sample_data();
+  Snapshot data = sample_data();
   auto& origin = data.upstream.origins[0];
   origin.breaker = Breaker::State::Open;
   origin.has_address = false;
@@ -90,7 +90,7 @@ TEST_CASE("a certificate that is refused and a name that is not known are told a
 }
 
 TEST_CASE("nobody who answers is called down, and a redirect is told as one") {
-  StatusData data = sample_data();
+  Snapshot data = sample_data();
   auto& origin = data.upstream.origins[0];
   origin.breaker = Breaker::State::Open;
   origin.last_error = "5xx: status 503";
@@ -103,43 +103,43 @@ TEST_CASE("nobody who answers is called down, and a redirect is told as one") {
   data.upstream.origins[0].redirect = "status 301, Location: https://b.example/";
   CHECK(contains(headline(data),
                  "is not at API_URL: it redirects (status 301, Location: https://b.example/)."));
-  CHECK(contains(status_html(data), "redirects: status 301, Location: https://b.example/"));
+  CHECK(contains(to_html(data), "redirects: status 301, Location: https://b.example/"));
 }
 
 TEST_CASE("a clock that is off, and answers that may not be stored, have a row each") {
-  StatusData data = sample_data();
-  CHECK_FALSE(contains(status_html(data), "Odd about the upstream"));
+  Snapshot data = sample_data();
+  CHECK_FALSE(contains(to_html(data), "Odd about the upstream"));
   data.upstream.origins[0].clock_ahead = 3600s;
   data.forbidden_share = 0.75;
-  const std::string page = status_html(data);
+  const std::string page = to_html(data);
   CHECK(contains(page, "<td>its clock is 1 h ahead of ours"));
   CHECK(contains(page, "forbids to store 75.00 % of its latest answers"));
   simdjson::dom::parser parser;
-  std::string json = status_json(data);
+  std::string json = to_json(data);
   auto upstream = parser.parse(json)["upstream"];
   CHECK(double(upstream["forbidden_share"]) == 0.75);
   CHECK(std::int64_t(upstream["origins"].at(0)["clock_ahead_seconds"]) == 3600);
   data.forbidden_share.reset();
   data.upstream.origins[0].clock_ahead = -90s;
-  CHECK(contains(status_html(data), "<td>its clock is 1 min 30 s behind ours"));
+  CHECK(contains(to_html(data), "<td>its clock is 1 min 30 s behind ours"));
   data.upstream.origins[0].clock_ahead.reset();
-  json = status_json(data);
+  json = to_json(data);
   upstream = parser.parse(json)["upstream"];
   CHECK(upstream["forbidden_share"].is_null());
   CHECK(upstream["origins"].at(0)["clock_ahead_seconds"].is_null());
 }
 
 TEST_CASE("each address says whether it is asked, and what setting a connection up takes") {
-  StatusData data = sample_data();
+  Snapshot data = sample_data();
   data.upstream.origins[0].addresses = {
       {.address = "192.0.2.1", .connect = 150ms, .tls = 160ms},
       {.address = "2001:db8::1", .dark = true, .last_error = kEvil}};
-  const std::string page = status_html(data);
+  const std::string page = to_html(data);
   CHECK(contains(page, "<td>192.0.2.1<td>asked<td>150 ms<td>160 ms<td>none"));
   CHECK(contains(page, "<td>2001:db8::1<td>left out, and knocked at now and then<td>not known"));
   CHECK_FALSE(contains(page, "<script>alert"));
   simdjson::dom::parser parser;
-  const std::string json = status_json(data);
+  const std::string json = to_json(data);
   auto addresses = parser.parse(json)["upstream"]["origins"].at(0)["addresses"];
   CHECK(double(addresses.at(0)["tls_seconds"]) == doctest::Approx(0.16));
   CHECK(bool(addresses.at(1)["dark"]));
@@ -147,33 +147,33 @@ TEST_CASE("each address says whether it is asked, and what setting a connection 
 }
 
 TEST_CASE("without JavaScript, too, nobody is told that an origin is well which is not asked") {
-  StatusData data = sample_data();
+  Snapshot data = sample_data();
   auto& origin = data.upstream.origins[0];
-  CHECK(contains(status_html(data), "<td>not asked lately<td>"));
+  CHECK(contains(to_html(data), "<td>not asked lately<td>"));
   origin.volume = 20;
-  CHECK(contains(status_html(data), "<td>0 %<td>never"));
+  CHECK(contains(to_html(data), "<td>0 %<td>never"));
   // What the breaker's window held is gone after ten seconds; the outage is not.
   origin.volume = 0;
   origin.breaker = Breaker::State::HalfOpen;
-  CHECK(contains(status_html(data), "<td>only probed<td>"));
+  CHECK(contains(to_html(data), "<td>only probed<td>"));
 }
 
 TEST_CASE("a stale answer after a failure is no error, whatever its status") {
-  StatusData data = sample_data();
+  Snapshot data = sample_data();
   data.failures = {{.status = 304, .cause = "timeout", .count = 1, .request_id = "id"},
                    {.status = 504, .cause = "timeout", .count = 1, .request_id = "id"}};
-  CHECK(contains(status_html(data), "<td>304, stale<td>timeout"));
-  CHECK(contains(status_html(data), "<td>504<td>timeout"));
+  CHECK(contains(to_html(data), "<td>304, stale<td>timeout"));
+  CHECK(contains(to_html(data), "<td>504<td>timeout"));
 }
 
 TEST_CASE("the JSON is valid whatever the upstream said, and says null where nothing is known") {
-  StatusData data = sample_data();
+  Snapshot data = sample_data();
   data.upstream.origins[0].last_error = kEvil;
   data.upstream.origins[0].breaker_history = {{data.at - 5s, Breaker::State::Open, kEvil}};
   data.failures = {{.status = 502, .cause = kEvil, .count = 3, .request_id = "id"}};
   data.settings = {{"api_token", "(secret)", "environment API_TOKEN"}};
   simdjson::dom::parser parser;
-  const std::string json = status_json(data);
+  const std::string json = to_json(data);
   simdjson::dom::element document;
   REQUIRE(parser.parse(json).get(document) == simdjson::SUCCESS);
   CHECK(double(document["minute"]["share_ok"]) == 1.0);
@@ -191,16 +191,16 @@ TEST_CASE("the JSON is valid whatever the upstream said, and says null where not
   CHECK(std::string_view(document["health"]["status"]) == "ok");
 
   data.samples.clear();
-  REQUIRE(parser.parse(status_json(data)).get(document) == simdjson::SUCCESS);
+  REQUIRE(parser.parse(to_json(data)).get(document) == simdjson::SUCCESS);
   CHECK(document["minute"]["share_ok"].is_null());
 }
 
 TEST_CASE("the page holds the tables and the data, and nothing from outside becomes markup") {
-  StatusData data = sample_data();
+  Snapshot data = sample_data();
   data.upstream.origins[0].name = kEvil;
   data.upstream.origins[0].last_error = kEvil;
   data.failures = {{.status = 502, .cause = kEvil, .count = 3, .request_id = "id"}};
-  const std::string page = status_html(data);
+  const std::string page = to_html(data);
   CHECK_FALSE(contains(page, "<script>alert"));
   CHECK(contains(page, "&lt;script&gt;alert(1)&lt;/script&gt;"));  // in the tables
   CHECK(contains(page, "\\u003c/script>\\u003cscript>alert(1)"));  // in the data
@@ -224,7 +224,7 @@ TEST_CASE("the page holds the tables and the data, and nothing from outside beco
 }
 
 TEST_CASE("the policy allows the page's own style and script by their hashes and no other") {
-  const std::string_view fields = status_html_fields();
+  const std::string_view fields = html_fields();
   CHECK(fields.starts_with("Content-Security-Policy: default-src 'none'; style-src 'sha256-"));
   CHECK(contains(fields, "script-src 'sha256-"));
   CHECK_FALSE(contains(fields, "unsafe"));

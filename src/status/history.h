@@ -14,7 +14,7 @@
 #include "proxy/request_metrics.h"
 #include "upstream/message.h"
 
-namespace holdfast::daemon {
+namespace holdfast::status {
 
 // What became of the lookups: the answers with content by how they came to be
 // (as CacheOutcome, of which Error stands for what failed and Absent for the 504 to
@@ -98,4 +98,4 @@ class History {
   std::size_t next_ = 0;
 };
 
-}  // namespace holdfast::daemon
+}  // namespace holdfast::status

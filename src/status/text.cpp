@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstdio>
 
-#include "daemon/status_page.h"
+#include "status/page.h"
 
-namespace holdfast::daemon {
+namespace holdfast::status {
 namespace {
 
 std::string format(const char* pattern, double value) {
@@ -25,7 +25,7 @@ void add_sentence(std::string& text, const std::string& sentence) {
   text += sentence;
 }
 
-std::string about_clients(const StatusData& data) {
+std::string about_clients(const Snapshot& data) {
   const auto minute = History::window(data.samples, std::chrono::minutes(1)).counts;
   const auto share = minute.share_ok();
   if (!share && minute.refused() > 0) return "All that was asked in the last minute was refused.";
@@ -34,7 +34,7 @@ std::string about_clients(const StatusData& data) {
   return percent(1 - *share) + " of the lookups of the last minute failed.";
 }
 
-std::string about_upstream(const StatusData& data) {
+std::string about_upstream(const Snapshot& data) {
   const auto& origins = data.upstream.origins;
   if (data.upstream.token == upstream::TokenState::State::Refused) {
     return "The upstream refuses our token.";
@@ -82,7 +82,7 @@ std::string about_upstream(const StatusData& data) {
 
 }  // namespace
 
-std::string headline(const StatusData& data) {
+std::string headline(const Snapshot& data) {
   std::string text;
   if (data.draining) add_sentence(text, "Stopping: finishing what is in flight.");
   add_sentence(text, about_clients(data));
@@ -137,4 +137,4 @@ std::string percent(double share) {
   return format("%.2f %%", std::floor(value * 100 + 1e-6) / 100);
 }
 
-}  // namespace holdfast::daemon
+}  // namespace holdfast::status

@@ -1,4 +1,4 @@
-#include "daemon/history.h"
+#include "status/history.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,7 @@
 
 #include "observe/metric_table.h"
 
-namespace holdfast::daemon {
+namespace holdfast::status {
 namespace {
 
 using observe::Family;
@@ -179,4 +179,4 @@ History::Window History::window(const std::vector<Sample>& samples, base::Durati
   return window;
 }
 
-}  // namespace holdfast::daemon
+}  // namespace holdfast::status
