@@ -216,7 +216,7 @@ TEST_CASE("what came in time counts, though the loop was held up and reads it la
     content.wait_until_received();
     trickling.send("T");
     trickling.wait_until_received();
-    server.pass(76s);
+    server.clock.advance(76s);
   });
   CHECK(idle.read().body == "GET /idle");
   CHECK(head.read().body == "GET /head");
@@ -233,7 +233,7 @@ TEST_CASE("a reader that took all there was is not cut off because the loop was 
     std::size_t left = (slow.handled - 1) * slow.large.size();
     while (left > 0) left -= slow.client.read_some(std::min<std::size_t>(left, 65'536));
     while (slow.client.readable_now()) slow.client.read_some(65'536);
-    server.pass(21s);
+    server.clock.advance(21s);
   });
   std::size_t whole = 0;
   while (whole < 100 && slow.client.read().body.size() == slow.large.size()) ++whole;
