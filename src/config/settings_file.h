@@ -1,6 +1,6 @@
-// The settings file is the flat part of TOML 1.0: "key = value" lines and
-// comments, where a value is a string, a whole number, true or false, or an array
-// of strings. Tables, dates and floats are errors. Pure functions; any thread.
+// The settings file is TOML 1.0 (read by toml++), of which the flat part is used: a value is a
+// string, a whole number, true or false, or an array of strings. Tables, dates and floats are
+// errors. Pure functions; any thread.
 #pragma once
 
 #include <string>

@@ -42,7 +42,7 @@ const std::map<std::string, Names>& wrapped() {
       {"systemd/", {"daemon"}},   {"simdjson.h", {"proxy", "cache"}},
       {"xxhash.h", {"cache"}},    {"zlib.h", {"http"}},
       {"nlohmann/", {"proxy"}},   {"ares.h", {"upstream"}},
-      {"openssl/", {"upstream"}},
+      {"openssl/", {"upstream"}}, {"toml++/", {"config"}},
   };
   return table;
 }

@@ -64,12 +64,26 @@ TEST_CASE("strings: escapes in double quotes, none in single ones, # is text in 
   CHECK(value_of(R"(a = 'C:\x#y')") == R"(C:\x#y)");
   CHECK(value_of("a = \"\"") == "");
   CHECK(value_of("a = -1") == "-1");
+  CHECK(value_of("a = 1_000") == "1000");
+  CHECK(value_of("a = 0x10") == "16");
+  CHECK(value_of("a = \"\"\"\nx\"\"\"") == "x");
 }
 
 TEST_CASE("what is not this part of TOML is an error with its line and without the value") {
   CHECK(error_of("\n\n[section]").rfind("3: tables", 0) == 0);
-  CHECK(error_of("cache_ttl = 24h").rfind("1: expected a value", 0) == 0);
-  CHECK(error_of("a = 1\nb = hunter2\n").find("hunter2") == std::string::npos);
+  CHECK(error_of("a = 1.5").rfind("1: expected a value", 0) == 0);
+  const std::string unquoted = error_of("cache_ttl = 24h");
+  CHECK(unquoted.rfind("1: ", 0) == 0);
+  CHECK(unquoted.find("text stands in quotes") != std::string::npos);
+  for (const char* bad : {"b = hunter2", "b = thunter2", "b = infhunter2", "b = 1hunter2",
+                          "b = 'a'hunter2", "b = 99999999999999999hunter2", "b = \"\\hunter2\"",
+                          "b = thunter2', saw 'hunter2", "b = 0xhunter2", "b = 1979-05-hunter2",
+                          "b = tru'hunter2'", "hunter2", "b = [\"x\" hunter2]"}) {
+    CAPTURE(bad);
+    const std::string error = error_of("a = 1\n" + std::string(bad) + "\n");
+    CHECK(error.rfind("2: ", 0) == 0);
+    CHECK(error.find("hunter2") == std::string::npos);
+  }
   for (const char* bad : {"a",
                           "a =",
                           "a = \n",
@@ -91,13 +105,11 @@ TEST_CASE("what is not this part of TOML is an error with its line and without t
                           "a = [\"x,y\"]",
                           "a = [\"x\"] 1",
                           "a = 1.5",
-                          "a = 1_000",
-                          "a = 0x10",
                           "a = +",
                           "a = 2026-01-01",
                           "a = {b = 1}",
                           "a.b = 1",
-                          "a = \"\"\"x\"\"\"",
+                          "a = \"\xFC\"",
                           "a = \"x\x01y\"",
                           "# \x01",
                           "a = 1 # \x7f",
@@ -106,6 +118,9 @@ TEST_CASE("what is not this part of TOML is an error with its line and without t
     CAPTURE(bad);
     CHECK(error_of(bad).rfind("1: ", 0) == 0);
   }
+  CHECK(error_of("a = 1\na = 2").rfind("2: ", 0) == 0);
+  CHECK(error_of("a = 1\n\n[[[x]]]\nb = 1\n").rfind("3: ", 0) == 0);
+  CHECK(error_of("[[=").rfind("1: ", 0) == 0);
   CHECK(!parse_settings_file(std::string_view("a = 1\0", 6)));
 }
 
@@ -115,7 +130,8 @@ TEST_CASE("any string survives being written and read") {
   holdfast::base::Random random(seed);
   for (int round = 0; round < 2000; ++round) {
     std::string text(random.below(24), '\0');
-    for (char& c : text) c = static_cast<char>(random.below(256));
+    for (char& c : text) c = static_cast<char>(random.below(128));
+    text += "\u00fc\u20ac";
     const std::string line = "a = " + toml_string(text) + "\n";
     CHECK(value_of(line) == text);
   }
