@@ -121,6 +121,13 @@ TEST_CASE("what is not this part of TOML is an error with its line and without t
   CHECK(error_of("a = 1\na = 2").rfind("2: ", 0) == 0);
   CHECK(error_of("a = 1\n\n[[[x]]]\nb = 1\n").rfind("3: ", 0) == 0);
   CHECK(error_of("[[=").rfind("1: ", 0) == 0);
+  // Outside quotes nothing but ASCII is TOML, wherever it is in Unicode.
+  for (const char* letter : {"\u00fc", "\u0451", "\u1680", "\u2003", "\ufedf", "\U0001f30d"}) {
+    CAPTURE(letter);
+    CHECK(error_of(std::string(letter) + " = 1").rfind("1: ", 0) == 0);
+    CHECK(error_of("a = " + std::string(letter)).rfind("1: ", 0) == 0);
+    CHECK(error_of("a" + std::string(letter) + "= 1").rfind("1: ", 0) == 0);
+  }
   CHECK(!parse_settings_file(std::string_view("a = 1\0", 6)));
 }
 
