@@ -71,10 +71,13 @@ class ConnectionPlaces {
            static_cast<std::ptrdiff_t>(taken_.load(std::memory_order_relaxed));
   }
 
-  // One idle connection of all shall go, whatever the limit: its descriptor is needed.
-  void make_room() {
+  // One idle connection of all shall go, whatever the limit: its descriptor is needed. False:
+  // nobody has one.
+  bool make_room() {
     requests_.fetch_add(1, std::memory_order_relaxed);
-    if (!nudge_idlest(nullptr)) requests_.store(0, std::memory_order_relaxed);
+    if (nudge_idlest(nullptr)) return true;
+    requests_.store(0, std::memory_order_relaxed);
+    return false;
   }
   // For the server that is to do it: how many shall go. No more than a few at a time: each
   // frees what several wait for in turn.

@@ -20,6 +20,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr base::Duration kPause = 100ms;
+// What another thread is about to give back is here by then, or in a few times that.
+constexpr base::Duration kShortPause = 5ms;
+constexpr int kMostShortPauses = 20;
 // A wake-up takes a few and lets the connections have their turn, and other
 // workers that wait on the same socket their share.
 constexpr int kAcceptBurst = 16;
@@ -175,7 +178,7 @@ void Listener::accept_rest() {
 void Listener::accept_some(int most) {
   for (int i = 0; i < most; ++i) {
     const Step step = accept_one();
-    if (step == Step::Exhausted) pause();
+    if (step == Step::Exhausted) pause(waits_ > 0 ? kShortPause : kPause);
     if (step == Step::Empty || step == Step::Exhausted) return;
   }
 }
@@ -186,6 +189,7 @@ Listener::Step Listener::accept_one() {
   base::UniqueFd fd(::accept4(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size,
                               SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (fd) {
+    waits_ = 0;
     on_accepted_(std::move(fd), ClientAddress(address, size));
     return Step::Accepted;
   }
@@ -208,12 +212,21 @@ Listener::Step Listener::accept_one() {
     case ENFILE:
       // The kernel looks for a descriptor first, and says so with nobody waiting, too.
       if (!has_waiting()) return Step::Empty;
-      if (on_lack_(base::Resource::Descriptors)) return Step::Skipped;
+      switch (on_lack_(base::Resource::Descriptors)) {
+        case Relief::Now:
+          return Step::Skipped;
+        case Relief::Soon:
+          if (++waits_ <= kMostShortPauses) return Step::Exhausted;
+          break;
+        case Relief::None:
+          break;
+      }
+      waits_ = 0;
       turn_one_away();
       return Step::Exhausted;
     case ENOBUFS:
     case ENOMEM:
-      (void)on_lack_(base::Resource::Memory);
+      on_lack_(base::Resource::Memory);
       return Step::Exhausted;
     default:  // unheard of: at least do not spin
       return Step::Exhausted;
@@ -237,9 +250,9 @@ void Listener::turn_one_away() {
   reserve_ = open_reserve();
 }
 
-void Listener::pause() {
+void Listener::pause(base::Duration time) {
   watch_.want(base::kFdNone);
-  pause_timer_.set_after(loop_, kPause, [this] { watch_.want(base::kFdReadable); });
+  pause_timer_.set_after(loop_, time, [this] { watch_.want(base::kFdReadable); });
 }
 
 }  // namespace holdfast::http

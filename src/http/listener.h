@@ -16,8 +16,13 @@ namespace holdfast::http {
 class Listener {
  public:
   using OnAccepted = std::function<void(base::UniqueFd, const ClientAddress&)>;
-  // Something is lacking here that another client takes: whether there is some now.
-  using OnLack = std::function<bool(base::Resource)>;
+  // What comes of it that something is lacking here that another client takes.
+  enum class Relief {
+    Now,   // there is some
+    Soon,  // somebody else is giving it back
+    None,
+  };
+  using OnLack = std::function<Relief(base::Resource)>;
   using OnRefused = std::function<void()>;  // a client was turned away for want of descriptors
 
   Listener(base::EventLoop& loop, base::UniqueFd socket, OnAccepted on_accepted, OnLack on_lack,
@@ -36,7 +41,7 @@ class Listener {
   Step accept_one();
   bool has_waiting() const;
   void turn_one_away();
-  void pause();
+  void pause(base::Duration time);
 
   base::EventLoop& loop_;
   base::UniqueFd socket_;
@@ -46,6 +51,7 @@ class Listener {
   // Given up to accept and close one client when no descriptor is left, so that
   // clients are told rather than left waiting.
   base::UniqueFd reserve_;
+  int waits_ = 0;  // in a row, for what was to come soon
   base::Timer pause_timer_;
   base::FdWatch watch_;  // last: destroyed before the socket is closed
 };

@@ -212,13 +212,11 @@ bool ServerCore::make_room() {
   return false;
 }
 
-// True: there is one now. Else some other server frees one soon, if it can.
-bool ServerCore::lacks(base::Resource resource) {
+Listener::Relief ServerCore::lacks(base::Resource resource) {
   shard_.add(shortages_[static_cast<std::size_t>(resource)]);
-  if (resource != base::Resource::Descriptors) return false;
-  if (evict_idlest()) return true;
-  places_->make_room();
-  return false;
+  if (resource != base::Resource::Descriptors) return Listener::Relief::None;
+  if (evict_idlest()) return Listener::Relief::Now;
+  return places_->make_room() ? Listener::Relief::Soon : Listener::Relief::None;
 }
 
 // On the serving path: what has not changed is not looked at, as it is far away in memory.

@@ -16,6 +16,7 @@
 #include "http/client_address.h"
 #include "http/client_limits.h"
 #include "http/connection_places.h"
+#include "http/listener.h"
 #include "http/rejection.h"
 #include "http/request_parser.h"
 #include "http/response_writer.h"
@@ -24,7 +25,6 @@
 namespace holdfast::http {
 
 class Connection;
-class Listener;
 
 // What a connection waits for, each with its own timeout.
 enum class Wait : std::uint8_t { None, Silent, Idle, Head, Body, Write, Linger };
@@ -95,7 +95,7 @@ class ServerCore {
   bool give_way();
   bool evict_idlest();
   bool make_room();
-  bool lacks(base::Resource resource);
+  Listener::Relief lacks(base::Resource resource);
   void note_idle(const base::TimeoutHook* moved);
   void note_silent(Wait before, Wait now);
   void cut_off_slowest_readers();

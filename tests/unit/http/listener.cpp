@@ -125,6 +125,28 @@ TEST_CASE("without descriptors the connection that was idle longest gives way to
   }
 }
 
+TEST_CASE("without descriptors a client waits for one that another server is giving back") {
+  const auto places = std::make_shared<ConnectionPlaces>(100, 2);
+  TestServer first({.places = places});
+  TestServer second({.places = places});
+  Client idle(second.port());
+  CHECK(idle.ask(get("/")).status == 200);
+  second.barrier();  // it is idle by now
+  {
+    const NoDescriptors none(1);
+    Client newcomer(first.port());
+    newcomer.send(get("/new"));
+    CHECK(idle.at_end());
+    // Pauses are by the server's clock.
+    CHECK(first.await([&] {
+      first.clock.advance(1ms);
+      return newcomer.readable_now();
+    }));
+    CHECK(newcomer.read().body == "GET /new");
+    CHECK(first.value(observe::Family::ConnectionsRefused, "descriptors") == 0);
+  }
+}
+
 TEST_CASE(":: for both families is where clients of IPv4 come too, by their own address") {
   auto both = listen_at({.host = "::", .port = 0, .both = true});
   if (!both.has_value()) return;  // a machine without IPv6
