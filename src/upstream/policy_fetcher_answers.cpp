@@ -201,7 +201,8 @@ bool PolicyFetcher::key_fails(Fetch& fetch, const Attempt& failed) {
   if (needed && fetch.equal >= *needed) return true;
   // Too few others were answered meanwhile; was anybody asking?
   Origin& origin = *failed.origin;
-  if (fetch.equal + 1 >= luck_.needed(now(), fetch.key) && now() >= origin.witness_again) {
+  if (fetch.equal + 1 >= luck_.needed(now(), fetch.key) && now() >= origin.witness_again &&
+      !origin.pacer.limited()) {
     origin.witness_again = now() + kWitnessPause;
     (void)ask_witness(origin, fetch.key);
   }
@@ -209,12 +210,12 @@ bool PolicyFetcher::key_fails(Fetch& fetch, const Attempt& failed) {
 }
 
 // Asks the origin for something else than `key` that was answered lately. False if there is
-// nothing like that, or it cannot be sent.
+// nothing like that, or it cannot be sent. The pacer has no say: it limits the rate for a while
+// after each outage, and this is one request at a time, without which all others might be refused.
 bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
   if (origin.witness_asked) return true;
   const DependencyProbe::Question* witness = origin.probe.witness(key);
-  if (witness == nullptr || !has_slot() || !origin.has_address() || !origin.breaker.allows() ||
-      origin.pacer.limited()) {
+  if (witness == nullptr || !has_slot() || !origin.has_address() || !origin.breaker.allows()) {
     return false;
   }
   origin.witness_asked = true;

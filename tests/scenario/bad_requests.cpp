@@ -145,8 +145,11 @@ TEST_CASE(
 }
 
 TEST_CASE("what the upstream forbids to store, no cache between us and the client may store") {
-  // However it is written: folded, or with the wrong separator.
-  for (const char* says : {"no-store", "max-age=600,\r\n no-store", "no-cache; no-store"}) {
+  // However it is written: folded, with the wrong separator, with a space before the colon. What
+  // stands behind a line's end is sent as a field of its own.
+  for (const char* says :
+       {"no-store", "max-age=600,\r\n no-store", "no-cache; no-store",
+        "max-age=600\r\nCache-Control : no-store", "max-age=600\r\nVary:\r\n *"}) {
     CAPTURE(says);
     const Folder folder;
     Upstream upstream({"--cache-control", says});

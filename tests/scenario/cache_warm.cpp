@@ -269,6 +269,27 @@ TEST_CASE("a refresh while the upstream is down keeps what is stored, and says s
   }
 }
 
+// As during a deployment, or while the API's data is loaded anew.
+TEST_CASE("a refresh while every address is 404 keeps what is stored, and says so") {
+  for (const std::string fault : {"html404=1", "404=1"}) {
+    CAPTURE(fault);
+    const Folder folder;
+    Upstream upstream;
+    const std::string list = write_list(folder, joined(test_ips(5)));
+    {
+      Daemon daemon(folder, upstream.url());
+      CHECK(Warming(daemon.url(""), {list}).wait() == 0);
+      CHECK(daemon.stop() == 0);
+    }
+    upstream.tell("faults", fault);
+    Daemon later(folder, upstream.url(), {{"CLOCK_OFFSET", "30h"}, {"REQUEST_DEADLINE", "1s"}});
+    Warming nightly(later.url(""), {"--all", "--attempts", "2", list});
+    CHECK(nightly.wait() == 0);
+    CHECK(nightly.count("kept") == 5);
+    CHECK(nightly.count("stored") == 5);
+  }
+}
+
 TEST_CASE("a bad line costs that line alone, and the exit code; with --strict nothing is asked") {
   const Folder folder;
   Upstream upstream;

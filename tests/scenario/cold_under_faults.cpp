@@ -28,6 +28,10 @@ TEST_CASE("cold, 30 % errors, one after another: all 200") {
 TEST_CASE("cold, 30 % errors, 20 at a time: all 200") {
   all_are_right("500=0.3", 20);
 }
+// Each of these 404s is no word of the API's about its address.
+TEST_CASE("cold, a balancer's 404 for one in ten, 20 at a time: all 200") {
+  all_are_right("html404=0.1", 20);
+}
 TEST_CASE("cold, 50 % of every fault, one after another: all 200") {
   all_are_right("mixed=0.5", 1);
 }

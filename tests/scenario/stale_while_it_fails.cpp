@@ -9,10 +9,12 @@ using namespace holdfast::scenario;
 
 namespace {
 
-// All of test_ips.txt stored; then the upstream fails that way, and the daemon is
+// All of test_ips.txt stored, or so many; then the upstream fails that way, and the daemon is
 // started again, so much later.
 struct Stage {
-  explicit Stage(const std::string& knob, const std::string& fault, const std::string& later) {
+  Stage(const std::string& knob, const std::string& fault, const std::string& later,
+        std::size_t most = SIZE_MAX)
+      : ips(test_ips(most)) {
     {
       Daemon before(folder, upstream.url());
       const Tally warm = look_up_all(before, ips, 20);
@@ -22,6 +24,10 @@ struct Stage {
     }
     upstream.tell("reset", "");
     upstream.tell(knob, fault);
+    start(later);
+  }
+
+  void start(const std::string& later) {
     daemon = std::make_unique<Daemon>(folder, upstream.url(),
                                       Process::Environment{{"CLOCK_OFFSET", later}});
   }
@@ -41,7 +47,7 @@ struct Stage {
 
   Folder folder;
   Upstream upstream;
-  std::vector<std::string> ips = test_ips();
+  std::vector<std::string> ips;
   std::unique_ptr<Daemon> daemon;
 };
 
@@ -80,5 +86,23 @@ TEST_CASE("stale and the token refused: all 200 and a handful of attempts") {
     stage.all_are_right(later == "30h" ? "stale-while-revalidate" : "stale-if-error");
     // Those in flight when the first came back, and the checks since.
     CHECK(stage.upstream.count("requests") <= 30);
+  }
+}
+
+// A balancer's page, some of which may not be stored, while the API behind it is replaced; the
+// API's own word, while its data is loaded anew. Neither takes an answer's place so soon, in
+// memory or on disk.
+TEST_CASE("stale and every address 404 for a while: all 200, and so when the upstream is gone") {
+  for (const std::string fault : {"html404=1", "404=1"}) {
+    CAPTURE(fault);
+    Stage stage("faults", fault, "30h", 100);
+    stage.all_are_right("stale-while-revalidate");
+    // That many refreshes, or attempts of them, were told so.
+    stage.upstream.wait_until("requests=40");
+    stage.all_are_right("stale-while-revalidate");
+    CHECK(stage.daemon->stop() == 0);
+    stage.upstream.tell("mode", "down");
+    stage.start("9d");
+    stage.all_are_right("stale-if-error");
   }
 }

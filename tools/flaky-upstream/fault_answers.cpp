@@ -10,6 +10,9 @@ namespace {
 constexpr std::string_view kHtmlPage =
     "<!DOCTYPE html>\n<html><head><title>Scheduled maintenance</title></head>\n"
     "<body><h1>We will be back soon</h1></body></html>\n";
+constexpr std::string_view kNoBackendPage =
+    "<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head>\n"
+    "<body><h1>Not Found</h1><p>default backend</p></body></html>\n";
 
 // No two of these fail in the same part of a JSON parser, so one that looks only
 // at what it needs will let one of them through.
@@ -85,6 +88,15 @@ WirePlan plan_with_fault(Fault fault, const Exchange& exchange, const FaultSetti
     case Fault::Html: {
       Message page = with_content(exchange, std::string(kHtmlPage));
       page.content_type = "text/html; charset=utf-8";
+      return plan_of(page, keep_alive);
+    }
+    case Fault::Html404: {
+      Message page = with_content(exchange, std::string(kNoBackendPage));
+      page.status = 404;
+      page.content_type = "text/html; charset=utf-8";
+      // Some balancers forbid to store it. Taken for the API's word, the one kind would take a
+      // stored answer's place, and the other would erase it.
+      if (chance.below(2) == 0) page.fields.emplace_back("Cache-Control", "no-store");
       return plan_of(page, keep_alive);
     }
     case Fault::OtherIp:

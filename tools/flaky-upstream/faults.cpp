@@ -34,6 +34,7 @@ constexpr std::array kFaults{
     FaultInfo{Fault::Oversized, "oversized", false, "200 with megabytes of padding"},
     FaultInfo{Fault::Redirect, "redirect", false, "301 to another host"},
     FaultInfo{Fault::Bom, "bom", false, "200 with a byte order mark before the JSON"},
+    FaultInfo{Fault::Html404, "html404", false, "404 with a balancer's HTML page, no JSON"},
 };
 static_assert(kFaults.size() == kFaultCount - 1);
 

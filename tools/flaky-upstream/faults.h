@@ -43,8 +43,9 @@ enum class Fault : std::uint8_t {
   Oversized,      // 200, the right members and megabytes of padding
   Redirect,       // 301 to another host
   Bom,            // 200, the right answer behind a byte order mark
+  Html404,        // 404, an HTML page: a balancer's, not the API's
 };
-inline constexpr std::size_t kFaultCount = static_cast<std::size_t>(Fault::Bom) + 1;
+inline constexpr std::size_t kFaultCount = static_cast<std::size_t>(Fault::Html404) + 1;
 
 struct FaultInfo {
   Fault fault;

@@ -96,6 +96,23 @@ TEST_CASE("html is a 200 with a page in place of the answer") {
   CHECK(reply.content.starts_with("<!DOCTYPE html>"));
 }
 
+TEST_CASE("html404 is a balancer's page, of which some may not be stored") {
+  Instance instance({.faults = *FaultMix::parse("html404=1")});
+  bool plain = false, forbidden = false;
+  for (int i = 0; i < 64; ++i) {
+    const auto reply = ask(instance.port(), "/geoip/192.0.2." + std::to_string(i));
+    CHECK(reply.status == 404);
+    CHECK(reply.field("Content-Type") == "text/html; charset=utf-8");
+    CHECK(reply.content.starts_with("<!DOCTYPE html>"));
+    CHECK(stated_length(reply) == reply.content.size());
+    const auto cache_control = reply.field("Cache-Control");
+    plain |= cache_control.empty();
+    forbidden |= cache_control == "no-store";
+  }
+  CHECK(plain);
+  CHECK(forbidden);
+}
+
 TEST_CASE("other-ip is a whole answer about the neighbour") {
   const auto reply = meet("other-ip");
   CHECK(reply.status == 200);

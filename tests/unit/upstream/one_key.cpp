@@ -287,6 +287,28 @@ TEST_CASE("403 for a kind of key refuses that kind, and nobody else") {
   CHECK(world.answered() == 1);
 }
 
+TEST_CASE("403 for a kind of key refuses that kind, also right after an outage") {
+  World world;
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch("/good");
+  world.scheduler.advance(1s);
+  REQUIRE_FALSE(closed(world));
+  world.upstream.always.clear();
+  world.settle();
+  REQUIRE(world.answered() == 1);
+  // The pacer lets the rate grow from little, and nobody limits it.
+  for (int i = 0; i < 5; ++i) {
+    const std::string target = "/private/" + std::to_string(i);
+    world.upstream.always_to[target] = Fault::Forbidden;
+    world.fetch(target);
+    world.settle();
+  }
+  CHECK(world.fetcher.status().token == TokenState::State::Accepted);
+  world.fetch("/good/2");
+  world.settle();
+  CHECK(world.answered() == 2);
+}
+
 TEST_CASE("a 403 in twenty, at random, costs next to nobody the answer") {
   World world(9);
   world.upstream.faults = {{Fault::Forbidden, 0.05}};
