@@ -253,6 +253,7 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
     // It confirms something else than what is named: ask for the whole.
     std::erase_if(fetch.request.request.fields, [](const Field& field) {
       return is_field(field, "If-None-Match") || is_field(field, "If-Modified-Since");
+    if (is_connect_failure(verdict.outcome)) fetch.no_way_at.push_back(failed.address);
     });
   }
   log_.event(Level::Debug, "attempt_failed",

@@ -275,3 +275,19 @@ TEST_CASE("an origin whose certificate is right is asked instead of one whose is
 }
 
 }  // namespace holdfast::upstream
+TEST_CASE("a fetch does not go back to where it could not connect while there is another way") {
+  World world(1, named());
+  world.upstream.network.round_trip = 20ms;
+  world.fetcher.addresses(0, {"192.0.2.1", "192.0.2.2", "192.0.2.3"});
+  world.upstream.network.paths["192.0.2.1"] = Path::Dark;
+  world.upstream.network.paths["192.0.2.2"] = Path::Dark;
+  // Their time is too short to count against anybody, and then somebody joins who has more.
+  const Fetcher::FetchId fetch = world.fetch("/a", 380ms);
+  world.scheduler.advance(300ms);
+  world.fetcher.extend(fetch, world.now() + 5s, Priority::Miss);
+  world.settle();
+  CHECK(world.answered() == 1);
+  CHECK(world.upstream.network.connections_to["192.0.2.1"] == 1);
+  CHECK(world.upstream.network.connections_to["192.0.2.2"] == 1);
+}
+
