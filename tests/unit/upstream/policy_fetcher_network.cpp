@@ -149,6 +149,23 @@ TEST_CASE("the only address is waited for while it is dark, and asked again when
   CHECK(world.breaker_opened() == 0);
 }
 
+TEST_CASE("set-ups that are stuck since before others were answered say nothing of now") {
+  World world;
+  world.upstream.network.tls = 300ms;
+  for (int i = 0; i < 8; ++i) {
+    world.upstream.slow["/stuck/" + std::to_string(i)] = 3s;
+    world.fetch("/stuck/" + std::to_string(i), 20s);
+  }
+  // Their second attempts are in the handshake when all connections go mute.
+  world.scheduler.advance(2400ms);
+  REQUIRE(world.upstream.attempts == 16);
+  world.upstream.network.mute_all();
+  world.scheduler.advance(1s);
+  CHECK(time_of(world, "/another") < 500ms);
+  CHECK(world.answered() == 9);
+  CHECK(world.breaker_opened() == 0);
+}
+
 TEST_CASE("refused at all of its addresses, an origin is down; at one of them, it is not") {
   World down(1, named());
   down.upstream.network.paths = {{"a", Path::Refuses}, {"b", Path::Refuses}};
