@@ -110,7 +110,7 @@ bool PolicyFetcher::ask_elsewhere(Fetch& fetch, const Attempt& attempt, FetchEnd
   };
   const bool other = std::any_of(origins_.begin(), origins_.end(), [&](const auto& one) {
     return may_know(*one) && one->breaker.allows() && one->has_address() && !one->distrusted(at) &&
-           !one->token.refuses(at) && !one->pacer.limited();
+           !one->token.refuses(at) && !one->pacer.refused_lately();
   });
   const bool out = std::any_of(fetch.attempts.begin(), fetch.attempts.end(),
                                [&](const Attempt& a) { return !a.suspect && may_know(*a.origin); });

@@ -352,6 +352,25 @@ TEST_CASE("what the first of two origins says for good is not the last word") {
   }
 }
 
+TEST_CASE("a final word is not the last one while the other origin is back but just now") {
+  Settings settings;
+  settings.origins = {"first", "second"};
+  World world(1, settings);
+  world.upstream.always[0] = Fault::BadRequest;
+  world.upstream.always[1] = Fault::Refused;
+  world.fetch_all(20, 20);
+  REQUIRE(world.fetcher.status().origins[1].breaker != Breaker::State::Closed);
+  world.upstream.always.erase(1);
+  while (world.fetcher.status().origins[1].breaker != Breaker::State::Closed) {
+    world.scheduler.advance(10ms);
+  }
+  const int before = world.answered();
+  world.fetch("/asked at once");
+  world.settle();
+  CHECK(world.answered() == before + 1);
+  CHECK(world.results.back().reply.status == 200);
+}
+
 TEST_CASE("what both origins say, or the only one that answers, is the answer") {
   Settings settings;
   settings.origins = {"first", "second"};
