@@ -23,6 +23,8 @@ constexpr base::Duration kLackPause = std::chrono::milliseconds(20);
 constexpr base::Duration kRefusedPause = std::chrono::milliseconds(100);
 // Between questions to a witness because of a key that fails.
 constexpr base::Duration kWitnessPause = std::chrono::milliseconds(100);
+// Of an origin that was said to be an outlier, and answered its witness.
+constexpr base::Duration kAcquittal = std::chrono::seconds(1);
 // So often does another origin fail before what the first one said is taken.
 constexpr int kOthersFail = 2;
 // A 403 is about what was asked for, but by chance it comes too: so improbable must it be,
@@ -222,10 +224,12 @@ bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
             [this, &origin, token = tokens_](const OriginAttempt& attempt, const Verdict& verdict,
                                              const Reply& reply) {
               origin.witness_asked = false;
+              const bool set_aside_if_so = std::exchange(origin.set_aside_if_so, false);
               const bool with_this_token = token == tokens_;
               if (is_answer(verdict.outcome)) {
                 if (with_this_token) token_accepted(origin);
                 luck_.answered(attempt.sent_at, attempt.key, 0);
+                if (set_aside_if_so) origin.acquitted_until = now() + kAcquittal;
               } else if (verdict.outcome == Outcome::Unauthorized) {
                 origin.probe.doubt(attempt.key);
                 if (with_this_token) token_refused(origin, reply.status);
@@ -234,6 +238,8 @@ bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
                 origin.probe.doubt(attempt.key);
                 if (origin.breaker.in_doubt()) {
                   origin.breaker.trip(now(), settings_.breaker.probe_cap);
+                } else if (set_aside_if_so) {
+                  eject_if_outlier(origin);
                 }
               }
             });
@@ -247,13 +253,13 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
     ++fetch.failures;
     count_equal(fetch, failed, verdict);
     fetch.failed_at = failed.origin;
+    if (is_connect_failure(verdict.outcome)) fetch.no_way_at.push_back(failed.address);
   }
   fetch.used_up_connection = fetch.result.reply.ended_connection();
   if (fetch.result.reply.status == 304) {
     // It confirms something else than what is named: ask for the whole.
     std::erase_if(fetch.request.request.fields, [](const Field& field) {
       return is_field(field, "If-None-Match") || is_field(field, "If-Modified-Since");
-    if (is_connect_failure(verdict.outcome)) fetch.no_way_at.push_back(failed.address);
     });
   }
   log_.event(Level::Debug, "attempt_failed",

@@ -291,7 +291,6 @@ TEST_CASE("an origin whose certificate is right is asked instead of one whose is
   CHECK_FALSE(other.fetcher.status().origins[0].certificate_refused);
 }
 
-}  // namespace holdfast::upstream
 TEST_CASE("a fetch does not go back to where it could not connect while there is another way") {
   World world(1, named());
   world.upstream.network.round_trip = 20ms;
@@ -308,3 +307,4 @@ TEST_CASE("a fetch does not go back to where it could not connect while there is
   CHECK(world.upstream.network.connections_to["192.0.2.2"] == 1);
 }
 
+}  // namespace holdfast::upstream
