@@ -104,6 +104,9 @@ bool report(const Tally& tally) {
       {"clients of keys that always fail", tally.bad_keys},
       {"answers beside keys that always fail", tally.beside_bad_keys},
       {"answers by the origin that is right", tally.other_origin},
+      {"attempts that ended for a lack of our own", tally.local},
+      {"steps in such a lack", tally.lacking},
+      {"clients served from what is stored in one", tally.served_in_lack},
       {"purges", tally.purges},
       {"clients who asked after a purge", tally.asked_since_purge},
   };

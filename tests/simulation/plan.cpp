@@ -140,6 +140,7 @@ void Simulation::plan() {
         chance(0.08) ? between(30s, 5min) : random_.up_to(one_of<base::Duration>({50ms, 1s, 5s}));
   }
   if (!well_ && chance(0.3)) plan_end_in_outage(std::max(time, horizon_));
+  plan_lacks();
 }
 
 // Addresses that the API cannot answer, whatever it says of them: for good.

@@ -83,6 +83,7 @@ struct Simulation::Process {
 
 Simulation::Simulation(std::uint64_t seed, bool traced, Tally& tally)
     : tally_(tally),
+      seed_(seed),
       random_(seed),
       begun_(scheduler_.now()),
       trace_(scheduler_, traced),
@@ -139,6 +140,7 @@ void Simulation::run() {
   tally_.attempts += static_cast<std::uint64_t>(watch_.counts().attempts);
   tally_.retries += static_cast<std::uint64_t>(watch_.counts().retries);
   tally_.well += well_;
+  tally_.local += static_cast<std::uint64_t>(watch_.counts().local);
   tally_.beside += static_cast<std::uint64_t>(watch_.counts().beside);
   tally_.hedges += static_cast<std::uint64_t>(watch_.counts().hedges);
   tally_.probes += static_cast<std::uint64_t>(watch_.counts().probes);
@@ -233,6 +235,11 @@ void Simulation::ask(const std::string& ip, base::Duration patience, bool must_s
   const std::string key = key_of(ip);
   // Now and then what memory has to say comes a moment after the worker looked.
   const cache::StoredPtr stored = chance(0.1) ? nullptr : process_->memory.find(key);
+  clients_.back().had_stored =
+      stored &&
+      cache::freshness(*stored, scheduler_.clock().wall() +
+                                    std::chrono::ceil<std::chrono::milliseconds>(patience))
+              .use != cache::Use::Unusable;
   if (stored) {
     const cache::Use use = cache::freshness(*stored, scheduler_.clock().wall()).use;
     if (use == cache::Use::Fresh || use == cache::Use::StaleWhileRevalidate) {
@@ -267,6 +274,7 @@ void Simulation::join(std::size_t number) {
 // The upstream, the network and the disk are well from now on.
 void Simulation::recover() {
   trace_.line("* everything recovers");
+  lack({});
   upstream_.network.paths.clear();
   upstream_.network.loss = 0;
   // With next to no connections, what waits on a dead one cannot be raced.
@@ -327,6 +335,7 @@ void Simulation::answered(std::size_t number, const proxy::Answer& answer) {
   if (answer.collapsed) ++tally_.collapsed;
   if (always_fails(client)) ++tally_.bad_keys;
   if (well_ && !stopping_) check_wait(client, answer);
+  if (!stopping_) check_served_in_lack(client, answer);
   if (answer.content) {
     check_content(client, answer);
   } else {
@@ -503,6 +512,7 @@ void Simulation::check_step() {
   if (status.in_flight != watch_.in_flight()) watch_.fail("the fetcher lost count of its attempts");
   if (upstream_.in_flight != watch_.in_flight())
     watch_.fail("the transport and the fetcher differ");
+  check_lack(status);
   if (status.parked > upstream_settings_.max_parked) watch_.fail("more parked than allowed");
   if (upstream_.network.any_mute() || !upstream_.network.paths.empty()) health_.disturbed();
   // Of several addresses, each is probed in its turn.

@@ -34,7 +34,8 @@ struct Tally {
                 restarts = 0, gone = 0, stalls = 0, attempts = 0, retries = 0, hedges = 0,
                 probes = 0, bare_probes = 0, freshened = 0, canaries = 0, waited_it_out = 0,
                 purges = 0, asked_since_purge = 0, bad_keys = 0, beside_bad_keys = 0,
-                other_origin = 0, beside = 0, well = 0, calm = 0, disturbed = 0;
+                other_origin = 0, beside = 0, well = 0, calm = 0, disturbed = 0, lacking = 0,
+                served_in_lack = 0, local = 0;
 };
 
 class Simulation {
@@ -56,6 +57,7 @@ class Simulation {
     bool waits_in_flights = false;
     bool answered = false;
     bool gone = false;          // with the process it was connected to
+    bool had_stored = false;    // what may be used for as long as it waits
     bool must_succeed = false;  // nothing stands in the way of its answer any more
   };
   struct Process;
@@ -66,6 +68,7 @@ class Simulation {
   void plan();
   void plan_bad_keys();
   void plan_wrong_origin();
+  void plan_lacks();
   void plan_network();
   void plan_network_event(base::Duration at);
   void plan_requests(base::Duration at);
@@ -92,6 +95,11 @@ class Simulation {
   void tell(std::size_t origin);
   void look_names_up();
   void network_changed();
+
+  // Lacks of our own, in lacks.cpp.
+  void lack(std::optional<base::Resource> resource);
+  void check_lack(const upstream::Status& status);
+  void check_served_in_lack(const Client& client, const proxy::Answer& answer);
 
   // What happens.
   void boot();
@@ -126,6 +134,7 @@ class Simulation {
   base::SteadyTime now() const { return scheduler_.now(); }
 
   Tally& tally_;
+  const std::uint64_t seed_;
   base::VirtualScheduler scheduler_;
   base::Random random_;
   const base::SteadyTime begun_;
@@ -147,6 +156,9 @@ class Simulation {
   int last_address_ = 0;
   base::SteadyTime crowded_at_ = base::SteadyTime::min();
   std::optional<std::size_t> wrong_origin_;  // it has a final word for everything
+  std::optional<base::SteadyTime> lack_began_;
+  std::uint64_t lack_generation_ = 0;
+  std::vector<bool> closed_before_lack_;  // the breakers, by origin
   std::unique_ptr<Process> process_;
   std::uint64_t generation_ = 0;
   base::SteadyTime booted_at_{};
