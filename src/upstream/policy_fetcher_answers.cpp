@@ -216,7 +216,7 @@ bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
   if (origin.witness_asked) return true;
   const DependencyProbe::Question* witness = origin.probe.witness(key);
   if (witness == nullptr || !has_slot() || !origin.has_address() || !origin.breaker.allows() ||
-      origin.pacer.limited()) {
+      origin.pacer.refused_lately()) {
     return false;
   }
   origin.witness_asked = true;

@@ -352,6 +352,25 @@ TEST_CASE("what the first of two origins says for good is not the last word") {
   }
 }
 
+TEST_CASE("a witness is asked also while an upstream ramps up after an outage") {
+  World world;
+  world.fetch_all(20, 5);
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch_all(5, 5, 1s);
+  REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  world.upstream.always.clear();
+  while (world.fetcher.status().origins[0].breaker != Breaker::State::Closed) {
+    world.scheduler.advance(10ms);
+  }
+  for (int i = 0; i < 3; ++i) {
+    const std::string forbidden = "/forbidden/" + std::to_string(i);
+    world.upstream.always_to[forbidden] = Fault::Forbidden;
+    world.fetch(forbidden);
+  }
+  world.settle();
+  CHECK(world.fetcher.status().token == TokenState::State::Accepted);
+}
+
 TEST_CASE("a final word is not the last one while the other origin is back but just now") {
   Settings settings;
   settings.origins = {"first", "second"};
