@@ -28,6 +28,9 @@ class Health {
   // We lack something ourselves, and send nothing; once it is over, who waits notices within so
   // long.
   void lacking(bool yes, base::Duration noticed);
+  bool reachable_now() const {
+    return unreachable_.empty() || unreachable_.back().second != base::SteadyTime::max();
+  }
   // ... and so long does one answer take, at the most.
   void natural(base::Duration takes);
   // Something has just become worse, or is so.

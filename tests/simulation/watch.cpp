@@ -7,7 +7,6 @@
 namespace holdfast::simulation {
 namespace {
 
-constexpr const char* kNameField = "X-Fetch";
 constexpr int kMostAtOnce = 4;
 
 }  // namespace

@@ -19,6 +19,9 @@ namespace holdfast::simulation {
 
 class Watch {
  public:
+  // The request field with the name of the fetch that an attempt is made for.
+  static constexpr const char* kNameField = "X-Fetch";
+
   // How long the loop stood still between two times: no timer is in time then.
   using Stalled = std::function<base::Duration(base::SteadyTime, base::SteadyTime)>;
 
