@@ -56,7 +56,9 @@ void Origin::attempt_stuck(base::SteadyTime now, OriginAttempt& attempt, Phase p
   attempt.counted_silent = true;
   addresses.failed(now, attempt.address,
                    phase == Phase::Connect ? Outcome::ConnectTimeout : Outcome::TlsTimeout);
-  if (addresses.all_failed()) breaker.nobody_there(now);
+  // Whom others were answered by since then is there: what is stuck met with bad luck, or with
+  // something that is past.
+  if (addresses.all_failed() && !alive_since(attempt.sent_at)) breaker.nobody_there(now);
 }
 
 void Origin::attempt_silent(base::SteadyTime now, OriginAttempt& attempt) {

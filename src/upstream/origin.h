@@ -55,8 +55,10 @@ class Origin {
   int bare_probes = 0;               // of our own, under way and not late
   bool witness_asked = false;        // on suspicion, and not answered yet
   base::SteadyTime witness_again{};  // not before
-  std::string preferred;             // the address that the transport was told of last
-  std::string name_trouble;          // why there is no address, or none that is new
+  bool set_aside_if_so = false;      // the witness is asked whether it is like that for all
+  base::SteadyTime acquitted_until{};
+  std::string preferred;     // the address that the transport was told of last
+  std::string name_trouble;  // why there is no address, or none that is new
 
   // Something can be sent, as far as names go.
   bool has_address() const { return addresses.known(); }

@@ -80,6 +80,8 @@ class Pacer {
   void ramp(base::SteadyTime now);
 
   bool limited() const { return mode_ != Mode::Free; }
+  // ... because it refused us, and not only by our own care after an outage.
+  bool refused_lately() const { return limited() && !ramping_; }
   // Infinite while free.
   double rate(base::SteadyTime now);
 

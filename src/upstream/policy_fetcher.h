@@ -135,7 +135,8 @@ class PolicyFetcher final : public Fetcher {
   // Origins.
   void ended(Origin& origin, const OriginAttempt& attempt, const Verdict& verdict,
              const Reply& reply);
-  void eject_if_outlier(Origin& origin);
+  // `key`: it failed just now with a whole answer, which may be its own trouble.
+  void eject_if_outlier(Origin& origin, std::optional<std::size_t> key = std::nullopt);
   void announce(Origin& origin);
   bool has_slot() const { return in_flight_ < settings_.concurrency; }
   std::size_t waiting() const { return ready_.size() + starved_.size() + in_backoff_; }

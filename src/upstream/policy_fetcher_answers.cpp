@@ -23,6 +23,8 @@ constexpr base::Duration kLackPause = std::chrono::milliseconds(20);
 constexpr base::Duration kRefusedPause = std::chrono::milliseconds(100);
 // Between questions to a witness because of a key that fails.
 constexpr base::Duration kWitnessPause = std::chrono::milliseconds(100);
+// Of an origin that was said to be an outlier, and answered its witness.
+constexpr base::Duration kAcquittal = std::chrono::seconds(1);
 // So often does another origin fail before what the first one said is taken.
 constexpr int kOthersFail = 2;
 // A 403 is about what was asked for, but by chance it comes too: so improbable must it be,
@@ -110,7 +112,7 @@ bool PolicyFetcher::ask_elsewhere(Fetch& fetch, const Attempt& attempt, FetchEnd
   };
   const bool other = std::any_of(origins_.begin(), origins_.end(), [&](const auto& one) {
     return may_know(*one) && one->breaker.allows() && one->has_address() && !one->distrusted(at) &&
-           !one->token.refuses(at) && !one->pacer.limited();
+           !one->token.refuses(at) && !one->pacer.refused_lately();
   });
   const bool out = std::any_of(fetch.attempts.begin(), fetch.attempts.end(),
                                [&](const Attempt& a) { return !a.suspect && may_know(*a.origin); });
@@ -201,8 +203,7 @@ bool PolicyFetcher::key_fails(Fetch& fetch, const Attempt& failed) {
   if (needed && fetch.equal >= *needed) return true;
   // Too few others were answered meanwhile; was anybody asking?
   Origin& origin = *failed.origin;
-  if (fetch.equal + 1 >= luck_.needed(now(), fetch.key) && now() >= origin.witness_again &&
-      !origin.pacer.limited()) {
+  if (fetch.equal + 1 >= luck_.needed(now(), fetch.key) && now() >= origin.witness_again) {
     origin.witness_again = now() + kWitnessPause;
     (void)ask_witness(origin, fetch.key);
   }
@@ -210,12 +211,14 @@ bool PolicyFetcher::key_fails(Fetch& fetch, const Attempt& failed) {
 }
 
 // Asks the origin for something else than `key` that was answered lately. False if there is
-// nothing like that, or it cannot be sent. The pacer has no say: it limits the rate for a while
-// after each outage, and this is one request at a time, without which all others might be refused.
+// nothing like that, or it cannot be sent, or the origin has refused us for asking too often. Our
+// own care after an outage has no say: this is one request at a time, without which all others
+// might be refused.
 bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
   if (origin.witness_asked) return true;
   const DependencyProbe::Question* witness = origin.probe.witness(key);
-  if (witness == nullptr || !has_slot() || !origin.has_address() || !origin.breaker.allows()) {
+  if (witness == nullptr || !has_slot() || !origin.has_address() || !origin.breaker.allows() ||
+      origin.pacer.refused_lately()) {
     return false;
   }
   origin.witness_asked = true;
@@ -223,10 +226,12 @@ bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
             [this, &origin, token = tokens_](const OriginAttempt& attempt, const Verdict& verdict,
                                              const Reply& reply) {
               origin.witness_asked = false;
+              const bool set_aside_if_so = std::exchange(origin.set_aside_if_so, false);
               const bool with_this_token = token == tokens_;
               if (is_answer(verdict.outcome)) {
                 if (with_this_token) token_accepted(origin);
                 luck_.answered(attempt.sent_at, attempt.key, 0);
+                if (set_aside_if_so) origin.acquitted_until = now() + kAcquittal;
               } else if (verdict.outcome == Outcome::Unauthorized) {
                 origin.probe.doubt(attempt.key);
                 if (with_this_token) token_refused(origin, reply.status);
@@ -235,6 +240,8 @@ bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
                 origin.probe.doubt(attempt.key);
                 if (origin.breaker.in_doubt()) {
                   origin.breaker.trip(now(), settings_.breaker.probe_cap);
+                } else if (set_aside_if_so) {
+                  eject_if_outlier(origin);
                 }
               }
             });
@@ -248,6 +255,7 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
     ++fetch.failures;
     count_equal(fetch, failed, verdict);
     fetch.failed_at = failed.origin;
+    if (is_connect_failure(verdict.outcome)) fetch.no_way_at.push_back(failed.address);
   }
   fetch.used_up_connection = fetch.result.reply.ended_connection();
   if (fetch.result.reply.status == 304) {

@@ -48,6 +48,8 @@ struct PolicyFetcher::Fetch {
   int lacks = 0;  // attempts that nothing came of for want of something here
   int races = 0;  // and hedges
   Origin* failed_at = nullptr;
+  // Where it could not connect, though for want of time that may count against nobody.
+  std::vector<std::string> no_way_at;
   // The same whole answer in a row: how often, which, and since when.
   int equal = 0;
   int equal_status = 0;

@@ -42,7 +42,9 @@ void PolicyFetcher::ended(Origin& origin, const OriginAttempt& attempt, const Ve
     tend_addresses(origin);
     if (unreachable_) unreachable_(origin.index);
   }
-  if (sign_of(verdict.outcome) == Sign::Bad) eject_if_outlier(origin);
+  if (sign_of(verdict.outcome) == Sign::Bad) {
+    eject_if_outlier(origin, is_whole(reply) ? std::optional(attempt.key) : std::nullopt);
+  }
   // Nobody to ask whether it is like that for all: then it is taken to be.
   if (origin.breaker.in_doubt() && !ask_witness(origin, attempt.key)) {
     origin.breaker.trip(now(), settings_.breaker.probe_cap);
@@ -119,7 +121,9 @@ void PolicyFetcher::tend_addresses(Origin& origin) {
   });
 }
 
-void PolicyFetcher::eject_if_outlier(Origin& origin) {
+// What fails at one origin comes to the next: so keys that always fail may be most of what a
+// second origin is asked for. Where they are whole answers, a witness has the last word.
+void PolicyFetcher::eject_if_outlier(Origin& origin, std::optional<std::size_t> key) {
   const EjectionSettings& ejection = settings_.ejection;
   const base::SteadyTime at = now();
   if (!origin.breaker.allows() || origin.breaker.volume(at) < ejection.min_volume) return;
@@ -132,7 +136,15 @@ void PolicyFetcher::eject_if_outlier(Origin& origin) {
            other->breaker.volume(at) >= ejection.others_volume &&
            other->breaker.error_rate(at) <= rate * ejection.better_by;
   });
-  if (better) origin.breaker.trip(at, ejection.probe_cap);
+  if (!better) return;
+  if (key && origin.probe.witness(*key) != nullptr) {
+    if (at < origin.acquitted_until) return;
+    if (ask_witness(origin, *key)) {
+      origin.set_aside_if_so = true;
+      return;
+    }
+  }
+  origin.breaker.trip(at, ejection.probe_cap);
 }
 
 // Makes the world follow the breaker's state: logs, metrics, probes, the parked.

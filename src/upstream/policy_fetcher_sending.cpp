@@ -319,7 +319,7 @@ Sending PolicyFetcher::aim(const Fetch& fetch, const Origin& origin) const {
   sending.origin = origin.index;
   sending.new_connection =
       fetch.kept_in_vain > base::SteadyTime::min() && !origin.alive_since(fetch.kept_in_vain);
-  std::vector<std::string> avoided;
+  std::vector<std::string> avoided = fetch.no_way_at;
   for (const Attempt& attempt : fetch.attempts) {
     const auto progress = transport_.progress(attempt.transport_id);
     if (!progress) continue;

@@ -1,6 +1,9 @@
 #include "geo_upstream.h"
 
+#include <functional>
+
 #include "base/http_date.h"
+#include "watch.h"
 
 namespace holdfast::simulation {
 namespace {
@@ -13,11 +16,30 @@ constexpr std::string_view kGeo = "/geoip/";
 // Marks a reply that means what it says; nothing in src reads or keeps it.
 constexpr const char* kMark = "X-Version";
 
+// SplitMix64's last steps: neighbours are not alike.
+std::uint64_t luck(std::uint64_t seed, const std::string& target, std::uint64_t number) {
+  std::uint64_t mixed = seed * 0x9e3779b97f4a7c15 + std::hash<std::string>{}(target) + number;
+  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+  return mixed ^ (mixed >> 31);
+}
+
 seconds longest(seconds lifetime, double jitter) {
   return seconds(static_cast<seconds::rep>(static_cast<double>(lifetime.count()) * (1 + jitter)));
 }
 
 }  // namespace
+
+upstream::Transport::AttemptId GeoUpstream::start(const upstream::Sending& sending,
+                                                  const upstream::Request& request,
+                                                  Callback callback) {
+  if (seed_) {
+    const std::string* fetch = find_field(request.fields, Watch::kNameField);
+    const std::uint64_t number = asked_[fetch ? *fetch : request.target]++;
+    random_ = base::Random(luck(*seed_, request.target, number));
+  }
+  return SimulatedUpstream::start(sending, request, std::move(callback));
+}
 
 void GeoUpstream::change(const std::string& target) {
   const auto changed = current_.extract(target);
@@ -102,29 +124,32 @@ Version& GeoUpstream::current(const std::string& target) {
   version->target = target;
   version->body = content(target, "v", version->number);
   by_body_[version->body] = version;
-  if (random_.uniform() < 0.6) {
+  std::optional<base::Random> own;
+  if (seed_) own.emplace(luck(~*seed_, target, versions_of_[target]++));
+  base::Random& chance = own ? *own : random_;
+  if (chance.uniform() < 0.6) {
     version->etag = "\"" + std::to_string(version->number) + "\"";
     version->fields.push_back({"ETag", version->etag});
   }
-  if (random_.uniform() < 0.4) {
+  if (chance.uniform() < 0.4) {
     version->last_modified = base::format_http_date(base::WallTime(std::chrono::hours(400'000)) +
                                                     seconds(version->number));
     version->fields.push_back({"Last-Modified", version->last_modified});
   }
-  draw_caching(*version);
+  draw_caching(*version, chance);
   return *version;
 }
 
-void GeoUpstream::draw_caching(Version& version) {
+void GeoUpstream::draw_caching(Version& version, base::Random& luck) const {
   const auto says = [&](std::string value) {
     version.fields.push_back({"Cache-Control", std::move(value)});
   };
-  const seconds some(1 + random_.below(120));
+  const seconds some(1 + luck.below(120));
   const std::string max_age = "max-age=" + std::to_string(some.count());
   std::optional<seconds> stated;
   seconds beyond = std::max(policy_.stale_while_revalidate, policy_.stale_if_error);
   bool strict = false;
-  switch (random_.below(24)) {
+  switch (luck.below(24)) {
     case 0:
       says("no-store");
       version.may_store = false;

@@ -42,6 +42,13 @@ class GeoUpstream final : public upstream::test::SimulatedUpstream {
   GeoUpstream(base::VirtualScheduler& scheduler, std::uint64_t seed, proxy::StoringPolicy policy)
       : SimulatedUpstream(scheduler, seed), policy_(policy) {}
 
+  // From now on the luck of an attempt hangs on what it asks for, and on how many its fetch has
+  // made before it, and not on what others ask for.
+  void luck_by_key(std::uint64_t seed) { seed_ = seed; }
+  upstream::Transport::AttemptId start(const upstream::Sending& sending,
+                                       const upstream::Request& request,
+                                       Callback callback) override;
+
   // The data of one key, or of all, are others from now on.
   void change(const std::string& target);
   void change_all();
@@ -60,7 +67,7 @@ class GeoUpstream final : public upstream::test::SimulatedUpstream {
 
  private:
   Version& current(const std::string& target);
-  void draw_caching(Version& version);
+  void draw_caching(Version& version, base::Random& luck) const;
   const Version* confirmed_by(const upstream::Request& request) const;
   void add_fields(const Version& version, upstream::Reply& reply) const;
   std::string content(const std::string& target, const char* kind, std::uint64_t number) const;
@@ -68,6 +75,9 @@ class GeoUpstream final : public upstream::test::SimulatedUpstream {
   const proxy::StoringPolicy policy_;
   std::deque<Version> versions_;  // number - 1 is the index; never moves
   std::uint64_t decoys_ = 0;
+  std::optional<std::uint64_t> seed_;
+  std::unordered_map<std::string, std::uint64_t> asked_;        // how often, by fetch
+  std::unordered_map<std::string, std::uint64_t> versions_of_;  // how many, by target
   std::unordered_map<std::string, Version*> current_;
   std::unordered_map<std::string, Version*> by_body_;
   std::unordered_map<std::string, base::SteadyTime> missing_;

@@ -25,6 +25,12 @@ class Health {
 
   // From now on: whether any of its addresses, as far as they are known, answers.
   void reachable(bool yes);
+  // We lack something ourselves, and send nothing; once it is over, who waits notices within so
+  // long.
+  void lacking(bool yes, base::Duration noticed);
+  bool reachable_now() const {
+    return unreachable_.empty() || unreachable_.back().second != base::SteadyTime::max();
+  }
   // ... and so long does one answer take, at the most.
   void natural(base::Duration takes);
   // Something has just become worse, or is so.
@@ -45,9 +51,21 @@ class Health {
   bool calm_since(base::SteadyTime from) const;
 
  private:
+  struct Span {
+    base::SteadyTime begun, ended;  // the end may be to come: max()
+    base::Duration noticed{};       // within so long after that
+    base::SteadyTime until() const {
+      return ended == base::SteadyTime::max() ? ended : ended + noticed;
+    }
+  };
+  // When nobody could be reached, for whatever reason, and it had not been noticed that they can.
+  // In order, apart from each other.
+  std::vector<Span> of_no_use() const;
+
   const base::VirtualScheduler& scheduler_;
   // When it could not be reached; the last may still be open.
   std::vector<std::pair<base::SteadyTime, base::SteadyTime>> unreachable_;
+  std::vector<Span> lacks_;                                           // the last may still be open
   std::vector<std::pair<base::SteadyTime, base::Duration>> natural_;  // from when on
   base::SteadyTime disturbed_at_ = base::SteadyTime::min();
 };

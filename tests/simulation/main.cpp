@@ -53,6 +53,22 @@ void say_seed_and_die(int signal) {
   (void)std::raise(signal);
 }
 
+// The same again, but for the keys that always fail.
+std::string play_beside_good(std::uint64_t seed, const Fates& beside_bad, Tally& tally,
+                             std::vector<std::string>* trace) {
+  Tally unused;
+  Simulation simulation(seed, trace != nullptr, unused, Simulation::Others::Good);
+  simulation.run();
+  std::string violation = simulation.violation();
+  if (violation.empty()) violation = compare(beside_bad, simulation.fates(), tally.compared);
+  if (trace && !violation.empty()) {
+    const auto& lines = simulation.trace().lines();
+    trace->push_back("==== beside good keys ====");
+    trace->insert(trace->end(), lines.begin(), lines.end());
+  }
+  return violation;
+}
+
 // The broken promise, or empty.
 std::string play(std::uint64_t seed, Tally& tally, std::vector<std::string>* trace) {
   playing = seed;
@@ -65,7 +81,8 @@ std::string play(std::uint64_t seed, Tally& tally, std::vector<std::string>* tra
     violation = std::string("an exception: ") + e.what();
   }
   if (trace) *trace = simulation.trace().lines();
-  return violation;
+  if (!violation.empty() || !simulation.comparable()) return violation;
+  return play_beside_good(seed, simulation.fates(), tally, trace);
 }
 
 void show(const std::vector<std::string>& lines, std::size_t most) {
@@ -103,7 +120,11 @@ bool report(const Tally& tally) {
       {"clients after the recovery", tally.canaries},
       {"clients of keys that always fail", tally.bad_keys},
       {"answers beside keys that always fail", tally.beside_bad_keys},
+      {"good keys' clients compared beside bad keys and good ones", tally.compared},
       {"answers by the origin that is right", tally.other_origin},
+      {"attempts that ended for a lack of our own", tally.local},
+      {"steps in such a lack", tally.lacking},
+      {"clients served from what is stored in one", tally.served_in_lack},
       {"purges", tally.purges},
       {"clients who asked after a purge", tally.asked_since_purge},
   };

@@ -123,6 +123,7 @@ void Simulation::plan() {
   }
   if (!well_ && chance(0.5)) {
     const auto mix = draw_mix(random_);
+    note_mix(mix);
     at({}, "faults:" + describe(mix), [this, mix] { upstream_.faults = mix; });
   }
   plan_bad_keys();
@@ -140,6 +141,8 @@ void Simulation::plan() {
         chance(0.08) ? between(30s, 5min) : random_.up_to(one_of<base::Duration>({50ms, 1s, 5s}));
   }
   if (!well_ && chance(0.3)) plan_end_in_outage(std::max(time, horizon_));
+  plan_lacks();
+  look_for_what_is_scarce();
 }
 
 // Addresses that the API cannot answer, whatever it says of them: for good.
@@ -151,7 +154,48 @@ void Simulation::plan_bad_keys() {
                 Fault::CutShort, Fault::Forbidden, Fault::BadRequest, Fault::BalancerNotFound});
     const std::string& ip = ips_[random_.below(ips_.size())];
     trace_.line(ip, " always fails: fault ", static_cast<int>(fault));
-    upstream_.always_to["/geoip/" + ip] = fault;
+    bad_targets_.insert(upstream_target(ip));
+    if (others_ == Others::AsDrawn) upstream_.always_to[upstream_target(ip)] = fault;
+  }
+  upstream_.luck_by_key(seed_);
+}
+
+// What is scarce here, or said by chance and for good, may be others' doing, and rightly so.
+void Simulation::look_for_what_is_scarce() {
+  const upstream::Settings usual;
+  comparable_ = comparable_ && patience_ >= 10s && memory_bytes_ > (1U << 20) &&
+                upstream_settings_.concurrency >= 16 &&
+                upstream_settings_.max_waiting == usual.max_waiting &&
+                upstream_settings_.max_parked > 1000 && flights_settings_.max_waiters > 1000 &&
+                upstream_settings_.retry_budget.per_fetch == usual.retry_budget.per_fetch &&
+                upstream_.network.loss == 0;
+}
+
+void Simulation::note_mix(const std::map<Fault, double>& mix) {
+  double share = 0;
+  for (const auto& [fault, part] : mix) {
+    share += part;
+    note_outage(fault);
+  }
+  // Where more goes wrong, it takes others' luck to see that the upstream is not down.
+  if (share > 0.5) comparable_ = false;
+}
+
+void Simulation::note_outage(Fault fault) {
+  switch (fault) {
+    case Fault::NotFound:
+    case Fault::Gone:
+    case Fault::BadRequest:
+    case Fault::Unauthorized:
+    case Fault::Forbidden:
+    case Fault::Redirect:
+    case Fault::TooMany:
+    case Fault::Unavailable:
+    case Fault::QuotaUsedUp:
+      comparable_ = false;
+      return;
+    default:
+      return;
   }
 }
 
@@ -172,6 +216,7 @@ void Simulation::plan_wrong_origin() {
 // The recovery finds clients waiting, and all that an outage leaves behind.
 void Simulation::plan_end_in_outage(base::Duration time) {
   const Fault fault = draw_outage(random_);
+  note_outage(fault);
   const base::Duration length = one_of<base::Duration>({100ms, 3s, 60s});
   at(time, "outage to the end: fault " + std::to_string(static_cast<int>(fault)), [this, fault] {
     for (std::size_t i = 0; i < upstream_settings_.origins.size(); ++i) upstream_.always[i] = fault;
@@ -267,6 +312,7 @@ void Simulation::plan_upstream_event(base::Duration time) {
     case 1:
     case 2: {
       const Fault fault = draw_outage(random_);
+      note_outage(fault);
       const bool everywhere = chance(0.6);
       const std::size_t origins = upstream_settings_.origins.size();
       const auto each = [=](auto act) {
@@ -282,6 +328,7 @@ void Simulation::plan_upstream_event(base::Duration time) {
                 [this, each] { each([&](std::size_t i) { upstream_.always.erase(i); }); });
     }
     case 3: {
+      comparable_ = false;
       const double limit = one_of<double>({2, 20, 50});
       const double burst = one_of<double>({1, 10, 50});
       return at(time, "a rate limit nobody told us", [this, limit, burst] {
@@ -292,6 +339,7 @@ void Simulation::plan_upstream_event(base::Duration time) {
     case 4: {
       const auto median = one_of<base::Duration>({1ms, 30ms, 400ms, 1500ms});
       const auto congestion = one_of<base::Duration>({0ms, 0ms, 5ms});
+      if (congestion > 0ms) comparable_ = false;
       return at(time, "another latency", [this, median, congestion] {
         upstream_.median = median;
         upstream_.congestion = congestion;
@@ -299,6 +347,7 @@ void Simulation::plan_upstream_event(base::Duration time) {
     }
     case 5: {
       const auto mix = draw_mix(random_);
+      note_mix(mix);
       return at(time, "faults of one origin:" + describe(mix),
                 [this, origin, mix] { upstream_.faults_of[origin] = mix; });
     }
@@ -309,12 +358,14 @@ void Simulation::plan_upstream_event(base::Duration time) {
       });
     default: {
       const auto mix = draw_mix(random_);
+      note_mix(mix);
       return at(time, "faults:" + describe(mix), [this, mix] { upstream_.faults = mix; });
     }
   }
 }
 
 void Simulation::plan_disk_event(base::Duration time) {
+  comparable_ = false;  // a disk that is slow is so for all
   const auto reads = one_of(
       {SimulatedStore::Reads::Well, SimulatedStore::Reads::Fail, SimulatedStore::Reads::Corrupt});
   const bool full = chance(0.3);

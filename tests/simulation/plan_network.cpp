@@ -83,6 +83,7 @@ void Simulation::plan_network_event(base::Duration time) {
       const std::uint64_t extent = random_.below(4);
       const auto path = well_ ? one_of({Path::Dark, Path::Dark, Path::Refuses})
                               : one_of({Path::Dark, Path::Refuses, Path::WrongCertificate});
+      if (path == Path::WrongCertificate) comparable_ = false;  // it ends what is asked just then
       const std::uint64_t which = random_.next();
       const auto hit = std::make_shared<std::vector<std::string>>();
       at(time, "addresses fail", [this, origin, extent, path, which, hit] {
@@ -114,6 +115,7 @@ void Simulation::plan_network_event(base::Duration time) {
     }
     case 7: {
       const double loss = one_of<double>({0, 0.02, 0.1});
+      if (loss > 0) comparable_ = false;
       return at(time, "packets are lost otherwise", [this, loss] {
         upstream_.network.loss = loss;
         network_changed();

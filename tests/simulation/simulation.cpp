@@ -81,8 +81,9 @@ struct Simulation::Process {
   proxy::Flights flights;
 };
 
-Simulation::Simulation(std::uint64_t seed, bool traced, Tally& tally)
+Simulation::Simulation(std::uint64_t seed, bool traced, Tally& tally, Others others)
     : tally_(tally),
+      seed_(seed),
       random_(seed),
       begun_(scheduler_.now()),
       trace_(scheduler_, traced),
@@ -101,7 +102,9 @@ Simulation::Simulation(std::uint64_t seed, bool traced, Tally& tally)
       transport_(upstream_, watch_),
       route_(proxy::make_geoip_route(nullptr)),
       names_(upstream_settings_.origins.size()),
-      told_(upstream_settings_.origins.size()) {
+      told_(upstream_settings_.origins.size()),
+      others_(others),
+      others_luck_(seed) {
   store_.on_put = [this](std::string_view key, const cache::StoredResponse& stored) {
     check_stored(key, stored);
   };
@@ -139,6 +142,7 @@ void Simulation::run() {
   tally_.attempts += static_cast<std::uint64_t>(watch_.counts().attempts);
   tally_.retries += static_cast<std::uint64_t>(watch_.counts().retries);
   tally_.well += well_;
+  tally_.local += static_cast<std::uint64_t>(watch_.counts().local);
   tally_.beside += static_cast<std::uint64_t>(watch_.counts().beside);
   tally_.hedges += static_cast<std::uint64_t>(watch_.counts().hedges);
   tally_.probes += static_cast<std::uint64_t>(watch_.counts().probes);
@@ -224,15 +228,24 @@ void Simulation::force_breaker(std::size_t origin, Breaker::Forced forced) {
 
 // A client's request as a worker handles it: from memory if it can, else it goes
 // to the origin loop.
-void Simulation::ask(const std::string& ip, base::Duration patience, bool must_succeed) {
+void Simulation::ask(const std::string& ip, base::Duration patience, bool must_succeed,
+                     bool planned) {
   const std::size_t number = clients_.size();
   clients_.push_back({ip, now() + patience, now()});
   clients_.back().must_succeed = must_succeed;
+  clients_.back().patience = patience;
+  clients_.back().planned = planned;
   ++tally_.clients;
   trace_.line("client ", number, " asks for ", ip, " within ", text(patience));
   const std::string key = key_of(ip);
+  base::Random& luck = luck_of(clients_.back());
   // Now and then what memory has to say comes a moment after the worker looked.
-  const cache::StoredPtr stored = chance(0.1) ? nullptr : process_->memory.find(key);
+  const cache::StoredPtr stored = luck.uniform() < 0.1 ? nullptr : process_->memory.find(key);
+  clients_.back().had_stored =
+      stored &&
+      cache::freshness(*stored, scheduler_.clock().wall() +
+                                    std::chrono::ceil<std::chrono::milliseconds>(patience))
+              .use != cache::Use::Unusable;
   if (stored) {
     const cache::Use use = cache::freshness(*stored, scheduler_.clock().wall()).use;
     if (use == cache::Use::Fresh || use == cache::Use::StaleWhileRevalidate) {
@@ -247,7 +260,7 @@ void Simulation::ask(const std::string& ip, base::Duration patience, bool must_s
       return answered(number, answer);
     }
   }
-  const base::SteadyTime when = now() + random_.up_to(chance(0.5) ? 0ms : 2ms);
+  const base::SteadyTime when = now() + luck.up_to(luck.uniform() < 0.5 ? 0ms : 2ms);
   scheduler_.call_at(when, [this, number, generation = generation_] {
     if (generation == generation_) join(number);
   });
@@ -267,6 +280,7 @@ void Simulation::join(std::size_t number) {
 // The upstream, the network and the disk are well from now on.
 void Simulation::recover() {
   trace_.line("* everything recovers");
+  lack({});
   upstream_.network.paths.clear();
   upstream_.network.loss = 0;
   // With next to no connections, what waits on a dead one cannot be raced.
@@ -326,14 +340,16 @@ void Simulation::answered(std::size_t number, const proxy::Answer& answer) {
   }
   if (answer.collapsed) ++tally_.collapsed;
   if (always_fails(client)) ++tally_.bad_keys;
+  note_fate(client, answer);
   if (well_ && !stopping_) check_wait(client, answer);
+  if (!stopping_) check_served_in_lack(client, answer);
   if (answer.content) {
     check_content(client, answer);
   } else {
     check_error(client, answer);
   }
   // As a keep-alive client may, on the loop and inside the callback.
-  if (number % 16 == 7 && !recovered_) ask(client.ip, patience_);
+  if (number % 16 == 7 && !recovered_) ask(client.ip, patience_, false, false);
 }
 
 void Simulation::check_content(const Client& client, const proxy::Answer& answer) {
@@ -503,6 +519,8 @@ void Simulation::check_step() {
   if (status.in_flight != watch_.in_flight()) watch_.fail("the fetcher lost count of its attempts");
   if (upstream_.in_flight != watch_.in_flight())
     watch_.fail("the transport and the fetcher differ");
+  check_lack(status);
+  note_scarcity(status);
   if (status.parked > upstream_settings_.max_parked) watch_.fail("more parked than allowed");
   if (upstream_.network.any_mute() || !upstream_.network.paths.empty()) health_.disturbed();
   // Of several addresses, each is probed in its turn.

@@ -13,10 +13,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "cache/memory_cache.h"
+#include "fates.h"
 #include "geo_upstream.h"
 #include "health.h"
 #include "proxy/flights.h"
@@ -34,12 +36,17 @@ struct Tally {
                 restarts = 0, gone = 0, stalls = 0, attempts = 0, retries = 0, hedges = 0,
                 probes = 0, bare_probes = 0, freshened = 0, canaries = 0, waited_it_out = 0,
                 purges = 0, asked_since_purge = 0, bad_keys = 0, beside_bad_keys = 0,
-                other_origin = 0, beside = 0, well = 0, calm = 0, disturbed = 0;
+                other_origin = 0, beside = 0, well = 0, calm = 0, disturbed = 0, lacking = 0,
+                served_in_lack = 0, local = 0, compared = 0;
 };
 
 class Simulation {
  public:
-  Simulation(std::uint64_t seed, bool traced, Tally& tally);
+  // What others ask for: with Good, the keys that always fail are as good as any, and all else
+  // is the same.
+  enum class Others { AsDrawn, Good };
+
+  Simulation(std::uint64_t seed, bool traced, Tally& tally, Others others = Others::AsDrawn);
   ~Simulation();
 
   void run();
@@ -48,6 +55,11 @@ class Simulation {
   const std::string& violation() const { return watch_.violation(); }
   const Trace& trace() const { return trace_; }
 
+  // Whether others' bad keys are all that could have decided a good key's fate.
+  bool comparable() const { return comparable_ && !bad_targets_.empty(); }
+  // Of those who asked for good keys.
+  const Fates& fates() const { return fates_; }
+
  private:
   struct Client {
     std::string ip;
@@ -55,7 +67,10 @@ class Simulation {
     base::SteadyTime asked_at;
     bool waits_in_flights = false;
     bool answered = false;
-    bool gone = false;          // with the process it was connected to
+    bool gone = false;        // with the process it was connected to
+    bool had_stored = false;  // what may be used for as long as it waits
+    base::Duration patience{};
+    bool planned = true;        // not as an answer came
     bool must_succeed = false;  // nothing stands in the way of its answer any more
   };
   struct Process;
@@ -65,7 +80,11 @@ class Simulation {
   static proxy::Flights::Settings draw_flights_settings(base::Random& random, bool well);
   void plan();
   void plan_bad_keys();
+  void look_for_what_is_scarce();
+  void note_mix(const std::map<upstream::test::Fault, double>& mix);
+  void note_outage(upstream::test::Fault fault);
   void plan_wrong_origin();
+  void plan_lacks();
   void plan_network();
   void plan_network_event(base::Duration at);
   void plan_requests(base::Duration at);
@@ -93,13 +112,19 @@ class Simulation {
   void look_names_up();
   void network_changed();
 
+  // Lacks of our own, in lacks.cpp.
+  void lack(std::optional<base::Resource> resource);
+  void check_lack(const upstream::Status& status);
+  void check_served_in_lack(const Client& client, const proxy::Answer& answer);
+
   // What happens.
   void boot();
   void give_addresses(std::size_t origin);
   void restart(bool killed);
   void purge(const std::string& ip);
   void force_breaker(std::size_t origin, upstream::Breaker::Forced forced);
-  void ask(const std::string& ip, base::Duration patience, bool must_succeed = false);
+  void ask(const std::string& ip, base::Duration patience, bool must_succeed = false,
+           bool planned = true);
   void join(std::size_t number);
   void recover();
   bool distrusted();  // for some origin's certificate
@@ -116,6 +141,10 @@ class Simulation {
   bool crowded_since(base::SteadyTime from) const { return crowded_at_ >= from; }
   // Nobody can answer that; and what comes of it is nobody else's trouble.
   bool always_fails(const Client& client) const;
+  static std::string upstream_target(const std::string& ip) { return "/geoip/" + ip; }
+  base::Random& luck_of(const Client& client);
+  void note_fate(const Client& client, const proxy::Answer& answer);
+  void note_scarcity(const upstream::Status& status);
   void check_wait(const Client& client, const proxy::Answer& answer);
   void check_step();
   void check_drained();
@@ -126,6 +155,7 @@ class Simulation {
   base::SteadyTime now() const { return scheduler_.now(); }
 
   Tally& tally_;
+  const std::uint64_t seed_;
   base::VirtualScheduler scheduler_;
   base::Random random_;
   const base::SteadyTime begun_;
@@ -147,6 +177,16 @@ class Simulation {
   int last_address_ = 0;
   base::SteadyTime crowded_at_ = base::SteadyTime::min();
   std::optional<std::size_t> wrong_origin_;  // it has a final word for everything
+  const Others others_;
+  base::Random others_luck_;
+  std::map<std::string, base::Random> luck_;  // by ip
+  std::set<std::string> bad_targets_;         // as drawn
+  bool comparable_ = true;
+  base::SteadyTime scarce_at_ = base::SteadyTime::min();
+  Fates fates_;
+  std::optional<base::SteadyTime> lack_began_;
+  std::uint64_t lack_generation_ = 0;
+  std::vector<bool> closed_before_lack_;  // the breakers, by origin
   std::unique_ptr<Process> process_;
   std::uint64_t generation_ = 0;
   base::SteadyTime booted_at_{};

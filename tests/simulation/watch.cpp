@@ -2,10 +2,11 @@
 
 #include <algorithm>
 
+#include "blame.h"
+
 namespace holdfast::simulation {
 namespace {
 
-constexpr const char* kNameField = "X-Fetch";
 constexpr int kMostAtOnce = 4;
 
 }  // namespace
@@ -117,9 +118,19 @@ void Watch::attempt_ended(std::uint64_t number, const upstream::Reply* reply) {
   }
   if (!found->second.bare) {
     const auto fetch = fetches_.find(found->second.fetch);
-    if (fetch != fetches_.end()) --fetch->second.in_flight;
+    if (fetch != fetches_.end()) {
+      --fetch->second.in_flight;
+      fetch->second.lacks += reply && reply->transport == upstream::Outcome::Local;
+    }
   }
   attempts_.erase(found);
+}
+
+void Watch::check_lack(const upstream::Status& before) {
+  ++counts_.local;
+  if (!fetcher_) return;
+  const std::string blamed = blamed_since(before, fetcher_->status());
+  if (!blamed.empty()) fail("for a lack of our own, " + blamed);
 }
 
 void Watch::check_breaker(const Attempt& attempt, Breaker::State state) {
@@ -155,7 +166,7 @@ void Watch::check_fetch(Attempt& attempt, base::Duration timeout) {
   const bool hedge =
       beside && now - youngest < settings_.answer_times.floor && youngest > name_moved_at_;
   if (fetch.refresh && hedge) fail("a refresh was hedged");
-  if (!attempt.probe && fetch.attempts > 0) {
+  if (!attempt.probe && fetch.attempts > fetch.lacks) {
     ++withdrawals_[slice()];
     ++counts_.retries;
     check_budget();

@@ -19,6 +19,9 @@ namespace holdfast::simulation {
 
 class Watch {
  public:
+  // The request field with the name of the fetch that an attempt is made for.
+  static constexpr const char* kNameField = "X-Fetch";
+
   // How long the loop stood still between two times: no timer is in time then.
   using Stalled = std::function<base::Duration(base::SteadyTime, base::SteadyTime)>;
 
@@ -60,6 +63,11 @@ class Watch {
                        const upstream::Request& request);
   // `reply` is null if it was cancelled.
   void attempt_ended(std::uint64_t number, const upstream::Reply* reply);
+  // What is held against the origins: a lack of our own must leave it as it is.
+  upstream::Status held_against() const {
+    return fetcher_ ? fetcher_->status() : upstream::Status();
+  }
+  void check_lack(const upstream::Status& before);
   // The origin's name stands for something else.
   void name_moved() { name_moved_at_ = scheduler_.now(); }
 
@@ -74,7 +82,7 @@ class Watch {
   }
 
   struct Counts {
-    int attempts = 0, hedges = 0, beside = 0, retries = 0, probes = 0, bare_probes = 0;
+    int attempts = 0, hedges = 0, beside = 0, retries = 0, probes = 0, bare_probes = 0, local = 0;
   };
   const Counts& counts() const { return counts_; }
 
@@ -83,6 +91,7 @@ class Watch {
     base::SteadyTime deadline;
     bool refresh = false;
     int attempts = 0;
+    int lacks = 0;  // of those, nothing was sent
     int in_flight = 0;
   };
   struct Attempt {
@@ -165,7 +174,10 @@ class WatchedTransport final : public upstream::Transport {
         sending, request, [this, number, callback = std::move(callback)](upstream::Reply reply) {
           inner_ids_.erase(number);
           watch_.attempt_ended(number, &reply);
+          if (reply.transport != upstream::Outcome::Local) return callback(std::move(reply));
+          const upstream::Status before = watch_.held_against();
           callback(std::move(reply));
+          watch_.check_lack(before);
         });
     return number;
   }

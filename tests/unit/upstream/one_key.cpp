@@ -374,6 +374,44 @@ TEST_CASE("what the first of two origins says for good is not the last word") {
   }
 }
 
+TEST_CASE("a witness is asked also while an upstream ramps up after an outage") {
+  World world;
+  world.fetch_all(20, 5);
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch_all(5, 5, 1s);
+  REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  world.upstream.always.clear();
+  while (world.fetcher.status().origins[0].breaker != Breaker::State::Closed) {
+    world.scheduler.advance(10ms);
+  }
+  for (int i = 0; i < 3; ++i) {
+    const std::string forbidden = "/forbidden/" + std::to_string(i);
+    world.upstream.always_to[forbidden] = Fault::Forbidden;
+    world.fetch(forbidden);
+  }
+  world.settle();
+  CHECK(world.fetcher.status().token == TokenState::State::Accepted);
+}
+
+TEST_CASE("a final word is not the last one while the other origin is back but just now") {
+  Settings settings;
+  settings.origins = {"first", "second"};
+  World world(1, settings);
+  world.upstream.always[0] = Fault::BadRequest;
+  world.upstream.always[1] = Fault::Refused;
+  world.fetch_all(20, 20);
+  REQUIRE(world.fetcher.status().origins[1].breaker != Breaker::State::Closed);
+  world.upstream.always.erase(1);
+  while (world.fetcher.status().origins[1].breaker != Breaker::State::Closed) {
+    world.scheduler.advance(10ms);
+  }
+  const int before = world.answered();
+  world.fetch("/asked at once");
+  world.settle();
+  CHECK(world.answered() == before + 1);
+  CHECK(world.results.back().reply.status == 200);
+}
+
 TEST_CASE("what both origins say, or the only one that answers, is the answer") {
   Settings settings;
   settings.origins = {"first", "second"};

@@ -149,6 +149,23 @@ TEST_CASE("the only address is waited for while it is dark, and asked again when
   CHECK(world.breaker_opened() == 0);
 }
 
+TEST_CASE("set-ups that are stuck since before others were answered say nothing of now") {
+  World world;
+  world.upstream.network.tls = 300ms;
+  for (int i = 0; i < 8; ++i) {
+    world.upstream.slow["/stuck/" + std::to_string(i)] = 3s;
+    world.fetch("/stuck/" + std::to_string(i), 20s);
+  }
+  // Their second attempts are in the handshake when all connections go mute.
+  world.scheduler.advance(2400ms);
+  REQUIRE(world.upstream.attempts == 16);
+  world.upstream.network.mute_all();
+  world.scheduler.advance(1s);
+  CHECK(time_of(world, "/another") < 500ms);
+  CHECK(world.answered() == 9);
+  CHECK(world.breaker_opened() == 0);
+}
+
 TEST_CASE("refused at all of its addresses, an origin is down; at one of them, it is not") {
   World down(1, named());
   down.upstream.network.paths = {{"a", Path::Refuses}, {"b", Path::Refuses}};
@@ -272,6 +289,22 @@ TEST_CASE("an origin whose certificate is right is asked instead of one whose is
   other.fetch_all(100, 4);
   CHECK(other.answered() == 100);
   CHECK_FALSE(other.fetcher.status().origins[0].certificate_refused);
+}
+
+TEST_CASE("a fetch does not go back to where it could not connect while there is another way") {
+  World world(1, named());
+  world.upstream.network.round_trip = 20ms;
+  world.fetcher.addresses(0, {"192.0.2.1", "192.0.2.2", "192.0.2.3"});
+  world.upstream.network.paths["192.0.2.1"] = Path::Dark;
+  world.upstream.network.paths["192.0.2.2"] = Path::Dark;
+  // Their time is too short to count against anybody, and then somebody joins who has more.
+  const Fetcher::FetchId fetch = world.fetch("/a", 380ms);
+  world.scheduler.advance(300ms);
+  world.fetcher.extend(fetch, world.now() + 5s, Priority::Miss);
+  world.settle();
+  CHECK(world.answered() == 1);
+  CHECK(world.upstream.network.connections_to["192.0.2.1"] == 1);
+  CHECK(world.upstream.network.connections_to["192.0.2.2"] == 1);
 }
 
 }  // namespace holdfast::upstream

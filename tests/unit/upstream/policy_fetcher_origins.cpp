@@ -255,4 +255,27 @@ TEST_CASE("an origin whose clock is off is known for it") {
   CHECK(world.fetcher.status().origins[0].clock_ahead == 3600s);
 }
 
+TEST_CASE("keys that fail at both origins do not have the second one set aside") {
+  Settings settings;
+  settings.origins = {"first", "second"};
+  World world(1, settings);
+  // What the second has answered.
+  world.upstream.faults_of[0] = {{Fault::Error500, 0.3}};
+  world.fetch_all(100, 5);
+  world.upstream.faults_of.clear();
+  world.scheduler.advance(11s);
+  const auto first_to_fail = world.upstream.by_origin[1];
+  for (int i = 0; i < 30; ++i) {
+    const std::string bad = "/bad/" + std::to_string(i);
+    world.upstream.always_to[bad] = Fault::Error500;
+    world.fetch(bad);
+    for (int good = 0; good < 10; ++good) world.fetch(bad + "/good/" + std::to_string(good));
+    world.scheduler.advance(100ms);
+  }
+  world.settle();
+  CHECK(world.fetcher.status().origins[1].breaker_history.empty());
+  CHECK(world.upstream.by_origin[1] >= first_to_fail + 20);
+  CHECK(world.answered() == 400);
+}
+
 }  // namespace holdfast::upstream

@@ -190,6 +190,14 @@ class SimulatedUpstream : public Transport {
   void knock(std::size_t origin, const std::string& address, base::Duration timeout,
              Callback callback) override {
     ++knocks[address];
+    if (lacking) {
+      Reply reply{.transport = Outcome::Local, .detail = "none left"};
+      reply.own_lack = true;
+      reply.lack = lacking;
+      scheduler_.post(
+          [reply = std::move(reply), callback = std::move(callback)] { callback(reply); });
+      return;
+    }
     network.knock({origin, address, true, timeout},
                   [callback = std::move(callback)](const SimulatedNetwork::Arrival& arrival) {
                     callback(Reply{.transport = arrival.outcome, .phase = arrival.phase});
