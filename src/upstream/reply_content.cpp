@@ -88,12 +88,30 @@ bool ChunkedContent::take(std::string_view bytes, std::string& content, std::siz
       if (size_ == 0) at_ = At::DataEnd;
       continue;
     }
+    const bool costs = is_overhead();
     at_ = after(bytes.front());
     bytes.remove_prefix(1);
-    too_large_ = overhead_left_ == 0 || (at_ == At::Data && size_ > limit_bytes - content.size());
-    if (overhead_left_ > 0) --overhead_left_;
+    too_large_ =
+        (costs && overhead_left_ == 0) || (at_ == At::Data && size_ > limit_bytes - content.size());
+    if (costs && !too_large_) --overhead_left_;
   }
   return at_ != At::Broken && !too_large_;
+}
+
+// Whether the next byte is one of those of which there might be any number: the size of a chunk
+// and the line ends come with data.
+bool ChunkedContent::is_overhead() const {
+  switch (at_) {
+    case At::Size:
+      return digits_ && size_ == 0;  // zeros in front
+    case At::SizeSpace:
+    case At::Extension:
+    case At::Trailer:
+    case At::TrailerLine:
+      return true;
+    default:
+      return false;
+  }
 }
 
 // Outside of the data.

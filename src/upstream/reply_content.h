@@ -16,7 +16,7 @@ namespace holdfast::upstream {
 // Any split of the input gives the same. Lines may end with LF alone, as a head's may.
 class ChunkedContent {
  public:
-  // What all sizes, extensions and trailers may take.
+  // What all extensions and trailers may take.
   explicit ChunkedContent(std::size_t overhead_limit_bytes)
       : overhead_left_(overhead_limit_bytes) {}
 
@@ -47,6 +47,7 @@ class ChunkedContent {
     Behind,
     Broken,
   };
+  bool is_overhead() const;
   At after(char c);
   At end_of_size();
 

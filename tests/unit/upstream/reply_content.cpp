@@ -122,6 +122,10 @@ TEST_CASE("what chunks hold and what they take is bounded") {
   CHECK(join("5;" + std::string(300, 'x'), 7).too_large);
   CHECK(join("0\r\nA: " + std::string(300, 'x'), 7).too_large);
   CHECK(join(std::string(300, '0'), 7).too_large);
+  // Many small ones are as good as one.
+  std::string small;
+  for (int i = 0; i < 100; ++i) small += "1\r\nx\r\n";
+  CHECK(join(small + "0\r\n\r\n", 7).whole);
 }
 
 TEST_CASE("codings are undone in the order in which they were applied") {
