@@ -117,7 +117,13 @@ void apply_pieces(std::string_view element, CacheControl& into) {
     while (end < element.size() && belongs(element[end])) ++end;
     const auto piece = element.substr(at, end - at);
     const auto equals = std::min(piece.find('='), piece.size());
-    apply(piece.substr(0, equals), piece.substr(std::min(equals + 1, piece.size())), into);
+    const auto value = piece.substr(std::min(equals + 1, piece.size()));
+    apply(piece.substr(0, equals), value, into);
+    for (std::size_t from = 0; from < value.size();) {  // of "=private", or "x==no-store"
+      const std::size_t to = std::min(value.find('=', from), value.size());
+      apply(value.substr(from, to - from), {}, into);
+      from = to + 1;
+    }
     at = end + 1;
   }
 }

@@ -84,7 +84,7 @@ void Attempt::ask(const std::string& url, const Fields& fields, const std::strin
     append(fields_, field.name + ": " + field.value);
   }
   // A request without it takes any coding (RFC 9110, 12.5.3). Some code what they send all
-  // the same; that is undone, as far as libcurl knows how.
+  // the same; see undo_content_codings().
   append(fields_, "Accept-Encoding: identity");
   if (!token.empty()) append(fields_, "Authorization: Bearer " + token);
   if (!sending_.address.empty()) append(connect_to_, connect_to(sending_.address));
@@ -92,7 +92,7 @@ void Attempt::ask(const std::string& url, const Fields& fields, const std::strin
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
   curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);  // the target is ours, already canonical
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
-  curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");  // decode; the field sent is the one above
+  curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L);  // see reply_content.h
   curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to_.get());
   curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
   curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
@@ -204,12 +204,26 @@ std::size_t Attempt::on_head_line(char* data, std::size_t size, std::size_t coun
   long status = 0;
   curl_easy_getinfo(attempt.easy_.get(), CURLINFO_RESPONSE_CODE, &status);
   const bool had_whole_head = attempt.head_.whole();
-  if (!attempt.head_.take(line, status)) return 0;
-  if (attempt.head_.whole() && !had_whole_head) attempt.watch_speed();
+  if (!attempt.head_.take(line, status, line.starts_with("HTTP/2") && attempt.negotiated_http2())) {
+    return 0;
+  }
+  if (attempt.head_.whole() && !had_whole_head) {
+    attempt.watch_speed();
+    const bool chunked = attempt.head_.chunked() && attempt.kind_ == Kind::Request;
+    if (chunked) attempt.chunks_.emplace(attempt.settings_.head_limit_bytes);
+  }
   return line.size();
 } catch (const std::bad_alloc&) {
   static_cast<Attempt*>(self)->lack_ = base::Resource::Memory;
   return 0;  // fails this attempt; nothing may be thrown through libcurl
+}
+
+// libcurl believes a status line that says so, on whatever connection.
+bool Attempt::negotiated_http2() const {
+  curl_tlssessioninfo* session = nullptr;
+  curl_easy_getinfo(easy_.get(), CURLINFO_TLS_SSL_PTR, &session);
+  return session != nullptr && session->backend == CURLSSLBACKEND_OPENSSL &&
+         session->internals != nullptr && speaks_http2(session->internals);
 }
 
 // From the content on: to libcurl, silence before the answer is a low speed too.
@@ -222,6 +236,7 @@ void Attempt::watch_speed() {
 std::size_t Attempt::on_body(char* data, std::size_t size, std::size_t count, void* self) try {
   auto& attempt = *static_cast<Attempt*>(self);
   const std::size_t bytes = size * count;
+  if (attempt.chunks_) return attempt.take_chunks({data, bytes}) ? bytes : 0;
   if (bytes > attempt.settings_.body_limit_bytes - attempt.reply_.body.size()) {
     attempt.content_too_large_ = true;
     return 0;
@@ -231,6 +246,15 @@ std::size_t Attempt::on_body(char* data, std::size_t size, std::size_t count, vo
 } catch (const std::bad_alloc&) {
   static_cast<Attempt*>(self)->lack_ = base::Resource::Memory;
   return 0;
+}
+
+bool Attempt::take_chunks(std::string_view bytes) {
+  const bool good = chunks_->take(bytes, reply_.body, settings_.body_limit_bytes);
+  content_too_large_ = content_too_large_ || chunks_->too_large();
+  // libcurl drops it and would keep the connection, of which nobody knows what comes next
+  // (RFC 9112, 9.2).
+  if (chunks_->something_behind()) curl_easy_setopt(easy_.get(), CURLOPT_FORBID_REUSE, 1L);
+  return good;
 }
 
 void Attempt::end(CURLcode code) {
@@ -254,18 +278,21 @@ void Attempt::end(CURLcode code) {
   ending.lacking = lack_.has_value();
   curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &ending.verify_result);
   reply_.transport = outcome_of(ending);
-  if (head_.broken()) {
-    reply_.detail = "a line of the head begins with a bare CR";
-  } else {
-    reply_.detail = head_.unframed() ? "the head does not say how long the content is"
-                                     : detail_of(ending, reply_.transport);
+  reply_.detail =
+      head_.problem() != nullptr ? head_.problem() : detail_of(ending, reply_.transport);
+  // libcurl is content with less than whole ones.
+  if (chunks_ && !chunks_->whole() && reply_.transport == Outcome::Ok) {
+    reply_.transport = Outcome::Truncated;
+    reply_.detail = "the connection ended inside the last chunk";
+  }
+  if (chunks_ && chunks_->broken() && reply_.transport == Outcome::Truncated) {
+    reply_.detail = "the content's chunks are broken";
   }
   reply_.own_lack = reply_.transport == Outcome::Local;
   if (reply_.own_lack) reply_.lack = lack_;
   if (head_.whole()) {
     take_head();
-    const bool missed = head_.coding_missed() && reply_.transport == Outcome::Ok;
-    if (missed || ending.code == CURLE_BAD_CONTENT_ENCODING) drop_coded_content();
+    if (reply_.transport == Outcome::Ok) undo_content_codings();
   }
   stop();
 }
@@ -283,15 +310,23 @@ void Attempt::take_head() {
   reply_.clock_ahead = clock_ahead(reply_.fields, received);
 }
 
-// It may be whole, but nobody can read it. Where the status alone says what is to be done,
-// that is known; else it is no answer.
-void Attempt::drop_coded_content() {
+void Attempt::undo_content_codings() {
+  Undoing undoing = Undoing::Impossible;
+  try {
+    undoing = undo_codings(reply_.fields, reply_.body, settings_.body_limit_bytes);
+  } catch (const std::bad_alloc&) {
+    return fail(Outcome::Local, "out of memory");
+  }
+  if (undoing == Undoing::Done) return;
   reply_.body.clear();
-  if (reply_.status < 200 || reply_.status >= 300) {
-    reply_.transport = Outcome::Ok;
-    reply_.detail.clear();
+  if (undoing == Undoing::TooLarge) {
+    reply_.transport = Outcome::TooLarge;
+    reply_.detail = "the content is too large once it is decoded";
     return;
   }
+  // It may be whole, but nobody can read it. Where the status alone says what is to be done,
+  // that is known; else it is no answer.
+  if (reply_.status < 200 || reply_.status >= 300) return;
   const std::string* coding = find_field(reply_.fields, "Content-Encoding");
   reply_.transport = Outcome::InvalidBody;
   reply_.detail = "the content cannot be decoded, Content-Encoding: " +

@@ -9,12 +9,14 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/event_loop.h"
 #include "upstream/curl_pool.h"
 #include "upstream/curl_transport.h"
+#include "upstream/reply_content.h"
 #include "upstream/reply_head.h"
 #include "upstream/trust_store.h"
 
@@ -83,7 +85,9 @@ class Attempt {
   void enter(Phase phase);
   void leave_phase();
   void take_head();
-  void drop_coded_content();
+  bool take_chunks(std::string_view bytes);
+  void undo_content_codings();
+  bool negotiated_http2() const;
   void watch_speed();
   void stop();
 
@@ -106,6 +110,7 @@ class Attempt {
   std::unique_ptr<curl_slist, ListDeleter> fields_;
   std::unique_ptr<curl_slist, ListDeleter> connect_to_;
   ReplyHead head_;
+  std::optional<ChunkedContent> chunks_;  // once the head says so
   Phase phase_ = Phase::Connect;
   base::SteadyTime since_;
   bool running_ = false;  // in the pool

@@ -27,6 +27,11 @@ const std::string* find_field(const Fields& fields, std::string_view name) {
   return found == fields.end() ? nullptr : &found->value;
 }
 
+bool is_control(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return (byte < 0x20 && c != '\t') || byte == 0x7f;
+}
+
 bool Reply::ended_connection() const {
   if (transport != Outcome::Ok) return phase == Phase::Answer && !own_lack;
   const auto says_close = [](const Field& field) {

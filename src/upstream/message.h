@@ -24,6 +24,9 @@ bool is_field(const Field& field, std::string_view name);
 // The first field of that name, or null.
 const std::string* find_field(const Fields& fields, std::string_view name);
 
+// What may not stand in a line: all controls but the tab (RFC 9110, 5.5).
+bool is_control(char c);
+
 struct Request {
   std::string target;  // path and query, appended to an origin's base URL
   Fields fields;       // besides what the transport adds itself: Host, Authorization

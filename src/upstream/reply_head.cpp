@@ -17,25 +17,39 @@ bool frames_content(const Field& field) {
   return is_field(field, "Content-Length") || is_field(field, "Transfer-Encoding");
 }
 
-// The last of all codings, without its parameters.
-std::string_view last_coding(const Fields& fields) {
-  std::string_view last;
+// RFC 9112, 4; and what libcurl makes of HTTP/2.
+bool is_status_line(std::string_view line, bool http2) {
+  for (const char end : {'\n', '\r'}) {
+    if (line.ends_with(end)) line.remove_suffix(1);
+  }
+  const bool version = http2 ? line.starts_with("HTTP/2 ")
+                             : line.starts_with("HTTP/1.1 ") || line.starts_with("HTTP/1.0 ");
+  if (!version) return false;
+  line.remove_prefix(line.find(' ') + 1);
+  const std::string_view code = line.substr(0, 3);
+  return code.size() == 3 && code.find_first_not_of("0123456789") == std::string_view::npos &&
+         (line.size() == 3 || line[3] == ' ') && std::none_of(line.begin(), line.end(), is_control);
+}
+
+// All lines of it together: "chunked", once.
+bool is_one_chunked(const Fields& fields) {
+  std::size_t codings = 0;
+  bool chunked = false;
   for (const Field& field : fields) {
     if (!is_field(field, "Transfer-Encoding")) continue;
-    const std::string_view codings = field.value;
-    last = codings.substr(codings.rfind(',') + 1);  // npos + 1 is 0
-    last = trimmed(last.substr(0, last.find(';')));
+    for (std::size_t begin = 0; begin <= field.value.size();) {
+      const std::size_t end = std::min(field.value.find(',', begin), field.value.size());
+      const auto coding = trimmed(std::string_view(field.value).substr(begin, end - begin));
+      begin = end + 1;
+      if (coding.empty()) continue;  // an element with nothing in it (RFC 9110, 5.6.1)
+      ++codings;
+      chunked = is_field({std::string(coding), {}}, "chunked");
+    }
   }
-  return last;
+  return codings == 1 && chunked;
 }
 
 bool states_one_length(const Fields& fields) {
-  if (find_field(fields, "Transfer-Encoding") != nullptr) {
-    // Chunked as the last it overrides a Content-Length. Any other leaves the end to the
-    // connection's; a Content-Length beside it says something else (RFC 9112, 6.3).
-    return is_field({std::string(last_coding(fields)), {}}, "chunked") ||
-           find_field(fields, "Content-Length") == nullptr;
-  }
   std::optional<std::string_view> stated;
   for (const Field& field : fields) {
     if (!is_field(field, "Content-Length")) continue;
@@ -56,30 +70,49 @@ bool states_one_length(const Fields& fields) {
 
 }  // namespace
 
-bool ReplyHead::take(std::string_view line, long status) {
+bool ReplyHead::take(std::string_view line, long status, bool http2) {
   bytes_ += line.size();
-  if (too_large()) return false;
+  if (too_large() || problem_ != nullptr) return false;
   if (whole_) return true;
   if (!inside_) {
     // The status line. An interim head may have come before: forget its fields.
     inside_ = true;
     fields_.clear();
     dropped_ = false;
-    unframed_ = coding_missed_ = false;
+    obsolete_framing_ = false;
+    version_1_0_ = line.starts_with("HTTP/1.0");
+    if (!is_status_line(line, http2)) problem_ = "the status line is none";
   } else if (line.starts_with('\r') && line.size() > 1 && line != "\r\n") {
-    broken_ = true;
-    return false;
+    // libcurl takes it for the end of the head, others for a field (RFC 9112, 2.2): what
+    // follows may be content or not.
+    problem_ = "a line of the head begins with a bare CR";
   } else if (line.starts_with('\r') || line.starts_with('\n')) {
     inside_ = false;
     whole_ = status >= 200;
     const bool has_content = status != 204 && status != 304;
-    unframed_ = whole_ && has_content && (unframed_ || !states_one_length(fields_));
+    if (whole_ && has_content) problem_ = problem_with_framing();
+    chunked_ = whole_ && has_content && find_field(fields_, "Transfer-Encoding") != nullptr;
   } else if (line.starts_with(' ') || line.starts_with('\t')) {
     fold(line);
   } else {
     add(line);
   }
-  return !(whole_ && unframed_);
+  return problem_ == nullptr;
+}
+
+// RFC 9112, 6.3.
+const char* ReplyHead::problem_with_framing() const {
+  if (find_field(fields_, "Transfer-Encoding") == nullptr) {
+    return obsolete_framing_ || !states_one_length(fields_)
+               ? "the head does not say how long the content is"
+               : nullptr;
+  }
+  // Chunked overrides a Content-Length. No other coding was asked for (RFC 9110, 10.1.4), and
+  // to HTTP/1.0 there is none (RFC 9112, 6.1).
+  if (version_1_0_) return "an answer in HTTP/1.0 has a Transfer-Encoding";
+  return obsolete_framing_ || !is_one_chunked(fields_)
+             ? "the Transfer-Encoding is something else than chunked"
+             : nullptr;
 }
 
 void ReplyHead::add(std::string_view line) {
@@ -104,11 +137,7 @@ void ReplyHead::fold(std::string_view line) {
 }
 
 void ReplyHead::not_plain(const Field& field) {
-  if (frames_content(field)) unframed_ = true;
-  if (is_field(field, "Content-Encoding") && !field.value.empty() &&
-      !is_field({field.value, {}}, "identity")) {
-    coding_missed_ = true;
-  }
+  if (frames_content(field)) obsolete_framing_ = true;
 }
 
 }  // namespace holdfast::upstream

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -180,6 +181,13 @@ bool Trust::apply(void* ssl_ctx) const {
   return !parts_->certificate ||
          SSL_CTX_use_cert_and_key(context, parts_->certificate.get(), parts_->key.get(),
                                   parts_->chain.get(), 1) == 1;
+}
+
+bool speaks_http2(void* ssl) {
+  const unsigned char* name = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(static_cast<const SSL*>(ssl), &name, &size);
+  return std::string_view(reinterpret_cast<const char*>(name), size) == "h2";
 }
 
 std::string certificate_problem(long verify_result) {

@@ -40,6 +40,9 @@ class Trust {
 // not what went wrong.
 std::string certificate_problem(long verify_result);
 
+// Whether the two ends of an SSL have agreed on HTTP/2.
+bool speaks_http2(void* ssl);
+
 class TrustStore {
  public:
   struct Settings {

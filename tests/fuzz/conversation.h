@@ -23,6 +23,18 @@
 
 namespace holdfast::fuzz {
 
+// What was said over one connection, and what for.
+struct Said {
+  // A request: how much had been said before it came, and whose it was, see attempt().
+  struct Asked {
+    std::size_t at = 0;
+    int attempt = 0;
+  };
+  std::string bytes;
+  std::vector<Asked> asked;
+  bool ended = false;  // by the server, in order: not by a reset, and not by the client
+};
+
 // Turns of the loop in which the client reads what there is, and asks anew if it likes.
 inline constexpr int kTurns = 6;
 inline constexpr std::string_view kProper = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -45,8 +57,10 @@ class Conversation {
   }
 
   const std::string& url() const { return url_; }
-  // What was sent over each connection of the play so far.
-  const std::vector<std::string>& said() const { return said_; }
+  // Each connection of the play so far.
+  const std::vector<Said>& said() const { return said_; }
+  // The requests that come from now on are that one's.
+  void attempt(int number) { attempt_ = number; }
 
   void play(std::string_view script) {
     drop();
@@ -84,6 +98,8 @@ class Conversation {
     server.request_.append(buffer, static_cast<std::size_t>(got));
     if (server.request_.find("\r\n\r\n") == std::string::npos) return;
     server.request_.clear();
+    Said& said = server.said_.back();
+    said.asked.push_back({said.bytes.size(), server.attempt_});
     ++server.turn_;
     server.act();
   }
@@ -95,17 +111,17 @@ class Conversation {
       send(script_.substr(0, mark));
       if (mark == std::string_view::npos || mark + 1 >= script_.size()) {
         over_ = true;
-        return drop();
+        return end();
       }
       const char deed = script_[mark + 1];
       script_.remove_prefix(mark + 2);
       switch (deed) {
         case 'n':
-          return later(kTurns, [this] { drop(); });  // if it has not asked by then
+          return later(kTurns, [this] { end(); });  // if it has not asked by then
         case 'w':
           return later(kTurns, [this] { act(); });
         case 'c':
-          return drop();
+          return end();
         case 'r': {
           const linger now{1, 0};
           ::setsockopt(client_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -128,10 +144,14 @@ class Conversation {
 
   void send(std::string_view bytes) {
     if (bytes.empty()) return;
-    said_.back() += bytes;
+    said_.back().bytes += bytes;
     (void)!::send(client_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
   }
 
+  void end() {
+    said_.back().ended = true;
+    drop();
+  }
   void drop() {
     ++turn_;
     request_.clear();
@@ -146,7 +166,8 @@ class Conversation {
   base::UniqueFd client_;
   std::unique_ptr<base::FdWatch> client_watch_;
   std::string_view script_;
-  std::vector<std::string> said_;
+  std::vector<Said> said_;
+  int attempt_ = 0;
   std::string request_;
   bool over_ = true;
   unsigned long turn_ = 0;

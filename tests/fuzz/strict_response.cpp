@@ -1,5 +1,7 @@
 #include "strict_response.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -54,6 +56,7 @@ std::string without_controls(std::string_view value) {
   return std::string(trimmed(text));
 }
 
+// RFC 9112, 4.
 bool read_status(std::string_view line, StrictResponse& response) {
   if (!line.starts_with("HTTP/1.") || line.size() < 12) return false;
   if ((line[7] != '0' && line[7] != '1') || line[8] != ' ') return false;
@@ -127,26 +130,73 @@ bool read_chunked(std::string_view& rest, std::string& body) {
   return true;
 }
 
-// RFC 9112, 6.3.
-bool read_content(std::string_view& rest, StrictResponse& response) {
+bool has(const StrictResponse& response, std::string_view name) {
+  return std::any_of(response.fields.begin(), response.fields.end(),
+                     [name](const auto& field) { return field.first == name; });
+}
+
+// RFC 9112, 6.3. Nobody asks for another transfer coding than chunked, so there is none (RFC
+// 9110, 10.1.4); one in HTTP/1.0 is a fault of framing (6.1). `ended`: with the connection.
+bool read_content(std::string_view& rest, bool ended, bool version_1_0, StrictResponse& response) {
   if (response.status == 204 || response.status == 304) return true;
-  const auto codings = elements(response, "transfer-encoding");
-  if (!codings.empty()) {
-    return codings == std::vector<std::string>{"chunked"} && read_chunked(rest, response.body);
+  if (has(response, "transfer-encoding")) {
+    auto codings = elements(response, "transfer-encoding");
+    // A list may have elements with nothing in them (RFC 9110, 5.6.1).
+    std::erase(codings, "");
+    return !version_1_0 && codings == std::vector<std::string>{"chunked"} &&
+           read_chunked(rest, response.body);
   }
   const auto lengths = elements(response, "content-length");
   if (lengths.empty()) {
     response.body = rest;
     rest = {};
-    return true;
+    return ended;
   }
-  std::uint64_t length = 0;
+  // Several that are one number are one (RFC 9110, 8.6).
+  std::uint64_t length = 0, other = 0;
+  if (!read_number(lengths.front(), 10, length)) return false;
   for (const std::string& one : lengths) {
-    if (one != lengths.front() || !read_number(one, 10, length)) return false;
+    if (!read_number(one, 10, other) || other != length) return false;
   }
   if (length > rest.size()) return false;
   response.body = rest.substr(0, length);
   rest.remove_prefix(length);
+  return true;
+}
+
+// One gzip member and nothing else (RFC 1952), or a zlib stream (RFC 9110, 8.4.1.2).
+bool inflate_whole(const std::string& coded, int window_bits, std::string& plain) {
+  z_stream stream{};
+  if (inflateInit2(&stream, window_bits) != Z_OK) return false;
+  std::string in = coded;
+  plain.assign(1U << 16, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(in.data());
+  stream.avail_in = static_cast<uInt>(in.size());
+  stream.next_out = reinterpret_cast<Bytef*>(plain.data());
+  stream.avail_out = static_cast<uInt>(plain.size());
+  const bool whole = ::inflate(&stream, Z_FINISH) == Z_STREAM_END && stream.avail_in == 0;
+  plain.resize(stream.total_out);
+  inflateEnd(&stream);
+  return whole;
+}
+
+// RFC 9110, 8.4: in the order in which they were applied. False: not one that is known here,
+// or not whole.
+bool undo_codings(StrictResponse& response) {
+  // There it is said of a content that another response had (RFC 9110, 15.4.5).
+  if (response.status == 304) return true;
+  auto codings = elements(response, "content-encoding");
+  for (; !codings.empty(); codings.pop_back()) {
+    const std::string& coding = codings.back();
+    if (coding.empty() || coding == "identity") continue;
+    std::string plain;
+    const bool gzip = coding == "gzip" || coding == "x-gzip";
+    if (!(gzip && inflate_whole(response.body, 15 + 16, plain)) &&
+        !(coding == "deflate" && inflate_whole(response.body, 15, plain))) {
+      return false;
+    }
+    response.body = plain;
+  }
   return true;
 }
 
@@ -168,17 +218,48 @@ std::string without_quoted(std::string_view value) {
   return rest;
 }
 
+// Without what is an argument by the letter, `token=token`, in quotes or not (RFC 9111, 5.2).
+std::string without_arguments(std::string_view value) {
+  const std::string unquoted = without_quoted(value);
+  const auto is_name = [](std::string_view text) {
+    return !text.empty() && std::all_of(text.begin(), text.end(), is_token);
+  };
+  std::string rest;
+  for (std::size_t at = 0; at <= unquoted.size();) {
+    const std::size_t end = std::min(unquoted.find(',', at), unquoted.size());
+    const std::string_view element = std::string_view(unquoted).substr(at, end - at);
+    const std::size_t equals = std::min(element.find('='), element.size());
+    const bool argument = equals < element.size() && is_name(trimmed(element.substr(0, equals))) &&
+                          is_name(trimmed(element.substr(equals + 1)));
+    rest += element.substr(0, argument ? equals : element.npos);
+    rest += ',';
+    at = end + 1;
+  }
+  return rest;
+}
+
 }  // namespace
 
-std::vector<StrictResponse> strict_responses(std::string_view said) {
+std::vector<StrictResponse> strict_responses(const Said& said) {
   std::vector<StrictResponse> all;
-  while (!said.empty()) {
+  std::string_view rest = said.bytes;
+  for (const Said::Asked& asked : said.asked) {
+    const std::size_t read = said.bytes.size() - rest.size();
+    // What was said before is no response (RFC 9112, 9.2). If the one before went on, this
+    // connection was not to be asked again.
+    if (read > asked.at) break;
+    rest = std::string_view(said.bytes).substr(asked.at);
     StrictResponse response;
-    const auto line = take_line(said);
-    if (!line || !read_status(*line, response) || !read_fields(said, response)) break;
-    if (response.status < 200 && response.status != 101) continue;
-    if (!read_content(said, response)) break;
-    all.push_back(std::move(response));
+    bool version_1_0 = false;
+    do {
+      response = {.attempt = asked.attempt};
+      const auto line = take_line(rest);
+      if (!line || !read_status(*line, response) || !read_fields(rest, response)) return all;
+      version_1_0 = (*line)[7] == '0';
+    } while (response.status < 200 && response.status != 101);
+    if (!read_content(rest, said.ended, version_1_0, response)) break;
+    // How it is coded says nothing of where it ends.
+    if (undo_codings(response)) all.push_back(std::move(response));
   }
   return all;
 }
@@ -186,7 +267,9 @@ std::vector<StrictResponse> strict_responses(std::string_view said) {
 bool says(const StrictResponse& response, std::string_view name, std::string_view word) {
   return std::any_of(response.fields.begin(), response.fields.end(), [&](const auto& field) {
     if (field.first != name) return false;
-    const std::string value = lower(without_quoted(field.second));
+    const bool with_argument = word.find('=') != word.npos;
+    const std::string value =
+        lower(with_argument ? without_quoted(field.second) : without_arguments(field.second));
     for (std::size_t at = value.find(word); at != value.npos; at = value.find(word, at + 1)) {
       const std::size_t end = at + word.size();
       if ((at == 0 || !is_token(value[at - 1])) && (end == value.size() || !is_token(value[end]))) {

@@ -40,7 +40,7 @@ const std::map<std::string, Names>& wrapped() {
       {"spdlog/", {"observe"}},   {"prometheus/", {"observe"}},
       {"CLI/", {"config"}},       {"maxminddb.h", {"proxy"}},
       {"systemd/", {"daemon"}},   {"simdjson.h", {"proxy", "cache"}},
-      {"xxhash.h", {"cache"}},    {"zlib.h", {"http"}},
+      {"xxhash.h", {"cache"}},    {"zlib.h", {"http", "upstream"}},
       {"nlohmann/", {"proxy"}},   {"ares.h", {"upstream"}},
       {"openssl/", {"upstream"}}, {"toml++/", {"config"}},
   };

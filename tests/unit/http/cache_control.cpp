@@ -87,7 +87,8 @@ TEST_CASE("in a malformed list the careful reading wins") {
   for (const char* value : {"no-store;max-age=0", "max-age=600;no-store", "no-cache; no-store",
                             "max-age=600 no-store", "\"no-store\"", "'no-store'; x", "no-store:",
                             "foo=\"bar\" no-store", "ext=\"never closed, no-store", "(no-store)",
-                            "public;No-Store=1", "max-age=\"60\";no-store, max-age=60"}) {
+                            "public;No-Store=1", "max-age=\"60\";no-store, max-age=60",
+                            "max-age9;=no-store", "=no-store", "x==no-store", "x=y=no-store"}) {
     CAPTURE(value);
     CHECK(parsed(value).no_store);
   }
@@ -99,6 +100,8 @@ TEST_CASE("in a malformed list the careful reading wins") {
   CHECK(parsed("max-age=60; public").max_age == 0s);
   // Another directive's name is not a part of it.
   CHECK(!parsed("x-no-store; no-store-really; no-storeage").no_store);
+  // An argument by the letter is none either.
+  CHECK(!parsed("x=no-store, y=\"no-store\"").no_store);
 }
 
 TEST_CASE("a window for stale responses without a value is not a window of 0") {

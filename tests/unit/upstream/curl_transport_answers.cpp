@@ -68,6 +68,49 @@ TEST_CASE("whole chunked content is joined, and trailers are not fields") {
   CHECK(find_field(reply.fields, "X-Trailer") == nullptr);
 }
 
+TEST_CASE("chunks that libcurl joins although they are none are truncated") {
+  for (const std::string broken :
+       {"5x\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\r\n0\r\n\r\n", "5\r\nhello\r\n0 1\r\n\r\n"}) {
+    CAPTURE(broken);
+    RawServer server([&](const Peer& peer) {
+      peer.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + broken);
+      return true;
+    });
+    CurlBench bench(server);
+    const Reply reply = bench.get("/");
+    CHECK(reply.transport == Outcome::Truncated);
+    CHECK(reply.detail == "the content's chunks are broken");
+  }
+}
+
+TEST_CASE("what comes behind the last chunk costs the connection, not the answer") {
+  RawServer server([](const Peer& peer) {
+    peer.send(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        "HTTP/1.1 200 OK\r\nX-Half:");
+    return true;
+  });
+  CurlSession session(server);
+  for (const std::size_t connections : {1U, 2U}) {
+    const Reply reply = session.get();
+    CHECK(reply.transport == Outcome::Ok);
+    CHECK(reply.body == "hello");
+    CHECK(server.connections() == connections);
+  }
+}
+
+TEST_CASE("a text that says HTTP/2 on a connection of HTTP/1.1 is no answer") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/2 200 \r\nContent-Length: 5\r\n\r\nhello");
+    return true;
+  });
+  CurlBench bench(server);
+  const Reply reply = bench.get("/");
+  CHECK(reply.transport == Outcome::Reset);
+  CHECK(reply.detail == "the status line is none");
+  CHECK(reply.status == 0);
+}
+
 TEST_CASE("a connection that ends before the head, or inside it, is reset") {
   const std::string parts[] = {"", "HTTP/1.1 200 OK\r\nContent-Le"};
   for (const auto& part : parts) {
@@ -341,12 +384,16 @@ TEST_CASE("content that is coded although that was not asked for is decoded, or 
       {"Content-Encoding: identity", "hello", "200 OK", Outcome::Ok, "hello"},
       {"Content-Encoding: zip", "hello", "200 OK", Outcome::InvalidBody, ""},
       {"Content-Encoding: gzip", "hello", "200 OK", Outcome::InvalidBody, ""},
-      {"Content-Encoding : gzip", coded, "200 OK", Outcome::InvalidBody, ""},
-      {"Content-Encoding:\r\n gzip", coded, "200 OK", Outcome::InvalidBody, ""},
+      {"Content-Encoding : gzip", coded, "200 OK", Outcome::Ok, "hello"},
+      {"Content-Encoding:\r\n gzip", coded, "200 OK", Outcome::Ok, "hello"},
+      // By its length whole, by its coding not.
+      {"Content-Encoding: gzip", coded.substr(0, 20), "200 OK", Outcome::InvalidBody, ""},
+      {"Content-Encoding: gzip", coded + "x", "200 OK", Outcome::InvalidBody, ""},
       {"Content-Encoding : identity", "hello", "200 OK", Outcome::Ok, "hello"},
       // There the status says what to do.
       {"Content-Encoding: zip", "hello", "429 X", Outcome::Ok, ""},
-      {"Content-Encoding : gzip", coded, "404 X", Outcome::Ok, ""},
+      {"Content-Encoding : gzip", coded, "404 X", Outcome::Ok, "hello"},
+      {"Content-Encoding: gzip", "hello", "404 X", Outcome::Ok, ""},
   };
   for (const Case& c : cases) {
     CAPTURE(c.line);
