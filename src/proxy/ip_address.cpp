@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "proxy/percent_encoding.h"
+
 namespace holdfast::proxy {
 namespace {
 
@@ -64,13 +66,6 @@ std::size_t write_ipv4(const unsigned char* bytes, char* out) {
   return static_cast<std::size_t>(end - out);
 }
 
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 }  // namespace
 
 std::optional<IpText> canonical_ip(std::string_view text) {
@@ -102,11 +97,10 @@ std::optional<IpText> canonical_ip_from_path(std::string_view encoded) {
       decoded[size++] = encoded[i];
       continue;
     }
-    const int high = i + 2 < encoded.size() ? hex_digit(encoded[i + 1]) : -1;
-    const int low = i + 2 < encoded.size() ? hex_digit(encoded[i + 2]) : -1;
-    if (high < 0 || low < 0) return std::nullopt;
-    decoded[size++] = static_cast<char>(high * 16 + low);
-    i += 2;
+    const int byte = escaped_byte(encoded.substr(i));
+    if (byte < 0) return std::nullopt;
+    decoded[size++] = static_cast<char>(byte);
+    i += kEscapeSize - 1;
   }
   return canonical_ip({decoded.data(), size});
 }

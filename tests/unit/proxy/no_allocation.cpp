@@ -1,0 +1,77 @@
+// What every request passes on its way to a route allocates nothing. A program of its own, as it
+// counts what the whole of it allocates.
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include "proxy/canonical_path.h"
+#include "proxy/route_table.h"
+#include "proxy/target_template.h"
+
+namespace {
+std::size_t allocations = 0;
+}
+
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* const place = std::malloc(size)) return place;
+  throw std::bad_alloc();
+}
+void operator delete(void* place) noexcept {
+  std::free(place);
+}
+void operator delete(void* place, std::size_t) noexcept {
+  std::free(place);
+}
+
+using namespace holdfast::proxy;
+
+TEST_CASE("a request finds its route and target without an allocation") {
+  RouteTable table;
+  const auto add = [&](std::size_t number, std::string_view text, std::string_view host) {
+    const auto parsed = PathTemplate::parse(text);
+    REQUIRE(parsed);
+    REQUIRE(!table.add(number, *parsed, host, *MethodSet::named("GET")));
+  };
+  for (std::size_t i = 0; i < 200; ++i) {
+    add(i, "/a-route-of-many-with-a-long-name-" + std::to_string(i) + "/{x}", "");
+  }
+  const auto match = PathTemplate::parse("/lookup/{ip:ip}/{id:uuid}/{p:rest}");
+  REQUIRE(match);
+  const auto target = TargetTemplate::parse("/{id}/{p}?ip={ip}", *match);
+  REQUIRE(target);
+  add(200, match->text(), "a-host-with-a-long-name.example.com");
+  add(201, "/lookup/{n:int}/{h:hex}/x", "");
+
+  constexpr std::string_view kHost = "A-host-with-a-long-name.example.com:3000";
+  constexpr std::string_view kPath =
+      "/lookup/2001%3ADB8::1/123E4567-E89B-12D3-A456-426614174000/a/path/that/goes/on/and/on";
+  std::string storage, sent;
+  sent.reserve(1000);
+  std::string_view canonical;
+  Parameters parameters;
+
+  const std::size_t before = allocations;
+  const char* const objection = canonical_path(kPath, storage, canonical);
+  const RouteTable::Match found = table.find(kHost, "GET", canonical, parameters);
+  target->append(parameters, sent);
+  Parameters again;
+  const bool matches = match->match(canonical, again);
+  const RouteTable::Match wrong_type = table.find("", "GET", "/lookup/abc/def/x", again);
+  const RouteTable::Match wrong_method = table.find(kHost, "PUT", canonical, again);
+  const RouteTable::Match none = table.find(kHost, "GET", "/none/of/them", again);
+  const std::size_t after = allocations;
+
+  CHECK(after == before);
+  CHECK(objection == nullptr);
+  CHECK(found.route == 200);
+  CHECK(sent == "/123e4567-e89b-12d3-a456-426614174000/a/path/that/goes/on/and/on?ip=2001:db8::1");
+  CHECK(matches);
+  CHECK(wrong_type.outcome == RouteTable::Outcome::BadParameter);
+  CHECK(wrong_method.outcome == RouteTable::Outcome::MethodNotAllowed);
+  CHECK(none.outcome == RouteTable::Outcome::NotFound);
+}
