@@ -12,10 +12,10 @@
 #include <cstdlib>
 
 #include "base/processors.h"
+#include "base/suggest.h"
 #include "config/contradictions.h"
 #include "config/setting_table.h"
 #include "config/settings_file.h"
-#include "config/suggest.h"
 
 namespace holdfast::config {
 namespace {
@@ -142,7 +142,7 @@ class CommandLine {
       return invalid_input("unexpected argument; every setting has a flag, as --port 3000");
     }
     return invalid_input("unknown flag " + toml_string(word) +
-                         did_you_mean(nearest(word, names())));
+                         did_you_mean(base::nearest(word, names())));
   }
 
   bool has(const std::string& flag) const { return app_.get_option(flag)->count() > 0; }
@@ -219,7 +219,7 @@ Status apply_file(Settings& settings) {
       std::vector<std::string> keys;
       for (const Setting& known : setting_table()) keys.emplace_back(known.key);
       return failed(line + "unknown key " + toml_string(entry.key.substr(0, kLongestShown)) +
-                    did_you_mean(nearest(entry.key, keys)));
+                    did_you_mean(base::nearest(entry.key, keys)));
     }
     const Source& earlier = settings.sources[std::string(setting->key)];
     if (earlier.kind == Source::Kind::File) {

@@ -1,10 +1,10 @@
 // Optimal string alignment distance: insert, delete, replace, and swap of
 // neighbours, each of cost one.
-#include "config/suggest.h"
+#include "base/suggest.h"
 
 #include <algorithm>
 
-namespace holdfast::config {
+namespace holdfast::base {
 namespace {
 
 // Names are short; a longer word is no misspelling of one.
@@ -53,4 +53,4 @@ std::string nearest(std::string_view word, const std::vector<std::string>& names
   return found;
 }
 
-}  // namespace holdfast::config
+}  // namespace holdfast::base

@@ -1,8 +1,8 @@
-#include "config/suggest.h"
+#include "base/suggest.h"
 
 #include <doctest/doctest.h>
 
-using namespace holdfast::config;
+using namespace holdfast::base;
 
 TEST_CASE("a misspelt name finds its neighbour, another word finds none") {
   const std::vector<std::string> names = {"cache_ttl", "negative_ttl", "port", "stale_if_error"};
