@@ -1,9 +1,7 @@
 #include "proxy/geoip_route.h"
 
-#include "proxy/geoip_body.h"
+#include "proxy/body_check.h"
 #include "proxy/ip_address.h"
-#include "proxy/json_object.h"
-#include "upstream/judge.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -13,7 +11,7 @@ constexpr std::string_view kKeyPrefix = "lookup/";
 class GeoipRoute final : public Route {
  public:
   GeoipRoute(std::unique_ptr<OfflineGeoip> offline, std::size_t max_body_bytes)
-      : offline_(std::move(offline)), validator_(max_body_bytes), object_(max_body_bytes) {}
+      : offline_(std::move(offline)), check_(lookup_body_rules(max_body_bytes)) {}
 
   std::string_view name() const override { return "lookup"; }
   std::string_view prefix() const override { return "/lookup/"; }
@@ -40,19 +38,8 @@ class GeoipRoute final : public Route {
   }
 
   upstream::Verdict validate(std::string_view key, const upstream::Reply& reply) override {
-    if (upstream::is_negative(reply.status)) {
-      // A balancer's page says nothing of the address.
-      std::string objection = object_.objection(reply.body);
-      if (objection.empty()) return {};
-      return {upstream::Outcome::InvalidBody,
-              "a " + std::to_string(reply.status) + " that is not the API's own: " + objection};
-    }
-    // 203 is a 200 that somebody on the way has changed (RFC 9110, 15.3.4): whether to the
-    // worse, the content shows.
-    if (reply.status != 200 && reply.status != 203) {
-      return {upstream::Outcome::InvalidBody, "a status that carries no answer here"};
-    }
-    return validator_.validate(subject(key), reply.body);
+    const PathParameter ip{"ip", subject(key), ParameterType::Ip};
+    return check_.validate({&ip, 1}, reply);
   }
 
   std::optional<std::string> offline_body(std::string_view key) override {
@@ -68,11 +55,23 @@ class GeoipRoute final : public Route {
   }
 
   std::unique_ptr<OfflineGeoip> offline_;
-  GeoipBodyValidator validator_;
-  JsonObjectCheck object_;
+  BodyCheck check_;
 };
 
 }  // namespace
+
+BodyRules lookup_body_rules(std::size_t max_body_bytes) {
+  BodyRules rules;
+  rules.json = true;
+  rules.max_body_bytes = max_body_bytes;
+  for (const char* text :
+       {"/ip:string", "/location:string?", "/postal_code:string?", "/network_name:string?",
+        "/domain:string?", "/latitude:number?", "/longitude:number?"}) {
+    rules.require.push_back(parse_require(text).value());
+  }
+  rules.equal.push_back(parse_equal("/ip", "ip").value());
+  return rules;
+}
 
 std::unique_ptr<Route> make_geoip_route(std::unique_ptr<OfflineGeoip> offline,
                                         std::size_t max_body_bytes) {

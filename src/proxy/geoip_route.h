@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "proxy/body_rules.h"
 #include "proxy/route.h"
 
 namespace holdfast::proxy {
@@ -14,6 +15,11 @@ class OfflineGeoip {
   // The upstream's JSON as far as the source knows it, or null.
   virtual std::optional<std::string> lookup(std::string_view ip) = 0;
 };
+
+// What the upstream's content has to be: an object with each of ip, location, postal_code,
+// network_name, domain, latitude and longitude, text or coordinate, or null but for the ip, which
+// is the one that was asked for.
+BodyRules lookup_body_rules(std::size_t max_body_bytes = 1U << 20);
 
 // `offline` may be null. `max_body_bytes` bounds what validate() accepts; it is
 // the transport's limit, so that the parser never grows past it.

@@ -1,15 +1,33 @@
-#include "proxy/geoip_body.h"
+#include "proxy/geoip_route.h"
 
 #include <doctest/doctest.h>
 
 #include <string>
 
-#include "proxy/geoip_route.h"
+#include "proxy/body_check.h"
 
 using namespace holdfast::proxy;
 using holdfast::upstream::Outcome;
+using holdfast::upstream::Verdict;
 
 namespace {
+
+// The lookup's rules, with a 200 around the content.
+class LookupBody {
+ public:
+  explicit LookupBody(std::size_t max_body_bytes) : check_(lookup_body_rules(max_body_bytes)) {}
+
+  Verdict validate(std::string_view ip, std::string_view body) {
+    holdfast::upstream::Reply reply;
+    reply.status = 200;
+    reply.body = body;
+    const PathParameter parameter{"ip", ip, ParameterType::Ip};
+    return check_.validate({&parameter, 1}, reply);
+  }
+
+ private:
+  BodyCheck check_;
+};
 
 constexpr std::string_view kGood =
     R"({"ip":"8.8.8.8","location":"United States","postal_code":"","network_name":"AS15169 GOOGLE",)"
@@ -23,7 +41,7 @@ std::string replaced(std::string_view what, std::string_view by) {
 }
 
 Outcome judge(std::string_view body, std::string_view ip = "8.8.8.8") {
-  GeoipBodyValidator validator(1 << 20);
+  LookupBody validator(1 << 20);
   return validator.validate(ip, body).outcome;
 }
 
@@ -48,7 +66,7 @@ TEST_CASE("an answer about another address is refused") {
 }
 
 TEST_CASE("every truncation of a right answer is refused") {
-  GeoipBodyValidator validator(1 << 20);
+  LookupBody validator(1 << 20);
   for (std::size_t size = 0; size < kGood.size(); ++size) {
     CAPTURE(size);
     CHECK(validator.validate("8.8.8.8", kGood.substr(0, size)).outcome == Outcome::InvalidBody);
@@ -98,7 +116,7 @@ TEST_CASE("an integer is a number, however long") {
 
 TEST_CASE("what is wrong with the text itself is told by its name") {
   const auto reason = [](std::string_view body) {
-    GeoipBodyValidator validator(1 << 20);
+    LookupBody validator(1 << 20);
     const auto verdict = validator.validate("8.8.8.8", body);
     CHECK(verdict.outcome == Outcome::InvalidBody);
     return verdict.reason;
@@ -118,7 +136,7 @@ TEST_CASE("what is wrong with the text itself is told by its name") {
 }
 
 TEST_CASE("a body over the limit and a very deep one are refused") {
-  GeoipBodyValidator small(100);
+  LookupBody small(100);
   CHECK(small.validate("8.8.8.8", kGood).outcome == Outcome::InvalidBody);
   CHECK(judge(replaced("{", R"({"a":)" + std::string(5000, '[') + std::string(5000, ']') + ",")) ==
         Outcome::InvalidBody);
