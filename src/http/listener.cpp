@@ -179,6 +179,7 @@ void Listener::accept_some(int most) {
   for (int i = 0; i < most; ++i) {
     const Step step = accept_one();
     if (step == Step::Exhausted) pause(waits_ > 0 ? kShortPause : kPause);
+    if (step == Step::Empty) waits_ = 0;
     if (step == Step::Empty || step == Step::Exhausted) return;
   }
 }
@@ -226,6 +227,7 @@ Listener::Step Listener::accept_one() {
       return Step::Exhausted;
     case ENOBUFS:
     case ENOMEM:
+      waits_ = 0;
       on_lack_(base::Resource::Memory);
       return Step::Exhausted;
     default:  // unheard of: at least do not spin

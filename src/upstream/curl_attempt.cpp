@@ -325,8 +325,9 @@ void Attempt::undo_content_codings() {
     return;
   }
   // It may be whole, but nobody can read it. Where the status alone says what is to be done,
-  // that is known; else it is no answer.
-  if (reply_.status < 200 || reply_.status >= 300) return;
+  // that is known; else it is no answer. A 404 is the API's own or a balancer's by its content.
+  const bool is_success = reply_.status >= 200 && reply_.status < 300;
+  if (!is_success && !is_negative(reply_.status)) return;
   const std::string* coding = find_field(reply_.fields, "Content-Encoding");
   reply_.transport = Outcome::InvalidBody;
   reply_.detail = "the content cannot be decoded, Content-Encoding: " +

@@ -109,10 +109,6 @@ bool is_whole(const Reply& reply) {
          (reply.transport == Outcome::Ok || reply.transport == Outcome::TooLarge);
 }
 
-bool is_negative(int status) {
-  return status == 404 || status == 410;
-}
-
 Verdict judge_probe(const Request& request, const Reply& reply) {
   const bool good = reply.transport == Outcome::Ok && reply.status >= 200 && reply.status < 300;
   if (good) return {};

@@ -21,9 +21,6 @@ bool is_answer(Outcome outcome);
 // A complete message came, if only one that we do not take: a sign of life, whatever it says.
 bool is_whole(const Reply& reply);
 
-// "No such entry": the statuses that say so of a key.
-bool is_negative(int status);
-
 // Nobody was there to talk to.
 bool is_connect_failure(Outcome outcome);
 

@@ -27,6 +27,11 @@ const std::string* find_field(const Fields& fields, std::string_view name);
 // What may not stand in a line: all controls but the tab (RFC 9110, 5.5).
 bool is_control(char c);
 
+// "No such entry": the statuses that say so of a key.
+constexpr bool is_negative(int status) {
+  return status == 404 || status == 410;
+}
+
 struct Request {
   std::string target;  // path and query, appended to an origin's base URL
   Fields fields;       // besides what the transport adds itself: Host, Authorization

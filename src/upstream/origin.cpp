@@ -84,7 +84,7 @@ const AnswerTimes& Origin::times(const std::string& address) const {
   return found != places_.end() && found->second.times.known() ? found->second.times : times_;
 }
 
-void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attempt,
+Sign Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attempt,
                            const Verdict& verdict, const Reply& reply) {
   const base::SteadyTime now = clock.now();
   const Outcome outcome = verdict.outcome;
@@ -93,7 +93,7 @@ void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
   // origin, its address or the key.
   if (outcome == Outcome::Local) {
     if (attempt.probe && !attempt.suspect) breaker.probe_abandoned(now);
-    return;
+    return Sign::None;
   }
 
   // 503 with Retry-After is a limit and a failure: nobody can tell which.
@@ -113,7 +113,10 @@ void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
   const bool says_nothing =
       timed_out && !attempt.probe &&
       (attempt.bounded || (is_connect_failure(outcome) && attempt.counted_silent));
-  if (says_nothing) return note_error(clock, verdict, reply);
+  if (says_nothing) {
+    note_error(clock, verdict, reply);
+    return Sign::None;
+  }
 
   Sign sign = sign_of(outcome);
   // A quota that is used up for hours is an outage to us.
@@ -161,6 +164,7 @@ void Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
                                                   : Bad::Answer);
     }
   }
+  return sign;
 }
 
 // What it said was counted as a success, and was none; so each counts as half of one.

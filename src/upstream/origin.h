@@ -54,6 +54,7 @@ class Origin {
   base::Timer knock_timer;
   int bare_probes = 0;               // of our own, under way and not late
   bool witness_asked = false;        // on suspicion, and not answered yet
+  std::size_t witness_key = 0;       // of that one
   base::SteadyTime witness_again{};  // not before
   bool set_aside_if_so = false;      // the witness is asked whether it is like that for all
   base::SteadyTime acquitted_until{};
@@ -85,8 +86,9 @@ class Origin {
   // Another origin has answered what this one said a final 4xx to.
   void contradicted(base::SteadyTime now, std::size_t key);
 
-  // An attempt ended. A probe's word goes to the breaker as a probe's.
-  void attempt_ended(const base::Clock& clock, const OriginAttempt& attempt, const Verdict& verdict,
+  // An attempt ended. A probe's word goes to the breaker as a probe's. What it is a sign of, of
+  // what is held for or against the origin.
+  Sign attempt_ended(const base::Clock& clock, const OriginAttempt& attempt, const Verdict& verdict,
                      const Reply& reply);
   // ... by our doing: it says nothing, but its slot is free. `overtaken`: its fetch has been
   // answered, by this origin or another.

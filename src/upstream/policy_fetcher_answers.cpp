@@ -222,6 +222,7 @@ bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
     return false;
   }
   origin.witness_asked = true;
+  origin.witness_key = witness->key;
   send_bare(origin, *witness,
             [this, &origin, token = tokens_](const OriginAttempt& attempt, const Verdict& verdict,
                                              const Reply& reply) {
@@ -243,6 +244,9 @@ bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
                 } else if (set_aside_if_so) {
                   eject_if_outlier(origin);
                 }
+              } else if (set_aside_if_so) {
+                // It said neither.
+                origin.acquitted_until = now() + kWitnessPause;
               }
             });
   return true;

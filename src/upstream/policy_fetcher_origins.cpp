@@ -18,7 +18,7 @@ constexpr base::Duration kKnockTimeout = std::chrono::seconds(3);
 void PolicyFetcher::ended(Origin& origin, const OriginAttempt& attempt, const Verdict& verdict,
                           const Reply& reply) {
   const bool was_limited = origin.pacer.limited();
-  origin.attempt_ended(scheduler_.clock(), attempt, verdict, reply);
+  const Sign sign = origin.attempt_ended(scheduler_.clock(), attempt, verdict, reply);
   if (!was_limited && origin.pacer.limited()) {
     log_.event(Level::Warn, "upstream_limits_rate",
                {{"origin", origin.name}, {"pace", origin.pacer.rate(now())}});
@@ -42,7 +42,7 @@ void PolicyFetcher::ended(Origin& origin, const OriginAttempt& attempt, const Ve
     tend_addresses(origin);
     if (unreachable_) unreachable_(origin.index);
   }
-  if (sign_of(verdict.outcome) == Sign::Bad) {
+  if (sign == Sign::Bad) {
     eject_if_outlier(origin, is_whole(reply) ? std::optional(attempt.key) : std::nullopt);
   }
   // Nobody to ask whether it is like that for all: then it is taken to be.
@@ -136,13 +136,12 @@ void PolicyFetcher::eject_if_outlier(Origin& origin, std::optional<std::size_t> 
            other->breaker.volume(at) >= ejection.others_volume &&
            other->breaker.error_rate(at) <= rate * ejection.better_by;
   });
-  if (!better) return;
-  if (key && origin.probe.witness(*key) != nullptr) {
-    if (at < origin.acquitted_until) return;
-    if (ask_witness(origin, *key)) {
-      origin.set_aside_if_so = true;
-      return;
-    }
+  // The rate counts what the witness has explained, whatever failed now.
+  if (!better || at < origin.acquitted_until || origin.set_aside_if_so) return;
+  if (key && origin.probe.witness(*key) != nullptr && ask_witness(origin, *key)) {
+    // One that is asked for this very key says no more than this failure.
+    origin.set_aside_if_so = origin.witness_key != *key;
+    return;
   }
   origin.breaker.trip(at, ejection.probe_cap);
 }

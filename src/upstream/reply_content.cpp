@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <new>
 #include <vector>
 
 namespace holdfast::upstream {
@@ -13,9 +14,13 @@ namespace {
 constexpr std::size_t kMaxCodings = 4;
 // One more digit does not overflow it.
 constexpr std::uint64_t kLargestSize = std::numeric_limits<std::uint64_t>::max() >> 4;
-// In zlib's terms: 15 bits of window, and 16 for gzip's own head and checksum.
+// In zlib's terms: 15 bits of window, 16 for gzip's own head and checksum, and less than 0 for a
+// stream without either.
 constexpr int kZlibWindow = 15;
 constexpr int kGzipWindow = 15 + 16;
+constexpr int kBareWindow = -15;
+// So many bytes of overhead each chunk with data may bring along: sizes of eight digits, say.
+constexpr std::size_t kOverheadOfChunk = 16;
 
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -40,19 +45,41 @@ std::vector<std::string> codings_of(const Fields& fields) {
       }
       coding.erase(0, std::min(coding.find_first_not_of(" \t"), coding.size()));
       coding.erase(coding.find_last_not_of(" \t") + 1);  // npos + 1 is 0
-      // Elements with nothing in them are none (RFC 9110, 5.6.1).
-      if (!coding.empty() && !is_field({coding, {}}, "identity")) codings.push_back(coding);
+      // Elements with nothing in them are none (RFC 9110, 5.6.1). "none" is no registered name,
+      // but means what it says where applications turn a server's compression off.
+      const Field name{coding, {}};
+      if (!coding.empty() && !is_field(name, "identity") && !is_field(name, "none")) {
+        codings.push_back(coding);
+      }
       coding.clear();
     }
   }
   return codings;
 }
 
-// One gzip member or one zlib stream, all of it, and nothing behind it.
+struct Inflater {
+  explicit Inflater(int window) {
+    const int status = inflateInit2(&stream, window);
+    if (status == Z_MEM_ERROR) throw std::bad_alloc();
+    ready = status == Z_OK;
+  }
+  ~Inflater() {
+    if (ready) (void)inflateEnd(&stream);
+  }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+
+  z_stream stream{};
+  bool ready = false;
+};
+
+// One zlib or bare stream, or all members of gzip (RFC 1952, 2.2): each whole, and nothing behind
+// the last. Appends to `content`. Throws std::bad_alloc.
 Undoing inflate(int window, const std::string& coded, std::size_t limit_bytes,
                 std::string& content) {
-  z_stream stream{};
-  if (inflateInit2(&stream, window) != Z_OK) return Undoing::Impossible;
+  Inflater inflater(window);
+  if (!inflater.ready) return Undoing::Impossible;
+  z_stream& stream = inflater.stream;
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(coded.data()));
   stream.avail_in = static_cast<uInt>(coded.size());
   char part[4096];
@@ -62,12 +89,21 @@ Undoing inflate(int window, const std::string& coded, std::size_t limit_bytes,
     stream.avail_out = sizeof part;
     // Of input that ends early it says Z_BUF_ERROR.
     status = ::inflate(&stream, Z_NO_FLUSH);
+    if (status == Z_MEM_ERROR) throw std::bad_alloc();
     content.append(part, sizeof part - stream.avail_out);
+    const bool another = window == kGzipWindow && status == Z_STREAM_END && stream.avail_in > 0;
+    if (another) status = inflateReset(&stream);
   }
-  const bool whole = status == Z_STREAM_END && stream.avail_in == 0;
-  (void)inflateEnd(&stream);
   if (content.size() > limit_bytes) return Undoing::TooLarge;
-  return whole ? Undoing::Done : Undoing::Impossible;
+  return status == Z_STREAM_END && stream.avail_in == 0 ? Undoing::Done : Undoing::Impossible;
+}
+
+// "deflate" is a zlib stream, but some send a bare one (RFC 9110, 8.4.1.2).
+Undoing inflate_deflate(const std::string& coded, std::size_t limit_bytes, std::string& content) {
+  const Undoing undoing = inflate(kZlibWindow, coded, limit_bytes, content);
+  if (undoing != Undoing::Impossible) return undoing;
+  content.clear();
+  return inflate(kBareWindow, coded, limit_bytes, content);
 }
 
 }  // namespace
@@ -163,13 +199,19 @@ ChunkedContent::At ChunkedContent::after(char c) {
 
 ChunkedContent::At ChunkedContent::end_of_size() {
   digits_ = false;
-  return size_ == 0 ? At::Trailer : At::Data;
+  if (size_ == 0) return At::Trailer;
+  overhead_left_ = std::min(overhead_limit_, overhead_left_ + kOverheadOfChunk);
+  return At::Data;
 }
 
 Undoing undo_codings(const Fields& fields, std::string& content, std::size_t limit_bytes) {
-  if (content.empty()) return Undoing::Done;
   std::vector<std::string> codings = codings_of(fields);
   if (codings.empty()) return Undoing::Done;
+  if (content.empty()) {
+    // Nothing is no stream of any coding: it was cut off, or there is no content.
+    const std::string* length = find_field(fields, "Content-Length");
+    return length != nullptr && *length == "0" ? Undoing::Done : Undoing::Impossible;
+  }
   if (codings.size() > kMaxCodings) return Undoing::Impossible;
   std::string plain = content;
   for (; !codings.empty(); codings.pop_back()) {  // the last was applied last
@@ -177,7 +219,8 @@ Undoing undo_codings(const Fields& fields, std::string& content, std::size_t lim
     const bool gzip = is_field(coding, "gzip") || is_field(coding, "x-gzip");
     if (!gzip && !is_field(coding, "deflate")) return Undoing::Impossible;
     std::string inner;
-    const Undoing undoing = inflate(gzip ? kGzipWindow : kZlibWindow, plain, limit_bytes, inner);
+    const Undoing undoing = gzip ? inflate(kGzipWindow, plain, limit_bytes, inner)
+                                 : inflate_deflate(plain, limit_bytes, inner);
     if (undoing != Undoing::Done) return undoing;
     plain = std::move(inner);
   }

@@ -16,9 +16,9 @@ namespace holdfast::upstream {
 // Any split of the input gives the same. Lines may end with LF alone, as a head's may.
 class ChunkedContent {
  public:
-  // What all extensions and trailers may take.
+  // What all extensions and trailers may take, beyond a little for each chunk with data.
   explicit ChunkedContent(std::size_t overhead_limit_bytes)
-      : overhead_left_(overhead_limit_bytes) {}
+      : overhead_limit_(overhead_limit_bytes), overhead_left_(overhead_limit_bytes) {}
 
   // Appends what is content to `content`, never beyond `limit_bytes`. False: it is broken, or
   // too_large().
@@ -51,6 +51,7 @@ class ChunkedContent {
   At after(char c);
   At end_of_size();
 
+  std::size_t overhead_limit_;
   std::size_t overhead_left_;
   std::uint64_t size_ = 0;  // what is left of the chunk
   bool digits_ = false;     // of the size there was one
@@ -65,7 +66,7 @@ enum class Undoing {
   TooLarge,    // more than the limit
 };
 // Makes `content` what it was before it was coded, by all Content-Encoding fields there are.
-// Untouched unless Done.
+// Untouched unless Done. Throws std::bad_alloc.
 Undoing undo_codings(const Fields& fields, std::string& content, std::size_t limit_bytes);
 
 }  // namespace holdfast::upstream

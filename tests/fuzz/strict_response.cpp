@@ -164,20 +164,26 @@ bool read_content(std::string_view& rest, bool ended, bool version_1_0, StrictRe
   return true;
 }
 
-// One gzip member and nothing else (RFC 1952), or a zlib stream (RFC 9110, 8.4.1.2).
-bool inflate_whole(const std::string& coded, int window_bits, std::string& plain) {
-  z_stream stream{};
-  if (inflateInit2(&stream, window_bits) != Z_OK) return false;
-  std::string in = coded;
-  plain.assign(1U << 16, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(in.data());
-  stream.avail_in = static_cast<uInt>(in.size());
-  stream.next_out = reinterpret_cast<Bytef*>(plain.data());
-  stream.avail_out = static_cast<uInt>(plain.size());
-  const bool whole = ::inflate(&stream, Z_FINISH) == Z_STREAM_END && stream.avail_in == 0;
-  plain.resize(stream.total_out);
-  inflateEnd(&stream);
-  return whole;
+// A zlib stream, or one without a wrapper (RFC 9110, 8.4.1.2), or the members of gzip (RFC 1952,
+// 2.2), each by itself, and nothing else.
+bool inflate_whole(std::string coded, int window_bits, bool members, std::string& plain) {
+  plain.clear();
+  while (!coded.empty()) {
+    z_stream stream{};
+    if (inflateInit2(&stream, window_bits) != Z_OK) return false;
+    std::string part(1U << 16, '\0');
+    stream.next_in = reinterpret_cast<Bytef*>(coded.data());
+    stream.avail_in = static_cast<uInt>(coded.size());
+    stream.next_out = reinterpret_cast<Bytef*>(part.data());
+    stream.avail_out = static_cast<uInt>(part.size());
+    const bool ended = ::inflate(&stream, Z_FINISH) == Z_STREAM_END;
+    plain.append(part, 0, stream.total_out);
+    const std::size_t taken = stream.total_in;
+    inflateEnd(&stream);
+    if (!ended || (!members && taken < coded.size())) return false;
+    coded.erase(0, taken);
+  }
+  return true;
 }
 
 // RFC 9110, 8.4: in the order in which they were applied. False: not one that is known here,
@@ -186,13 +192,19 @@ bool undo_codings(StrictResponse& response) {
   // There it is said of a content that another response had (RFC 9110, 15.4.5).
   if (response.status == 304) return true;
   auto codings = elements(response, "content-encoding");
+  std::erase_if(codings, [](const std::string& coding) {
+    return coding.empty() || coding == "identity" || coding == "none";
+  });
+  if (response.body.empty() && !codings.empty()) {
+    return elements(response, "content-length") == std::vector<std::string>{"0"};
+  }
   for (; !codings.empty(); codings.pop_back()) {
     const std::string& coding = codings.back();
-    if (coding.empty() || coding == "identity") continue;
     std::string plain;
     const bool gzip = coding == "gzip" || coding == "x-gzip";
-    if (!(gzip && inflate_whole(response.body, 15 + 16, plain)) &&
-        !(coding == "deflate" && inflate_whole(response.body, 15, plain))) {
+    if (!(gzip && inflate_whole(response.body, 15 + 16, true, plain)) &&
+        !(coding == "deflate" && (inflate_whole(response.body, 15, false, plain) ||
+                                  inflate_whole(response.body, -15, false, plain)))) {
       return false;
     }
     response.body = plain;

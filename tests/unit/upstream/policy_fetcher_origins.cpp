@@ -278,4 +278,26 @@ TEST_CASE("keys that fail at both origins do not have the second one set aside")
   CHECK(world.answered() == 400);
 }
 
+TEST_CASE("what a witness has explained has no origin set aside by the next thing that happens") {
+  Settings settings;
+  settings.origins = {"first", "second"};
+  World world(1, settings);
+  world.upstream.faults_of[0] = {{Fault::Error500, 0.3}};
+  world.fetch_all(100, 5);
+  // Here and there one is lost on the way.
+  world.upstream.faults_of[0] = {{Fault::Reset, 0.08}};
+  world.upstream.faults_of[1] = {{Fault::Reset, 0.08}};
+  world.scheduler.advance(11s);
+  for (int i = 0; i < 30; ++i) {
+    const std::string bad = "/bad/" + std::to_string(i);
+    world.upstream.always_to[bad] = Fault::Error500;
+    world.fetch(bad);
+    for (int good = 0; good < 10; ++good) world.fetch(bad + "/good/" + std::to_string(good));
+    world.scheduler.advance(100ms);
+  }
+  world.settle();
+  CHECK(world.fetcher.status().origins[1].breaker_history.empty());
+  CHECK(world.answered() == 400);
+}
+
 }  // namespace holdfast::upstream

@@ -124,7 +124,7 @@ TEST_CASE("what chunks hold and what they take is bounded") {
   CHECK(join(std::string(300, '0'), 7).too_large);
   // Many small ones are as good as one.
   std::string small;
-  for (int i = 0; i < 100; ++i) small += "1\r\nx\r\n";
+  for (int i = 0; i < 100; ++i) small += "00000001\r\nx\r\n";
   CHECK(join(small + "0\r\n\r\n", 7).whole);
 }
 
@@ -138,6 +138,9 @@ TEST_CASE("codings are undone in the order in which they were applied") {
       {{}, hello},
       {coding(""), hello},
       {coding("identity, ,Identity"), hello},
+      {coding("none"), hello},
+      {coding("gzip"), coded("hel", kGzip) + coded("", kGzip) + coded("lo", kGzip)},
+      {coding("deflate"), coded(hello, kRaw)},
       {coding("gzip"), coded(hello, kGzip)},
       {coding("X-GZIP, identity"), coded(hello, kGzip)},
       {coding("deflate"), coded(hello, kZlib)},
@@ -150,14 +153,23 @@ TEST_CASE("codings are undone in the order in which they were applied") {
     CHECK(undo_codings(each.fields, content, kLimit) == Undoing::Done);
     CHECK(content == hello);
   }
+}
+
+TEST_CASE("content of no bytes is none that was coded, unless the head says that there is none") {
   std::string nothing;
-  CHECK(undo_codings(coding("gzip"), nothing, kLimit) == Undoing::Done);
+  CHECK(undo_codings(coding("gzip"), nothing, kLimit) == Undoing::Impossible);
+  CHECK(undo_codings({{"Content-Encoding", "gzip"}, {"Content-Length", "0"}}, nothing, kLimit) ==
+        Undoing::Done);
+  CHECK(undo_codings({}, nothing, kLimit) == Undoing::Done);
 }
 
 TEST_CASE("coded content that is not whole, or goes on, is not decoded") {
   const std::string whole = coded("hello", kGzip);
-  std::vector<std::string> cases{whole + "x", whole + whole, "hello", coded("hello", kZlib)};
-  for (std::size_t size = 1; size < whole.size(); ++size) cases.push_back(whole.substr(0, size));
+  std::vector<std::string> cases{whole + "x", "hello", coded("hello", kZlib)};
+  for (std::size_t size = 1; size < whole.size(); ++size) {
+    cases.push_back(whole.substr(0, size));
+    cases.push_back(whole + whole.substr(0, size));  // a second member
+  }
   std::string damaged = whole;
   damaged[damaged.size() - 6] ^= 1;  // the checksum
   cases.push_back(damaged);
@@ -166,8 +178,14 @@ TEST_CASE("coded content that is not whole, or goes on, is not decoded") {
     CHECK(undo_codings(coding("gzip"), content, kLimit) == Undoing::Impossible);
     CHECK(content == each);
   }
-  std::string raw = coded("hello", kRaw);
-  CHECK(undo_codings(coding("deflate"), raw, kLimit) == Undoing::Impossible);
+  for (const auto& stream : {coded("hello", kRaw), coded("hello", kZlib)}) {
+    for (std::size_t size = 1; size < stream.size(); ++size) {
+      std::string cut = stream.substr(0, size);
+      CHECK(undo_codings(coding("deflate"), cut, kLimit) == Undoing::Impossible);
+    }
+    std::string more = stream + "x";
+    CHECK(undo_codings(coding("deflate"), more, kLimit) == Undoing::Impossible);
+  }
   for (const char* const unknown : {"br", "gzip;q=1", "gzip, br", "gzip,gzip,gzip,gzip,gzip"}) {
     std::string content = whole;
     CHECK(undo_codings(coding(unknown), content, kLimit) == Undoing::Impossible);
@@ -178,6 +196,8 @@ TEST_CASE("what coded content becomes is bounded") {
   std::string content = coded(std::string(100, 'x'), kGzip);
   CHECK(undo_codings(coding("gzip"), content, kLimit) == Undoing::Done);
   content = coded(std::string(101, 'x'), kGzip);
+  CHECK(undo_codings(coding("gzip"), content, kLimit) == Undoing::TooLarge);
+  content = coded(std::string(60, 'x'), kGzip) + coded(std::string(60, 'x'), kGzip);
   CHECK(undo_codings(coding("gzip"), content, kLimit) == Undoing::TooLarge);
   content = coded(std::string(1U << 24, 'x'), kGzip);
   CHECK(undo_codings(coding("gzip"), content, kLimit) == Undoing::TooLarge);
