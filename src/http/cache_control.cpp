@@ -86,7 +86,12 @@ Directive directive_of(std::string_view element) {
   argument = trim(element.substr(equals + 1));
   // Both forms are to be accepted for every directive (RFC 9111, 5.2).
   const bool quoted = argument.size() >= 2 && argument.front() == '"' && argument.back() == '"';
-  const bool whole = quoted ? quoted_end(argument, 0) == argument.size() : is_token(argument);
+  // Space around the "=" is forgiven a number. Of quotes behind it nobody knows whether others
+  // take them for an argument or for directives.
+  const bool spaced =
+      equals > directive.name.size() || !element.substr(equals + 1).starts_with('"');
+  const bool whole =
+      quoted ? !spaced && quoted_end(argument, 0) == argument.size() : is_token(argument);
   directive.well_formed = directive.well_formed && whole;
   if (quoted) argument = argument.substr(1, argument.size() - 2);
   return directive;
