@@ -1,5 +1,7 @@
 #include "cache/schema.h"
 
+#include <sys/stat.h>
+
 #include <chrono>
 #include <string_view>
 #include <thread>
@@ -65,6 +67,11 @@ tl::unexpected<base::Error> too_new(const std::string& path, std::int64_t versio
 }
 
 base::Result<Owner> judge(const std::string& path, const std::string& vfs) {
+  // Opening a pipe would wait for somebody at its other end.
+  struct stat there {};
+  if (::stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
+    return base::internal_error(ErrorKind::Io, path + " is not a file");
+  }
   const auto head = sqlite::read_head(path, kPageBytes, vfs);
   if (!head) {
     if (head.error().kind == ErrorKind::Unavailable) return Owner::Nobody;

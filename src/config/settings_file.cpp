@@ -65,7 +65,8 @@ std::string without_quotations(std::string_view text) {
     const std::size_t another = text.find("', saw '");
     const std::size_t end = another == std::string_view::npos ? text.rfind('\'') : another;
     const std::string_view quoted = text.substr(0, end);
-    const bool shown = quoted.size() == 1 || quoted == "\\n" || quoted == "\\r";
+    const bool letter = quoted.size() <= 4 && !quoted.empty() && (quoted[0] & 0x80) != 0;
+    const bool shown = quoted.size() == 1 || letter || quoted == "\\n" || quoted == "\\r";
     out.append("'").append(shown ? quoted : "...").append("'");
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
   }
@@ -73,9 +74,17 @@ std::string without_quotations(std::string_view text) {
 
 // The commonest mistake reads as the beginning of something else: cache_ttl = 24h.
 std::string why(std::string_view description) {
+  if (description.find("cannot redefine") != std::string_view::npos) {
+    return "the key is there twice";
+  }
   std::string text = without_quotations(description);
+  const std::string_view what = description.substr(0, description.find(':'));
+  if (what.ends_with("string") &&
+      description.find("control characters") != std::string_view::npos) {
+    return text + "; is the closing quote missing?";
+  }
   for (const std::string_view kind : {"value", "boolean", "integer", "floating-point", "date"}) {
-    if (description.substr(0, description.find(':')).ends_with(kind)) {
+    if (what.ends_with(kind)) {
       return text + "; text stands in quotes";
     }
   }

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -117,7 +118,11 @@ base::Result<Answer> ask(const std::string& path, const Call& call) {
     if (curl) curl_easy_getinfo(curl.get(), CURLINFO_OS_ERRNO, &system_error);
     const char* const why = system_error != 0 ? std::strerror(static_cast<int>(system_error))
                                               : curl_easy_strerror(result);
-    return base::internal_error(base::ErrorKind::Io, path + ": " + why);
+    const bool absent = system_error == ENOENT;
+    return base::internal_error(
+        base::ErrorKind::Io,
+        path + ": " + why +
+            (absent ? "; is the daemon running, with ADMIN_SOCKET set to that?" : ""));
   }
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);

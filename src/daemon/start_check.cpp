@@ -37,7 +37,7 @@ std::string write_problem(const std::string& path) {
   if (::stat(folder.c_str(), &there) != 0) return failed(folder);
   if (::access(folder.c_str(), W_OK | X_OK) != 0) return failed(folder);
   if (::stat(path.c_str(), &there) != 0) return errno == ENOENT ? std::string() : failed(path);
-  if (S_ISDIR(there.st_mode)) return path + ": " + std::strerror(EISDIR);
+  if (!S_ISREG(there.st_mode)) return path + " is not a file";
   return ::access(path.c_str(), R_OK | W_OK) != 0 ? failed(path) : std::string();
 }
 

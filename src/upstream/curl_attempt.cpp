@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <new>
 
@@ -107,8 +108,6 @@ void Attempt::ask(const std::string& url, const Fields& fields, const std::strin
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, this);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Attempt::on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, this);
-  curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE,
-                   static_cast<curl_off_t>(settings_.body_limit_bytes));
 
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -211,11 +210,25 @@ std::size_t Attempt::on_head_line(char* data, std::size_t size, std::size_t coun
     attempt.watch_speed();
     const bool chunked = attempt.head_.chunked() && attempt.kind_ == Kind::Request;
     if (chunked) attempt.chunks_.emplace(attempt.settings_.head_limit_bytes);
+    // Not by libcurl, which would end in the middle of the head: its status says that somebody
+    // is there.
+    attempt.content_too_large_ = !chunked && attempt.states_too_much(status);
+    if (attempt.content_too_large_) return 0;
   }
   return line.size();
 } catch (const std::bad_alloc&) {
   static_cast<Attempt*>(self)->lack_ = base::Resource::Memory;
   return 0;  // fails this attempt; nothing may be thrown through libcurl
+}
+
+bool Attempt::states_too_much(long status) {
+  if (kind_ != Kind::Request || status == 204 || status == 304) return false;
+  const std::string* length = find_field(head_.fields(), "Content-Length");
+  if (length == nullptr) return false;
+  std::uint64_t bytes = 0;
+  const auto read = std::from_chars(length->data(), length->data() + length->size(), bytes);
+  return read.ec == std::errc::result_out_of_range ||
+         (read.ec == std::errc() && bytes > settings_.body_limit_bytes);
 }
 
 // libcurl believes a status line that says so, on whatever connection.

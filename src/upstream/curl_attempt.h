@@ -87,6 +87,7 @@ class Attempt {
   void take_head();
   bool take_chunks(std::string_view bytes);
   void undo_content_codings();
+  bool states_too_much(long status);
   bool negotiated_http2() const;
   void watch_speed();
   void stop();

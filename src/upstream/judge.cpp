@@ -105,8 +105,10 @@ Verdict judge(const Request& request, const Reply& reply,
 }
 
 bool is_whole(const Reply& reply) {
+  // Of InvalidBody it is the coding that nobody here can undo.
   return reply.status != 0 &&
-         (reply.transport == Outcome::Ok || reply.transport == Outcome::TooLarge);
+         (reply.transport == Outcome::Ok || reply.transport == Outcome::TooLarge ||
+          reply.transport == Outcome::InvalidBody);
 }
 
 Verdict judge_probe(const Request& request, const Reply& reply) {

@@ -152,11 +152,24 @@ TEST_CASE("a store that cannot be opened costs the store, loudly, not the servic
   CHECK(daemon.stop() == 0);
 }
 
+TEST_CASE("a pipe where the store should be holds nobody up") {
+  const Folder folder;
+  const std::string pipe = (folder.path / "pipe").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"STORE_PATH", pipe}});
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(get(daemon.url("/healthz")).body.find("pipe is not a file") != std::string::npos);
+  CHECK(daemon.stop() == 0);
+}
+
 TEST_CASE("--check-config finds what the start would, and minds no daemon at the same port") {
   const Folder folder;
   const std::string missing = (folder.path / "absent" / "file").string();
   const std::string other = (folder.path / "other").string();
   std::ofstream(other) << "not a certificate\n";
+  const std::string pipe = (folder.path / "pipe").string();
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
   for (const auto& [name, value] :
        std::vector<std::pair<std::string, std::string>>{{"BIND", "0.0.0.0,127.0.0.1"},
                                                         {"BIND", "192.0.2.1"},
@@ -166,6 +179,7 @@ TEST_CASE("--check-config finds what the start would, and minds no daemon at the
                                                         {"API_CLIENT_CERT_FILE", other},
                                                         {"STORE_PATH", missing},
                                                         {"STORE_PATH", folder.path.string()},
+                                                        {"STORE_PATH", pipe},
                                                         {"ADMIN_SOCKET", missing},
                                                         {"ADMIN_SOCKET", other}}) {
     refuses({{name, value}, {"PORT", "0"}}, name, {"--check-config"});
