@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "config/values.h"
 
 namespace holdfast::config {
+
+struct Routing;
 
 enum class LogLevel { Debug, Info, Warn, Error };
 enum class LogFormat { Json, Text };
@@ -83,6 +86,9 @@ struct Settings {
   LogFormat log_format = LogFormat::Json;
   std::string admin_socket;  // empty: none
   base::Duration clock_offset{};
+
+  // Upstreams and routes (routing.h). Null within the sections of one.
+  std::shared_ptr<const Routing> routing;
 
   // About the above.
   std::string config_file;  // empty: none was read
