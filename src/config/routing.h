@@ -42,6 +42,7 @@ struct UpstreamConfig {
   TokenIn token_in = TokenIn::Bearer;
   std::string token_name;         // of the field or the query parameter
   std::string host = "upstream";  // the URL's; "client": the request's; else this text
+  bool built_in = false;
 };
 
 struct QueryConfig {

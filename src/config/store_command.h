@@ -2,6 +2,7 @@
 // One thread.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <variant>
 
@@ -10,12 +11,14 @@
 namespace holdfast::config {
 
 struct Program;
+struct Routing;
 struct Printout;
 
 struct StoreCommand {
   enum class Action { Stats, Check, Export, Import, Compact };
   Action action = Action::Stats;
   std::string file;
+  std::shared_ptr<const Routing> routing;  // of Import: whose answers are taken
 };
 
 // Is the first argument "store"?

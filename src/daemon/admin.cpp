@@ -56,7 +56,7 @@ class Object {
 struct Verb {
   std::string_view path;
   bool changes;  // so it is a POST, and logged
-  std::array<std::string_view, 3> names;
+  std::array<std::string_view, 5> names;
 
   std::span<const std::string_view> parameters() const {
     const auto count = std::find(names.begin(), names.end(), "") - names.begin();
@@ -65,10 +65,10 @@ struct Verb {
 };
 constexpr std::array kVerbs = {
     Verb{"/status", false, {}},
-    Verb{"/inspect", false, {"ip"}},
-    Verb{"/purge", true, {"ip", "block", "all"}},
-    Verb{"/stale", true, {"ip", "block"}},
-    Verb{"/breaker", true, {"state", "origin"}},
+    Verb{"/inspect", false, {"ip", "path", "host"}},
+    Verb{"/purge", true, {"ip", "block", "path", "host", "all"}},
+    Verb{"/stale", true, {"ip", "block", "path", "host"}},
+    Verb{"/breaker", true, {"state", "origin", "upstream"}},
     Verb{"/log-level", true, {"level"}},
     Verb{"/drain", true, {}},
 };
@@ -199,8 +199,9 @@ void Admin::work(http::ExchangeId id, std::string_view verb, const AdminArgument
   if (verb == "breaker") return reply(id, breaker(arguments));
   const auto all = arguments.all();
   if (!all) return reply(id, {400, all.error().message});
-  if (*all && (arguments.find("ip") || arguments.find("block"))) {
-    return reply(id, {400, "all beside ip or block: which of them is meant?"});
+  for (const char* name : {"ip", "block", "path"}) {
+    if (!*all || !arguments.find(name)) continue;
+    return reply(id, {400, "all beside " + std::string(name) + ": which of them is meant?"});
   }
   if (*all) return reply(id, purge_all());
   start_errand(id, arguments, "purged", &Admin::purge);
@@ -209,20 +210,27 @@ void Admin::work(http::ExchangeId id, std::string_view verb, const AdminArgument
 Admin::Reply Admin::status() {
   const auto memory = parts_.memory.stats();
   const auto store = parts_.store.status();
-  const auto flights = parts_.origin.flights().stats();
-  const upstream::Status upstream = parts_.origin.fetcher().status();
+  std::size_t flights = 0;
+  std::size_t waiters = 0;
   std::string origins = "[";
-  for (const upstream::OriginStatus& origin : upstream.origins) {
-    if (origins.size() > 1) origins += ',';
-    origins += Object()
-                   .text("name", origin.name)
-                   .text("breaker", name_of(origin.breaker))
-                   .flag("forced", origin.forced)
-                   .number("error_rate", origin.error_rate)
-                   .number("attempts", origin.volume)
-                   .number("in_flight", origin.in_flight)
-                   .text("last_error", origin.last_error)
-                   .take();
+  for (const auto& group : parts_.origin.groups()) {
+    const auto stats = group->flights().stats();
+    flights += stats.flights;
+    waiters += stats.waiters;
+    const upstream::Status upstream = group->fetcher().status();
+    for (const upstream::OriginStatus& origin : upstream.origins) {
+      if (origins.size() > 1) origins += ',';
+      Object object;
+      object.text("name", origin.name);
+      if (!group->shown_name().empty()) object.text("upstream", group->shown_name());
+      origins += object.text("breaker", name_of(origin.breaker))
+                     .flag("forced", origin.forced)
+                     .number("error_rate", origin.error_rate)
+                     .number("attempts", origin.volume)
+                     .number("in_flight", origin.in_flight)
+                     .text("last_error", origin.last_error)
+                     .take();
+    }
   }
   origins += "]";
   return {200, Object()
@@ -238,17 +246,29 @@ Admin::Reply Admin::status() {
                                      .number("size_bytes", store.size_bytes)
                                      .number("queued", store.queued)
                                      .take())
-                   .number("flights", flights.flights)
-                   .number("waiters", flights.waiters)
+                   .number("flights", flights)
+                   .number("waiters", waiters)
                    .raw("origins", origins)
                    .take()};
 }
 
-base::Result<std::vector<std::string>> Admin::keys_of(const AdminArguments& arguments) const {
+base::Result<std::vector<proxy::Routes::Named>> Admin::keys_of(
+    const AdminArguments& arguments) const {
+  const proxy::Routes& routes = parts_.origin.routes();
   const std::string* const ip = arguments.find("ip");
   const std::string* const block = arguments.find("block");
-  if ((ip != nullptr) == (block != nullptr)) {
-    return base::invalid_input("expected either ip=ADDRESS or block=ADDRESS/LENGTH");
+  const std::string* const path = arguments.find("path");
+  const std::string* const host = arguments.find("host");
+  if (int{ip != nullptr} + int{block != nullptr} + int{path != nullptr} != 1) {
+    return base::invalid_input("expected one of ip=ADDRESS, block=ADDRESS/LENGTH and path=/PATH");
+  }
+  if (host && !path) return base::invalid_input("host: goes with a path");
+  std::vector<proxy::Routes::Named> keys;
+  if (path) {
+    auto named = routes.named(host ? std::string_view(*host) : std::string_view(), *path);
+    if (!named) return base::invalid_input("path: " + named.error().message);
+    keys.push_back(*std::move(named));
+    return keys;
   }
   std::vector<std::string> texts;
   if (ip) {
@@ -258,22 +278,22 @@ base::Result<std::vector<std::string>> Admin::keys_of(const AdminArguments& argu
     if (!addresses) return base::invalid_input("block: " + addresses.error().message);
     texts = *std::move(addresses);
   }
-  for (std::string& text : texts) {
-    std::string key;
+  for (const std::string& text : texts) {
     // Decoded already, unlike a path.
-    if (const char* problem = parts_.origin.route().key_of_subject(text, key)) {
-      return base::invalid_input(std::string("ip: ") + problem);
-    }
-    text = std::move(key);
+    auto named = routes.named_by_subject(text);
+    if (!named) return base::invalid_input("ip: " + named.error().message);
+    keys.push_back(*std::move(named));
   }
-  return texts;
+  return keys;
 }
 
 Admin::Reply Admin::inspect(const AdminArguments& arguments) {
-  if (!arguments.find("ip")) return {400, "expected ip=ADDRESS"};
+  if (arguments.find("ip") == nullptr && arguments.find("path") == nullptr) {
+    return {400, "expected ip=ADDRESS or path=/PATH"};
+  }
   const auto keys = keys_of(arguments);
   if (!keys) return {400, keys.error().message};
-  const std::string& key = keys->front();
+  const auto& [entry, key] = keys->front();
   const cache::StoredPtr in_memory = parts_.memory.find(key);
   const auto read = parts_.store.find(key);
   const cache::StoredPtr in_store = read.value_or(nullptr);
@@ -282,8 +302,8 @@ Admin::Reply Admin::inspect(const AdminArguments& arguments) {
   object.text("key", key)
       .flag("in_memory", in_memory != nullptr)
       .flag("in_store", in_store != nullptr)
-      .flag("fetching", parts_.origin.flights().fetching(key))
-      .flag("resting", parts_.origin.flights().resting(key));
+      .flag("fetching", entry->flights.fetching(key))
+      .flag("resting", entry->flights.resting(key));
   if (!read) object.text("store_error", read.error().message);
   if (!stored) return {200, object.take()};
   const cache::Freshness freshness = cache::freshness(*stored, parts_.origin.loop().clock().wall());
@@ -302,7 +322,7 @@ Admin::Reply Admin::inspect(const AdminArguments& arguments) {
 }
 
 Admin::Reply Admin::purge_all() {
-  parts_.origin.flights().purge_all();
+  parts_.origin.purge_all();
   return {200, Object().text("purged", "all").take()};
 }
 
@@ -320,8 +340,8 @@ void Admin::start_errand(http::ExchangeId id, const AdminArguments& arguments,
 void Admin::continue_errand(std::shared_ptr<Errand> errand, std::string_view done, Step step) {
   Reply failure;
   for (std::size_t i = 0; i < kKeysAtOnce && errand->next < errand->keys.size(); ++i) {
-    const std::string& key = errand->keys[errand->next++];
-    if (!(this->*step)(*errand, key, failure)) return reply(errand->id, std::move(failure));
+    const proxy::Routes::Named& named = errand->keys[errand->next++];
+    if (!(this->*step)(*errand, named, failure)) return reply(errand->id, std::move(failure));
   }
   if (errand->next == errand->keys.size()) {
     return reply(errand->id, {200, Object().number(done, errand->count).take()});
@@ -331,12 +351,13 @@ void Admin::continue_errand(std::shared_ptr<Errand> errand, std::string_view don
   });
 }
 
-bool Admin::purge(Errand& errand, const std::string& key, Reply&) {
-  if (parts_.origin.flights().purge(key)) ++errand.count;
+bool Admin::purge(Errand& errand, const proxy::Routes::Named& named, Reply&) {
+  if (named.entry->flights.purge(named.key)) ++errand.count;
   return true;
 }
 
-bool Admin::mark_stale(Errand& errand, const std::string& key, Reply& failure) {
+bool Admin::mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply& failure) {
+  const std::string& key = named.key;
   cache::StoredPtr stored = parts_.memory.find(key);
   if (!stored) stored = parts_.store.find(key).value_or(nullptr);
   if (!stored) return true;
@@ -365,17 +386,23 @@ Admin::Reply Admin::breaker(const AdminArguments& arguments) {
   if (state && *state == "close") forced = Forced::Closed;
   if (state && *state == "auto") forced = Forced::No;
   if (!forced) return {400, "expected state=open, close or auto"};
-  upstream::PolicyFetcher& fetcher = parts_.origin.fetcher();
   const std::string* const origin = arguments.find("origin");
-  const upstream::Status status = fetcher.status();
-  std::size_t changed = 0;
+  const std::string* const upstream = arguments.find("upstream");
+  std::vector<std::pair<OriginGroup*, std::vector<upstream::OriginStatus>>> all;
   std::string names;
-  for (const upstream::OriginStatus& one : status.origins) {
-    names += (names.empty() ? "" : ", ") + one.name;
+  for (const auto& group : parts_.origin.groups()) {
+    if (upstream && group->shown_name() != *upstream) continue;
+    all.emplace_back(group.get(), group->fetcher().status().origins);
+    for (const upstream::OriginStatus& one : all.back().second) {
+      names += (names.empty() ? "" : ", ") + one.name;
+    }
   }
+  if (all.empty()) return {404, "no such upstream"};
   const auto is_name = [&](const std::string& text) {
-    return std::any_of(status.origins.begin(), status.origins.end(),
-                       [&](const upstream::OriginStatus& one) { return one.name == text; });
+    return std::any_of(all.begin(), all.end(), [&](const auto& group) {
+      return std::any_of(group.second.begin(), group.second.end(),
+                         [&](const upstream::OriginStatus& one) { return one.name == text; });
+    });
   };
   // Its name, or its URL as it is configured, unless several look the same without their keys.
   std::string wanted = origin ? *origin : std::string();
@@ -383,10 +410,13 @@ Admin::Reply Admin::breaker(const AdminArguments& arguments) {
   if (origin && wanted != *origin && is_name(wanted + "-2")) {
     return {404, "several origins are called that; there are: " + names};
   }
-  for (std::size_t i = 0; i < status.origins.size(); ++i) {
-    if (origin && status.origins[i].name != wanted) continue;
-    fetcher.force_breaker(i, *forced);
-    ++changed;
+  std::size_t changed = 0;
+  for (const auto& [group, origins] : all) {
+    for (std::size_t i = 0; i < origins.size(); ++i) {
+      if (origin && origins[i].name != wanted) continue;
+      group->fetcher().force_breaker(i, *forced);
+      ++changed;
+    }
   }
   if (changed == 0) return {404, "no such origin; there are: " + names};
   return {200, Object().text("breaker", *state).number("origins", changed).take()};

@@ -3,12 +3,15 @@
 // or passed over; POST for whatever changes something:
 //
 //   GET  /status                       what runs, what is stored, what the upstream does
-//   GET  /inspect?ip=A                 what is stored for an address, and its age
-//   POST /purge?ip=A | block=A/N | all forget it, in memory and store
-//   POST /stale?ip=A | block=A/N       keep it, but refresh it with its next use
-//   POST /breaker?state=open|close|auto[&origin=NAME]
+//   GET  /inspect?WHAT                 what is stored for it, and its age
+//   POST /purge?WHAT | all             forget it, in memory and store
+//   POST /stale?WHAT                   keep it, but refresh it with its next use
+//   POST /breaker?state=open|close|auto[&origin=NAME][&upstream=NAME]
 //   POST /log-level?level=debug|info|warn|error     until the next reload
 //   POST /drain                        as SIGTERM
+//
+// WHAT is ip=A, block=A/N (not to inspect), both of the first route that takes batches, or
+// path=/P[&host=H], as a client would ask for it, its query with it.
 //
 // Only our own user and root get in. Lives on the control loop and asks the
 // origin loop for what that owns, a few keys at a time; if that hangs, the client
@@ -61,11 +64,11 @@ class Admin final : public http::Handler {
   // What is to be done to a number of keys, on the origin loop.
   struct Errand {
     http::ExchangeId id;
-    std::vector<std::string> keys;
+    std::vector<proxy::Routes::Named> keys;
     std::size_t next = 0;
     std::size_t count = 0;  // of those to whom it was done
   };
-  using Step = bool (Admin::*)(Errand&, const std::string& key, Reply& failure);
+  using Step = bool (Admin::*)(Errand&, const proxy::Routes::Named& named, Reply& failure);
 
   // On the control loop.
   void wait_for_origin(http::ExchangeId id, std::string_view verb);
@@ -82,10 +85,10 @@ class Admin final : public http::Handler {
   void start_errand(http::ExchangeId id, const AdminArguments& arguments, std::string_view done,
                     Step step);
   void continue_errand(std::shared_ptr<Errand> errand, std::string_view done, Step step);
-  bool purge(Errand& errand, const std::string& key, Reply& failure);
-  bool mark_stale(Errand& errand, const std::string& key, Reply& failure);
+  bool purge(Errand& errand, const proxy::Routes::Named& named, Reply& failure);
+  bool mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply& failure);
 
-  base::Result<std::vector<std::string>> keys_of(const AdminArguments& arguments) const;
+  base::Result<std::vector<proxy::Routes::Named>> keys_of(const AdminArguments& arguments) const;
 
   Parts parts_;
   std::unordered_map<http::ExchangeId, base::Timer> waiting_;  // for the origin loop

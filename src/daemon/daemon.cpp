@@ -17,6 +17,7 @@
 #include "daemon/descriptors.h"
 #include "daemon/pages.h"
 #include "daemon/parts_settings.h"
+#include "daemon/route_plans.h"
 #include "daemon/start_check.h"
 #include "daemon/store_metrics.h"
 #include "daemon/version.h"
@@ -66,6 +67,8 @@ std::chrono::milliseconds offset_of(const config::Settings& settings) {
 }  // namespace
 
 base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Reread reread) {
+  auto plans = plan_routes(*settings.routing);
+  if (!plans) return tl::unexpected(plans.error());
   upstream::set_up_libcurl();  // changes the environment: before there are threads
   std::unique_ptr<Daemon> daemon(new Daemon(std::move(settings), std::move(reread)));
   daemon->descriptors_ = raise_descriptor_limit();
@@ -74,9 +77,9 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
   if (auto bound = daemon->bind_admin(); !bound) return tl::unexpected(bound.error());
   daemon->open_store();
   daemon->origin_ = std::make_unique<Origin>(
-      Origin::Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_,
-                    daemon->metrics_, daemon->health_, daemon->liveness_, daemon->failures_},
-      daemon->settings_);
+      Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_, daemon->metrics_,
+            daemon->health_, daemon->liveness_, daemon->failures_},
+      daemon->settings_, *std::move(plans));
   daemon->add_pages();
   daemon->max_connections_ =
       connections_within(daemon->descriptors_, open_descriptors(), daemon->settings_);
@@ -89,8 +92,8 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
   for (unsigned i = 0; i < daemon->settings_.workers; ++i) {
     daemon->workers_.push_back(std::make_unique<Worker>(
         i,
-        Origin::Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_,
-                      daemon->metrics_, daemon->health_, daemon->liveness_, daemon->failures_},
+        Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_, daemon->metrics_,
+              daemon->health_, daemon->liveness_, daemon->failures_},
         *daemon->origin_, daemon->pages_, daemon->settings_, server));
   }
   daemon->add_metrics();
@@ -114,10 +117,11 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       started_(clock_.wall()),
       memory_(memory_settings(settings_)),
       service_manager_(ServiceManager::from_environment(log_),
-                       {control_, liveness_, log_, [this] { return status(); }}),
-      token_watch_(
-          control_, [this] { return config::read_token_file(settings_.api_token_file); },
-          [this](const auto& token) { on_token(token); }) {
+                       {control_, liveness_, log_, [this] { return status(); }}) {
+  for (const config::UpstreamConfig& upstream : settings_.routing->upstreams) {
+    upstreams_.push_back({upstream.name, upstream.settings.api_urls,
+                          upstream.settings.api_token_file, upstream.settings.api_token});
+  }
   std::signal(SIGPIPE, SIG_IGN);
   // A file that reached the process's limit is a full disk, not the end.
   std::signal(SIGXFSZ, SIG_IGN);
@@ -299,7 +303,7 @@ void Daemon::start() {
   if (settings_.worker_scheduling == config::Scheduling::Realtime) make_workers_realtime();
   heartbeat_.start(control_);
   sample_history();
-  watch_token();
+  watch_tokens();
   service_manager_.ready();
 }
 
@@ -366,8 +370,9 @@ status::Snapshot Daemon::status_data() {
   data.health_json = health_.json();
   data.samples = history_->samples(status::read_counts(metrics_), control_.now(), data.at);
   data.step = history_->settings().step;
-  data.upstream = origin_->status();
-  data.forbidden_share = origin_->forbidden_share();
+  for (const auto& group : origin_->groups()) {
+    data.upstreams.push_back({group->shown_name(), group->status(), group->forbidden_share()});
+  }
   data.memory = memory_.stats();
   data.memory_limit_bytes = settings_.memory_limit_bytes;
   data.has_store = !settings_.store_path.empty();
@@ -392,20 +397,45 @@ status::Snapshot Daemon::status_data() {
   return data;
 }
 
-void Daemon::watch_token() {
-  if (settings_.api_token_file.empty()) return token_watch_.stop();
-  token_watch_.start(settings_.api_token);
+// A token's file is looked at for each upstream that has one.
+void Daemon::watch_tokens() {
+  token_watches_.clear();
+  for (std::size_t i = 0; i < upstreams_.size(); ++i) {
+    const Upstream& upstream = upstreams_[i];
+    if (upstream.token_file.empty()) continue;
+    token_watches_.push_back(std::make_unique<TokenWatch>(
+        control_, [file = upstream.token_file] { return config::read_token_file(file); },
+        [this, i](const auto& token) { on_token(i, token); }));
+    token_watches_.back()->start(upstream.token);
+  }
 }
 
-void Daemon::on_token(const base::Result<std::string>& token) {
+void Daemon::on_token(std::size_t upstream, const base::Result<std::string>& token) {
+  const std::string& file = upstreams_[upstream].token_file;
   if (!token) {
     log_.event(Level::Error, "token_file_unreadable",
-               {{"path", settings_.api_token_file}, {"error", token.error().message}});
+               {{"path", file}, {"error", token.error().message}});
     return;
   }
-  settings_.api_token = *token;
-  origin_->set_token(settings_.api_token);
-  log_.event(Level::Info, "token_changed", {{"path", settings_.api_token_file}});
+  upstreams_[upstream].token = *token;
+  origin_->set_token(upstream, *token);
+  log_.event(Level::Info, "token_changed", {{"path", file}});
+}
+
+// What a reload takes over: the tokens, where the upstreams are the same.
+void Daemon::take_tokens(const config::Routing& routing) {
+  if (routing.upstreams.size() != upstreams_.size()) return;
+  for (std::size_t i = 0; i < upstreams_.size(); ++i) {
+    const config::UpstreamConfig& upstream = routing.upstreams[i];
+    if (upstream.name != upstreams_[i].name || upstream.settings.api_urls != upstreams_[i].urls) {
+      continue;
+    }
+    upstreams_[i].token_file = upstream.settings.api_token_file;
+    if (upstreams_[i].token == upstream.settings.api_token) continue;
+    upstreams_[i].token = upstream.settings.api_token;
+    origin_->set_token(i, upstreams_[i].token);
+  }
+  watch_tokens();
 }
 
 void Daemon::on_signal(int signal) {
@@ -450,16 +480,13 @@ void Daemon::take_settings() {
     return text;
   };
   settings_.log_level = reread->log_level;
-  if (settings_.api_token != reread->api_token) {
-    settings_.api_token = reread->api_token;
-    origin_->set_token(settings_.api_token);
-  }
+  settings_.api_token = reread->api_token;
   settings_.api_token_file = reread->api_token_file;
   // The others are still in force as they were, and from where they were.
   for (const char* key : {"log_level", "api_token", "api_token_file"}) {
     settings_.sources[key] = reread->sources[key];
   }
-  watch_token();
+  take_tokens(*reread->routing);
   const auto report = [&] {
     log_.event(
         Level::Info, "reloaded",

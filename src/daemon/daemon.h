@@ -22,6 +22,7 @@
 #include "base/signal_mask.h"
 #include "cache/memory_cache.h"
 #include "cache/store.h"
+#include "config/routing.h"
 #include "config/settings.h"
 #include "daemon/admin.h"
 #include "daemon/origin.h"
@@ -77,8 +78,9 @@ class Daemon {
   [[noreturn]] void end_anyway(std::string_view waited_for);
   void watch();
   std::string status();
-  void watch_token();
-  void on_token(const base::Result<std::string>& token);
+  void watch_tokens();
+  void on_token(std::size_t upstream, const base::Result<std::string>& token);
+  void take_tokens(const config::Routing& routing);
   void sample_history();
   status::Snapshot status_data();
 
@@ -124,7 +126,15 @@ class Daemon {
   bool told_to_stop_ = false;  // by a signal
   std::size_t draining_workers_ = 0;
   base::Timer drain_timer_;
-  TokenWatch token_watch_;
+  // What may change of an upstream while it is served, and by what it is known as the same.
+  struct Upstream {
+    std::string name;
+    std::vector<std::string> urls;
+    std::string token_file;
+    std::string token;
+  };
+  std::vector<Upstream> upstreams_;  // as the origin's groups are numbered
+  std::vector<std::unique_ptr<TokenWatch>> token_watches_;
 };
 
 }  // namespace holdfast::daemon

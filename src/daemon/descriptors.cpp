@@ -45,8 +45,12 @@ std::size_t connections_within(std::size_t limit, std::size_t open,
   const std::size_t free = limit > fixed ? limit - fixed : 0;
   // Where there are few, each has its third.
   const std::size_t left = free - std::min(kOfRest, free / 3);
-  const std::size_t upstream =
-      std::min(settings.upstream_concurrency * settings.api_urls.size() + kOfUpstream, left / 2);
+  std::size_t wanted_upstream = 0;
+  for (const config::UpstreamConfig& group : settings.routing->upstreams) {
+    wanted_upstream +=
+        group.settings.upstream_concurrency * group.settings.api_urls.size() + kOfUpstream;
+  }
+  const std::size_t upstream = std::min(wanted_upstream, left / 2);
   const std::size_t clients = left - upstream;
   const auto with_borrowed = [&](std::size_t connections) {
     return connections +

@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "daemon/parts_settings.h"
-#include "proxy/geoip_route.h"
-#include "upstream/cares_source.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -14,60 +12,44 @@ constexpr base::Duration kHealthInterval = std::chrono::milliseconds(100);
 
 }  // namespace
 
-Origin::Origin(Parts parts, const config::Settings& settings)
+Origin::Origin(Parts parts, const config::Settings& settings, std::vector<proxy::RoutePlan> plans)
     : parts_(parts),
       stall_watch_("origin", times_, [this](const auto& stall) { tell_stall(stall); }),
       loop_("origin", parts.clock),
       random_(base::Random::entropy()),
       shard_(parts.metrics.shard()),
-      heartbeat_(parts.liveness.add("origin", parts.clock.now())),
-      route_(proxy::make_geoip_route(nullptr)),
-      transport_(loop_, transport_settings(settings), settings.api_token),
-      fetcher_(loop_, random_, transport_, upstream_settings(settings), parts.metrics, shard_,
-               parts.log),
-      flights_({loop_, fetcher_, parts.memory, parts.store, parts.log, parts.metrics, shard_},
-               flights_settings(settings), base::Random::entropy()) {
-  look_up_names(settings);
+      heartbeat_(parts.liveness.add("origin", parts.clock.now())) {
   for (const base::Resource resource : base::kResources) {
     shortages_[static_cast<std::size_t>(resource)] = parts_.metrics.counter(
         observe::Family::ResourceShortages, {{"resource", std::string(to_string(resource))}});
   }
-  transport_.on_lack([this](base::Resource resource) {
-    shard_.add(shortages_[static_cast<std::size_t>(resource)]);
-    if (on_lack_) on_lack_(resource);
-  });
+  const config::Routing& routing = *settings.routing;
+  std::vector<std::vector<std::string>> names = origin_names(routing);
+  for (std::size_t i = 0; i < routing.upstreams.size(); ++i) {
+    std::size_t largest_body = 0;
+    for (std::size_t route = 0; route < plans.size(); ++route) {
+      if (routing.routes[route].upstream != i) continue;
+      largest_body = std::max(largest_body, plans[route].body.max_body_bytes);
+    }
+    groups_.push_back(std::make_unique<OriginGroup>(
+        parts_, loop_, random_, shard_, routing.upstreams[i], largest_body, std::move(names[i]),
+        [this](base::Resource resource) {
+          shard_.add(shortages_[static_cast<std::size_t>(resource)]);
+          if (on_lack_) on_lack_(resource);
+        }));
+  }
+  std::vector<proxy::Routes::Entry> entries;
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    owned_.push_back(std::make_unique<proxy::Route>(std::move(plans[i])));
+    entries.push_back({*owned_.back(), groups_[routing.routes[i].upstream]->flights()});
+  }
+  routes_.emplace(std::move(entries));
   stall_watch_.export_to(parts_.metrics);
   loop_.watch_calls(stall_watch_);
-  const bool alone = settings.api_urls.size() == 1;
-  for (const std::string& name : origin_names(settings.api_urls)) {
-    health_.push_back(&parts.health.add(alone ? "upstream" : "upstream " + name,
-                                        observe::Dependency::Role::Origin));
-    add_facts(*health_.back(), health_.size() - 1);
-  }
-  status_ = fetcher_.status();
 }
 
 Origin::~Origin() {
   stop();
-}
-
-void Origin::look_up_names(const config::Settings& settings) {
-  std::vector<std::string> hosts;
-  for (const std::string& url : settings.api_urls) {
-    hosts.push_back(host_to_look_up(url));
-    if (hosts.back().empty()) fetcher_.addresses(hosts.size() - 1, {address_in(url)});
-  }
-  if (std::all_of(hosts.begin(), hosts.end(), [](const auto& host) { return host.empty(); })) {
-    return;
-  }
-  names_ = std::make_unique<upstream::Names>(
-      loop_, upstream::make_name_source(loop_, {}), upstream::system_source_of,
-      upstream::Names::Settings{}, std::move(hosts),
-      [this](std::size_t origin, const std::vector<std::string>& addresses) {
-        fetcher_.addresses(origin, addresses);
-      },
-      parts_.log);
-  fetcher_.on_unreachable([this](std::size_t origin) { names_->urgent(origin); });
 }
 
 void Origin::start() {
@@ -83,7 +65,7 @@ void Origin::stop() {
   loop_.post([this] {
     heartbeat_.stop();
     health_timer_.cancel();
-    flights_.abandon_all();
+    for (const auto& group : groups_) group->flights().abandon_all();
     loop_.stop();
   });
 }
@@ -103,85 +85,19 @@ void Origin::tell_stall(const observe::Stall& stall) {
                     {"suppressed", *suppressed}});
 }
 
-void Origin::set_token(std::string token) {
-  loop_.post([this, token = std::move(token)]() mutable {
-    if (!transport_.set_token(std::move(token))) return;
-    fetcher_.token_changed();
-    flights_.forget_rests();
+void Origin::set_token(std::size_t group, std::string token) {
+  loop_.post([this, group, token = std::move(token)]() mutable {
+    groups_[group]->set_token(std::move(token));
   });
 }
 
-upstream::Status Origin::status() const {
-  const std::lock_guard lock(status_mutex_);
-  return status_;
-}
-
-std::optional<double> Origin::forbidden_share() const {
-  const std::lock_guard lock(status_mutex_);
-  return forbidden_share_;
-}
-
-void Origin::add_facts(observe::Dependency& dependency, std::size_t i) {
-  using Fact = observe::Dependency::Fact;
-  const auto fact = [&](const char* key, auto read) {
-    dependency.fact(key, [this, i, read] { return Fact(read(status().origins[i])); });
-  };
-  fact("breaker", [](const auto& origin) { return std::string(to_string(origin.breaker)); });
-  fact("error_rate", [](const auto& origin) { return origin.error_rate; });
-  fact("attempts_lately",
-       [](const auto& origin) { return static_cast<std::int64_t>(origin.volume); });
-  fact("in_flight", [](const auto& origin) { return std::int64_t{origin.in_flight}; });
+void Origin::purge_all() {
+  for (const auto& group : groups_) group->flights().purge_all();
 }
 
 void Origin::report_health() {
   health_timer_.set_after(loop_, kHealthInterval, [this] { report_health(); });
-  for (std::size_t i = 0; names_ && i < health_.size(); ++i) {
-    fetcher_.name_trouble(i, names_->state(i).error);
-  }
-  const upstream::Status status = fetcher_.status();
-  {
-    const std::lock_guard lock(status_mutex_);
-    status_ = status;
-    forbidden_share_ = flights_.stats().forbidden_share;
-  }
-  for (std::size_t i = 0; i < health_.size(); ++i) {
-    const upstream::OriginStatus& origin = status.origins[i];
-    observe::Dependency& dependency = *health_[i];
-    if (origin.last_success) dependency.succeeded(*origin.last_success);
-    if (origin.last_error_at) dependency.failed(origin.last_error, *origin.last_error_at);
-    if (origin.token == upstream::TokenState::State::Refused) {
-      dependency.set_state(observe::HealthState::Down, "the upstream refuses our token");
-    } else if (origin.certificate_refused) {
-      dependency.set_state(observe::HealthState::Down,
-                           "the upstream's certificate is not accepted: " + origin.last_error);
-    } else if (!origin.redirect.empty()) {
-      dependency.set_state(observe::HealthState::Down,
-                           "the upstream is not at API_URL: it redirects, " + origin.redirect);
-    } else if (!origin.has_address) {
-      dependency.set_state(observe::HealthState::Down,
-                           "the upstream's name is not known" +
-                               (origin.name_trouble.empty() ? "" : ": " + origin.name_trouble));
-    } else if (origin.breaker != upstream::Breaker::State::Closed) {
-      dependency.set_state(
-          observe::HealthState::Down,
-          "breaker " + std::string(upstream::to_string(origin.breaker)) + ": " + origin.last_error);
-    } else if (origin.volume >= 10 && origin.error_rate >= 0.1) {
-      dependency.set_state(observe::HealthState::Degraded,
-                           std::to_string(static_cast<int>(origin.error_rate * 100)) +
-                               " % of recent attempts failed");
-    } else if (origin.missing_share) {
-      dependency.set_state(observe::HealthState::Degraded,
-                           "it has no entry for " +
-                               std::to_string(static_cast<int>(*origin.missing_share * 100)) +
-                               " % of the latest keys; is the path in API_URL right?");
-    } else if (!origin.name_trouble.empty()) {
-      dependency.set_state(
-          observe::HealthState::Degraded,
-          "its name cannot be looked up, its last addresses are used: " + origin.name_trouble);
-    } else {
-      dependency.set_state(observe::HealthState::Ok);
-    }
-  }
+  for (const auto& group : groups_) group->report();
 }
 
 }  // namespace holdfast::daemon

@@ -1,6 +1,8 @@
 #include "daemon/parts_settings.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "base/masked_url.h"
 #include "http/client_limits.h"
@@ -36,6 +38,15 @@ upstream::HedgePolicy::Settings hedge_settings(const config::Hedge& hedge) {
       break;
   }
   return settings;
+}
+
+std::string unused_name(const std::string& url, std::set<std::string>& taken) {
+  const std::string masked = base::masked_url(url);
+  const std::size_t scheme = masked.find("://");
+  const std::string plain = scheme == std::string::npos ? masked : masked.substr(scheme + 3);
+  std::string name = plain;
+  for (int i = 2; !taken.insert(name).second; ++i) name = plain + "-" + std::to_string(i);
+  return name;
 }
 
 }  // namespace
@@ -75,8 +86,25 @@ cache::StoreSettings store_settings(const config::Settings& settings) {
   return store;
 }
 
-upstream::CurlTransport::Settings transport_settings(const config::Settings& settings) {
+upstream::CurlTransport::Settings transport_settings(const config::UpstreamConfig& upstream,
+                                                     std::size_t largest_body) {
+  using Credential = upstream::CurlTransport::Credential;
+  const config::Settings& settings = upstream.settings;
   upstream::CurlTransport::Settings transport;
+  transport.body_limit_bytes = largest_body;
+  transport.credential.name = upstream.token_name;
+  if (upstream.host != "upstream" && upstream.host != "client") transport.host = upstream.host;
+  switch (upstream.token_in) {
+    case config::TokenIn::Bearer:
+      transport.credential.in = Credential::In::Bearer;
+      break;
+    case config::TokenIn::Field:
+      transport.credential.in = Credential::In::Field;
+      break;
+    case config::TokenIn::Query:
+      transport.credential.in = Credential::In::Query;
+      break;
+  }
   transport.base_urls = settings.api_urls;
   transport.kept_connections = settings.upstream_concurrency * settings.api_urls.size();
   transport.ca_file = settings.api_ca_file;
@@ -87,9 +115,12 @@ upstream::CurlTransport::Settings transport_settings(const config::Settings& set
   return transport;
 }
 
-upstream::Settings upstream_settings(const config::Settings& settings) {
+upstream::Settings upstream_settings(const config::UpstreamConfig& config,
+                                     std::vector<std::string> origins) {
+  const config::Settings& settings = config.settings;
   upstream::Settings upstream;
-  upstream.origins = origin_names(settings.api_urls);
+  upstream.name = config.built_in ? "" : config.name;
+  upstream.origins = std::move(origins);
   for (const std::string& url : settings.api_urls) {
     upstream.named.push_back(!host_to_look_up(url).empty());
   }
@@ -105,13 +136,43 @@ upstream::Settings upstream_settings(const config::Settings& settings) {
   return upstream;
 }
 
-proxy::Flights::Settings flights_settings(const config::Settings& settings) {
+proxy::StoringPolicy storing_policy(const config::RouteConfig& route) {
+  using SetCookie = proxy::StoringPolicy::SetCookie;
+  const config::Settings& settings = route.settings;
+  proxy::StoringPolicy storing;
+  storing.ttl = whole_seconds(settings.cache_ttl);
+  storing.ttl_override = settings.cache_ttl_override;
+  storing.negative_ttl = whole_seconds(settings.negative_ttl);
+  storing.stale_while_revalidate = whole_seconds(settings.stale_while_revalidate);
+  storing.stale_if_error = whole_seconds(settings.stale_if_error);
+  for (const auto& [status, ttl] : route.ttl_by_status) {
+    storing.ttl_by_status.emplace(status, whole_seconds(ttl));
+  }
+  switch (route.set_cookie) {
+    case config::RouteConfig::SetCookie::Pass:
+      storing.set_cookie = SetCookie::Pass;
+      break;
+    case config::RouteConfig::SetCookie::Strip:
+      storing.set_cookie = SetCookie::Strip;
+      break;
+    case config::RouteConfig::SetCookie::Store:
+      storing.set_cookie = SetCookie::Store;
+      break;
+  }
+  storing.fields_removed = route.response_remove;
+  for (const auto& [name, value] : route.response_set) storing.fields_removed.push_back(name);
+  for (std::string& name : storing.fields_removed) {
+    std::transform(name.begin(), name.end(), name.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+  }
+  return storing;
+}
+
+proxy::Flights::Settings flights_settings(const config::UpstreamConfig& upstream) {
+  const config::Settings& settings = upstream.settings;
   proxy::Flights::Settings flights;
-  flights.storing.ttl = whole_seconds(settings.cache_ttl);
-  flights.storing.ttl_override = settings.cache_ttl_override;
-  flights.storing.negative_ttl = whole_seconds(settings.negative_ttl);
-  flights.storing.stale_while_revalidate = whole_seconds(settings.stale_while_revalidate);
-  flights.storing.stale_if_error = whole_seconds(settings.stale_if_error);
+  flights.upstream = upstream.built_in ? "" : upstream.name;
   flights.max_waiters = settings.max_waiting;
   flights.refresh_deadline = settings.request_deadline;
   // A deadline of a second or less leaves a tenth of it for the answer's way back.
@@ -159,19 +220,16 @@ std::string address_in(const std::string& base_url) {
   return url && url->numeric ? url->address : std::string();
 }
 
-std::vector<std::string> origin_names(const std::vector<std::string>& base_urls) {
-  std::vector<std::string> names;
-  for (const std::string& url : base_urls) {
-    const std::string masked = base::masked_url(url);
-    const std::size_t scheme = masked.find("://");
-    const std::string plain = scheme == std::string::npos ? masked : masked.substr(scheme + 3);
-    std::string name = plain;
-    for (int i = 2; std::find(names.begin(), names.end(), name) != names.end(); ++i) {
-      name = plain + "-" + std::to_string(i);
+std::vector<std::vector<std::string>> origin_names(const config::Routing& routing) {
+  std::vector<std::vector<std::string>> all;
+  std::set<std::string> taken;
+  for (const config::UpstreamConfig& upstream : routing.upstreams) {
+    std::vector<std::string>& names = all.emplace_back();
+    for (const std::string& url : upstream.settings.api_urls) {
+      names.push_back(unused_name(url, taken));
     }
-    names.push_back(std::move(name));
   }
-  return names;
+  return all;
 }
 
 }  // namespace holdfast::daemon

@@ -6,6 +6,7 @@
 
 #include "cache/memory_cache.h"
 #include "cache/sqlite_store.h"
+#include "config/routing.h"
 #include "config/settings.h"
 #include "http/server.h"
 #include "observe/log.h"
@@ -20,9 +21,13 @@ observe::Log::Settings log_settings(const config::Settings& settings);
 observe::Level log_level(config::LogLevel level);
 cache::MemoryCache::Settings memory_settings(const config::Settings& settings);
 cache::StoreSettings store_settings(const config::Settings& settings);
-upstream::CurlTransport::Settings transport_settings(const config::Settings& settings);
-upstream::Settings upstream_settings(const config::Settings& settings);
-proxy::Flights::Settings flights_settings(const config::Settings& settings);
+// `largest_body`: of the routes that ask this upstream.
+upstream::CurlTransport::Settings transport_settings(const config::UpstreamConfig& upstream,
+                                                     std::size_t largest_body);
+upstream::Settings upstream_settings(const config::UpstreamConfig& upstream,
+                                     std::vector<std::string> origins);
+proxy::Flights::Settings flights_settings(const config::UpstreamConfig& upstream);
+proxy::StoringPolicy storing_policy(const config::RouteConfig& route);
 // Of one worker of `settings.workers`; copies share the limits per client, and places for
 // `max_connections`, which may be fewer than the settings say.
 http::Server::Settings server_settings(const config::Settings& settings,
@@ -34,8 +39,8 @@ std::string host_to_look_up(const std::string& base_url);
 // The address in its URL; empty where that has a name.
 std::string address_in(const std::string& base_url);
 
-// What metrics, logs and health call each origin: "host:port/path", with what may be a key
-// in it masked; those that are the same then are numbered.
-std::vector<std::string> origin_names(const std::vector<std::string>& base_urls);
+// What metrics, logs and health call each origin of each upstream: "host:port/path", with what may
+// be a key in it masked; those that are the same then are numbered.
+std::vector<std::vector<std::string>> origin_names(const config::Routing& routing);
 
 }  // namespace holdfast::daemon

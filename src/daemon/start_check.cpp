@@ -12,6 +12,7 @@
 #include "base/processors.h"
 #include "daemon/descriptors.h"
 #include "daemon/parts_settings.h"
+#include "daemon/route_plans.h"
 #include "upstream/curl_transport.h"
 
 namespace holdfast::daemon {
@@ -80,18 +81,20 @@ Checked check_admin_socket(const config::Settings& settings, Warnings& warnings)
   return {};
 }
 
-Checked check_tls_files(const config::Settings& settings) {
+Checked check_tls_files(const config::UpstreamConfig& upstream) {
+  const config::Settings& settings = upstream.settings;
   const bool any_https =
       std::any_of(settings.api_urls.begin(), settings.api_urls.end(),
                   [](const std::string& url) { return url.starts_with("https:"); });
   if (!any_https && settings.api_ca_file.empty() && settings.api_client_cert_file.empty()) {
     return {};
   }
-  const std::string problem = upstream::problem_of_files(transport_settings(settings));
+  const std::string problem = upstream::problem_of_files(transport_settings(upstream, 0));
   if (problem.empty()) return {};
   const auto is_about = [&](const std::string& file) {
     return !file.empty() && problem.starts_with(file + ":");
   };
+  if (!upstream.built_in) return base::invalid_input(upstream.place.of("") + ": " + problem);
   const char* const name = is_about(settings.api_client_key_file)    ? "API_CLIENT_KEY_FILE:"
                            : is_about(settings.api_client_cert_file) ? "API_CLIENT_CERT_FILE:"
                            : settings.api_ca_file.empty()            ? "API_CA_FILE is not set, and"
@@ -146,7 +149,10 @@ base::Result<std::vector<std::string>> check_start(const config::Settings& setti
   if (auto checked = check_admin_socket(settings, warnings); !checked) {
     return tl::unexpected(checked.error());
   }
-  if (auto checked = check_tls_files(settings); !checked) return tl::unexpected(checked.error());
+  if (auto plans = plan_routes(*settings.routing); !plans) return tl::unexpected(plans.error());
+  for (const config::UpstreamConfig& upstream : settings.routing->upstreams) {
+    if (auto checked = check_tls_files(upstream); !checked) return tl::unexpected(checked.error());
+  }
   return warnings;
 }
 

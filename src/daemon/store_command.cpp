@@ -1,11 +1,14 @@
 #include "daemon/store_command.h"
 
 #include <cstdio>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "cache/store_admin.h"
-#include "proxy/geoip_route.h"
+#include "daemon/route_plans.h"
 #include "proxy/storing.h"
 
 namespace holdfast::daemon {
@@ -47,10 +50,18 @@ int write_lines(const std::string& file) {
   return exported->damaged == 0 ? kGood : kDamaged;
 }
 
-int read_lines(const std::string& file) {
-  const auto route = proxy::make_geoip_route(nullptr);
+int read_lines(const std::string& file, const config::Routing& routing) {
+  auto plans = plan_routes(routing);
+  if (!plans) return unusable(plans.error());
+  std::vector<std::unique_ptr<proxy::Route>> routes;
+  for (proxy::RoutePlan& plan : *plans) {
+    routes.push_back(std::make_unique<proxy::Route>(std::move(plan)));
+  }
   const auto objection = [&](std::string_view key, const cache::StoredResponse& stored) {
-    return proxy::objection_to(*route, key, stored);
+    for (const auto& route : routes) {
+      if (route->is_key(key)) return proxy::objection_to(*route, key, stored);
+    }
+    return std::string("the key is none of ours");
   };
   const auto imported = cache::store_import(file, base::SystemClock(), stdin, stderr, objection);
   if (!imported) return unusable(imported.error());
@@ -77,7 +88,7 @@ int run_store_command(const config::StoreCommand& command) {
     case Action::Export:
       return write_lines(command.file);
     case Action::Import:
-      return read_lines(command.file);
+      return read_lines(command.file, *command.routing);
     case Action::Compact:
       return compact(command.file);
   }

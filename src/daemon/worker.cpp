@@ -16,14 +16,13 @@ std::string name_of(unsigned number) {
 
 }  // namespace
 
-Worker::Worker(unsigned number, const Origin::Parts& parts, Origin& origin,
-               const proxy::Pages& pages, const config::Settings& settings,
-               const http::Server::Settings& server)
+Worker::Worker(unsigned number, const Parts& parts, Origin& origin, const proxy::Pages& pages,
+               const config::Settings& settings, const http::Server::Settings& server)
     : loop_(name_of(number), parts.clock),
       shard_(parts.metrics.shard()),
       heartbeat_(parts.liveness.add(name_of(number), parts.clock.now())),
-      service_({loop_, origin.loop(), origin.flights(), parts.memory, parts.store, parts.log,
-                parts.metrics, shard_, parts.failures, origin.route(), pages},
+      service_({loop_, origin.loop(), parts.memory, parts.store, parts.log, parts.metrics, shard_,
+                parts.failures, origin.routes(), pages},
                service_settings(settings), base::Random::entropy()),
       server_(loop_, server, service_, parts.metrics, shard_) {}
 

@@ -18,7 +18,7 @@ namespace holdfast::daemon {
 class Worker {
  public:
   // `number` names its thread. Everything given outlives it.
-  Worker(unsigned number, const Origin::Parts& parts, Origin& origin, const proxy::Pages& pages,
+  Worker(unsigned number, const Parts& parts, Origin& origin, const proxy::Pages& pages,
          const config::Settings& settings, const http::Server::Settings& server);
   ~Worker();
   Worker(const Worker&) = delete;

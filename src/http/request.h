@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "base/clock.h"
@@ -13,8 +14,8 @@ namespace holdfast::http {
 
 enum class Method : std::uint8_t { Get, Head, Post, Options, Other };
 
-// The fields that somebody reads. The parser files them here as it meets them,
-// so nobody searches a list; all others are checked for syntax and forgotten.
+// The fields that are read of every request. The parser files them here as it meets them,
+// so nobody searches a list.
 enum class Known : std::uint8_t {
   Host,
   IfNoneMatch,      // several lines are joined with ", "
@@ -29,6 +30,12 @@ enum class Known : std::uint8_t {
   kCount,
 };
 
+// One line of a head, trimmed; the name as it was written.
+struct FieldLine {
+  std::string_view name;
+  std::string_view value;
+};
+
 struct Request {
   Method method = Method::Get;
   std::string_view method_name;
@@ -37,9 +44,10 @@ struct Request {
   std::string_view path;
   std::string_view query;  // without "?"
   std::array<std::string_view, static_cast<std::size_t>(Known::kCount)> known{};
-  std::string_view body;      // whole, only where Handler::body_limit() asked for it
-  std::string_view client;    // peer address, without port
-  base::SteadyTime received;  // when its head was complete
+  std::span<const FieldLine> fields;  // all of them, in order
+  std::string_view body;              // whole, only where Handler::body_limit() asked for it
+  std::string_view client;            // peer address, without port
+  base::SteadyTime received;          // when its head was complete
 
   // Its data() is null if the field is absent.
   std::string_view field(Known name) const { return known[static_cast<std::size_t>(name)]; }

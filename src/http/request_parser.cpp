@@ -142,6 +142,7 @@ struct RequestParser::State {
   std::string_view name, value;
   std::string_view authority;  // of an absolute-form target
   unsigned fields = 0;
+  std::vector<FieldLine> lines;
   unsigned hosts = 0;
   bool has_length = false;
   bool has_coding = false;
@@ -345,6 +346,7 @@ bool RequestParser::State::take_field() {
     return refuse(431, RejectReason::TooManyFields, "too many field lines");
   }
   const auto text = trim(value);
+  lines.push_back({name, text});
   auto& known = head->request.known;
   const auto first_of = [&](Known which) {
     auto& slot = known[static_cast<std::size_t>(which)];
@@ -466,6 +468,7 @@ bool RequestParser::State::finish() {
   if (!authority.empty()) {
     head->request.known[static_cast<std::size_t>(Known::Host)] = authority;
   }
+  head->request.fields = lines;
   head->keep_alive = !asks_close && (!head->http10 || asks_keep_alive);
   if (has_coding) {
     head->framing = Framing::Chunked;
@@ -502,6 +505,7 @@ RequestParser::Outcome RequestParser::parse(std::string_view input, std::size_t&
   const auto bytes = input.substr(0, size);
 
   state.fields = state.hosts = 0;
+  state.lines.clear();
   state.has_length = state.has_coding = false;
   state.asks_close = state.asks_keep_alive = false;
   const bool good = (at_start || state.read_request_line(bytes.substr(0, bytes.find("\r\n")))) &&

@@ -18,6 +18,8 @@ struct LabelInfo {
   // All values, where they are few and known: such series exist at zero from the
   // start, so that a rate over the first event is right. Empty: known at run time.
   std::vector<std::string_view> values;
+  // Where it is empty, it is not exported.
+  bool may_be_empty = false;
 };
 
 struct MetricInfo {

@@ -21,9 +21,9 @@
 namespace holdfast::observe {
 namespace {
 
-// 64 KiB a shard, room for some 5,000 series: a good ten times what a daemon
-// with a handful of origins has. More means a label without bound.
-constexpr std::size_t kCells = 8192;
+// 512 KiB a shard: room for the most routes and upstreams that there may be. More means a
+// label without bound.
+constexpr std::size_t kCells = 65'536;
 // Cell 0 belongs to default-made handles, and with its neighbours keeps the
 // cells in use off a cache line that another allocation may share.
 constexpr std::size_t kPadding = 8;
@@ -38,27 +38,48 @@ constexpr double kLongestSeconds = 1e6;
 }
 
 struct Series {
-  std::vector<std::string> values;  // of the labels, in the table's order
   std::size_t first_cell = 0;       // 0: fed by callbacks alone
   std::map<Metrics::CallbackId, std::function<double()>> callbacks;
 };
 
+// By the values of the labels, in the table's order.
+using AllSeries = std::map<std::vector<std::string>, Series>;
+
+const std::string* value_of(const Labels& labels, std::string_view name) {
+  const auto found = std::find_if(labels.begin(), labels.end(),
+                                  [name](const auto& label) { return label.first == name; });
+  return found == labels.end() ? nullptr : &found->second;
+}
+
 std::vector<std::string> label_values(const MetricInfo& info, const Labels& labels) {
-  if (labels.size() != info.labels.size()) misuse(info, "wrong number of labels");
   std::vector<std::string> values;
-  values.reserve(labels.size());
+  values.reserve(info.labels.size());
+  std::size_t known = 0;
   for (const LabelInfo& wanted : info.labels) {
-    auto found = std::find_if(labels.begin(), labels.end(),
-                              [&](const auto& label) { return label.first == wanted.name; });
-    if (found == labels.end()) misuse(info, "label " + std::string(wanted.name) + " is missing");
-    values.push_back(found->second);
+    const std::string* const value = value_of(labels, wanted.name);
+    if (value == nullptr && !wanted.may_be_empty) {
+      misuse(info, "label " + std::string(wanted.name) + " is missing");
+    }
+    known += value == nullptr ? 0 : 1;
+    values.push_back(value == nullptr ? std::string() : *value);
   }
+  if (known != labels.size()) misuse(info, "wrong number of labels");
   return values;
 }
 
-auto find_series(auto& series, const std::vector<std::string>& values) {
-  return std::find_if(series.begin(), series.end(),
-                      [&](const Series& candidate) { return candidate.values == values; });
+// Of the series, those with these labels: a label that is left out may be any.
+template <typename Each>
+void for_each_match(const AllSeries& all, const MetricInfo& info, const Labels& labels,
+                    Each each) {
+  const std::vector<std::string> values = label_values(info, labels);
+  for (const auto& [own, series] : all) {
+    bool matches = true;
+    for (std::size_t i = 0; matches && i < values.size(); ++i) {
+      const bool any = value_of(labels, info.labels[i].name) == nullptr;
+      matches = any || own[i] == values[i];
+    }
+    if (matches) each(series);
+  }
 }
 
 prometheus::MetricType exported_type(MetricType type) {
@@ -90,17 +111,13 @@ void Shard::observe(const Histogram& histogram, double seconds) {
 
 struct Metrics::State {
   mutable std::mutex mutex;  // guards everything here but the shards' cells
-  std::array<std::vector<Series>, kFamilies> families;
+  std::array<AllSeries, kFamilies> families;
   std::vector<std::unique_ptr<Shard>> shards;
   std::size_t next_cell = kPadding;
   CallbackId last_callback = 0;
 
   Series& find_or_add(const MetricInfo& info, const Labels& labels) {
-    std::vector<std::string> values = label_values(info, labels);
-    auto& series = families[static_cast<std::size_t>(info.family)];
-    const auto found = find_series(series, values);
-    if (found != series.end()) return *found;
-    return series.emplace_back(Series{std::move(values), 0, {}});
+    return families[static_cast<std::size_t>(info.family)][label_values(info, labels)];
   }
 
   std::uint32_t cells_of(const MetricInfo& info, const Labels& labels) {
@@ -152,6 +169,7 @@ struct Metrics::State {
       cells_of(info, labels);
       return;
     }
+    // Who counts by a label that may be empty registers all of it.
     const LabelInfo& next = info.labels[labels.size()];
     for (std::string_view value : next.values) {
       labels.emplace_back(next.name, value);
@@ -206,8 +224,8 @@ void Metrics::remove_callback(CallbackId id) {
   std::lock_guard lock(state_->mutex);
   for (auto& family : state_->families) {
     for (auto series = family.begin(); series != family.end(); ++series) {
-      if (series->callbacks.erase(id) == 0) continue;
-      if (series->callbacks.empty() && series->first_cell == 0) family.erase(series);
+      if (series->second.callbacks.erase(id) == 0) continue;
+      if (series->second.callbacks.empty() && series->second.first_cell == 0) family.erase(series);
       return;
     }
   }
@@ -230,10 +248,11 @@ std::string Metrics::scrape() const {
       family.help = info.help;
       family.type = exported_type(info.type);
       family.metric.reserve(all.size());
-      for (const Series& series : all) {
+      for (const auto& [values, series] : all) {
         auto& metric = family.metric.emplace_back();
         for (std::size_t i = 0; i < info.labels.size(); ++i) {
-          metric.label.push_back({std::string(info.labels[i].name), series.values[i]});
+          if (info.labels[i].may_be_empty && values[i].empty()) continue;
+          metric.label.push_back({std::string(info.labels[i].name), values[i]});
         }
         if (info.type == MetricType::Histogram) {
           metric.histogram = state_->histogram_value(info, series);
@@ -252,38 +271,37 @@ std::string Metrics::scrape() const {
 
 double Metrics::value(Family family, const Labels& labels) const {
   const MetricInfo& info = metric_info(family);
-  const std::vector<std::string> values = label_values(info, labels);
   std::lock_guard lock(state_->mutex);
-  const auto& all = state_->families[static_cast<std::size_t>(family)];
-  const auto series = find_series(all, values);
-  if (series == all.end()) return 0;
-  if (info.type == MetricType::Histogram) {
-    return static_cast<double>(state_->histogram_value(info, *series).sample_count);
-  }
-  return state_->single_value(info, *series);
+  double value = 0;
+  for_each_match(
+      state_->families[static_cast<std::size_t>(family)], info, labels, [&](const Series& series) {
+        value += info.type == MetricType::Histogram
+                     ? static_cast<double>(state_->histogram_value(info, series).sample_count)
+                     : state_->single_value(info, series);
+      });
+  return value;
 }
 
 void Metrics::visit(Family family, const Visit& each) const {
   const MetricInfo& info = metric_info(family);
   if (info.type == MetricType::Histogram) misuse(info, "is a histogram");
   std::lock_guard lock(state_->mutex);
-  for (const Series& series : state_->families[static_cast<std::size_t>(family)]) {
-    each(series.values, state_->single_value(info, series));
+  for (const auto& [values, series] : state_->families[static_cast<std::size_t>(family)]) {
+    each(values, state_->single_value(info, series));
   }
 }
 
 std::vector<std::uint64_t> Metrics::buckets(Family family, const Labels& labels) const {
   const MetricInfo& info = metric_info(family);
   if (info.type != MetricType::Histogram) misuse(info, "is not a histogram");
-  const std::vector<std::string> values = label_values(info, labels);
   std::vector<std::uint64_t> counts(info.bounds.size() + 1);
   std::lock_guard lock(state_->mutex);
-  const auto& all = state_->families[static_cast<std::size_t>(family)];
-  const auto series = find_series(all, values);
-  if (series == all.end()) return counts;
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    counts[i] = state_->sum(series->first_cell + i);
-  }
+  for_each_match(state_->families[static_cast<std::size_t>(family)], info, labels,
+                 [&](const Series& series) {
+                   for (std::size_t i = 0; i < counts.size(); ++i) {
+                     counts[i] += state_->sum(series.first_cell + i);
+                   }
+                 });
   return counts;
 }
 

@@ -21,7 +21,8 @@
 
 namespace holdfast::observe {
 
-// Names and values, in any order; the names must be those of the family.
+// Names and values, in any order; the names must be those of the family. A label that may be
+// empty may be left out, which is the same.
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
 // Handles to one time series. Cheap to copy; valid for the Metrics that made
@@ -105,7 +106,8 @@ class Metrics {
   // "text/plain; version=0.0.4; charset=utf-8".
   std::string scrape() const;
 
-  // What scrape() would export for one series now; the number of observations
+  // What scrape() would export for one series now, or for all that differ only in a label that
+  // may be empty and is left out; the number of observations
   // for a histogram; 0 for a series nobody registered. For the status page and
   // for tests. Throws as the registrations do.
   double value(Family family, const Labels& labels = {}) const;

@@ -215,8 +215,9 @@ void Batches::take(http::ExchangeId id, std::size_t lookup, Answer answer) {
 
 namespace {
 
-void append_error(std::string& out, std::string_view subject, std::string_view error, int status) {
-  out += R"({"ip":")";
+void append_error(std::string& out, std::string_view name, std::string_view subject,
+                  std::string_view error, int status) {
+  out.append("{\"").append(name).append("\":\"");
   observe::append_json_escaped(out, subject);
   out += R"(","error":")";
   observe::append_json_escaped(out, error);
@@ -257,6 +258,7 @@ void Batches::finish(Batch& batch) {
     lookup.answered = now;
   }
   std::string body = "[";
+  const std::string name = parts_.route.plan().match.parameter_names().front();
   const auto count = [&](CacheOutcome outcome, int status, base::SteadyTime answered) {
     outcomes.add(outcome);
     counts_.count(outcome, status, answered - batch.received);
@@ -264,7 +266,7 @@ void Batches::finish(Batch& batch) {
   for (const Batch::Element& element : batch.elements) {
     if (body.size() > 1) body += ',';
     if (element.lookup == kNoLookup) {
-      append_error(body, element.text, element.problem, 400);
+      append_error(body, name, element.text, element.problem, 400);
       count(CacheOutcome::Error, 400, now);
       continue;
     }
@@ -272,13 +274,13 @@ void Batches::finish(Batch& batch) {
     const Answer& answer = lookup.answer;
     const std::string_view subject = parts_.route.subject(lookup.key);
     if (!answer.content) {
-      append_error(body, subject, answer.detail, answer.status);
+      append_error(body, name, subject, answer.detail, answer.status);
       count(cache_outcome(answer), answer.status, lookup.answered);
     } else if (answer.content->status != 200) {
-      append_error(body, subject, kNoSuchEntry, answer.content->status);
+      append_error(body, name, subject, kNoSuchEntry, answer.content->status);
       count(cache_outcome(answer), answer.content->status, lookup.answered);
     } else if (body.size() + answer.content->body.size() > settings_.max_answer_bytes) {
-      append_error(body, subject, "too large for this batch: ask for it alone", 413);
+      append_error(body, name, subject, "too large for this batch: ask for it alone", 413);
       count(CacheOutcome::Error, 413, lookup.answered);
     } else {
       body += answer.content->body;

@@ -86,17 +86,22 @@ Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
       unshared_(settings_.unshared) {
   using observe::Family;
   observe::Metrics& metrics = parts_.metrics;
-  freshened_ = metrics.counter(Family::Refreshes, {{"result", "freshened"}});
-  replaced_ = metrics.counter(Family::Refreshes, {{"result", "replaced"}});
-  failed_ = metrics.counter(Family::Refreshes, {{"result", "failed"}});
-  skipped_ = metrics.counter(Family::Refreshes, {{"result", "skipped"}});
+  const observe::Labels upstream{{"upstream", settings_.upstream}};
+  const auto refreshes = [&](const char* result) {
+    return metrics.counter(Family::Refreshes,
+                           {{"result", result}, {"upstream", settings_.upstream}});
+  };
+  freshened_ = refreshes("freshened");
+  replaced_ = refreshes("replaced");
+  failed_ = refreshes("failed");
+  skipped_ = refreshes("skipped");
   shed_by_waiters_ = metrics.counter(Family::RequestsLimited, {{"reason", "waiters"}});
   shed_by_queued_ = metrics.counter(Family::RequestsLimited, {{"reason", "queued"}});
   shed_by_parked_ = metrics.counter(Family::RequestsLimited, {{"reason", "parked"}});
-  flights_gauge_ = metrics.gauge(Family::Flights);
-  waiters_gauge_ = metrics.gauge(Family::FlightWaiters);
+  flights_gauge_ = metrics.gauge(Family::Flights, upstream);
+  waiters_gauge_ = metrics.gauge(Family::FlightWaiters, upstream);
   limit_callback_ =
-      metrics.callback(Family::FlightWaitersLimit, {},
+      metrics.callback(Family::FlightWaitersLimit, upstream,
                        [limit = static_cast<double>(settings_.max_waiters)] { return limit; });
 }
 
@@ -405,12 +410,13 @@ std::unique_ptr<Flights::Flight> Flights::take_out(Flight& flight) {
 
 Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   const base::WallTime received = parts_.loop.clock().wall();
+  const StoringPolicy& policy = flight.route.plan().storing;
   Storable storable;
   if (result.outcome == Outcome::NotModified) {
     // We sent a validator only because something is stored.
-    storable = freshen(*flight.stored, result.reply, settings_.storing, received, random_);
+    storable = freshen(*flight.stored, result.reply, policy, received, random_);
   } else {
-    storable = make_storable(result.reply, settings_.storing, received, random_);
+    storable = make_storable(result.reply, policy, received, random_);
   }
   note_forbidden(storable);
   if (storable.may_store) {

@@ -54,7 +54,8 @@ bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fr
 class Flights {
  public:
   struct Settings {
-    StoringPolicy storing;
+    // In metrics; empty where there is but one upstream, which goes without saying.
+    std::string upstream;
     // How long a waiter is kept from a usable stale response by a slow upstream.
     base::Duration patience = std::chrono::milliseconds(250);
     // A fetch ends this long before its waiters' deadline, so that the error that

@@ -1,51 +1,103 @@
 // Route knows what one kind of request means: which cache key it has, what to
 // ask the upstream for it, and what a right answer looks like. Everything else
 // in Holdfast is the same for every route.
+//
+// A key says all that goes upstream, so that it can be asked for again from the key alone:
+//
+//   <prefix><values of the path's parameters, joined by "/">[?<query>][ <field>=<value>]...
+//
+// Each part is in its canonical form, in which neither "?" nor a blank stands for itself, so that
+// two requests share a key if and only if the upstream is asked the same.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/result.h"
+#include "http/request.h"
+#include "proxy/body_check.h"
+#include "proxy/body_rules.h"
+#include "proxy/method_set.h"
+#include "proxy/path_template.h"
+#include "proxy/query_rules.h"
+#include "proxy/storing_policy.h"
+#include "proxy/target_template.h"
 #include "upstream/fetcher.h"
 
 namespace holdfast::proxy {
 
+// A [[route]], its texts parsed.
+struct RoutePlan {
+  std::string name;  // a metric label
+  // What its keys begin with. Whoever changes what they mean changes this.
+  std::string key_prefix;
+  PathTemplate match;
+  TargetTemplate target;
+  std::string host;  // the client's; empty: any
+  MethodSet methods;
+  QueryRules query;
+  std::vector<std::string> key_fields;  // in lower case
+  bool host_goes_upstream = false;      // the client's: it is part of the key, as "host"
+  upstream::Fields request_fields;      // for every request
+  std::string batch_path;               // where POST takes an array of parameters; empty: nowhere
+  BodyRules body;
+  StoringPolicy storing;
+  std::string response_fields;  // lines, for every answer with content
+  int most_attempts = 0;        // for one fetch; 0: no bound of its own
+  // Content for a key from a source of our own, for when the upstream cannot be had; never
+  // stored. Origin loop only.
+  std::function<std::optional<std::string>(std::string_view subject)> offline;
+};
+
 class Route {
  public:
-  virtual ~Route() = default;
+  // Longer ones are refused: many of them are kept, here and there.
+  static constexpr std::size_t kLongestKey = 4096;
 
-  // A metric label and the first part of every key: "lookup".
-  virtual std::string_view name() const = 0;
-  // Requests whose path starts with this are the route's: "/lookup/".
-  virtual std::string_view prefix() const = 0;
+  explicit Route(RoutePlan plan);
 
-  // Writes the cache key of a request into `key`: `rest` is the path after
-  // prefix(), still percent-encoded. Returns null, or why the request is a bad
-  // one, for people. Any thread, on the serving path.
-  virtual const char* key(std::string_view rest, std::string_view query,
-                          std::string& key) const = 0;
+  const RoutePlan& plan() const { return plan_; }
+  std::string_view name() const { return plan_.name; }
+  std::string_view response_fields() const { return plan_.response_fields; }
 
-  // Where POST takes a JSON array of subjects: "/lookup". Empty: nowhere.
-  virtual std::string_view batch_path() const { return {}; }
-  // Like key(), for an element of such an array. Any thread, on the serving path.
-  virtual const char* key_of_subject(std::string_view, std::string&) const {
-    return "not asked for in batches";
-  }
+  // Writes the cache key of a request with those values in its path into `key`. Returns null, or
+  // why the request is a bad one, for people. Any thread, on the serving path.
+  const char* key(const Parameters& parameters, const http::Request& request,
+                  std::string& key) const;
+
+  // The same of what is asked for by its path and query alone (without its "?", null if there is
+  // none), and of an element of a batch.
+  const char* key(const Parameters& parameters, std::string_view query, std::string& key) const;
+  const char* key_of_subject(std::string_view subject, std::string& key) const;
 
   // What a key is called towards people and in logs: "8.8.8.8".
-  virtual std::string_view subject(std::string_view key) const = 0;
+  std::string_view subject(std::string_view key) const { return key.substr(prefix_size_); }
+  // Whether it is a key of this route, in its canonical form.
+  bool is_key(std::string_view key) const;
 
   // Any thread.
-  virtual upstream::Request upstream_request(std::string_view key) const = 0;
+  upstream::Request upstream_request(std::string_view key) const;
 
   // Judges a complete 2xx, or whether a 404 or 410 is the upstream's own word. A wrong Ok here
   // is a wrong answer to a client. Origin loop only.
-  virtual upstream::Verdict validate(std::string_view key, const upstream::Reply& reply) = 0;
+  upstream::Verdict validate(std::string_view key, const upstream::Reply& reply);
 
-  // Content for a key from a source of our own, for when the upstream cannot be
-  // had; never stored. Origin loop only.
-  virtual std::optional<std::string> offline_body(std::string_view key) = 0;
+  // Origin loop only.
+  std::optional<std::string> offline_body(std::string_view key) {
+    return plan_.offline ? plan_.offline(subject(key)) : std::nullopt;
+  }
+
+ private:
+  const char* append_fields(const http::Request& request, std::string& key) const;
+  bool take_values(std::string_view values, Parameters& parameters) const;
+
+  const RoutePlan plan_;
+  const std::size_t prefix_size_;
+  BodyCheck check_;
 };
 
 }  // namespace holdfast::proxy

@@ -7,6 +7,7 @@
 #include "http/cache_control.h"
 #include "http/content_coding.h"
 #include "http/problem.h"
+#include "proxy/canonical_path.h"
 #include "proxy/last_moment.h"
 #include "proxy/response_fields.h"
 #include "proxy/trace_context.h"
@@ -18,8 +19,11 @@ using http::Known;
 using http::Method;
 using observe::Level;
 
-constexpr std::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
-constexpr std::string_view kAllowBatch = "Allow: POST, OPTIONS\r\n";
+constexpr MethodSet kReadable = [] {
+  MethodSet methods = *MethodSet::named("GET");
+  methods |= *MethodSet::named("HEAD");
+  return methods;
+}();
 
 // The store hears of one hit in this many: enough to know what is popular, and
 // no cost on the way of the others.
@@ -73,16 +77,27 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
     : parts_(parts),
       settings_(settings),
       random_(seed),
-      counts_(parts.metrics, parts.shard, parts.route.name()),
       not_found_(unrouted(parts.metrics, 404)),
+      bad_path_(unrouted(parts.metrics, 400)),
       not_allowed_(unrouted(parts.metrics, 405)),
       failures_({.burst = kLoggedFailures}, "requests_not_logged"),
       rejections_({.burst = kLoggedFailures}, "rejections_not_logged"),
-      batches_({parts.worker, parts.origin, parts.flights, parts.memory, parts.store, parts.log,
-                parts.route, refresh_gate_, [this] { return admit(rejections_); }},
-               {.request_deadline = settings.request_deadline}, parts.metrics, parts.shard),
       page_desk_(parts.worker, settings.request_deadline),
-      deadlines_(worker_patience(settings.request_deadline)) {}
+      deadlines_(worker_patience(settings.request_deadline)) {
+  served_.reserve(parts.routes.size());
+  for (std::size_t i = 0; i < parts.routes.size(); ++i) {
+    const Routes::Entry& entry = parts.routes[i];
+    served_.push_back({entry.route, entry.flights,
+                       RequestMetrics(parts.metrics, parts.shard, entry.route.name()), nullptr});
+    if (entry.route.plan().batch_path.empty()) continue;
+    served_.back().batches = std::make_unique<Batches>(
+        Batches::Parts{parts.worker, parts.origin, entry.flights, parts.memory, parts.store,
+                       parts.log, entry.route, refresh_gate_,
+                       [this] { return admit(rejections_); }},
+        Batches::Settings{.request_deadline = settings.request_deadline}, parts.metrics,
+        parts.shard);
+  }
+}
 
 Service::~Service() {
   for (Thinned* lines : {&failures_, &rejections_}) {
@@ -92,46 +107,80 @@ Service::~Service() {
 
 void Service::handle(http::Server& server, http::ExchangeId id, const http::Request& request) {
   take_request_id(request);
-  if (is_readable(request.method) && request.path.starts_with(parts_.route.prefix())) {
-    return look_up(server, id, request);
+  // Before the routes: none of them hides what tells how we are.
+  if (const PageEntry* page = find_page(parts_.pages, request.path)) {
+    return take_page(server, id, request, page);
   }
-  if (is_batch(request.path) && !is_readable(request.method)) {
-    return take_batch(server, id, request);
+  if (request.path == "*") return take_page(server, id, request, nullptr);
+  take_routed(server, id, request);
+}
+
+// No page: what holds of all of them.
+void Service::take_page(http::Server& server, http::ExchangeId id, const http::Request& request,
+                        const PageEntry* page) {
+  if (page != nullptr && is_readable(request.method)) {
+    return page_desk_.send(server, id, request, request_id_, *page);
   }
-  // "/" too, for OPTIONS alone: it is what balancers check with unless they are told better.
-  const bool known = request.path.starts_with(parts_.route.prefix()) || request.path == "*" ||
-                     (request.path == "/" && request.method == Method::Options) ||
-                     find_page(parts_.pages, request.path);
-  if (!known) return send_problem(server, id, request, 404, "no such path");
+  not_taken(server, id, request, kReadable);
+}
+
+void Service::take_routed(http::Server& server, http::ExchangeId id, const http::Request& request) {
+  std::string_view path;
+  if (const char* problem = canonical_path(request.path, path_, path)) {
+    return send_problem(server, id, request, 400, problem);
+  }
+  Parameters parameters;
+  RouteTable::Match match =
+      parts_.routes.find(request.field(Known::Host), request.method_name, path, parameters);
+  if (match.outcome == RouteTable::Outcome::Found) {
+    return look_up(server, id, request, served_[match.route], parameters);
+  }
+  if (Served* const served = batch_at(path); served != nullptr && !is_readable(request.method)) {
+    if (request.method == Method::Post) {
+      return served->batches->start(server, id, request, request_id_);
+    }
+    match.allowed |= *MethodSet::named("POST");
+    return not_taken(server, id, request, match.allowed);
+  }
+  switch (match.outcome) {
+    case RouteTable::Outcome::Found:
+      break;
+    case RouteTable::Outcome::BadParameter:
+      served_[match.route].counts.count(CacheOutcome::Error, 400,
+                                        parts_.worker.now() - request.received);
+      return send_problem(server, id, request, 400, match.objection, {}, true);
+    case RouteTable::Outcome::MethodNotAllowed:
+      return not_taken(server, id, request, match.allowed);
+    case RouteTable::Outcome::NotFound:
+      // For OPTIONS alone: it is what balancers check with unless they are told better.
+      if (path == "/" && request.method == Method::Options) {
+        return take_page(server, id, request, nullptr);
+      }
+      return send_problem(server, id, request, 404, "no such path");
+  }
+}
+
+void Service::not_taken(http::Server& server, http::ExchangeId id, const http::Request& request,
+                        MethodSet allowed) {
+  std::string names = allowed.text();
+  const std::string fields = "Allow: " + names + ", OPTIONS\r\n";
   if (request.method == Method::Options) {
     http::Response response;
     response.status = 204;
-    response.fields = kAllow;
+    response.fields = fields;
     return server.respond(id, response);
   }
-  if (!is_readable(request.method)) {
-    return send_problem(server, id, request, 405, "only GET and HEAD are served here", kAllow);
-  }
-  const PageEntry* page = find_page(parts_.pages, request.path);
-  if (!page) return send_problem(server, id, request, 404, "no such path");
-  page_desk_.send(server, id, request, request_id_, *page);
+  const std::size_t last = names.rfind(", ");
+  const char* const verb = last == std::string::npos ? " is served here" : " are served here";
+  if (last != std::string::npos) names.replace(last, 2, " and ");
+  send_problem(server, id, request, 405, "only " + names + verb, fields);
 }
 
-// GET of it stays what it was before there were batches: a lookup of nothing.
-void Service::take_batch(http::Server& server, http::ExchangeId id, const http::Request& request) {
-  if (request.method == Method::Post) return batches_.start(server, id, request, request_id_);
-  if (request.method != Method::Options) {
-    return send_problem(server, id, request, 405, "only POST is served here", kAllowBatch);
+Service::Served* Service::batch_at(std::string_view path) {
+  for (Served& served : served_) {
+    if (served.batches && served.route.plan().batch_path == path) return &served;
   }
-  http::Response response;
-  response.status = 204;
-  response.fields = kAllowBatch;
-  server.respond(id, response);
-}
-
-bool Service::is_batch(std::string_view path) const {
-  const std::string_view batches = parts_.route.batch_path();
-  return !batches.empty() && path == batches;
+  return nullptr;
 }
 
 void Service::take_request_id(const http::Request& request) {
@@ -143,16 +192,17 @@ void Service::take_request_id(const http::Request& request) {
   }
 }
 
-void Service::look_up(http::Server& server, http::ExchangeId id, const http::Request& request) {
-  const std::string_view rest = request.path.substr(parts_.route.prefix().size());
-  if (const char* problem = parts_.route.key(rest, request.query, key_)) {
-    counts_.count(CacheOutcome::Error, 400, parts_.worker.now() - request.received);
-    return send_problem(server, id, request, 400, problem);
+void Service::look_up(http::Server& server, http::ExchangeId id, const http::Request& request,
+                      Served& served, const Parameters& parameters) {
+  if (const char* problem = served.route.key(parameters, request, key_)) {
+    served.counts.count(CacheOutcome::Error, 400, parts_.worker.now() - request.received);
+    return send_problem(server, id, request, 400, problem, {}, true);
   }
   // RFC 9110, 13.1.3: beside a list of ETags, even an empty one, a date is ignored.
   const std::string_view etags = request.field(Known::IfNoneMatch);
   const bool date_counts = etags.data() == nullptr;
   const Exchange exchange{id,
+                          served,
                           request.method,
                           key_,
                           etags,
@@ -181,7 +231,7 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
     case cache::Use::StaleWhileRevalidate:
       answer.rung = Rung::StaleWhileRevalidate;
       if (!exchange.wanted.only_if_cached && refresh_gate_.open(key_, request.received)) {
-        parts_.origin.post([&flights = parts_.flights, &route = parts_.route, key = key_] {
+        parts_.origin.post([&flights = served.flights, &route = served.route, key = key_] {
           flights.refresh(route, key);
         });
       }
@@ -204,6 +254,7 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
   Pending& pending = pending_[exchange.id];
   pending.id = exchange.id;
   pending.server = &server;
+  pending.served = &exchange.served;
   pending.method = exchange.method;
   pending.only_if_cached = exchange.wanted.only_if_cached;
   pending.key = exchange.key;
@@ -218,16 +269,17 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
   deadlines_.add(pending, exchange.received);
   if (!deadline_timer_.pending()) arm_deadline();
   const base::SteadyTime deadline = exchange.received + settings_.request_deadline;
-  parts_.origin.post([this, id = exchange.id, key = std::string(exchange.key), deadline,
+  parts_.origin.post([this, id = exchange.id, &flights = exchange.served.flights,
+                      &route = exchange.served.route, key = std::string(exchange.key), deadline,
                       wanted = exchange.wanted, trace = std::move(trace)] {
-    // On the origin loop from here, where only `parts_` may be touched. It comes too
+    // On the origin loop from here, where of ours only `parts_` may be touched. It comes too
     // late if it was held up: the worker has answered, and nobody waits.
     if (parts_.origin.now() >= deadline) return;
     const auto reply = [this, id](Answer answer) {
       parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
     };
-    if (wanted.only_if_cached) return reply(parts_.flights.stored(key, wanted.min_fresh));
-    parts_.flights.join(parts_.route, key, deadline, wanted.min_fresh, reply, trace);
+    if (wanted.only_if_cached) return reply(flights.stored(key, wanted.min_fresh));
+    flights.join(route, key, deadline, wanted.min_fresh, reply, trace);
   });
 }
 
@@ -236,6 +288,7 @@ void Service::finish(http::ExchangeId id, const Answer& answer) {
   if (taken.empty()) return;  // the client is gone, or has had its answer at the deadline
   const Pending& pending = taken.mapped();
   const Exchange exchange{id,
+                          *pending.served,
                           pending.method,
                           pending.key,
                           pending.if_none_match,
@@ -275,7 +328,7 @@ void Service::send_content(http::Server& server, const Exchange& exchange, const
   std::optional<std::string> coded;
   const bool large = content.body.size() >= http::kWorthCodingBytes;
   const bool may_code = large && http::accepts_gzip(exchange.accept_encoding);
-  fields_.clear();
+  fields_.assign(exchange.served.route.response_fields());
   if (large) append_vary_on_coding(fields_);
   if (is_unchanged(content, exchange.if_none_match, exchange.if_modified_since)) {
     response.status = 304;
@@ -322,7 +375,7 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
                      std::size_t bytes) {
   const CacheOutcome outcome = cache_outcome(answer);
   const base::Duration duration = parts_.worker.now() - exchange.received;
-  counts_.count(outcome, status, duration);
+  exchange.served.counts.count(outcome, status, duration);
   if (answer.rung == Rung::Error || answer.rung == Rung::StaleIfError) {
     const std::string_view why = answer.cause.empty() ? answer.detail : answer.cause;
     // A key at rest says nothing new: its failure was noted when it happened.
@@ -340,8 +393,8 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
                     {"client", exchange.client},
                     {"method", name_of(exchange.method)},
                     {"path", logged_path(exchange.path)},
-                    {"route", parts_.route.name()},
-                    {"key", parts_.route.subject(exchange.key)},
+                    {"route", exchange.served.route.name()},
+                    {"key", exchange.served.route.subject(exchange.key)},
                     {"status", status},
                     {"cache", to_string(outcome)},
                     {"attempts", answer.attempts},
@@ -353,12 +406,14 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
 
 void Service::abandoned(http::ExchangeId id) {
   if (pending_.erase(id) > 0) return;
-  batches_.abandoned(id);
+  for (const Served& served : served_) {
+    if (served.batches) served.batches->abandoned(id);
+  }
   page_desk_.abandoned(id);
 }
 
 std::size_t Service::body_limit(Method method, std::string_view path) const {
-  return method == Method::Post && is_batch(path) ? Batches::kMaxContentBytes : 0;
+  return method == Method::Post && parts_.routes.batch_at(path) ? Batches::kMaxContentBytes : 0;
 }
 
 void Service::rejected(const http::Rejection& rejection) {
@@ -387,7 +442,8 @@ void Service::tell_left_out(const Thinned& lines, std::uint64_t count) {
 }
 
 void Service::send_problem(http::Server& server, http::ExchangeId id, const http::Request& request,
-                           int status, std::string_view detail, std::string_view more_fields) {
+                           int status, std::string_view detail, std::string_view more_fields,
+                           bool counted) {
   const std::string body = http::problem_json(status, detail);
   http::Response response;
   response.status = status;
@@ -397,6 +453,7 @@ void Service::send_problem(http::Server& server, http::ExchangeId id, const http
   response.more_fields = fields_;
   response.body = body;
   server.respond(id, response);
+  if (status == 400 && !counted) parts_.shard.add(bad_path_);
   if (status == 404) parts_.shard.add(not_found_);
   if (status == 405) parts_.shard.add(not_allowed_);
   if (!parts_.log.enabled(Level::Info)) return;

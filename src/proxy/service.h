@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -27,7 +28,7 @@
 #include "proxy/pages.h"
 #include "proxy/refresh_gate.h"
 #include "proxy/request_metrics.h"
-#include "proxy/route.h"
+#include "proxy/routes.h"
 
 namespace holdfast::proxy {
 
@@ -39,15 +40,14 @@ class Service final : public http::Handler {
   // All of it outlives the service, and the loops' last callbacks.
   struct Parts {
     base::Scheduler& worker;  // the loop it lives on
-    base::Scheduler& origin;  // the loop of `flights`, which is only touched there
-    Flights& flights;
+    base::Scheduler& origin;  // the loop of the routes' flights, which are only touched there
     cache::MemoryCache& memory;
     cache::Store& store;
     observe::Log& log;
     observe::Metrics& metrics;
     observe::Shard& shard;  // this worker's
     observe::RecentFailures& failures;
-    Route& route;
+    const Routes& routes;
     const Pages& pages;
   };
 
@@ -62,9 +62,17 @@ class Service final : public http::Handler {
   void rejected(const http::Rejection& rejection) override;
 
  private:
+  // A route, and what this worker has of its own for it.
+  struct Served {
+    Route& route;
+    Flights& flights;
+    RequestMetrics counts;
+    std::unique_ptr<Batches> batches;  // null: it takes none
+  };
   // What an answer needs of its request.
   struct Exchange {
     http::ExchangeId id;
+    Served& served;
     http::Method method;
     std::string_view key;
     std::string_view if_none_match;
@@ -81,6 +89,7 @@ class Service final : public http::Handler {
   struct Pending : base::TimeoutHook {
     http::ExchangeId id = 0;
     http::Server* server = nullptr;
+    Served* served = nullptr;
     http::Method method{};
     bool only_if_cached = false;
     std::string key;
@@ -95,9 +104,14 @@ class Service final : public http::Handler {
   };
 
   void take_request_id(const http::Request& request);
-  void take_batch(http::Server& server, http::ExchangeId id, const http::Request& request);
-  bool is_batch(std::string_view path) const;
-  void look_up(http::Server& server, http::ExchangeId id, const http::Request& request);
+  void take_page(http::Server& server, http::ExchangeId id, const http::Request& request,
+                 const PageEntry* page);
+  void take_routed(http::Server& server, http::ExchangeId id, const http::Request& request);
+  void not_taken(http::Server& server, http::ExchangeId id, const http::Request& request,
+                 MethodSet allowed);
+  Served* batch_at(std::string_view path);
+  void look_up(http::Server& server, http::ExchangeId id, const http::Request& request,
+               Served& served, const Parameters& parameters);
   void ask_origin(http::Server& server, const Exchange& exchange, std::string_view tracestate);
   void finish(http::ExchangeId id, const Answer& answer);
   void arm_deadline();
@@ -120,19 +134,21 @@ class Service final : public http::Handler {
   bool admit(Thinned& lines);
   void tell_left_out(const Thinned& lines, std::uint64_t count);
 
+  // `counted`: for a route.
   void send_problem(http::Server& server, http::ExchangeId id, const http::Request& request,
-                    int status, std::string_view detail, std::string_view more_fields = {});
+                    int status, std::string_view detail, std::string_view more_fields = {},
+                    bool counted = false);
 
   Parts parts_;
   Settings settings_;
   base::Random random_;
-  RequestMetrics counts_;
   observe::Counter not_found_;  // outside every route
+  observe::Counter bad_path_;
   observe::Counter not_allowed_;
   Thinned failures_;
   Thinned rejections_;
   RefreshGate refresh_gate_;
-  Batches batches_;  // after what it uses
+  std::vector<Served> served_;  // as the routes are numbered; after what their batches use
   PageDesk page_desk_;
   std::unordered_map<http::ExchangeId, Pending> pending_;
   // One timer for all who wait, set for the first: it fires at most about once per
@@ -141,6 +157,7 @@ class Service final : public http::Handler {
   base::Timer deadline_timer_;
   unsigned hits_until_used_ = 0;
   // Buffers kept between requests, so that a hit allocates nothing.
+  std::string path_;
   std::string key_;
   std::string request_id_;
   std::string fields_;

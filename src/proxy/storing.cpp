@@ -92,6 +92,15 @@ std::optional<seconds> kept_lifetime(const cache::StoredParts& before, seconds o
   return from_arrival + age;
 }
 
+// A 203's is that of a 200 unless it has its own; a 304's is that of what it freshens.
+seconds own_lifetime(const StoringPolicy& policy, int stored_status, int reply_status) {
+  for (const int status : {reply_status, stored_status}) {
+    const auto found = policy.ttl_by_status.find(status);
+    if (found != policy.ttl_by_status.end()) return found->second;
+  }
+  return stored_status == 200 ? policy.ttl : policy.negative_ttl;
+}
+
 // Fills in everything about time. Returns what forbids to store it, or null. `before` is what a
 // 304 freshens: what that does not say stays as it was (RFC 9111, 3.2); null for a 200.
 const char* set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
@@ -99,7 +108,7 @@ const char* set_lifetimes(cache::StoredParts& parts, const upstream::Reply& repl
                           base::Random& random, const cache::StoredParts* before) {
   const http::CacheControl directives = cache_control_of(reply.fields);
   const bool negative = parts.status != 200;
-  const seconds own = negative ? policy.negative_ttl : policy.ttl;
+  const seconds own = own_lifetime(policy, parts.status, reply.status);
   const auto stated =
       policy.ttl_override ? std::nullopt : stated_lifetime(reply.fields, directives, received);
 
@@ -153,6 +162,11 @@ const char* set_lifetimes(cache::StoredParts& parts, const upstream::Reply& repl
                policy.stale_while_revalidate);
     set_window(&cache::StoredParts::stale_if_error, directives.stale_if_error,
                policy.stale_if_error);
+  }
+  // Whose it is, the operator's CACHE_TTL_OVERRIDE says nothing of.
+  if (policy.set_cookie == StoringPolicy::SetCookie::Pass &&
+      upstream::find_field(reply.fields, "Set-Cookie")) {
+    return "Set-Cookie";
   }
   if (policy.ttl_override) return nullptr;
   return directives.no_store                ? "Cache-Control: no-store"
@@ -208,17 +222,37 @@ bool is_json_type(std::string_view type) {
   return essence.find("json") != essence.npos;
 }
 
-std::string forwarded_fields(const upstream::Fields& fields) {
+bool is_removed(const StoringPolicy& policy, std::string_view name) {
+  return std::any_of(
+      policy.fields_removed.begin(), policy.fields_removed.end(),
+      [name](const std::string& removed) { return http::equals_ignoring_case(name, removed); });
+}
+
+// Each in its line: they are no list (RFC 6265, 3).
+void append_cookies(const upstream::Fields& fields, std::string& lines) {
+  for (const upstream::Field& field : fields) {
+    if (!upstream::is_field(field, "Set-Cookie") || !is_field_value(field.value)) continue;
+    lines.append("Set-Cookie: ").append(field.value).append("\r\n");
+  }
+}
+
+std::string forwarded_fields(const upstream::Fields& fields, const StoringPolicy& policy) {
   std::string lines;
   for (const std::string_view name : kForwarded) {
+    if (is_removed(policy, name)) continue;
     const std::string* value =
         is_hop_by_hop(fields, name) ? nullptr : upstream::find_field(fields, name);
     std::string_view shown = value && is_field_value(*value) ? std::string_view(*value) : "";
-    // The content was found to be JSON, whatever the upstream calls it.
-    if (name == "Content-Type" && !is_json_type(shown)) shown = "application/json";
+    if (name == "Content-Type" && policy.is_json && !is_json_type(shown)) {
+      shown = "application/json";
+    }
     if (shown.empty()) continue;
     lines.append(name).append(": ").append(shown).append("\r\n");
   }
+  if (policy.set_cookie == StoringPolicy::SetCookie::Strip || is_removed(policy, "Set-Cookie")) {
+    return lines;
+  }
+  append_cookies(fields, lines);
   return lines;
 }
 
@@ -248,7 +282,7 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
   // lifetimes mean the same (RFC 9110, 15.3.4).
   parts.status = reply.status == 203 ? 200 : reply.status;
   if (parts.status == 200) {
-    parts.fields = forwarded_fields(reply.fields);
+    parts.fields = forwarded_fields(reply.fields, policy);
     parts.body = reply.body;
     set_validators(parts, reply.fields);
   } else {
@@ -264,32 +298,33 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
   cache::StoredParts parts = stored;
   set_validators(parts, reply.fields);
   const auto* const modified = upstream::find_field(reply.fields, "Last-Modified");
-  if (modified && !is_hop_by_hop(reply.fields, "Last-Modified")) {
+  if (modified && !is_hop_by_hop(reply.fields, "Last-Modified") &&
+      !is_removed(policy, "Last-Modified")) {
     show_last_modified(parts.fields, *modified);
   }
   const char* const forbids = set_lifetimes(parts, reply, policy, received, random, &stored);
+  // To the one who asked: nothing of it is stored then.
+  if (policy.set_cookie == StoringPolicy::SetCookie::Pass && !is_removed(policy, "Set-Cookie")) {
+    append_cookies(reply.fields, parts.fields);
+  }
   return storable(std::move(parts), forbids);
 }
 
 std::string objection_to(Route& route, std::string_view key, const cache::StoredResponse& stored) {
-  const std::string first = std::string(route.name()) + "/";
-  std::string canonical;
-  if (!key.starts_with(first) || route.key_of_subject(key.substr(first.size()), canonical) ||
-      canonical != key) {
-    return "the key is none of ours";
-  }
+  if (!route.is_key(key)) return "the key is none of ours";
   if (stored.status == 404 || stored.status == 410) {
     // Of the upstream's, only the status is kept.
     const bool ours = stored.fields == kNegativeFields &&
                       stored.body == http::problem_json(stored.status, kNoSuchEntry);
     return ours ? "" : "not what is stored of a " + std::to_string(stored.status);
   }
-  if (stored.fields != forwarded_fields(fields_of(stored.fields))) {
+  if (stored.fields != forwarded_fields(fields_of(stored.fields), route.plan().storing)) {
     return "has fields that are never stored, or lacks its Content-Type";
   }
   upstream::Reply reply;
   reply.status = stored.status;
   reply.body = stored.body;
+  reply.fields = fields_of(stored.fields);
   const upstream::Verdict verdict = route.validate(key, reply);
   return verdict.outcome == upstream::Outcome::Ok ? "" : "no answer for its key: " + verdict.reason;
 }

@@ -12,23 +12,10 @@
 #include "base/random.h"
 #include "cache/stored_response.h"
 #include "proxy/route.h"
+#include "proxy/storing_policy.h"
 #include "upstream/message.h"
 
 namespace holdfast::proxy {
-
-struct StoringPolicy {
-  // Freshness lifetime where the upstream states none.
-  std::chrono::seconds ttl = std::chrono::hours(24);
-  // Use `ttl` whatever the upstream states, and store whatever it forbids.
-  bool ttl_override = false;
-  // Lifetime of a 404 or 410 where the upstream states none.
-  std::chrono::seconds negative_ttl = std::chrono::minutes(5);
-  std::chrono::seconds stale_while_revalidate = std::chrono::hours(24 * 7);
-  std::chrono::seconds stale_if_error = std::chrono::hours(24 * 30);
-  // Our own lifetimes vary by this fraction either way, so that what was stored
-  // together does not expire together. Lifetimes the upstream stated only shrink.
-  double jitter = 0.1;
-};
 
 // What a stored 404 or 410 says.
 inline constexpr std::string_view kNoSuchEntry = "the upstream has no such entry";

@@ -127,19 +127,26 @@ void append_answers(std::string& out, const Snapshot& data) {
   append_table(out, "Attempts upstream", {"outcome", "last minute", "last hour"}, rows);
 }
 
+template <typename Each>
+void for_each_origin(const Snapshot& data, Each each) {
+  for (const auto& upstream : data.upstreams) {
+    for (const auto& origin : upstream.status.origins) each(upstream.called(origin.name), origin);
+  }
+}
+
 void append_addresses(std::string& out, const Snapshot& data) {
   std::vector<Row> rows;
   const auto known = [](base::Duration time) {
     return time > base::Duration::zero() ? in_words(time) : "not known";
   };
-  for (const auto& origin : data.upstream.origins) {
+  for_each_origin(data, [&](const std::string& name, const upstream::OriginStatus& origin) {
     for (const auto& address : origin.addresses) {
-      rows.push_back({origin.name, address.address.empty() ? "the URL's" : address.address,
+      rows.push_back({name, address.address.empty() ? "the URL's" : address.address,
                       address.dark ? "left out, and knocked at now and then" : "asked",
                       known(address.connect), known(address.tls),
                       address.last_error.empty() ? "none" : address.last_error});
     }
-  }
+  });
   append_table(out, "Addresses",
                {"origin", "address", "now", "connects in", "TLS takes", "last error"}, rows);
 }
@@ -147,29 +154,31 @@ void append_addresses(std::string& out, const Snapshot& data) {
 void append_upstream(std::string& out, const Snapshot& data) {
   std::vector<Row> rows;
   std::vector<Row> changes;
-  for (const auto& origin : data.upstream.origins) {
+  for_each_origin(data, [&](const std::string& name, const upstream::OriginStatus& origin) {
     rows.push_back(
-        {origin.name,
+        {name,
          std::string(upstream::to_string(origin.breaker)) + (origin.forced ? " (forced)" : ""),
          moment(origin.breaker_since), failing(origin), moment(origin.last_success),
          origin.last_error.empty() ? "none"
                                    : moment(origin.last_error_at) + " " + origin.last_error});
     for (auto change = origin.breaker_history.rbegin(); change != origin.breaker_history.rend();
          ++change) {
-      changes.push_back({moment(change->at), origin.name,
-                         std::string(upstream::to_string(change->to)), change->last_error});
+      changes.push_back({moment(change->at), name, std::string(upstream::to_string(change->to)),
+                         change->last_error});
     }
-  }
+  });
   append_table(out, "Upstream",
                {"origin", "breaker", "since", "failing", "last success", "last error"}, rows);
   rows.clear();
-  for (const auto& origin : data.upstream.origins) {
-    if (!origin.redirect.empty()) rows.push_back({origin.name, "redirects: " + origin.redirect});
-    if (origin.clock_ahead) rows.push_back({origin.name, "its clock is " + clock_in_words(origin)});
-  }
-  if (data.forbidden_share) {
-    rows.push_back({"all", "forbids to store " + percent(*data.forbidden_share) +
-                               " of its latest answers: those do not outlive it"});
+  for_each_origin(data, [&](const std::string& name, const upstream::OriginStatus& origin) {
+    if (!origin.redirect.empty()) rows.push_back({name, "redirects: " + origin.redirect});
+    if (origin.clock_ahead) rows.push_back({name, "its clock is " + clock_in_words(origin)});
+  });
+  for (const auto& upstream : data.upstreams) {
+    if (!upstream.forbidden_share) continue;
+    rows.push_back({upstream.called("all"), "forbids to store " +
+                                                percent(*upstream.forbidden_share) +
+                                                " of its latest answers: those do not outlive it"});
   }
   if (!rows.empty()) append_table(out, "Odd about the upstream", {"origin", "what"}, rows);
   append_addresses(out, data);

@@ -141,19 +141,29 @@ void write_origin(JsonWriter& json, const upstream::OriginStatus& origin) {
   json.close(']').close('}');
 }
 
-void write_upstream(JsonWriter& json, const Snapshot& data) {
-  const upstream::Status& status = data.upstream;
-  json.key("upstream").open('{');
+void write_upstream(JsonWriter& json, const Snapshot::Upstream& upstream) {
+  const upstream::Status& status = upstream.status;
+  json.open('{');
+  if (!upstream.name.empty()) json.member("name", upstream.name);
   json.member("token", upstream::to_string(status.token));
   json.member("fetches", status.fetches);
   json.member("in_flight", status.in_flight);
   json.member("queued", status.queued);
   json.member("parked", status.parked);
   json.member("retry_budget", rounded(status.retry_budget));
-  json.member("forbidden_share", data.forbidden_share);
+  json.member("forbidden_share", upstream.forbidden_share);
   json.key("origins").open('[');
   for (const auto& origin : status.origins) write_origin(json, origin);
   json.close(']').close('}');
+}
+
+// The first by itself, as it was when there could be but one.
+void write_upstreams(JsonWriter& json, const Snapshot& data) {
+  json.key("upstream");
+  write_upstream(json, data.upstreams.front());
+  json.key("upstreams").open('[');
+  for (const auto& upstream : data.upstreams) write_upstream(json, upstream);
+  json.close(']');
 }
 
 void write_store(JsonWriter& json, const Snapshot& data) {
@@ -205,7 +215,7 @@ std::string to_json(const Snapshot& data) {
   write_window(json, "minute", History::window(data.samples, std::chrono::minutes(1)));
   write_window(json, "hour", History::window(data.samples, std::chrono::hours(1)));
   write_history(json, data);
-  write_upstream(json, data);
+  write_upstreams(json, data);
   write_store(json, data);
   json.key("failures").open('[');
   for (const auto& failure : data.failures) {

@@ -32,9 +32,18 @@ struct Snapshot {
 
   std::vector<History::Sample> samples;
   std::chrono::seconds step{10};
-  upstream::Status upstream;
-  // Where the upstream forbids to store most of what it says: how much of it.
-  std::optional<double> forbidden_share;
+  struct Upstream {
+    std::string name;  // empty where there is but one, which goes without saying
+    upstream::Status status;
+    // Where it forbids to store most of what it says: how much of it.
+    std::optional<double> forbidden_share;
+
+    // What an origin is called: with the upstream's name, where it has one.
+    std::string called(std::string_view origin) const {
+      return name.empty() ? std::string(origin) : name + ": " + std::string(origin);
+    }
+  };
+  std::vector<Upstream> upstreams;  // at least one
 
   cache::MemoryCache::Stats memory;
   std::uint64_t memory_limit_bytes = 0;

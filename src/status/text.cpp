@@ -34,50 +34,76 @@ std::string about_clients(const Snapshot& data) {
   return percent(1 - *share) + " of the lookups of the last minute failed.";
 }
 
-std::string about_upstream(const Snapshot& data) {
-  const auto& origins = data.upstream.origins;
-  if (data.upstream.token == upstream::TokenState::State::Refused) {
-    return "The upstream refuses our token.";
+// For the middle of a sentence.
+std::string lower(std::string text) {
+  if (!text.empty() && text[0] == 'T') text[0] = 't';
+  return text;
+}
+
+// `called`: "The upstream", or that of its name. Empty if all is well with it.
+std::string trouble_of(const upstream::Status& status, const std::string& called,
+                       const Snapshot& data) {
+  const auto& origins = status.origins;
+  if (status.token == upstream::TokenState::State::Refused) {
+    return called + " refuses our token.";
   }
   const auto all = [&origins](auto holds) {
     return !origins.empty() && std::all_of(origins.begin(), origins.end(), holds);
   };
   if (all([](const auto& origin) { return origin.certificate_refused; })) {
-    return "The upstream's certificate is not to be trusted (" + origins.front().last_error + ").";
+    return called + "'s certificate is not to be trusted (" + origins.front().last_error + ").";
   }
   if (all([](const auto& origin) { return !origin.redirect.empty(); })) {
-    return "The upstream is not at API_URL: it redirects (" + origins.front().redirect + ").";
+    return called + " is not at " + (called == "The upstream" ? "API_URL" : "its URL") +
+           ": it redirects (" + origins.front().redirect + ").";
   }
   if (all([](const auto& origin) { return !origin.has_address; })) {
     const std::string& trouble = origins.front().name_trouble;
-    return "The upstream's name is not known" + (trouble.empty() ? "." : " (" + trouble + ").");
+    return called + "'s name is not known" + (trouble.empty() ? "." : " (" + trouble + ").");
   }
   const auto down = std::count_if(origins.begin(), origins.end(), [](const auto& origin) {
     return origin.breaker != upstream::Breaker::State::Closed;
   });
   if (down > 0 && static_cast<std::size_t>(down) == origins.size()) {
     const auto& first = origins.front();
-    if (first.forced) return "An operator holds the breaker open: the upstream is not asked.";
+    if (first.forced)
+      return "An operator holds the breaker open: " + lower(called) + " is not asked.";
     // Whoever answers is not down, whatever it says.
-    std::string text =
-        first.last_error_status == 0 ? "The upstream is down" : "The upstream answers, but fails";
+    std::string text = called + (first.last_error_status == 0 ? " is down" : " answers, but fails");
     if (!first.last_error.empty()) text += " (" + first.last_error + ")";
     return text + (data.memory.entries > 0 || data.store.entries > 0
                        ? "; what is stored still answers."
                        : ", and nothing is stored.");
   }
   if (down > 0) {
-    return std::to_string(down) + " of " + std::to_string(origins.size()) +
-           (down == 1 ? " origins fails." : " origins fail.");
+    return std::to_string(down) + " of " + std::to_string(origins.size()) + " origins" +
+           (data.upstreams.size() > 1 ? " of " + lower(called) : "") +
+           (down == 1 ? " fails." : " fail.");
   }
   double worst = 0;
-  bool asked = false;
   for (const auto& origin : origins) {
-    asked = asked || origin.volume > 0;
     if (origin.volume >= 10) worst = std::max(worst, origin.error_rate);
   }
-  if (worst >= 0.1) return "The upstream fails " + percent(worst) + " of our attempts.";
-  return asked ? "The upstream answers." : "The upstream was not asked lately.";
+  if (worst >= 0.1) return called + " fails " + percent(worst) + " of our attempts.";
+  return {};
+}
+
+// Of several, each with which something is wrong has its sentence.
+std::string about_upstreams(const Snapshot& data) {
+  std::string text;
+  bool asked = false;
+  for (const Snapshot::Upstream& upstream : data.upstreams) {
+    const std::string called =
+        upstream.name.empty() ? "The upstream" : "The upstream " + upstream.name;
+    const std::string trouble = trouble_of(upstream.status, called, data);
+    if (!trouble.empty()) add_sentence(text, trouble);
+    for (const auto& origin : upstream.status.origins) asked = asked || origin.volume > 0;
+  }
+  if (!text.empty()) return text;
+  if (data.upstreams.size() == 1) {
+    return asked ? "The upstream answers." : "The upstream was not asked lately.";
+  }
+  return asked ? "The upstreams answer." : "The upstreams were not asked lately.";
 }
 
 }  // namespace
@@ -87,7 +113,7 @@ std::string headline(const Snapshot& data) {
   if (data.draining) add_sentence(text, "Stopping: finishing what is in flight.");
   add_sentence(text, about_clients(data));
   if (data.overloaded) add_sentence(text, "Clients are turned away for want of room.");
-  add_sentence(text, about_upstream(data));
+  add_sentence(text, about_upstreams(data));
   if (!data.store_trouble.empty()) {
     add_sentence(text, "The store is not well: " + data.store_trouble + ".");
   }

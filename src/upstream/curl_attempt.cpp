@@ -76,7 +76,7 @@ base::Duration Attempt::time_left() const {
   return std::max(base::Duration{0}, started_ + sending_.timeout - loop_.now());
 }
 
-void Attempt::ask(const std::string& url, const Fields& fields, const std::string& token) {
+void Attempt::ask(const std::string& url, const Fields& fields) {
   easy_.reset(curl_easy_init());
   if (!easy_) throw std::bad_alloc();
   CURL* easy = easy_.get();
@@ -84,10 +84,11 @@ void Attempt::ask(const std::string& url, const Fields& fields, const std::strin
     if (field.name.empty() || !printable(field.name) || !printable(field.value)) continue;
     append(fields_, field.name + ": " + field.value);
   }
+  const bool has_host = find_field(fields, "Host") != nullptr;
+  if (!settings_.host.empty() && !has_host) append(fields_, "Host: " + settings_.host);
   // A request without it takes any coding (RFC 9110, 12.5.3). Some code what they send all
   // the same; see undo_content_codings().
   append(fields_, "Accept-Encoding: identity");
-  if (!token.empty()) append(fields_, "Authorization: Bearer " + token);
   if (!sending_.address.empty()) append(connect_to_, connect_to(sending_.address));
 
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());

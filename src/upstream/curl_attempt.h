@@ -56,7 +56,7 @@ class Attempt {
   Attempt& operator=(const Attempt&) = delete;
 
   // What is asked, and where. `token` empty: none. Throws std::bad_alloc.
-  void ask(const std::string& url, const Fields& fields, const std::string& token);
+  void ask(const std::string& url, const Fields& fields);
   // Sends it. Why it cannot be, in libcurl's words, or null. `tls` may be null where the
   // URL is not https.
   const char* run(std::shared_ptr<Pool> pool, std::shared_ptr<const TlsState> tls);

@@ -63,6 +63,28 @@ TrustStore::Settings trust_settings(const CurlTransport::Settings& settings) {
   return trust;
 }
 
+std::string escaped_for_query(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (letter || (c >= '0' && c <= '9') || std::string_view("-._~").find(c) != std::string::npos) {
+      out += c;
+    } else {
+      out.append("%").append(1, kHex[byte >> 4]).append(1, kHex[byte & 15U]);
+    }
+  }
+  return out;
+}
+
+void replace_all(std::string& text, std::string_view what, std::string_view by) {
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at)) {
+    text.replace(at, what.size(), by);
+    at += by.size();
+  }
+}
+
 }  // namespace
 
 void set_up_libcurl() {
@@ -187,14 +209,33 @@ Transport::AttemptId CurlTransport::begin(std::unique_ptr<Attempt> made, const R
     fail_later(id, Outcome::Dns, "not an address: " + sending.address);
     return id;
   }
-  attempt.ask(origin.url + request.target, request.fields,
-              attempt.kind() == Attempt::Kind::Request ? token_ : std::string());
+  if (attempt.kind() == Attempt::Kind::Request && !token_.empty()) {
+    const auto [target, fields] = with_credential(request);
+    attempt.ask(origin.url + target, fields);
+  } else {
+    attempt.ask(origin.url + request.target, request.fields);
+  }
   if (origin.tls && !trust_) {
     wait_for_trust(attempt);
   } else {
     run(attempt);
   }
   return id;
+}
+
+// The token in place of whatever the request says by that name: it is nobody else's to choose.
+Request CurlTransport::with_credential(Request request) const {
+  const Credential& credential = settings_.credential;
+  if (credential.in == Credential::In::Query) {
+    request.target += request.target.find('?') == std::string::npos ? '?' : '&';
+    request.target += credential.name + "=" + escaped_for_query(token_);
+    return request;
+  }
+  const bool bearer = credential.in == Credential::In::Bearer;
+  const std::string name = bearer ? "Authorization" : credential.name;
+  std::erase_if(request.fields, [&](const Field& field) { return is_field(field, name); });
+  request.fields.push_back({name, bearer ? "Bearer " + token_ : token_});
+  return request;
 }
 
 void CurlTransport::wait_for_trust(Attempt& attempt) {
@@ -217,7 +258,18 @@ void CurlTransport::run(Attempt& attempt) {
   }
 }
 
+// An upstream that redirects may repeat what it was asked with, and that is told to people.
+void CurlTransport::hide_credential(Reply& reply) const {
+  if (settings_.credential.in != Credential::In::Query || token_.empty()) return;
+  for (Field& field : reply.fields) {
+    if (!is_field(field, "Location")) continue;
+    replace_all(field.value, escaped_for_query(token_), "***");
+    replace_all(field.value, token_, "***");
+  }
+}
+
 void CurlTransport::finished(Attempt& attempt) {
+  hide_credential(attempt.reply());
   if (SpareConnections* spares = spares_of(attempt)) {
     const Reply& reply = attempt.reply();
     if (reply.transport == Outcome::Ok) {

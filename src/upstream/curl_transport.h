@@ -39,6 +39,12 @@ void set_up_libcurl();
 
 class CurlTransport final : public Transport {
  public:
+  // How the token goes with a request.
+  struct Credential {
+    enum class In { Bearer, Field, Query };
+    In in = In::Bearer;  // Authorization: Bearer
+    std::string name;    // of the field, or of the parameter that is added to the query
+  };
   struct Settings {
     // One per origin: scheme, authority and maybe a path, "http://api.example:8000/v1".
     // A trailing slash is dropped: targets bring their own.
@@ -70,6 +76,9 @@ class CurlTransport final : public Transport {
     // Connections kept ready to the preferred address of each origin.
     SpareConnections::Settings spares;
     std::string user_agent = "holdfast";
+    Credential credential;
+    // Host of every request that brings none; empty: the URL's.
+    std::string host;
   };
 
   // Throws std::runtime_error if libcurl cannot be set up, a URL is none, or the token
@@ -122,6 +131,8 @@ class CurlTransport final : public Transport {
   using Place = std::pair<std::size_t, std::string>;  // an origin, an address
 
   AttemptId begin(std::unique_ptr<Attempt> attempt, const Request& request);
+  Request with_credential(Request request) const;
+  void hide_credential(Reply& reply) const;
   void wait_for_trust(Attempt& attempt);
   void run(Attempt& attempt);
   void finished(Attempt& attempt);

@@ -11,44 +11,50 @@ constexpr std::array<const char*, 3> kStates = {"closed", "half_open", "open"};
 }  // namespace
 
 FetchMetrics::FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
-                           const std::vector<std::string>& origins, Limits limits)
+                           const std::string& upstream, const std::vector<std::string>& origins,
+                           Limits limits)
     : metrics_(metrics), shard_(shard) {
+  const auto labels = [&](observe::Labels more = {}) {
+    more.emplace_back("upstream", upstream);
+    return more;
+  };
   for (const std::string& name : origins) {
     auto& origin = *origins_.emplace_back(std::make_unique<PerOrigin>());
     for (int i = 0; i < kOutcomes; ++i) {
       origin.attempts[static_cast<std::size_t>(i)] = metrics.counter(
           Family::UpstreamAttempts,
-          {{"origin", name}, {"outcome", std::string(to_string(static_cast<Outcome>(i)))}});
+          labels({{"origin", name}, {"outcome", std::string(to_string(static_cast<Outcome>(i)))}}));
     }
-    origin.duration = metrics.histogram(Family::UpstreamAttemptDuration, {{"origin", name}});
+    origin.duration =
+        metrics.histogram(Family::UpstreamAttemptDuration, labels({{"origin", name}}));
     for (std::size_t i = 0; i < origin.phases.size(); ++i) {
       origin.phases[i] = metrics.histogram(
           Family::UpstreamPhaseDuration,
-          {{"origin", name}, {"phase", std::string(to_string(static_cast<Phase>(i)))}});
+          labels({{"origin", name}, {"phase", std::string(to_string(static_cast<Phase>(i)))}}));
     }
     for (std::size_t i = 0; i < kStates.size(); ++i) {
-      origin.transitions[i] =
-          metrics.counter(Family::BreakerTransitions, {{"origin", name}, {"to", kStates[i]}});
+      origin.transitions[i] = metrics.counter(Family::BreakerTransitions,
+                                              labels({{"origin", name}, {"to", kStates[i]}}));
     }
-    expose(Family::BreakerState, {{"origin", name}}, origin.state);
-    expose(Family::UpstreamLastSuccess, {{"origin", name}}, origin.last_success);
+    expose(Family::BreakerState, labels({{"origin", name}}), origin.state);
+    expose(Family::UpstreamLastSuccess, labels({{"origin", name}}), origin.last_success);
   }
-  retries_ = metrics.counter(Family::UpstreamRetries);
-  hedges_won_ = metrics.counter(Family::UpstreamHedges, {{"result", "won"}});
-  hedges_lost_ = metrics.counter(Family::UpstreamHedges, {{"result", "lost"}});
-  races_won_ = metrics.counter(Family::UpstreamRaces, {{"result", "won"}});
-  races_lost_ = metrics.counter(Family::UpstreamRaces, {{"result", "lost"}});
-  budget_exhausted_ = metrics.counter(Family::RetryBudgetExhausted);
-  expose(Family::UpstreamAttemptsInFlight, {}, gauges.in_flight);
-  expose(Family::UpstreamQueued, {}, gauges.queued);
-  expose(Family::UpstreamParked, {}, gauges.parked);
-  expose(Family::RetryBudget, {}, gauges.retry_budget);
-  expose(Family::UpstreamPaceLimit, {}, gauges.pace);
-  expose(Family::UpstreamConcurrencyLimit, {}, gauges.concurrency_limit);
-  expose(Family::TokenState, {}, gauges.token_accepted);
+  retries_ = metrics.counter(Family::UpstreamRetries, labels());
+  hedges_won_ = metrics.counter(Family::UpstreamHedges, labels({{"result", "won"}}));
+  hedges_lost_ = metrics.counter(Family::UpstreamHedges, labels({{"result", "lost"}}));
+  races_won_ = metrics.counter(Family::UpstreamRaces, labels({{"result", "won"}}));
+  races_lost_ = metrics.counter(Family::UpstreamRaces, labels({{"result", "lost"}}));
+  budget_exhausted_ = metrics.counter(Family::RetryBudgetExhausted, labels());
+  expose(Family::UpstreamAttemptsInFlight, labels(), gauges.in_flight);
+  expose(Family::UpstreamQueued, labels(), gauges.queued);
+  expose(Family::UpstreamParked, labels(), gauges.parked);
+  expose(Family::RetryBudget, labels(), gauges.retry_budget);
+  expose(Family::UpstreamPaceLimit, labels(), gauges.pace);
+  expose(Family::UpstreamConcurrencyLimit, labels(), gauges.concurrency_limit);
+  expose(Family::TokenState, labels(), gauges.token_accepted);
   const auto fixed = [&](Family family, std::size_t value) {
     callbacks_.push_back(
-        metrics_.callback(family, {}, [value] { return static_cast<double>(value); }));
+        metrics_.callback(family, labels(), [value] { return static_cast<double>(value); }));
   };
   fixed(Family::UpstreamQueuedLimit, limits.queued);
   fixed(Family::UpstreamParkedLimit, limits.parked);

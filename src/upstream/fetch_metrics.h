@@ -23,8 +23,9 @@ class FetchMetrics {
     std::size_t queued = 0;
     std::size_t parked = 0;
   };
-  // `metrics` and `shard` must live as long as this.
-  FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
+  // `upstream` is the label of all that is counted, beside the origin's; see
+  // observe::metric_table. `metrics` and `shard` must live as long as this.
+  FetchMetrics(observe::Metrics& metrics, observe::Shard& shard, const std::string& upstream,
                const std::vector<std::string>& origins, Limits limits);
   ~FetchMetrics();
   FetchMetrics(const FetchMetrics&) = delete;

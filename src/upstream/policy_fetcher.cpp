@@ -47,7 +47,7 @@ PolicyFetcher::PolicyFetcher(base::Scheduler& scheduler, base::Random& random, T
       transport_(transport),
       settings_(checked(std::move(settings))),
       log_(log),
-      metrics_(metrics, shard, settings_.origins,
+      metrics_(metrics, shard, settings_.name, settings_.origins,
                {.queued = settings_.max_waiting, .parked = settings_.max_parked}),
       budget_(settings_.retry_budget),
       hedge_(settings_.hedge),

@@ -40,6 +40,8 @@ struct EjectionSettings {
 };
 
 struct Settings {
+  // In metrics; empty where there is but one, which goes without saying.
+  std::string name;
   // Names for metrics and logs, in order of preference; the transport has the URLs.
   std::vector<std::string> origins{"upstream"};
   // Those whose URLs have a name for a host, by index: nothing is sent to them before

@@ -16,7 +16,7 @@
 #include "base/event_loop.h"
 #include "cache/freshness.h"
 #include "conversation.h"
-#include "proxy/geoip_route.h"
+#include "lookup_route.h"
 #include "proxy/storing.h"
 #include "require.h"
 #include "strict_response.h"
@@ -198,7 +198,7 @@ class Stack {
   base::Random random_{1};
   base::EventLoop loop_{"fuzz", clock_};
   fuzz::Conversation server_{loop_};
-  std::unique_ptr<proxy::Route> route_ = proxy::make_geoip_route(nullptr, kBodyLimitBytes);
+  std::unique_ptr<proxy::Route> route_ = proxy::test::lookup_route({}, kBodyLimitBytes);
   upstream::CurlTransport transport_{
       loop_, upstream::CurlTransport::Settings{.base_urls = {server_.url()},
                                                .body_limit_bytes = kBodyLimitBytes,

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "proxy/body_check.h"
-#include "proxy/geoip_route.h"
+#include "lookup_route.h"
 #include "proxy/ip_address.h"
 #include "require.h"
 
@@ -57,7 +57,7 @@ void check_good(std::string_view ip, std::string_view body) {
 }
 
 void try_lookup(std::string_view ip, std::string_view body) {
-  static proxy::BodyCheck check(proxy::lookup_body_rules(kMostBytes));
+  static proxy::BodyCheck check(proxy::test::lookup_body_rules(kMostBytes));
   const auto judge = [](std::string_view asked, std::string_view content) {
     const proxy::PathParameter parameter{"ip", asked, proxy::ParameterType::Ip};
     return check.validate({&parameter, 1}, reply_of(content));

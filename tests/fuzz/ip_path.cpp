@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "proxy/geoip_route.h"
+#include "lookup_route.h"
 #include "proxy/ip_address.h"
 #include "require.h"
 
@@ -67,7 +67,7 @@ void check_canonical(std::string_view text, const Address& meant) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size > 256) return 0;
-  static const auto route = make_geoip_route(nullptr);
+  static const auto route = holdfast::proxy::test::lookup_route();
   const std::string text(reinterpret_cast<const char*>(data), size);
 
   const auto plain = canonical_ip(text);
@@ -81,13 +81,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   // The route's key is the same for all spellings, and the upstream sees only it.
   const auto from_path = canonical_ip_from_path(text);
-  std::string key = "untouched", subject_key;
-  const bool is_key = route->key(text, {}, key) == nullptr;
-  REQUIRE_HOLDS(is_key == from_path.has_value());
-  if (!is_key) {
-    REQUIRE_HOLDS(key == "untouched");
-    return 0;
-  }
+  Parameters parameters;
+  std::string key, subject_key;
+  const bool taken = parameters.take(ParameterType::Ip, text);
+  REQUIRE_HOLDS(taken == from_path.has_value());
+  if (!taken) return 0;
+  REQUIRE_HOLDS(route->key(parameters, std::string_view(), key) == nullptr);
+  REQUIRE_HOLDS(route->is_key(key));
   REQUIRE_HOLDS(route->subject(key) == from_path->view());
   REQUIRE_HOLDS(route->key_of_subject(from_path->view(), subject_key) == nullptr);
   REQUIRE_HOLDS(key == subject_key);

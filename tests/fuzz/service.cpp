@@ -20,7 +20,7 @@
 #include "base/event_loop.h"
 #include "cache/no_store.h"
 #include "http/server.h"
-#include "proxy/geoip_route.h"
+#include "lookup_route.h"
 #include "proxy/ip_address.h"
 #include "proxy/service.h"
 #include "require.h"
@@ -138,13 +138,14 @@ class Stack {
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   cache::NoStore store_;
-  std::unique_ptr<proxy::Route> route_ = proxy::make_geoip_route(nullptr);
+  std::unique_ptr<proxy::Route> route_ = proxy::test::lookup_route();
   proxy::Pages pages_{{"/livez", [] { return proxy::Page{}; }}};
   Fetcher fetcher_{loop_};
   proxy::Flights flights_{
       {loop_, fetcher_, memory_, store_, log_, metrics_, shard_}, proxy::Flights::Settings{}, 1};
+  proxy::Routes routes_{{{*route_, flights_}}};
   proxy::Service service_{
-      {loop_, loop_, flights_, memory_, store_, log_, metrics_, shard_, failures_, *route_, pages_},
+      {loop_, loop_, memory_, store_, log_, metrics_, shard_, failures_, routes_, pages_},
       proxy::Service::Settings{},
       1};
   http::Server server_{loop_, http::Server::Settings{}, service_, metrics_, shard_};

@@ -77,17 +77,26 @@ upstream::Settings Simulation::draw_upstream_settings(base::Random& random, bool
   return settings;
 }
 
+proxy::StoringPolicy Simulation::draw_storing_policy(base::Random& random) {
+  const auto pick = [&](auto... values) {
+    const std::common_type_t<decltype(values)...> all[] = {values...};
+    return all[random.below(sizeof...(values))];
+  };
+  proxy::StoringPolicy storing;
+  storing.ttl = pick(0s, 2s, 10s, 60s);
+  storing.ttl_override = random.below(6) == 0;
+  storing.negative_ttl = pick(0s, 3s, 20s);
+  storing.stale_while_revalidate = pick(0s, 5s, 60s);
+  storing.stale_if_error = pick(0s, 20s, 300s);
+  return storing;
+}
+
 proxy::Flights::Settings Simulation::draw_flights_settings(base::Random& random, bool well) {
   const auto pick = [&](auto... values) {
     const std::common_type_t<decltype(values)...> all[] = {values...};
     return all[random.below(sizeof...(values))];
   };
   proxy::Flights::Settings settings;
-  settings.storing.ttl = pick(0s, 2s, 10s, 60s);
-  settings.storing.ttl_override = random.below(6) == 0;
-  settings.storing.negative_ttl = pick(0s, 3s, 20s);
-  settings.storing.stale_while_revalidate = pick(0s, 5s, 60s);
-  settings.storing.stale_if_error = pick(0s, 20s, 300s);
   if (!well) settings.max_waiters = pick(std::size_t{20'000}, std::size_t{20'000}, std::size_t{4});
   settings.refresh_deadline = pick(10s, 2s);
   return settings;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "cache/freshness.h"
-#include "proxy/geoip_route.h"
+#include "lookup_route.h"
 
 namespace holdfast::simulation {
 namespace {
@@ -89,10 +89,11 @@ Simulation::Simulation(std::uint64_t seed, bool traced, Tally& tally, Others oth
       trace_(scheduler_, traced),
       well_(chance(0.4)),
       upstream_settings_(draw_upstream_settings(random_, well_)),
+      storing_(draw_storing_policy(random_)),
       flights_settings_(draw_flights_settings(random_, well_)),
       memory_bytes_(one_of<std::size_t>({64U << 20, 64U << 20, 4096})),
       patience_(one_of<base::Duration>({10s, 10s, 2s, kLongestDeadline})),
-      upstream_(scheduler_, random_.next(), flights_settings_.storing),
+      upstream_(scheduler_, random_.next(), storing_),
       store_(scheduler_, random_.next()),
       health_(scheduler_),
       watch_(
@@ -100,7 +101,7 @@ Simulation::Simulation(std::uint64_t seed, bool traced, Tally& tally, Others oth
           [this](base::SteadyTime from, base::SteadyTime to) { return store_.stalled(from, to); },
           [this](const std::string& target) { return upstream_.forbade_storing(target); }),
       transport_(upstream_, watch_),
-      route_(proxy::make_geoip_route(nullptr)),
+      route_(proxy::test::lookup_route(storing_)),
       names_(upstream_settings_.origins.size()),
       told_(upstream_settings_.origins.size()),
       others_(others),
@@ -122,7 +123,7 @@ void Simulation::run() {
               ", parked ", upstream_settings_.max_parked, ", waiters ",
               flights_settings_.max_waiters, ", budget ", upstream_settings_.retry_budget.per_fetch,
               " a fetch and ", upstream_settings_.retry_budget.reserve_per_second, "/s, deadline ",
-              text(patience_), ", ttl ", flights_settings_.storing.ttl.count(), "s, memory ",
+              text(patience_), ", ttl ", storing_.ttl.count(), "s, memory ",
               memory_bytes_);
   plan();
   boot();
@@ -378,7 +379,7 @@ void Simulation::check_content(const Client& client, const proxy::Answer& answer
     if (!said_at || (content.status != 404 && content.status != 410)) {
       return watch_.fail("a status the upstream never gave for that key");
     }
-    const auto& policy = flights_settings_.storing;
+    const auto& policy = storing_;
     fresh_for = usable_for = std::chrono::seconds(static_cast<std::chrono::seconds::rep>(
         static_cast<double>(policy.negative_ttl.count()) * (1 + policy.jitter)));
     // It was held while another origin was asked.

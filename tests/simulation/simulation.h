@@ -77,6 +77,7 @@ class Simulation {
 
   // Drawing, in plan.cpp.
   static upstream::Settings draw_upstream_settings(base::Random& random, bool well);
+  static proxy::StoringPolicy draw_storing_policy(base::Random& random);
   static proxy::Flights::Settings draw_flights_settings(base::Random& random, bool well);
   void plan();
   void plan_bad_keys();
@@ -162,6 +163,7 @@ class Simulation {
   Trace trace_;
   const bool well_;  // the upstream is, in all of this schedule; the network need not be
   const upstream::Settings upstream_settings_;
+  const proxy::StoringPolicy storing_;
   const proxy::Flights::Settings flights_settings_;
   const std::size_t memory_bytes_;
   const base::Duration patience_;  // REQUEST_DEADLINE

@@ -139,13 +139,37 @@ TEST_CASE("a scrape says HELP and TYPE once for each family and every line parse
 TEST_CASE("counters and histograms whose labels are known are exported at zero from the start") {
   Metrics metrics;
   const std::string text = metrics.scrape();
-  CHECK(sample(text, "holdfast_upstream_retries_total") == 0);
+  CHECK(sample(text, "holdfast_store_evictions_total") == 0);
   CHECK(sample(text, "holdfast_store_puts_total{result=\"dropped\"}") == 0);
   CHECK(sample(text, "holdfast_request_duration_seconds_count{cache=\"hit\"}") == 0);
   CHECK(sample(text, "holdfast_request_duration_seconds_bucket{cache=\"hit\",le=\"+Inf\"}") == 0);
   // No gauge speaks before somebody knows its value, nor a family without series.
   CHECK(text.find("holdfast_store_up") == std::string::npos);
   CHECK(text.find("holdfast_requests_total") == std::string::npos);
+  // Nor what is counted for each upstream, of which this does not know.
+  CHECK(text.find("holdfast_upstream_retries_total") == std::string::npos);
+}
+
+TEST_CASE("a label that is empty is not exported, and who leaves it out asks for the sum") {
+  Metrics metrics;
+  Shard& shard = metrics.shard();
+  shard.add(metrics.counter(Family::UpstreamRetries));
+  shard.add(metrics.counter(Family::UpstreamRetries, {{"upstream", "geo"}}), 2);
+  shard.add(metrics.counter(Family::Refreshes, {{"result", "failed"}, {"upstream", "geo"}}), 4);
+  const Histogram slow =
+      metrics.histogram(Family::UpstreamAttemptDuration, {{"origin", "a"}, {"upstream", "geo"}});
+  shard.observe(slow, 3);
+  const std::string text = metrics.scrape();
+  CHECK(has_line(text, "holdfast_upstream_retries_total 1"));
+  CHECK(has_line(text, "holdfast_upstream_retries_total{upstream=\"geo\"} 2"));
+  CHECK(metrics.value(Family::UpstreamRetries) == 3);
+  CHECK(metrics.value(Family::UpstreamRetries, {{"upstream", ""}}) == 1);
+  CHECK(metrics.value(Family::UpstreamRetries, {{"upstream", "geo"}}) == 2);
+  CHECK(metrics.value(Family::UpstreamRetries, {{"upstream", "x"}}) == 0);
+  CHECK(metrics.value(Family::Refreshes, {{"result", "failed"}}) == 4);
+  CHECK(metrics.value(Family::UpstreamAttemptDuration, {{"origin", "a"}}) == 1);
+  const auto buckets = metrics.buckets(Family::UpstreamAttemptDuration, {{"origin", "a"}});
+  CHECK(buckets[buckets.size() - 3] == 1);
 }
 
 TEST_CASE("histogram buckets are cumulative, and a bound includes its own value") {
@@ -214,6 +238,7 @@ TEST_CASE("labels a family does not have, and the wrong type, are refused") {
 
 TEST_CASE("a label without bound is stopped before a shard overflows") {
   Metrics metrics;
+  const Counter retries = metrics.counter(Family::UpstreamRetries);
   CHECK_THROWS_AS(
       [&] {
         for (int i = 0; i < 100000; ++i) {
@@ -222,7 +247,6 @@ TEST_CASE("a label without bound is stopped before a shard overflows") {
       }(),
       std::logic_error);
   Shard& shard = metrics.shard();
-  const Counter retries = metrics.counter(Family::UpstreamRetries);
   shard.add(retries);
   CHECK(metrics.value(Family::UpstreamRetries) == 1);
 }

@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "base/virtual_scheduler.h"
-#include "proxy/geoip_route.h"
+#include "lookup_route.h"
 
 namespace holdfast::proxy::test {
 
@@ -117,9 +117,7 @@ inline FetchResult failed(FetchEnd end, Outcome outcome, int status = 0) {
 
 struct Fixture {
   Fixture() {
-    Flights::Settings settings;
-    settings.storing.jitter = 0;
-    make(settings);
+    make({});
   }
 
   void make(Flights::Settings settings) {
@@ -160,7 +158,8 @@ struct Fixture {
   observe::Log log;
   observe::Metrics metrics;
   observe::Shard& shard = metrics.shard();
-  std::unique_ptr<Route> route = make_geoip_route(nullptr);
+  StoringPolicy storing{.jitter = 0};
+  std::unique_ptr<Route> route = holdfast::proxy::test::lookup_route(storing);
   std::vector<std::optional<Answer>> answers;  // outlives the flights, which answer at their end
   std::optional<Flights> flights;
 };

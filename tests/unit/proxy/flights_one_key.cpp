@@ -19,7 +19,7 @@ const upstream::Fields kNoStore{{"Cache-Control", "no-store"}};
 }  // namespace
 
 TEST_CASE("a 404 is the API's own if it is a JSON object, whatever it is called") {
-  const auto route = make_geoip_route(nullptr);
+  const auto route = holdfast::proxy::test::lookup_route();
   const auto judge = [&](int status, const char* body) {
     upstream::Reply reply;
     reply.status = status;

@@ -10,7 +10,7 @@
 #include <cstdio>
 
 #include "cache/no_store.h"
-#include "proxy/geoip_route.h"
+#include "lookup_route.h"
 #include "test_server.h"
 
 using namespace holdfast;
@@ -171,14 +171,15 @@ class Stack {
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   cache::NoStore store_;
-  std::unique_ptr<proxy::Route> route_ = proxy::make_geoip_route(nullptr);
+  std::unique_ptr<proxy::Route> route_ = proxy::test::lookup_route();
   proxy::Pages pages_;
   Fetcher fetcher_{origin_};
   proxy::Flights flights_{{origin_, fetcher_, memory_, store_, log_, metrics_, origin_shard_},
                           proxy::Flights::Settings{},
                           1};
-  proxy::Service service_{{worker_, origin_, flights_, memory_, store_, log_, metrics_,
-                           worker_shard_, failures_, *route_, pages_},
+  proxy::Routes routes_{{{*route_, flights_}}};
+  proxy::Service service_{{worker_, origin_, memory_, store_, log_, metrics_, worker_shard_,
+                           failures_, routes_, pages_},
                           {.request_deadline = 10s},
                           1};
   std::optional<http::Server> server_;

@@ -7,7 +7,7 @@
 #include "base/http_date.h"
 #include "cache/freshness.h"
 #include "http/problem.h"
-#include "proxy/geoip_route.h"
+#include "lookup_route.h"
 #include "proxy/response_fields.h"
 
 using namespace holdfast;
@@ -430,7 +430,7 @@ TEST_CASE("an Age beside a 200 or a 304 neither shortens nor lengthens a lifetim
 }
 
 TEST_CASE("what is stored may be imported, what could not have been stored may not") {
-  const auto route = make_geoip_route(nullptr);
+  const auto route = holdfast::proxy::test::lookup_route();
   const auto objection = [&](const cache::StoredParts& parts) {
     return objection_to(*route, "lookup/192.0.2.7", *cache::make_stored(parts));
   };

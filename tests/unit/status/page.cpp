@@ -18,6 +18,7 @@ constexpr const char* kEvil = "</script><script>alert(1)</script><!--&\"'\x01\xf
 Snapshot sample_data() {
   base::ManualClock clock;
   Snapshot data;
+  data.upstreams.emplace_back();
   data.at = clock.wall();
   data.version = "1.2.3";
   data.started = data.at - 2h;
@@ -33,7 +34,7 @@ Snapshot sample_data() {
   upstream::OriginStatus origin;
   origin.name = "api.example:8000";
   origin.pace = std::numeric_limits<double>::infinity();
-  data.upstream.origins = {origin};
+  data.upstreams[0].status.origins = {origin};
   data.memory = {.entries = 5, .bytes = 1000};
   data.memory_limit_bytes = 4000;
   data.store = {.state = cache::StoreStatus::State::Ok, .entries = 5};
@@ -49,12 +50,12 @@ bool contains(std::string_view text, std::string_view part) {
 TEST_CASE(
     "the headline says what clients get, how the upstream is and what is wrong with the store") {
   Snapshot data = sample_data();
-  data.upstream.origins[0].volume = 20;
+  data.upstreams[0].status.origins[0].volume = 20;
   CHECK(headline(data) == "Clients get their answers. The upstream answers.");
-  data.upstream.origins[0].error_rate = 0.3;
+  data.upstreams[0].status.origins[0].error_rate = 0.3;
   CHECK(contains(headline(data), "The upstream fails 30.00 % of our attempts."));
-  data.upstream.origins[0].breaker = Breaker::State::Open;
-  data.upstream.origins[0].last_error = "connect: refused";
+  data.upstreams[0].status.origins[0].breaker = Breaker::State::Open;
+  data.upstreams[0].status.origins[0].last_error = "connect: refused";
   CHECK(contains(headline(data), "The upstream is down (connect: refused); what is stored still"));
   data.memory.entries = data.store.entries = 0;
   CHECK(contains(headline(data), "and nothing is stored."));
@@ -66,9 +67,9 @@ TEST_CASE(
   CHECK(headline(data).starts_with("Stopping"));
   data.overloaded = true;
   CHECK(contains(headline(data), "Clients are turned away for want of room."));
-  data.upstream.origins[0].forced = true;
+  data.upstreams[0].status.origins[0].forced = true;
   CHECK(contains(headline(data), "An operator holds the breaker open"));
-  data.upstream.token = upstream::TokenState::State::Refused;
+  data.upstreams[0].status.token = upstream::TokenState::State::Refused;
   CHECK(contains(headline(data), "The upstream refuses our token."));
   data.samples[0].counts = {};
   data.samples[0].counts.outcomes[kRefused] = 1;
@@ -79,7 +80,7 @@ TEST_CASE(
 
 TEST_CASE("a certificate that is refused and a name that is not known are told as that") {
   Snapshot data = sample_data();
-  auto& origin = data.upstream.origins[0];
+  auto& origin = data.upstreams[0].status.origins[0];
   origin.breaker = Breaker::State::Open;
   origin.has_address = false;
   origin.name_trouble = "the name server says nothing";
@@ -91,16 +92,16 @@ TEST_CASE("a certificate that is refused and a name that is not known are told a
 
 TEST_CASE("nobody who answers is called down, and a redirect is told as one") {
   Snapshot data = sample_data();
-  auto& origin = data.upstream.origins[0];
+  auto& origin = data.upstreams[0].status.origins[0];
   origin.breaker = Breaker::State::Open;
   origin.last_error = "5xx: status 503";
   origin.last_error_status = 503;
   CHECK(contains(headline(data), "The upstream answers, but fails (5xx: status 503); what"));
   CHECK_FALSE(contains(headline(data), "down"));
-  data.upstream.origins.push_back(sample_data().upstream.origins[0]);
+  data.upstreams[0].status.origins.push_back(sample_data().upstreams[0].status.origins[0]);
   CHECK(contains(headline(data), "1 of 2 origins fails."));
-  data.upstream.origins.pop_back();
-  data.upstream.origins[0].redirect = "status 301, Location: https://b.example/";
+  data.upstreams[0].status.origins.pop_back();
+  data.upstreams[0].status.origins[0].redirect = "status 301, Location: https://b.example/";
   CHECK(contains(headline(data),
                  "is not at API_URL: it redirects (status 301, Location: https://b.example/)."));
   CHECK(contains(to_html(data), "redirects: status 301, Location: https://b.example/"));
@@ -109,8 +110,8 @@ TEST_CASE("nobody who answers is called down, and a redirect is told as one") {
 TEST_CASE("a clock that is off, and answers that may not be stored, have a row each") {
   Snapshot data = sample_data();
   CHECK_FALSE(contains(to_html(data), "Odd about the upstream"));
-  data.upstream.origins[0].clock_ahead = 3600s;
-  data.forbidden_share = 0.75;
+  data.upstreams[0].status.origins[0].clock_ahead = 3600s;
+  data.upstreams[0].forbidden_share = 0.75;
   const std::string page = to_html(data);
   CHECK(contains(page, "<td>its clock is 1 h ahead of ours"));
   CHECK(contains(page, "forbids to store 75.00 % of its latest answers"));
@@ -119,10 +120,10 @@ TEST_CASE("a clock that is off, and answers that may not be stored, have a row e
   auto upstream = parser.parse(json)["upstream"];
   CHECK(double(upstream["forbidden_share"]) == 0.75);
   CHECK(std::int64_t(upstream["origins"].at(0)["clock_ahead_seconds"]) == 3600);
-  data.forbidden_share.reset();
-  data.upstream.origins[0].clock_ahead = -90s;
+  data.upstreams[0].forbidden_share.reset();
+  data.upstreams[0].status.origins[0].clock_ahead = -90s;
   CHECK(contains(to_html(data), "<td>its clock is 1 min 30 s behind ours"));
-  data.upstream.origins[0].clock_ahead.reset();
+  data.upstreams[0].status.origins[0].clock_ahead.reset();
   json = to_json(data);
   upstream = parser.parse(json)["upstream"];
   CHECK(upstream["forbidden_share"].is_null());
@@ -131,7 +132,7 @@ TEST_CASE("a clock that is off, and answers that may not be stored, have a row e
 
 TEST_CASE("each address says whether it is asked, and what setting a connection up takes") {
   Snapshot data = sample_data();
-  data.upstream.origins[0].addresses = {
+  data.upstreams[0].status.origins[0].addresses = {
       {.address = "192.0.2.1", .connect = 150ms, .tls = 160ms},
       {.address = "2001:db8::1", .dark = true, .last_error = kEvil}};
   const std::string page = to_html(data);
@@ -148,7 +149,7 @@ TEST_CASE("each address says whether it is asked, and what setting a connection 
 
 TEST_CASE("without JavaScript, too, nobody is told that an origin is well which is not asked") {
   Snapshot data = sample_data();
-  auto& origin = data.upstream.origins[0];
+  auto& origin = data.upstreams[0].status.origins[0];
   CHECK(contains(to_html(data), "<td>not asked lately<td>"));
   origin.volume = 20;
   CHECK(contains(to_html(data), "<td>0 %<td>never"));
@@ -168,8 +169,8 @@ TEST_CASE("a stale answer after a failure is no error, whatever its status") {
 
 TEST_CASE("the JSON is valid whatever the upstream said, and says null where nothing is known") {
   Snapshot data = sample_data();
-  data.upstream.origins[0].last_error = kEvil;
-  data.upstream.origins[0].breaker_history = {{data.at - 5s, Breaker::State::Open, kEvil}};
+  data.upstreams[0].status.origins[0].last_error = kEvil;
+  data.upstreams[0].status.origins[0].breaker_history = {{data.at - 5s, Breaker::State::Open, kEvil}};
   data.failures = {{.status = 502, .cause = kEvil, .count = 3, .request_id = "id"}};
   data.settings = {{"api_token", "(secret)", "environment API_TOKEN"}};
   simdjson::dom::parser parser;
@@ -197,8 +198,8 @@ TEST_CASE("the JSON is valid whatever the upstream said, and says null where not
 
 TEST_CASE("the page holds the tables and the data, and nothing from outside becomes markup") {
   Snapshot data = sample_data();
-  data.upstream.origins[0].name = kEvil;
-  data.upstream.origins[0].last_error = kEvil;
+  data.upstreams[0].status.origins[0].name = kEvil;
+  data.upstreams[0].status.origins[0].last_error = kEvil;
   data.failures = {{.status = 502, .cause = kEvil, .count = 3, .request_id = "id"}};
   const std::string page = to_html(data);
   CHECK_FALSE(contains(page, "<script>alert"));

@@ -1,9 +1,9 @@
-#include "proxy/geoip_route.h"
-
+// The lookup's route, as the proxy serves it.
 #include <doctest/doctest.h>
 
 #include <string>
 
+#include "lookup_route.h"
 #include "proxy/body_check.h"
 
 using namespace holdfast::proxy;
@@ -15,7 +15,8 @@ namespace {
 // The lookup's rules, with a 200 around the content.
 class LookupBody {
  public:
-  explicit LookupBody(std::size_t max_body_bytes) : check_(lookup_body_rules(max_body_bytes)) {}
+  explicit LookupBody(std::size_t max_body_bytes)
+      : check_(holdfast::proxy::test::lookup_body_rules(max_body_bytes)) {}
 
   Verdict validate(std::string_view ip, std::string_view body) {
     holdfast::upstream::Reply reply;
@@ -143,20 +144,27 @@ TEST_CASE("a body over the limit and a very deep one are refused") {
 }
 
 TEST_CASE("the route asks the upstream for the canonical address") {
-  const auto route = make_geoip_route(nullptr);
-  std::string key;
-  CHECK(route->key("2001:DB8:0:0::1", "", key) == nullptr);
+  const auto route = holdfast::proxy::test::lookup_route();
+  const auto key_of = [&](std::string_view path, std::string_view query) {
+    Parameters parameters;
+    if (!route->plan().match.match(path, parameters)) return std::string("no match");
+    std::string key;
+    CHECK(route->key(parameters, query, key) == nullptr);
+    return key;
+  };
+  const std::string key = key_of("/lookup/2001:DB8:0:0::1", {});
   CHECK(key == "lookup/2001:db8::1");
+  CHECK(route->is_key(key));
+  CHECK_FALSE(route->is_key("lookup/2001:DB8::1"));
   CHECK(route->subject(key) == "2001:db8::1");
   CHECK(route->upstream_request(key).target == "/geoip/2001:db8::1");
-  CHECK(route->key("8.8.8.8", "x=1", key) == nullptr);
-  CHECK(key == "lookup/8.8.8.8");
-  CHECK(route->key("nowhere", "", key) != nullptr);
+  CHECK(key_of("/lookup/8.8.8.8", "x=1") == "lookup/8.8.8.8");
+  CHECK(key_of("/lookup/nowhere", {}) == "no match");
   CHECK_FALSE(route->offline_body("lookup/8.8.8.8").has_value());
 }
 
 TEST_CASE("a 206 is not an answer, whatever its content") {
-  const auto route = make_geoip_route(nullptr);
+  const auto route = holdfast::proxy::test::lookup_route();
   holdfast::upstream::Reply reply;
   reply.status = 206;
   reply.body = kGood;

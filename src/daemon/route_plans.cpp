@@ -1,0 +1,276 @@
+#include "daemon/route_plans.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/suggest.h"
+#include "daemon/parts_settings.h"
+#include "proxy/canonical_path.h"
+#include "proxy/route_table.h"
+
+namespace holdfast::daemon {
+namespace {
+
+using base::invalid_input;
+using Status = base::Result<void>;
+
+// What the metrics have room for.
+constexpr std::size_t kMostRoutes = 256;
+constexpr std::size_t kMostUpstreams = 64;
+
+// FNV-1a, 64 bits: the same everywhere and for ever, as what is on disk depends on it.
+class Fingerprint {
+ public:
+  void add(std::string_view text) {
+    for (const char c : text) add_byte(static_cast<unsigned char>(c));
+    add_byte(0);  // none of the texts holds it
+  }
+  std::string hex() const {
+    constexpr std::string_view kHex = "0123456789abcdef";
+    std::string out;
+    for (int shift = 60; shift >= 0; shift -= 4) out += kHex[(hash_ >> shift) & 15U];
+    return out;
+  }
+
+ private:
+  void add_byte(unsigned char byte) {
+    hash_ ^= byte;
+    hash_ *= 0x100000001b3U;
+  }
+  std::uint64_t hash_ = 0xcbf29ce484222325U;
+};
+
+// The keys of a route hold what a request may say. What the settings say of all of them stands in
+// their prefix, so that no row of before answers for a route that means something else now.
+std::string key_prefix(const config::RouteConfig& route, const config::UpstreamConfig& upstream) {
+  if (route.built_in) return route.name + "/";
+  Fingerprint fingerprint;
+  fingerprint.add(route.match);
+  fingerprint.add(route.target);
+  fingerprint.add(route.host);
+  fingerprint.add(upstream.name);
+  fingerprint.add(upstream.host);
+  for (const auto& [name, value] : route.request_set) {
+    fingerprint.add(name);
+    fingerprint.add(value);
+  }
+  for (const std::string& name : route.key_fields) fingerprint.add(name);
+  // What is kept of an answer.
+  fingerprint.add("response");
+  for (const auto& [name, value] : route.response_set) fingerprint.add(name);
+  for (const std::string& name : route.response_remove) fingerprint.add(name);
+  fingerprint.add(route.set_cookie == config::RouteConfig::SetCookie::Store ? "cookies" : "");
+  return route.name + "~" + fingerprint.hex().substr(0, 8) + "/";
+}
+
+class Planner {
+ public:
+  Planner(const config::RouteConfig& route, const config::UpstreamConfig& upstream)
+      : route_(route), upstream_(upstream) {}
+
+  base::Result<proxy::RoutePlan> plan() {
+    auto match = proxy::PathTemplate::parse(route_.match);
+    if (!match) return wrong("match", match.error().message);
+    const std::string as_it_came = target_as_it_came(*match);
+    auto target =
+        proxy::TargetTemplate::parse(route_.target.empty() ? as_it_came : route_.target, *match);
+    if (!target) return wrong("target", target.error().message);
+    auto query = plan_query();
+    if (!query) return tl::unexpected(query.error());
+    proxy::RoutePlan plan{.name = route_.name,
+                          .key_prefix = key_prefix(route_, upstream_),
+                          .match = *std::move(match),
+                          .target = *std::move(target),
+                          .host = route_.host,
+                          .query = *std::move(query),
+                          .storing = storing_policy(route_)};
+    for (const std::string& method : route_.methods) {
+      const auto named = proxy::MethodSet::named(method);
+      if (!named) return wrong("methods", "unknown method \"" + method + "\"");
+      plan.methods |= *named;
+    }
+    plan.key_fields = route_.key_fields;
+    for (std::string& name : plan.key_fields) {
+      std::transform(name.begin(), name.end(), name.begin(), lower);
+    }
+    plan.host_goes_upstream = upstream_.host == "client";
+    for (const auto& [name, value] : route_.request_set)
+      plan.request_fields.push_back({name, value});
+    plan.most_attempts = static_cast<int>(route_.attempts.value_or(0));
+    if (auto done = plan_body(plan); !done) return tl::unexpected(done.error());
+    plan.storing.is_json = plan.body.needs_json();
+    if (auto done = plan_batch(plan); !done) return tl::unexpected(done.error());
+    plan_response(plan);
+    return plan;
+  }
+
+ private:
+  static char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+  tl::unexpected<base::Error> wrong(std::string_view key, const std::string& what) const {
+    return invalid_input(route_.place.of(key) + ": " + what);
+  }
+
+  static std::string target_as_it_came(const proxy::PathTemplate& match) {
+    std::string target;
+    for (const auto& segment : match.segments()) {
+      target += segment.type ? "/{" + segment.text + "}" : "/" + segment.text;
+    }
+    return target.empty() ? "/" : target;
+  }
+
+  // The token's parameter is ours: a client's of that name would stand beside it.
+  base::Result<proxy::QueryRules> plan_query() const {
+    using Mode = config::QueryConfig::Mode;
+    using Which = proxy::QuerySettings::Which;
+    proxy::QuerySettings query;
+    query.names = route_.query.names;
+    query.sort = route_.query.sort;
+    switch (route_.query.mode) {
+      case Mode::All:
+        query.which = Which::All;
+        break;
+      case Mode::None:
+        query.which = Which::None;
+        break;
+      case Mode::Keep:
+        query.which = Which::Keep;
+        break;
+      case Mode::Ignore:
+        query.which = Which::Ignore;
+        break;
+    }
+    const std::string& ours = upstream_.token_name;
+    const bool in_query = upstream_.token_in == config::TokenIn::Query;
+    if (in_query && (query.which == Which::All || query.which == Which::Ignore)) {
+      query.which = Which::Ignore;
+      query.names.push_back(ours);
+    }
+    auto rules = proxy::QueryRules::parse(query);
+    if (!rules) return wrong("query", rules.error().message);
+    std::string kept;
+    if (in_query && rules->append(ours + "=", kept) == nullptr && !kept.empty()) {
+      return wrong("query", "keeps \"" + ours + "\", which is the upstream's token_query");
+    }
+    return rules;
+  }
+
+  Status plan_body(proxy::RoutePlan& plan) const {
+    const config::ValidateConfig& validate = route_.validate;
+    proxy::BodyRules& rules = plan.body;
+    rules.json = validate.json;
+    rules.max_body_bytes = route_.max_body;
+    rules.min_body_bytes = validate.min_body;
+    if (rules.min_body_bytes > rules.max_body_bytes) {
+      return wrong("validate.min_body", "more than max_body: no content could be right");
+    }
+    for (const std::string& text : validate.require) {
+      auto rule = proxy::parse_require(text);
+      if (!rule) return wrong("validate.require", rule.error().message);
+      const auto same = [&](const proxy::Require& other) { return other.pointer == rule->pointer; };
+      if (std::any_of(rules.require.begin(), rules.require.end(), same)) {
+        return wrong("validate.require", "\"" + rule->pointer.text + "\" is there twice");
+      }
+      rules.require.push_back(*std::move(rule));
+    }
+    const std::vector<std::string> names = plan.match.parameter_names();
+    for (const auto& [pointer, parameter] : validate.equal) {
+      auto rule = proxy::parse_equal(pointer, parameter);
+      if (!rule) return wrong("validate.equal", rule.error().message);
+      if (!plan.match.parameter_index(parameter)) {
+        const std::string near = base::nearest(parameter, names);
+        return wrong("validate.equal", "there is no parameter \"" + parameter + "\" in match" +
+                                           (near.empty() ? "" : "; did you mean " + near + "?"));
+      }
+      rules.equal.push_back(*std::move(rule));
+    }
+    for (const auto& [pointer, values] : validate.reject_if) {
+      auto rule = proxy::parse_reject_if(pointer, values);
+      if (!rule) return wrong("validate.reject_if", rule.error().message);
+      rules.reject_if.push_back(*std::move(rule));
+    }
+    if (!validate.content_type.empty()) {
+      auto type = proxy::parse_content_type(validate.content_type);
+      if (!type) return wrong("validate.content_type", type.error().message);
+      rules.content_type = *std::move(type);
+    }
+    return {};
+  }
+
+  Status plan_batch(proxy::RoutePlan& plan) const {
+    if (route_.batch.empty()) return {};
+    std::string storage;
+    std::string_view canonical;
+    const char* const problem = proxy::canonical_path(route_.batch, storage, canonical);
+    if (problem != nullptr) return wrong("batch", problem);
+    if (canonical != route_.batch) {
+      return wrong("batch", "not in canonical form, which is " + std::string(canonical));
+    }
+    const auto& segments = plan.match.segments();
+    const auto count = std::count_if(segments.begin(), segments.end(),
+                                     [](const auto& segment) { return segment.type.has_value(); });
+    if (count != 1) return wrong("batch", "match must have one parameter, for the elements");
+    if (!plan.body.needs_json()) {
+      return wrong("batch", "the answers must be JSON to stand in an array: validate.json");
+    }
+    if (plan.host_goes_upstream) {
+      return wrong("batch", "the upstream's host is \"client\", and an element has none");
+    }
+    plan.batch_path = route_.batch;
+    return {};
+  }
+
+  void plan_response(proxy::RoutePlan& plan) const {
+    for (const auto& [name, value] : route_.response_set) {
+      plan.response_fields.append(name).append(": ").append(value).append("\r\n");
+    }
+    if (route_.key_fields.empty()) return;
+    plan.response_fields += "Vary: ";
+    const char* between = "";
+    for (const std::string& name : route_.key_fields) {
+      plan.response_fields.append(between).append(name);
+      between = ", ";
+    }
+    plan.response_fields += "\r\n";
+  }
+
+  const config::RouteConfig& route_;
+  const config::UpstreamConfig& upstream_;
+};
+
+}  // namespace
+
+base::Result<std::vector<proxy::RoutePlan>> plan_routes(const config::Routing& routing) {
+  if (routing.upstreams.size() > kMostUpstreams) {
+    return invalid_input(routing.upstreams[kMostUpstreams].place.of("") + ": at most " +
+                         std::to_string(kMostUpstreams) + " upstreams");
+  }
+  if (routing.routes.size() > kMostRoutes) {
+    return invalid_input(routing.routes[kMostRoutes].place.of("") + ": at most " +
+                         std::to_string(kMostRoutes) + " routes");
+  }
+  std::vector<proxy::RoutePlan> plans;
+  proxy::RouteTable table;
+  for (std::size_t i = 0; i < routing.routes.size(); ++i) {
+    const config::RouteConfig& route = routing.routes[i];
+    auto plan = Planner(route, routing.upstreams[route.upstream]).plan();
+    if (!plan) return tl::unexpected(plan.error());
+    if (const auto earlier = table.add(i, plan->match, plan->host, plan->methods)) {
+      return invalid_input(route.place.of("match") + ": takes the same requests as " +
+                           routing.routes[*earlier].place.of("match"));
+    }
+    for (std::size_t other = 0; other < i && !plan->batch_path.empty(); ++other) {
+      if (plans[other].batch_path != plan->batch_path) continue;
+      return invalid_input(route.place.of("batch") + ": is that of " +
+                           routing.routes[other].place.of("batch") + " too");
+    }
+    plans.push_back(*std::move(plan));
+  }
+  return plans;
+}
+
+}  // namespace holdfast::daemon
