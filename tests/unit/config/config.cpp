@@ -476,7 +476,8 @@ TEST_CASE("a key in a URL's path is in no error and no printout") {
     CHECK(!contains(setting.value, key));
   }
   for (const std::string& bad : {"https://a.example/v1/" + key + "?x", "a.example/" + key,
-                                 "https://a.example/?key=" + key, "https://a/x,b/" + key, key}) {
+                                 "https://a.example/?key=" + key, "https://a/x,b/" + key, key,
+                                 "https://a/" + key + ",https://a/" + key}) {
     CAPTURE(bad);
     start.variables = {{"API_URL", bad}};
     CHECK(!contains(start.error(), key));
