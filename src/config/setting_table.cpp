@@ -592,6 +592,13 @@ std::string Setting::shown(std::string_view text) const {
   return shown;
 }
 
+Scope Setting::scope() const {
+  if (group == "Freshness") return Scope::Route;
+  // A section has these under names of its own: they are no defaults for another host.
+  if (key == "api_url" || key == "api_token" || key == "api_token_file") return Scope::Program;
+  return group == "Upstream" || group == "Attempts" ? Scope::Upstream : Scope::Program;
+}
+
 std::string Setting::flag() const {
   return "--" + replaced(key, '_', '-');
 }
