@@ -13,7 +13,9 @@
 
 #include "base/processors.h"
 #include "base/suggest.h"
+#include "config/apply.h"
 #include "config/contradictions.h"
+#include "config/routing_file.h"
 #include "config/setting_table.h"
 #include "config/settings_file.h"
 
@@ -25,48 +27,7 @@ using Status = base::Result<void>;
 
 constexpr std::size_t kLargestFile = 1 << 20;
 constexpr std::size_t kLargestTokenFile = 64 << 10;
-constexpr std::size_t kLongestShown = 80;
 constexpr const char* kFileVariable = "HOLDFAST_CONFIG";
-
-// A value as it may stand in an error: one short line, and never a credential.
-std::string shown(const Setting& setting, std::string_view text) {
-  // What has an @ may be a URL with a password in it.
-  if (setting.secrecy == Secrecy::Secret || text.find('@') != std::string_view::npos) {
-    return "(not shown)";
-  }
-  const std::string plain = setting.shown(text);
-  if (plain.size() <= kLongestShown) return toml_string(plain);
-  return toml_string(plain.substr(0, kLongestShown) + "...");
-}
-
-std::string place(const Setting& setting, const Settings& settings, Source source) {
-  switch (source.kind) {
-    case Source::Kind::Default:
-      return std::string(setting.key);
-    case Source::Kind::File:
-      return settings.config_file + ":" + std::to_string(source.line) + ": " +
-             std::string(setting.key);
-    case Source::Kind::Environment:
-      return setting.environment_variable();
-    case Source::Kind::Flag:
-      return setting.flag();
-  }
-  return std::string(setting.key);
-}
-
-Status apply(Settings& settings, const Setting& setting, std::string_view text, Source source) {
-  text = trimmed(text);
-  if (text.empty()) {
-    return invalid_input(place(setting, settings, source) +
-                         ": is blank; give it a value or leave it out");
-  }
-  if (auto set = setting.value.set(settings, text); !set) {
-    return invalid_input(place(setting, settings, source) + "=" + shown(setting, text) + ": " +
-                         set.error().message);
-  }
-  settings.sources[std::string(setting.key)] = source;
-  return {};
-}
 
 // --cache-ttl-override, which may stand without a value.
 bool is_switch(const std::string& argument) {
@@ -74,10 +35,6 @@ bool is_switch(const std::string& argument) {
   return std::any_of(table.begin(), table.end(), [&](const Setting& setting) {
     return setting.value.is_switch && setting.flag() == argument;
   });
-}
-
-std::string did_you_mean(const std::string& name) {
-  return name.empty() ? std::string() : "; did you mean " + name + "?";
 }
 
 // The command line, as CLI11 sees it. Everything is taken as text here, since all
@@ -203,35 +160,22 @@ Status apply_defaults(Settings& settings, const Environment& environment) {
   return {};
 }
 
-Status apply_file(Settings& settings) {
+// The whole file, of which the flat part is applied. What the sections say over the settings in
+// force waits until these are known, unless something is wrong anyway: then the first line that
+// is, is the one to name.
+base::Result<FileValue> apply_file(Settings& settings) {
   const auto failed = [&](const std::string& what) {
     return invalid_input(settings.config_file + ":" + what);
   };
   auto text = read_file(settings.config_file, kLargestFile);
   if (!text) return failed(" " + text.error().message);
-  auto entries = parse_settings_file(*text);
-  if (!entries) return failed(entries.error().message);
-
-  for (const FileEntry& entry : *entries) {
-    const std::string line = std::to_string(entry.line) + ": ";
-    const Setting* setting = find_setting(entry.key);
-    if (setting == nullptr) {
-      std::vector<std::string> keys;
-      for (const Setting& known : setting_table()) keys.emplace_back(known.key);
-      return failed(line + "unknown key " + toml_string(entry.key.substr(0, kLongestShown)) +
-                    did_you_mean(base::nearest(entry.key, keys)));
-    }
-    const Source& earlier = settings.sources[std::string(setting->key)];
-    if (earlier.kind == Source::Kind::File) {
-      return failed(line + std::string(setting->key) + " is already set in line " +
-                    std::to_string(earlier.line));
-    }
-    if (auto applied = apply(settings, *setting, entry.value, {Source::Kind::File, entry.line});
-        !applied) {
-      return applied;
-    }
-  }
-  return {};
+  auto file = parse_settings_file(*text);
+  if (!file) return failed(file.error().message);
+  FirstProblem problems(settings.config_file);
+  apply_flat_part(settings, *file, problems);
+  if (!problems.found()) return file;
+  read_sections(*file, settings, read_token_file, problems);
+  return problems.error();
 }
 
 // Decides between api_token and api_token_file, and reads the latter.
@@ -243,8 +187,8 @@ Status resolve_token(Settings& settings, const Environment& environment) {
   const bool is_set = token_source.kind != Source::Kind::Default;
 
   if (is_set && token_source.kind == file_source.kind) {
-    return invalid_input(place(token, settings, token_source) + " and " +
-                         place(file, settings, file_source) + ": give one of them, not both");
+    return invalid_input(place_of(token, settings, token_source) + " and " +
+                         place_of(file, settings, file_source) + ": give one of them, not both");
   }
   if (is_set && token_source.kind > file_source.kind) {
     settings.api_token_file.clear();
@@ -257,8 +201,8 @@ Status resolve_token(Settings& settings, const Environment& environment) {
     settings.api_token_file = credential;
   }
   const auto failed = [&](const std::string& what) {
-    return invalid_input(place(file, settings, file_source) + "=" +
-                         shown(file, settings.api_token_file) + ": " + what);
+    return invalid_input(place_of(file, settings, file_source) + "=" +
+                         shown_in_error(file, settings.api_token_file) + ": " + what);
   };
   auto value = read_token_file(settings.api_token_file);
   if (!value) return failed(value.error().message);
@@ -284,14 +228,17 @@ base::Result<Settings> read_settings(const CommandLine& command_line,
   if (auto applied = apply_defaults(settings, environment); !applied) {
     return tl::unexpected(applied.error());
   }
-  if (const auto file = command_line.config_file()) {
-    if (trimmed(*file).empty()) return invalid_input("--config: is blank");
-    settings.config_file = *file;
+  if (const auto name = command_line.config_file()) {
+    if (trimmed(*name).empty()) return invalid_input("--config: is blank");
+    settings.config_file = *name;
   } else if (const auto variable = environment(kFileVariable)) {
     settings.config_file = *variable;
   }
+  FileValue file;
   if (!settings.config_file.empty()) {
-    if (auto applied = apply_file(settings); !applied) return tl::unexpected(applied.error());
+    auto applied = apply_file(settings);
+    if (!applied) return tl::unexpected(applied.error());
+    file = *std::move(applied);
   }
   const auto& table = setting_table();
   for (const Setting& setting : table) {
@@ -315,6 +262,9 @@ base::Result<Settings> read_settings(const CommandLine& command_line,
   if (settings.is_default("attempt_timeout")) {
     settings.attempt_timeout = settings.request_deadline * 9 / 10;
   }
+  auto routing = read_routing(file, settings, read_token_file);
+  if (!routing) return tl::unexpected(routing.error());
+  settings.routing = std::make_shared<const Routing>(*std::move(routing));
   settings.warnings = contradictions(settings);
   return settings;
 }
@@ -368,6 +318,11 @@ Changes changes(const Settings& before, const Settings& after) {
     if (setting.value.text(before) == setting.value.text(after)) continue;
     auto& keys = setting.reload == Reload::Now ? all.now : all.needs_restart;
     keys.emplace_back(setting.key);
+  }
+  if (before.routing && after.routing) {
+    for (std::string& section : changed_sections(*before.routing, *after.routing)) {
+      all.needs_restart.push_back(std::move(section));
+    }
   }
   return all;
 }

@@ -53,7 +53,8 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
 // The token in an API_TOKEN_FILE. Errors say what is wrong with it, never what is in it.
 base::Result<std::string> read_token_file(const std::string& path);
 
-// Keys of the settings whose values differ, in the table's order.
+// Keys of the settings whose values differ, in the table's order, then the sections that do:
+// "upstream geo", "route lookup".
 struct Changes {
   std::vector<std::string> now;            // take effect with a reload
   std::vector<std::string> needs_restart;  // stay as they were until then

@@ -1,7 +1,9 @@
 // The tables and files that people read, all made from the one table.
 #include <algorithm>
 
+#include "config/built_in_routing.h"
 #include "config/config.h"
+#include "config/routing_file.h"
 #include "config/setting_table.h"
 #include "config/settings_file.h"
 
@@ -70,6 +72,33 @@ std::string printable(std::string text) {
   return text;
 }
 
+void append_sections(std::string& out, const Routing& routing) {
+  out += "\n# Upstreams and routes\n";
+  // Not "line 0 of the built-in configuration": who reads this has no such file.
+  const auto from = [](const SectionPlace& place, bool built_in) {
+    return "\n# " +
+           (built_in ? place.file : printable(place.file + ":" + std::to_string(place.line))) +
+           '\n';
+  };
+  const bool built_in = routing.routes.front().built_in;
+  for (const UpstreamConfig& upstream : routing.upstreams) {
+    out += from(upstream.place, built_in) + section_text(upstream, Secrets::Masked);
+  }
+  for (const RouteConfig& route : routing.routes) {
+    out += from(route.place, built_in) + section_text(route, routing, Secrets::Masked);
+  }
+}
+
+// Lines that are comments stay such: uncommented once, it is the text again.
+void append_commented_out(std::string& out, std::string_view text) {
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    if (!line.empty() && line.front() != '#') out += '#';
+    out.append(line).append("\n");
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+  }
+}
+
 }  // namespace
 
 std::vector<InForce> settings_in_force(const Settings& settings) {
@@ -101,6 +130,7 @@ std::string print_config(const Settings& settings) {
     line.resize(std::max(line.size() + 2, kSourceColumn), ' ');
     out += line + "# " + printable(source_text(setting, settings)) + '\n';
   }
+  if (settings.routing) append_sections(out, *settings.routing);
   for (const std::string& warning : settings.warnings) {
     out += "\n# warning: " + printable(warning);
   }
@@ -110,7 +140,7 @@ std::string print_config(const Settings& settings) {
 
 std::string example_config() {
   std::string out =
-      "# Settings of Holdfast: TOML, flat. Every value here is the default or an example.\n"
+      "# Settings of Holdfast: TOML. Every value here is the default or an example.\n"
       "# A flag wins over the environment, which wins over this file.\n"
       "# Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB.\n";
   std::string_view group;
@@ -130,6 +160,18 @@ std::string example_config() {
     out += file_value(setting, value);
     out += '\n';
   }
+  out +=
+      "\n# Upstreams and routes\n"
+      "# Below all of the above. The settings of upstreams (attempt_timeout to probe_interval, "
+      "and\n"
+      "# api_ca_file, api_client_cert_file, api_client_key_file) may stand in an [upstream.NAME]\n"
+      "# too, those of freshness (cache_ttl to stale_if_error) in a [[route]]: each wins there "
+      "over\n"
+      "# what is set for the whole program. A file with a [[route]] says all that there is;\n"
+      "# without one, this holds:\n\n";
+  append_commented_out(out, built_in_routing());
+  out += "\n# Another API, beside that one or instead of it:\n\n";
+  append_commented_out(out, another_routing());
   return out;
 }
 

@@ -146,7 +146,10 @@ Value list(std::string_view type, std::vector<std::string> Settings::*member,
               auto value = parse(part);
               if (!value) return tl::unexpected(std::move(value.error()));
               if (std::find(values.begin(), values.end(), *value) != values.end()) {
-                return invalid_input("expected each once; " + *value + " is there twice");
+                // A URL's path may be a key.
+                const std::string shown =
+                    parse == parse_base_url ? base::masked_url(*value) : *value;
+                return invalid_input("expected each once; " + shown + " is there twice");
               }
               values.push_back(*std::move(value));
             }
@@ -587,6 +590,13 @@ std::string Setting::shown(std::string_view text) const {
     begin = end + 1;
   }
   return shown;
+}
+
+Scope Setting::scope() const {
+  if (group == "Freshness") return Scope::Route;
+  // A section has these under names of its own: they are no defaults for another host.
+  if (key == "api_url" || key == "api_token" || key == "api_token_file") return Scope::Program;
+  return group == "Upstream" || group == "Attempts" ? Scope::Upstream : Scope::Program;
 }
 
 std::string Setting::flag() const {

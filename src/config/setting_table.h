@@ -42,6 +42,9 @@ enum class Secrecy {
   Secret,
 };
 
+// Where a setting may stand beside the whole program's: a section says it over that.
+enum class Scope { Program, Upstream, Route };
+
 struct Setting {
   std::string_view key;    // cache_ttl; CACHE_TTL and --cache-ttl follow from it
   std::string_view group;  // heading in --help and in the example file
@@ -53,6 +56,8 @@ struct Setting {
 
   // A text of its value, right or wrong, as it may be shown.
   std::string shown(std::string_view text) const;
+
+  Scope scope() const;  // its group decides, but for API_URL and the token
 
   std::string flag() const;                  // --cache-ttl
   std::string environment_variable() const;  // CACHE_TTL

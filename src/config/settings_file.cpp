@@ -48,10 +48,6 @@ namespace {
 
 using base::invalid_input;
 
-tl::unexpected<base::Error> error_at(const toml::source_region& where, std::string_view what) {
-  return invalid_input(std::to_string(where.begin.line) + ": " + std::string(what));
-}
-
 // What toml++ says, without what it quotes of the text: that may be a secret. A quotation of
 // one character is of the grammar, or says no more than that.
 std::string without_quotations(std::string_view text) {
@@ -111,58 +107,116 @@ std::size_t line_of_assertion(std::string_view text) {
   return static_cast<std::size_t>(first - ends.begin()) + 1;
 }
 
-base::Result<std::string> array_value(const toml::array& array) {
-  std::string joined;
-  bool first = true;
-  for (const toml::node& node : array) {
-    const auto* const part = node.as_string();
-    if (part == nullptr) return error_at(node.source(), "expected an array of strings");
-    // The parts of a list have no commas; one here would make two of one.
-    if (part->get().find(',') != std::string::npos) {
-      return error_at(node.source(), "expected no comma inside a string of an array");
+// Nothing here has values so deep; what is deeper is not looked at, as that takes stack.
+constexpr int kDeepest = 8;
+
+void add_members(FileValue& value, const toml::table& table, int depth);
+
+FileValue value_of(const toml::node& node, int line, int depth) {
+  FileValue value;
+  value.line = line;
+  if (const auto* const text = node.as_string()) {
+    value.kind = FileValue::Kind::Text;
+    value.text = text->get();
+  } else if (const auto* const number = node.as_integer()) {
+    value.kind = FileValue::Kind::Integer;
+    value.text = std::to_string(number->get());
+  } else if (const auto* const flag = node.as_boolean()) {
+    value.kind = FileValue::Kind::Switch;
+    value.text = flag->get() ? "true" : "false";
+  } else if (depth == kDeepest) {
+    value.kind = FileValue::Kind::Other;
+  } else if (const auto* const array = node.as_array()) {
+    value.kind = FileValue::Kind::Array;
+    for (const toml::node& element : *array) {
+      const auto at = static_cast<int>(element.source().begin.line);
+      value.elements.push_back(value_of(element, at, depth + 1));
     }
-    if (!std::exchange(first, false)) joined += ',';
-    joined += part->get();
+  } else if (const auto* const table = node.as_table()) {
+    value.kind = FileValue::Kind::Table;
+    add_members(value, *table, depth + 1);
   }
-  return joined;
+  return value;
 }
 
-base::Result<std::string> value_of(const toml::node& node) {
-  if (const auto* const text = node.as_string()) return text->get();
-  if (const auto* const number = node.as_integer()) return std::to_string(number->get());
-  if (const auto* const flag = node.as_boolean()) return flag->get() ? "true" : "false";
-  if (const auto* const array = node.as_array()) return array_value(*array);
-  if (node.is_table())
-    return error_at(node.source(), "tables are not used here; every key stands alone");
-  return error_at(
-      node.source(),
-      "expected a value: \"text\" in quotes, a whole number, true or false, or an array");
+// A table of toml++ is sorted by key.
+void add_members(FileValue& value, const toml::table& table, int depth) {
+  struct Found {
+    toml::source_position at;
+    std::string_view key;
+    const toml::node* node;
+  };
+  std::vector<Found> found;
+  for (const auto& [key, node] : table) {
+    found.push_back({key.source().begin, key.str(), &node});
+  }
+  std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.at < b.at; });
+  for (const Found& member : found) {
+    value.members.push_back(
+        {std::string(member.key), value_of(*member.node, static_cast<int>(member.at.line), depth)});
+  }
 }
 
 }  // namespace
 
-base::Result<std::vector<FileEntry>> parse_settings_file(std::string_view text) {
+base::Result<FileValue> parse_settings_file(std::string_view text) {
   toml::table table;
   try {
     table = toml::parse(text);
   } catch (const toml::parse_error& error) {
-    return error_at(error.source(), why(error.description()));
+    return invalid_input(std::to_string(error.source().begin.line) + ": " +
+                         why(error.description()));
   } catch (const BrokenAssertion&) {
     return invalid_input(std::to_string(line_of_assertion(text)) + ": this is not TOML");
   }
-  // The table is sorted by key.
-  std::vector<std::pair<toml::source_position, FileEntry>> found;
-  for (const auto& [key, node] : table) {
-    auto value = value_of(node);
-    if (!value) return tl::unexpected(std::move(value.error()));
-    const toml::source_position at = key.source().begin;
-    found.push_back({at, {std::string(key.str()), *std::move(value), static_cast<int>(at.line)}});
+  FileValue root;
+  root.kind = FileValue::Kind::Table;
+  root.line = 1;
+  add_members(root, table, 0);
+  return root;
+}
+
+std::string_view in_words(FileValue::Kind kind) {
+  switch (kind) {
+    case FileValue::Kind::Text:
+      return "a text";
+    case FileValue::Kind::Integer:
+      return "a whole number";
+    case FileValue::Kind::Switch:
+      return "true or false";
+    case FileValue::Kind::Array:
+      return "an array";
+    case FileValue::Kind::Table:
+      return "a table";
+    case FileValue::Kind::Other:
+      break;
   }
-  std::sort(found.begin(), found.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
-  std::vector<FileEntry> entries;
-  for (auto& [at, entry] : found) entries.push_back(std::move(entry));
-  return entries;
+  return "a date, a fraction or something nested too deep";
+}
+
+tl::expected<std::string, WrongValue> flat_value(const FileValue& value) {
+  const auto error_at = [](const FileValue& wrong, std::string_view what) {
+    return tl::unexpected(WrongValue{wrong.line, what});
+  };
+  using Kind = FileValue::Kind;
+  if (value.kind == Kind::Table) return error_at(value, "expected a value, not a table");
+  if (value.kind == Kind::Other) {
+    return error_at(
+        value, "expected a value: \"text\" in quotes, a whole number, true or false, or an array");
+  }
+  if (value.kind != Kind::Array) return value.text;
+  std::string joined;
+  bool first = true;
+  for (const FileValue& element : value.elements) {
+    if (element.kind != Kind::Text) return error_at(element, "expected an array of strings");
+    // The parts of a list have no commas; one here would make two of one.
+    if (element.text.find(',') != std::string::npos) {
+      return error_at(element, "expected no comma inside a string of an array");
+    }
+    if (!std::exchange(first, false)) joined += ',';
+    joined += element.text;
+  }
+  return joined;
 }
 
 std::string toml_string(std::string_view text) {

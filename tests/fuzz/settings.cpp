@@ -1,13 +1,17 @@
-// The settings file ('f' and its text) and the value of one setting ('v', its key
-// on the first line, then the value). Promises: a file that is understood says the
-// same when written anew; a value that is accepted is accepted again in the form it
-// is printed in, and means the same; errors of a file name a line that it has.
+// The settings file ('f' and its text), sections and all, and the value of one setting ('v', its
+// key on the first line, then the value). Promises: a file that is understood says the same when
+// its sections are written anew; a value that is accepted is accepted again in the form it is
+// printed in, and means the same; errors of a file name a line that it has, and are one line.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "config/apply.h"
+#include "config/contradictions.h"
+#include "config/routing_file.h"
 #include "config/setting_table.h"
 #include "config/settings_file.h"
 #include "require.h"
@@ -16,31 +20,78 @@ using namespace holdfast::config;
 
 namespace {
 
-void check_file(std::string_view text) {
-  const auto entries = parse_settings_file(text);
+// "12: …", or "h.toml:12: …" where a file's name leads.
+void check_error(std::string_view message, std::string_view lead, std::string_view text) {
+  REQUIRE_HOLDS(message.starts_with(lead));
   const auto lines = 1 + std::count(text.begin(), text.end(), '\n');
-  if (!entries) {
-    const std::string& message = entries.error().message;
-    const long line = std::strtol(message.c_str(), nullptr, 10);
-    REQUIRE_HOLDS(line >= 1 && line <= lines);
-    REQUIRE_HOLDS(message.find(": ") != message.npos);
-    REQUIRE_HOLDS(message.find('\n') == message.npos);
+  const long line = std::strtol(std::string(message.substr(lead.size())).c_str(), nullptr, 10);
+  REQUIRE_HOLDS(line >= 1 && line <= lines);
+  REQUIRE_HOLDS(message.find(": ") != message.npos);
+  REQUIRE_HOLDS(message.find('\n') == message.npos);
+}
+
+Settings defaults() {
+  Settings settings;
+  settings.config_file = "h.toml";
+  for (const Setting& setting : setting_table()) {
+    if (!setting.initial.text.empty()) {
+      REQUIRE_HOLDS(setting.value.set(settings, setting.initial.text).has_value());
+    }
+  }
+  return settings;
+}
+
+// No file is opened: tokens are not what this is about.
+holdfast::base::Result<std::string> token_of(const std::string& path) {
+  if (path.size() % 2 == 1) return holdfast::base::invalid_input("No such file");
+  return "token";
+}
+
+std::string sections_of(const Routing& routing, Secrets secrets) {
+  std::string text;
+  for (const UpstreamConfig& upstream : routing.upstreams) text += section_text(upstream, secrets);
+  for (const RouteConfig& route : routing.routes) text += section_text(route, routing, secrets);
+  return text;
+}
+
+void check_lines(const FileValue& value, long lines) {
+  REQUIRE_HOLDS(value.line >= 1 && value.line <= lines);
+  for (const FileValue& element : value.elements) check_lines(element, lines);
+  for (const FileMember& member : value.members) check_lines(member.value, lines);
+}
+
+void check_file(std::string_view text) {
+  const auto file = parse_settings_file(text);
+  if (!file) return check_error(file.error().message, "", text);
+  check_lines(*file, 1 + std::count(text.begin(), text.end(), '\n'));
+
+  Settings settings = defaults();
+  FirstProblem problems(settings.config_file);
+  apply_flat_part(settings, *file, problems);
+  const bool flat_part_is_wrong = problems.found();
+  Routing routing = read_sections(*file, settings, token_of, problems);
+  if (problems.found()) {
+    const holdfast::base::Result<void> failed = problems.error();
+    check_error(failed.error().message, "h.toml:", text);
+    REQUIRE_HOLDS(flat_part_is_wrong || !read_routing(*file, settings, token_of));
     return;
   }
-  std::string anew;
-  int line = 0;
-  for (const FileEntry& entry : *entries) {
-    REQUIRE_HOLDS(entry.line > line && entry.line <= lines);
-    line = entry.line;
-    anew.append(toml_string(entry.key)).append(" = ");
-    anew.append(toml_string(entry.value)).append("\n");
+  for (const RouteConfig& route : routing.routes) {
+    REQUIRE_HOLDS(route.upstream < routing.upstreams.size());
+    REQUIRE_HOLDS(!route.name.empty() && !route.match.empty());
+    const UpstreamConfig& upstream = routing.upstreams[route.upstream];
+    REQUIRE_HOLDS(!upstream.settings.api_urls.empty());
+    sections_of(routing, Secrets::Masked);
   }
-  const auto again = parse_settings_file(anew);
-  REQUIRE_HOLDS(again && again->size() == entries->size());
-  for (std::size_t i = 0; i < entries->size(); ++i) {
-    REQUIRE_HOLDS((*again)[i].key == (*entries)[i].key);
-    REQUIRE_HOLDS((*again)[i].value == (*entries)[i].value);
-  }
+  const std::string printed = sections_of(routing, Secrets::Shown);
+  const auto again = parse_settings_file(printed);
+  REQUIRE_HOLDS(again.has_value());
+  const Routing routing_again = read_sections(*again, settings, token_of, problems);
+  REQUIRE_HOLDS(!problems.found());
+  REQUIRE_HOLDS(sections_of(routing_again, Secrets::Shown) == printed);
+  REQUIRE_HOLDS(changed_sections(routing, routing_again).empty());
+  settings.routing = std::make_shared<const Routing>(std::move(routing));
+  contradictions(settings);
 }
 
 void check_value(std::string_view key, std::string_view text) {

@@ -272,6 +272,22 @@ TEST_CASE("a bad value in a layer that is hidden by another is still an error") 
   CHECK(contains(start.error(), "h.toml:1: port"));
 }
 
+TEST_CASE("of several wrong lines in the file the first is named") {
+  Start start;
+  for (const auto& [text, error] :
+       {std::pair{"workers = 0\nport = 70000\n", ":1: workers=\"0\""},
+        {"workers = 1.5\nport = 70000\n", ":1: expected a value"},
+        {"port = 70000\nbind = [1]\n", ":1: port"},
+        {"prot = 1\nbind = 1.5\n", ":1: unknown key"},
+        {"port = 1\nport2 = 2\n[section]\n", ":2: unknown key"},
+        {"upstream.x.urls = 1\nprot = 1\n", ":1: [upstream.x]: urls"},
+        {"[sektion]\n[upstream.x]\nurls = 1\n", ":1: unknown section"}}) {
+    CAPTURE(text);
+    start.arguments = {"--config", start.file("h.toml", text)};
+    CHECK(contains(start.error(), error));
+  }
+}
+
 TEST_CASE("a long or hostile value makes a short, clean error") {
   Start start;
   start.variables = {{"PORT", std::string(100000, '\n') + "x" + std::string(100000, '\x1b')}};
@@ -475,8 +491,9 @@ TEST_CASE("a key in a URL's path is in no error and no printout") {
   for (const InForce& setting : settings_in_force(start.settings())) {
     CHECK(!contains(setting.value, key));
   }
-  for (const std::string& bad : {"https://a.example/v1/" + key + "?x", "a.example/" + key,
-                                 "https://a.example/?key=" + key, "https://a/x,b/" + key, key}) {
+  for (const std::string& bad :
+       {"https://a.example/v1/" + key + "?x", "a.example/" + key, "https://a.example/?key=" + key,
+        "https://a/x,b/" + key, key, "https://a/" + key + ",https://a/" + key}) {
     CAPTURE(bad);
     start.variables = {{"API_URL", bad}};
     CHECK(!contains(start.error(), key));

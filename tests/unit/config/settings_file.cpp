@@ -18,15 +18,37 @@ using namespace holdfast::config;
 
 namespace {
 
+struct Entry {
+  std::string key;
+  std::string value;
+  int line = 0;
+};
+
+// The flat part, as values of settings.
+holdfast::base::Result<std::vector<Entry>> parse(std::string_view text) {
+  const auto file = parse_settings_file(text);
+  if (!file) return tl::unexpected(file.error());
+  std::vector<Entry> entries;
+  for (const FileMember& member : file->members) {
+    const auto value = flat_value(member.value);
+    if (!value) {
+      return holdfast::base::invalid_input(std::to_string(value.error().line) + ": " +
+                                           std::string(value.error().what));
+    }
+    entries.push_back({member.key, *value, member.value.line});
+  }
+  return entries;
+}
+
 std::string value_of(std::string_view text) {
-  const auto entries = parse_settings_file(text);
+  const auto entries = parse(text);
   REQUIRE_MESSAGE(entries, text << ": " << (entries ? "" : entries.error().message));
   REQUIRE(entries->size() == 1);
   return entries->front().value;
 }
 
 std::string error_of(std::string_view text) {
-  const auto entries = parse_settings_file(text);
+  const auto entries = parse(text);
   REQUIRE_MESSAGE(!entries, text);
   return entries.error().message;
 }
@@ -34,7 +56,7 @@ std::string error_of(std::string_view text) {
 }  // namespace
 
 TEST_CASE("keys, values of every kind, comments and line ends") {
-  const auto entries = parse_settings_file(
+  const auto entries = parse(
       "\xEF\xBB\xBF# a comment\r\n"
       "\n"
       "port = 3000 # why\r\n"
@@ -56,7 +78,7 @@ TEST_CASE("keys, values of every kind, comments and line ends") {
   CHECK(entries->at(3).line == 6);
   CHECK(entries->at(4).key == "log_level");
   CHECK(entries->at(4).line == 9);
-  CHECK(parse_settings_file("")->empty());
+  CHECK(parse("")->empty());
 }
 
 TEST_CASE("strings: escapes in double quotes, none in single ones, # is text in both") {
@@ -70,7 +92,7 @@ TEST_CASE("strings: escapes in double quotes, none in single ones, # is text in 
 }
 
 TEST_CASE("what is not this part of TOML is an error with its line and without the value") {
-  CHECK(error_of("\n\n[section]").rfind("3: tables", 0) == 0);
+  CHECK(error_of("\n\n[section]").rfind("3: expected a value, not a table", 0) == 0);
   CHECK(error_of("a = 1.5").rfind("1: expected a value", 0) == 0);
   const std::string unquoted = error_of("cache_ttl = 24h");
   CHECK(unquoted.rfind("1: ", 0) == 0);
@@ -131,6 +153,61 @@ TEST_CASE("what is not this part of TOML is an error with its line and without t
   CHECK(!parse_settings_file(std::string_view("a = 1\0", 6)));
 }
 
+TEST_CASE("sections are tables in the file's order, each key with its line") {
+  const auto file = parse_settings_file(
+      "port = 1\n"
+      "\n"
+      "[upstream.z]\n"
+      "urls = [\"a\",\n"
+      "  \"b\"]\n"
+      "[[route]]\n"
+      "name = \"x\"\n"
+      "validate.json = true\n"
+      "validate.equal = { \"/ip\" = \"ip\" }\n"
+      "[upstream.a]\n"
+      "[[route]]\n"
+      "[route.validate]\n"
+      "min_body = 1\n"
+      "since = 2026-01-01\n");
+  REQUIRE(file);
+  using Kind = FileValue::Kind;
+  REQUIRE(file->members.size() == 3);
+  const FileValue& upstreams = file->members[1].value;
+  CHECK(file->members[1].key == "upstream");
+  REQUIRE(upstreams.members.size() == 2);
+  CHECK(upstreams.members[0].key == "z");
+  CHECK(upstreams.members[0].value.line == 3);
+  CHECK(upstreams.members[1].value.line == 10);
+  const FileValue& urls = upstreams.members[0].value.members[0].value;
+  CHECK(urls.kind == Kind::Array);
+  CHECK(urls.line == 4);
+  CHECK(urls.elements[1].line == 5);
+  const FileValue& routes = file->members[2].value;
+  REQUIRE(routes.elements.size() == 2);
+  CHECK(routes.elements[0].line == 6);
+  CHECK(routes.elements[1].line == 11);
+  const FileValue& validate = routes.elements[0].members[1].value;
+  CHECK(validate.kind == Kind::Table);
+  CHECK(validate.line == 8);
+  CHECK(validate.members[0].value.kind == Kind::Switch);
+  CHECK(validate.members[1].value.line == 9);
+  const FileValue& second = routes.elements[1].members[0].value;
+  CHECK(second.members[0].value.kind == Kind::Integer);
+  CHECK(second.members[1].value.kind == Kind::Other);
+  CHECK(second.members[1].value.line == 14);
+}
+
+TEST_CASE("what is nested too deep is not looked at") {
+  std::string deep = "a = ";
+  for (int i = 0; i < 100; ++i) deep += '[';
+  deep += std::string(100, ']');
+  const auto file = parse_settings_file(deep);
+  REQUIRE(file);
+  const FileValue* value = &file->members[0].value;
+  while (value->kind == FileValue::Kind::Array) value = &value->elements[0];
+  CHECK(value->kind == FileValue::Kind::Other);
+}
+
 TEST_CASE("any string survives being written and read") {
   const std::uint64_t seed = holdfast::base::Random::entropy();
   CAPTURE(seed);
@@ -152,7 +229,7 @@ TEST_CASE("random text never does more than fail") {
   for (int round = 0; round < 20000; ++round) {
     std::string text(random.below(40), '\0');
     for (char& c : text) c = alphabet[random.below(alphabet.size())];
-    const auto entries = parse_settings_file(text);
+    const auto entries = parse(text);
     if (!entries) CHECK(entries.error().message.find(": ") != std::string::npos);
   }
 }

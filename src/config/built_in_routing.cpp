@@ -1,0 +1,86 @@
+// What the program does by itself, as a file would say it. --print-example-config shows it too, a
+// comment above each key.
+#include "config/built_in_routing.h"
+
+namespace holdfast::config {
+
+std::string_view built_in_routing() {
+  return R"([upstream.api]
+# Without urls of its own: API_URL, with API_TOKEN.
+
+[[route]]
+# In metrics, in the log, and towards the admin socket.
+name = "lookup"
+# The paths it takes: {ip:ip} is one segment that is an IP address.
+match = "/lookup/{ip:ip}"
+# Who is asked: an [upstream.NAME].
+upstream = "api"
+# What for.
+target = "/geoip/{ip}"
+# Of the client's query nothing goes to the upstream or into the key.
+query = "none"
+# POST takes a JSON array of addresses here.
+batch = "/lookup"
+# A larger answer is not stored.
+max_body = "1MiB"
+# Set-Cookie is taken out of an answer, which is stored all the same.
+set_cookie = "strip"
+# An answer is one JSON document,
+validate.json = true
+# with these members, of these types; ? is null as well.
+validate.require = ["/ip:string", "/location:string?", "/postal_code:string?", "/network_name:string?", "/domain:string?", "/latitude:number?", "/longitude:number?"]
+# It speaks of the address that was asked for.
+validate.equal = { "/ip" = "ip" }
+# Fields of the request to the upstream.
+request_set = { "Accept" = "application/json" }
+)";
+}
+
+std::string_view another_routing() {
+  return R"([upstream.rates]
+# Base URLs that stand in for each other.
+urls = ["https://rates.example.net/v2", "https://rates.example.org/v2"]
+# File with the token of this upstream, which is sent to no other.
+#token_file = "/etc/holdfast/rates_token"
+# How it is sent, instead of Authorization: Bearer; or token_query = "key".
+#token_field = "X-Api-Key"
+# The Host sent: the URL's; "client": the request's; or this text.
+host = "upstream"
+# A setting of upstreams, for this one.
+upstream_concurrency = 4
+
+[[route]]
+name = "rates"
+match = "/rates/{currency}"
+# Optional: for this Host of the client's alone.
+host = "rates.example.com"
+methods = ["GET", "HEAD"]
+upstream = "rates"
+# The default is the path as it came.
+target = "/latest/{currency}"
+# "all" (the default), "none", { keep = ["a"] } or { ignore = ["utm_*"] }.
+query = { keep = ["base"] }
+# The order of parameters does not make another key.
+sort_query = true
+# Request fields that are part of the key and go upstream.
+key_fields = ["Accept-Language"]
+# What is no right answer is a failed attempt. Also equal, and min_body = "1KiB".
+validate = { json = true, require = ["/rate:number"], reject_if = { "/status" = ["error"] }, content_type = "application/json" }
+ttl_by_status = { "404" = "1m" }
+max_body = "8MiB"
+# "pass": an answer with Set-Cookie is passed on and not stored; "strip", "store".
+set_cookie = "pass"
+# Most attempts for one fetch.
+attempts = 5
+request_set = { "Accept" = "application/json" }
+request_remove = ["Referer"]
+response_set = { "X-Content-Type-Options" = "nosniff" }
+response_remove = ["Server"]
+# Settings of freshness, for this route.
+cache_ttl = "10m"
+stale_if_error = "2d"
+stale_while_revalidate = "1h"
+)";
+}
+
+}  // namespace holdfast::config

@@ -1,0 +1,256 @@
+// The sections as text: for people, and to compare them. Keys stand in the contract's order and
+// only where they say something, so that two sections of one meaning are one text.
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "base/masked_url.h"
+#include "config/routing_file.h"
+#include "config/setting_table.h"
+#include "config/values.h"
+
+namespace holdfast::config {
+namespace {
+
+std::string array_text(const std::vector<std::string>& texts) {
+  std::string out = "[";
+  for (const std::string& text : texts) {
+    if (out.size() > 1) out += ", ";
+    out += toml_string(text);
+  }
+  return out + "]";
+}
+
+// Of names and what is the value's text already.
+std::string table_text(const std::vector<std::pair<std::string, std::string>>& members) {
+  std::string out = "{ ";
+  for (const auto& [name, value] : members) {
+    if (out.size() > 2) out += ", ";
+    out.append(name).append(" = ").append(value);
+  }
+  return out + " }";
+}
+
+std::string texts_table(const std::vector<std::pair<std::string, std::string>>& members) {
+  std::vector<std::pair<std::string, std::string>> quoted;
+  for (const auto& [name, text] : members) {
+    quoted.emplace_back(toml_string(name), toml_string(text));
+  }
+  return table_text(quoted);
+}
+
+// A piece of a URL that may be a key. What has a parameter in it is a template's.
+bool looks_like_a_key(std::string_view piece) {
+  return piece.find('{') == piece.npos &&
+         base::masked_url("http://h/" + std::string(piece)).find("***") != std::string::npos;
+}
+
+// A target, whose path or query may hold a key for all requests.
+std::string masked_target(std::string_view target) {
+  std::string out;
+  while (!target.empty()) {
+    const std::size_t end = std::min(target.find_first_of("/?&=;"), target.size());
+    const std::string_view piece = target.substr(0, end);
+    out += looks_like_a_key(piece) ? "***" : piece;
+    if (end < target.size()) out += target[end];
+    target.remove_prefix(std::min(end + 1, target.size()));
+  }
+  return out;
+}
+
+// Fields whose value gives access to something, as their names have it.
+bool is_secret_field(std::string_view name) {
+  std::string lower(name);
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  constexpr std::array kParts = {"auth", "key", "token", "secret", "cookie", "pass", "credential"};
+  return std::any_of(kParts.begin(), kParts.end(),
+                     [&](const char* part) { return lower.find(part) != std::string::npos; });
+}
+
+class Lines {
+ public:
+  explicit Lines(const std::string& heading) : text_(heading + "\n") {}
+
+  // `masked`: as it may be shown.
+  void add(std::string_view key, const std::string& value, const std::string& masked) {
+    is_masked_ = is_masked_ || masked != value;
+    text_.append(key).append(" = ").append(masked).append("\n");
+  }
+  void add(std::string_view key, const std::string& value) { add(key, value, value); }
+  void add_text(std::string_view key, const std::string& text) {
+    if (!text.empty()) add(key, toml_string(text));
+  }
+  void add_list(std::string_view key, const std::vector<std::string>& texts) {
+    if (!texts.empty()) add(key, array_text(texts));
+  }
+  void add_fields(std::string_view key,
+                  const std::vector<std::pair<std::string, std::string>>& fields, Secrets secrets) {
+    if (fields.empty()) return;
+    auto masked = fields;
+    for (auto& [name, value] : masked) {
+      if (secrets == Secrets::Masked && is_secret_field(name)) value = "(secret)";
+    }
+    add(key, texts_table(fields), texts_table(masked));
+  }
+  // The settings of the table that the section says.
+  void add_settings(Scope scope, const SectionPlace& place, const Settings& settings) {
+    for (const Setting& setting : setting_table()) {
+      if (setting.scope() != scope || !says(place, setting.key)) continue;
+      const std::string text = setting.value.text(settings);
+      add(setting.key, setting.value.plain ? text : toml_string(text));
+    }
+  }
+
+  // With a value masked, or left out as a comment, a settings file would say something else: an
+  // upstream's token would go where API_URL is. So all of it is a comment then.
+  std::string take() {
+    if (!is_masked_) return std::move(text_);
+    std::string out;
+    for (std::size_t at = 0; at < text_.size();) {
+      const std::size_t end = text_.find('\n', at) + 1;
+      out.append("# ").append(text_, at, end - at);
+      at = end;
+    }
+    return out;
+  }
+
+ private:
+  std::string text_;
+  bool is_masked_ = false;
+};
+
+std::string query_text(const QueryConfig& query) {
+  switch (query.mode) {
+    case QueryConfig::Mode::All:
+      return toml_string("all");
+    case QueryConfig::Mode::None:
+      return toml_string("none");
+    case QueryConfig::Mode::Keep:
+      return table_text({{"keep", array_text(query.names)}});
+    case QueryConfig::Mode::Ignore:
+      return table_text({{"ignore", array_text(query.names)}});
+  }
+  return toml_string("all");
+}
+
+std::string validate_text(const ValidateConfig& validate) {
+  std::vector<std::pair<std::string, std::string>> members;
+  if (validate.json) members.emplace_back("json", "true");
+  if (!validate.require.empty()) members.emplace_back("require", array_text(validate.require));
+  if (!validate.equal.empty()) members.emplace_back("equal", texts_table(validate.equal));
+  if (!validate.reject_if.empty()) {
+    std::vector<std::pair<std::string, std::string>> rules;
+    for (const auto& [pointer, values] : validate.reject_if) {
+      rules.emplace_back(toml_string(pointer), array_text(values));
+    }
+    members.emplace_back("reject_if", table_text(rules));
+  }
+  if (!validate.content_type.empty()) {
+    members.emplace_back("content_type", toml_string(validate.content_type));
+  }
+  if (validate.min_body > 0) {
+    members.emplace_back("min_body", toml_string(format_size(validate.min_body)));
+  }
+  return members.empty() ? std::string() : table_text(members);
+}
+
+std::string ttl_text(const std::map<int, base::Duration>& ttls) {
+  std::vector<std::pair<std::string, std::string>> members;
+  for (const auto& [status, ttl] : ttls) {
+    members.emplace_back(toml_string(std::to_string(status)), toml_string(format_duration(ttl)));
+  }
+  return table_text(members);
+}
+
+std::string set_cookie_text(RouteConfig::SetCookie set_cookie) {
+  return toml_string(set_cookie == RouteConfig::SetCookie::Strip ? "strip" : "store");
+}
+
+template <typename Section, typename Text>
+void append_changes(std::vector<std::string>& out, std::string_view kind,
+                    const std::vector<Section>& before, const std::vector<Section>& after,
+                    const Text& text) {
+  const auto named = [](const std::vector<Section>& all, const std::string& name) {
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const Section& section) { return section.name == name; });
+    return found == all.end() ? nullptr : &*found;
+  };
+  const auto add = [&](const std::string& name) { out.push_back(std::string(kind) + " " + name); };
+  for (const Section& section : before) {
+    const Section* const now = named(after, section.name);
+    if (now == nullptr || text(section, true) != text(*now, false)) add(section.name);
+  }
+  for (const Section& section : after) {
+    if (named(before, section.name) == nullptr) add(section.name);
+  }
+}
+
+}  // namespace
+
+std::string section_text(const UpstreamConfig& upstream, Secrets secrets) {
+  const Settings& settings = upstream.settings;
+  Lines lines("[upstream." + upstream.name + "]");
+  if (says(upstream.place, "urls")) {
+    std::vector<std::string> masked = settings.api_urls;
+    for (std::string& url : masked) {
+      if (secrets == Secrets::Masked) url = base::masked_url(url);
+    }
+    lines.add("urls", array_text(settings.api_urls), array_text(masked));
+  }
+  if (says(upstream.place, "token_file")) lines.add_text("token_file", settings.api_token_file);
+  if (upstream.token_in != TokenIn::Bearer) {
+    lines.add_text(upstream.token_in == TokenIn::Field ? "token_field" : "token_query",
+                   upstream.token_name);
+  }
+  if (upstream.host != "upstream") lines.add_text("host", upstream.host);
+  lines.add_settings(Scope::Upstream, upstream.place, settings);
+  return lines.take();
+}
+
+std::string section_text(const RouteConfig& route, const Routing& routing, Secrets secrets) {
+  const RouteConfig defaults;
+  Lines lines("[[route]]");
+  lines.add_text("name", route.name);
+  lines.add_text("match", route.match);
+  lines.add_text("host", route.host);
+  if (route.methods != defaults.methods) lines.add_list("methods", route.methods);
+  lines.add_text("upstream", routing.upstreams[route.upstream].name);
+  if (!route.target.empty()) {
+    const bool masked = secrets == Secrets::Masked;
+    lines.add("target", toml_string(route.target),
+              toml_string(masked ? masked_target(route.target) : route.target));
+  }
+  if (route.query.mode != QueryConfig::Mode::All) lines.add("query", query_text(route.query));
+  if (route.query.sort) lines.add("sort_query", "true");
+  lines.add_list("key_fields", route.key_fields);
+  lines.add_text("batch", route.batch);
+  const std::string validate = validate_text(route.validate);
+  if (!validate.empty()) lines.add("validate", validate);
+  if (!route.ttl_by_status.empty()) lines.add("ttl_by_status", ttl_text(route.ttl_by_status));
+  if (route.max_body != defaults.max_body) lines.add_text("max_body", format_size(route.max_body));
+  if (route.set_cookie != defaults.set_cookie) {
+    lines.add("set_cookie", set_cookie_text(route.set_cookie));
+  }
+  if (route.attempts) lines.add("attempts", std::to_string(*route.attempts));
+  lines.add_fields("request_set", route.request_set, secrets);
+  lines.add_list("request_remove", route.request_remove);
+  lines.add_fields("response_set", route.response_set, secrets);
+  lines.add_list("response_remove", route.response_remove);
+  lines.add_settings(Scope::Route, route.place, route.settings);
+  return lines.take();
+}
+
+std::vector<std::string> changed_sections(const Routing& before, const Routing& after) {
+  std::vector<std::string> out;
+  append_changes(
+      out, "upstream", before.upstreams, after.upstreams,
+      [](const UpstreamConfig& upstream, bool) { return section_text(upstream, Secrets::Shown); });
+  append_changes(out, "route", before.routes, after.routes,
+                 [&](const RouteConfig& route, bool old) {
+                   return section_text(route, old ? before : after, Secrets::Shown);
+                 });
+  return out;
+}
+
+}  // namespace holdfast::config

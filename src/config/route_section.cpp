@@ -1,0 +1,391 @@
+// The keys of a [[route]].
+#include <algorithm>
+#include <array>
+
+#include "base/suggest.h"
+#include "config/section_reader.h"
+#include "config/values.h"
+
+namespace holdfast::config {
+namespace {
+
+using Kind = FileValue::Kind;
+using Reader = SectionReader;
+using Route = RouteConfig;
+
+constexpr std::uint64_t kLargestBody = 64U << 20;
+
+// Of the contract, and not done yet: to pass over one silently would be to do something else
+// than what was asked for.
+constexpr std::array kLater = {
+    std::string_view("tags"),         std::string_view("offline"),
+    std::string_view("max_variants"), std::string_view("vary_normalise"),
+    std::string_view("ranges"),       std::string_view("transfer_coding"),
+    std::string_view("on_invalid"),   std::string_view("max_request_body")};
+
+bool is_later(std::string_view key) {
+  return std::find(kLater.begin(), kLater.end(), key) != kLater.end();
+}
+
+void read_name(Reader& r, const FileValue& value, Route& route) {
+  std::string name;
+  if (!r.text("name", value, name)) return;
+  if (!is_section_name(name)) {
+    return r.wrong(value.line, "name",
+                   shown_in_error(name) + ": " + std::string(kSectionNameExpected));
+  }
+  route.name = name;
+}
+
+void read_host(Reader& r, const FileValue& value, Route& route) {
+  std::string host;
+  if (!r.text("host", value, host)) return;
+  const auto parsed = parse_host(host);
+  const std::size_t name_end = parsed && parsed->front() == '[' ? parsed->find(']') : 0;
+  if (!parsed || parsed->find(':', name_end) != std::string::npos) {
+    return r.wrong(value.line, "host",
+                   shown_in_error(host) +
+                       ": expected a host without a port, as "
+                       "\"api.example.com\"");
+  }
+  route.host = *parsed;
+}
+
+void read_methods(Reader& r, const FileValue& value, Route& route) {
+  constexpr std::string_view kExpected = "an array of \"GET\" and \"HEAD\"";
+  std::vector<std::string> methods;
+  for (const Reader::Element& method : r.list("methods", value, kExpected)) {
+    if (method.text == "GET" || method.text == "HEAD") {
+      methods.push_back(method.text);
+      continue;
+    }
+    const std::string shown = shown_in_error(method.text);
+    for (const char* right : {"GET", "HEAD"}) {
+      if (same_word(method.text, right)) {
+        return r.wrong(method.line, "methods", shown + " is no method" + did_you_mean(right));
+      }
+    }
+    return r.wrong(method.line, "methods",
+                   shown + " is not supported by this version; expected GET, HEAD or both");
+  }
+  if (value.kind == Kind::Array && value.elements.empty()) {
+    return r.wrong(value.line, "methods", "is empty; expected " + std::string(kExpected));
+  }
+  if (!methods.empty()) route.methods = std::move(methods);
+}
+
+void read_mode(Reader& r, const FileValue& value) {
+  std::string mode;
+  if (!r.text("mode", value, mode) || mode == "resilient") return;
+  const bool later = mode == "rfc9111";
+  r.wrong(value.line, "mode",
+          shown_in_error(mode) + (later ? " is not supported by this version" : "") +
+              "; expected \"resilient\"");
+}
+
+void read_query(Reader& r, const FileValue& value, Route& route) {
+  using Mode = QueryConfig::Mode;
+  constexpr std::string_view kExpected =
+      "\"all\", \"none\", { keep = [...] } or { ignore = [...] }";
+  if (value.kind == Kind::Text && (value.text == "all" || value.text == "none")) {
+    route.query.mode = value.text == "all" ? Mode::All : Mode::None;
+    return;
+  }
+  if (value.kind == Kind::Text) {
+    return r.wrong(value.line, "query",
+                   shown_in_error(value.text) + ": expected " + std::string(kExpected));
+  }
+  if (!r.is(Kind::Table, "query", value, kExpected)) return;
+  if (value.members.empty()) {
+    return r.wrong(value.line, "query", "is empty; expected " + std::string(kExpected));
+  }
+  for (const FileMember& member : value.members) {
+    const std::string key = "query." + member.key;
+    const int line = member.value.line;
+    if (member.key != "keep" && member.key != "ignore") {
+      r.wrong(line, "query",
+              "unknown key " + shown_in_error(member.key) + "; expected keep or ignore");
+      continue;
+    }
+    if (route.query.mode != Mode::All) {
+      r.wrong(line, "query", "has both keep and ignore; expected one of them");
+      continue;
+    }
+    r.enter(key, line);
+    route.query.mode = member.key == "keep" ? Mode::Keep : Mode::Ignore;
+    for (Reader::Element& name : r.list(key, member.value, "an array of parameter names")) {
+      const std::size_t star = name.text.find('*');
+      if (star != std::string::npos && star + 1 != name.text.size()) {
+        r.wrong(name.line, key, shown_in_error(name.text) + ": expected * at the end alone");
+      }
+      route.query.names.push_back(std::move(name.text));
+    }
+  }
+}
+
+// A table of texts, for what adds one name and text at a time.
+template <typename Add>
+void read_texts(Reader& r, const std::string& key, const FileValue& value,
+                std::string_view expected, const Add& add) {
+  if (!r.is(Kind::Table, key, value, expected)) return;
+  for (const FileMember& member : value.members) {
+    const std::string inner = key + "." + member.key;
+    std::string text;
+    if (!r.enter(inner, member.value.line)) continue;
+    if (r.text(inner, member.value, text)) add(member.key, std::move(text), member.value.line);
+  }
+}
+
+void read_reject_if(Reader& r, const FileValue& value, ValidateConfig& validate) {
+  const std::string key = "validate.reject_if";
+  constexpr std::string_view kExpected = "an array of texts, whole numbers, true or false";
+  if (!r.is(Kind::Table, key, value, "a table as { \"/status\" = [\"error\"] }")) return;
+  for (const FileMember& member : value.members) {
+    const std::string inner = key + "." + member.key;
+    r.enter(inner, member.value.line);
+    if (!r.is(Kind::Array, inner, member.value, kExpected)) continue;
+    std::vector<std::string> values;
+    for (const FileValue& element : member.value.elements) {
+      if (element.kind == Kind::Array || element.kind == Kind::Table ||
+          element.kind == Kind::Other) {
+        r.wrong(element.line, inner,
+                "has " + std::string(in_words(element.kind)) + " in it; expected " +
+                    std::string(kExpected));
+        continue;
+      }
+      values.push_back(element.text);
+    }
+    if (member.value.elements.empty()) {
+      r.wrong(member.value.line, inner, "is empty; expected the values to reject");
+    }
+    validate.reject_if.emplace_back(member.key, std::move(values));
+  }
+}
+
+void read_validate(Reader& r, const FileValue& value, Route& route) {
+  ValidateConfig& validate = route.validate;
+  const std::vector<std::string> names = {"json",         "require",  "equal",     "reject_if",
+                                          "content_type", "min_body", "on_invalid"};
+  if (!r.is(Kind::Table, "validate", value, "a table as { json = true }")) return;
+  for (const FileMember& member : value.members) {
+    const std::string name = canonical_key(member.key);
+    const std::string key = "validate." + name;
+    const FileValue& inner = member.value;
+    if (!r.enter(key, inner.line)) continue;
+    if (name == "json") {
+      r.flag(key, inner, validate.json);
+    } else if (name == "require") {
+      for (Reader::Element& rule : r.list(key, inner, "an array as [\"/ip:string\"]")) {
+        validate.require.push_back(std::move(rule.text));
+      }
+    } else if (name == "equal") {
+      read_texts(r, key, inner, "a table as { \"/ip\" = \"ip\" }",
+                 [&](const std::string& pointer, std::string parameter, int) {
+                   validate.equal.emplace_back(pointer, std::move(parameter));
+                 });
+    } else if (name == "reject_if") {
+      read_reject_if(r, inner, validate);
+    } else if (name == "content_type") {
+      r.text(key, inner, validate.content_type);
+    } else if (name == "min_body") {
+      r.size(key, inner, 0, kLargestBody, validate.min_body);
+    } else if (is_later(name)) {
+      r.wrong(inner.line, key, "is not supported by this version");
+    } else {
+      r.wrong(
+          inner.line, "validate",
+          "unknown key " + shown_in_error(member.key) + did_you_mean(base::nearest(name, names)));
+    }
+  }
+}
+
+void read_ttl_by_status(Reader& r, const FileValue& value, Route& route) {
+  const std::string key = "ttl_by_status";
+  if (!r.is(Kind::Table, key, value, "a table as { \"404\" = \"5m\" }")) return;
+  for (const FileMember& member : value.members) {
+    const FileValue& inner = member.value;
+    const auto status = parse_count(member.key, 200, 599);
+    if (!status || member.key.size() != 3) {
+      r.wrong(inner.line, key,
+              shown_in_error(member.key) + " is no final status; expected one from 200 to 599");
+      continue;
+    }
+    const std::string inner_key = key + "." + member.key;
+    r.enter(inner_key, inner.line);
+    if (inner.kind != Kind::Integer &&
+        !r.is(Kind::Text, inner_key, inner, "a duration such as \"5m\"")) {
+      continue;
+    }
+    const auto ttl = parse_duration(trimmed(inner.text));
+    if (!ttl) {
+      r.wrong(inner.line, inner_key, shown_in_error(inner.text) + ": " + ttl.error().message);
+      continue;
+    }
+    route.ttl_by_status[static_cast<int>(*status)] = *ttl;
+  }
+}
+
+void read_set_cookie(Reader& r, const FileValue& value, Route& route) {
+  using SetCookie = Route::SetCookie;
+  std::string word;
+  if (!r.text("set_cookie", value, word)) return;
+  for (const auto& [name, meaning] : {std::pair{"pass", SetCookie::Pass},
+                                      {"strip", SetCookie::Strip},
+                                      {"store", SetCookie::Store}}) {
+    if (word == name) {
+      route.set_cookie = meaning;
+      return;
+    }
+  }
+  r.wrong(value.line, "set_cookie",
+          shown_in_error(word) + ": expected one of \"pass\", \"strip\", \"store\"");
+}
+
+// Why no route may have the field in `key`, or nothing.
+std::string_view objection_to(std::string_view key, std::string_view field) {
+  if (!is_token(field)) return " is no field's name; expected one such as \"X-Name\"";
+  if (same_field(field, "Host") && key != "key_fields") {
+    return " is no route's to change; expected host in the [upstream.NAME] instead";
+  }
+  if (is_framing_field(field)) return " belongs to the connection; expected any other field";
+  if (key.starts_with("response")) return {};
+  if (same_field(field, "Authorization")) {
+    return " carries a credential; expected a token_file in the [upstream.NAME] instead";
+  }
+  if (same_field(field, "Cookie") && key == "key_fields") {
+    return " is each client's own; expected a field that clients share";
+  }
+  return {};
+}
+
+void read_fields_to_set(Reader& r, const std::string& key, const FileValue& value,
+                        std::vector<std::pair<std::string, std::string>>& out) {
+  read_texts(r, key, value, "a table as { \"Accept\" = \"application/json\" }",
+             [&](const std::string& name, std::string text, int line) {
+               const std::string_view objection = objection_to(key, name);
+               const bool twice = std::any_of(out.begin(), out.end(), [&](const auto& other) {
+                 return same_field(other.first, name);
+               });
+               if (!objection.empty()) {
+                 r.wrong(line, key, shown_in_error(name) + std::string(objection));
+               } else if (twice) {
+                 r.wrong(line, key, shown_in_error(name) + " is there twice; expected each once");
+               } else if (!is_field_content(text)) {
+                 r.wrong(line, key + "." + name,
+                         "is no field's value; expected one line without control characters or "
+                         "blanks around it");
+               } else {
+                 out.emplace_back(name, std::move(text));
+               }
+             });
+}
+
+void read_fields(Reader& r, const std::string& key, const FileValue& value,
+                 std::vector<std::string>& out) {
+  for (Reader::Element& field : r.list(key, value, "an array of field names", true)) {
+    const std::string_view objection = objection_to(key, field.text);
+    if (!objection.empty()) {
+      r.wrong(field.line, key, shown_in_error(field.text) + std::string(objection));
+    }
+    out.push_back(std::move(field.text));
+  }
+}
+
+struct RouteKey {
+  std::string_view name;
+  void (*read)(Reader&, const FileValue&, Route&);
+};
+
+// But "upstream", which is no value of the route before all upstreams are known.
+constexpr std::array kKeys = {
+    RouteKey{"name", read_name},
+    RouteKey{"match",
+             [](Reader& r, const FileValue& v, Route& route) { r.text("match", v, route.match); }},
+    RouteKey{"host", read_host},
+    RouteKey{"methods", read_methods},
+    RouteKey{"target", [](Reader& r, const FileValue& v,
+                          Route& route) { r.text("target", v, route.target); }},
+    RouteKey{"query", read_query},
+    RouteKey{"sort_query", [](Reader& r, const FileValue& v,
+                              Route& route) { r.flag("sort_query", v, route.query.sort); }},
+    RouteKey{"key_fields", [](Reader& r, const FileValue& v,
+                              Route& route) { read_fields(r, "key_fields", v, route.key_fields); }},
+    RouteKey{"mode", [](Reader& r, const FileValue& v, Route&) { read_mode(r, v); }},
+    RouteKey{"batch",
+             [](Reader& r, const FileValue& v, Route& route) { r.text("batch", v, route.batch); }},
+    RouteKey{"validate", read_validate},
+    RouteKey{"ttl_by_status", read_ttl_by_status},
+    RouteKey{"max_body",
+             [](Reader& r, const FileValue& v, Route& route) {
+               r.size("max_body", v, 1, kLargestBody, route.max_body);
+             }},
+    RouteKey{"set_cookie", read_set_cookie},
+    RouteKey{"attempts",
+             [](Reader& r, const FileValue& v, Route& route) {
+               if (const auto n = r.count("attempts", v, 1, 1000))
+                 route.attempts = static_cast<unsigned>(*n);
+             }},
+    RouteKey{"request_set",
+             [](Reader& r, const FileValue& v, Route& route) {
+               read_fields_to_set(r, "request_set", v, route.request_set);
+             }},
+    RouteKey{"request_remove",
+             [](Reader& r, const FileValue& v, Route& route) {
+               read_fields(r, "request_remove", v, route.request_remove);
+             }},
+    RouteKey{"response_set",
+             [](Reader& r, const FileValue& v, Route& route) {
+               read_fields_to_set(r, "response_set", v, route.response_set);
+             }},
+    RouteKey{"response_remove",
+             [](Reader& r, const FileValue& v, Route& route) {
+               read_fields(r, "response_remove", v, route.response_remove);
+             }},
+};
+
+std::vector<std::string> names() {
+  std::vector<std::string> all = {"upstream"};
+  for (const RouteKey& key : kKeys) all.emplace_back(key.name);
+  for (const std::string_view key : kLater) all.emplace_back(key);
+  return all;
+}
+
+}  // namespace
+
+std::string read_route(const FileValue& section, SectionReader& r, RouteConfig& route) {
+  std::string upstream;
+  for (const FileMember& member : section.members) {
+    const std::string key = canonical_key(member.key);
+    const FileValue& value = member.value;
+    const auto known = std::find_if(kKeys.begin(), kKeys.end(),
+                                    [&](const RouteKey& other) { return other.name == key; });
+    if (!r.enter(key, value.line)) continue;
+    if (known != kKeys.end()) {
+      known->read(r, value, route);
+    } else if (key == "upstream") {
+      r.text("upstream", value, upstream);
+    } else if (is_later(key)) {
+      r.wrong(value.line, key, "is not supported by this version");
+    } else if (key == "content_type") {
+      r.wrong(value.line, key, "stands in validate; expected validate = { content_type = ... }");
+    } else {
+      r.setting(key, member, Scope::Route, route.settings, names());
+    }
+  }
+  const auto lines = r.place().lines;
+  for (const char* key : {"name", "match"}) {
+    if (!lines.contains(key)) {
+      r.wrong(r.place().line, key,
+              std::string("is missing; expected ") +
+                  (key[0] == 'n' ? "a name of its own, as \"lookup\""
+                                 : "the paths it takes, as \"/lookup/{ip:ip}\""));
+    }
+  }
+  if (route.validate.min_body > route.max_body) {
+    r.wrong(lines.at("validate.min_body"), "validate.min_body",
+            "is more than max_body, " + format_size(route.max_body) + "; expected at most that");
+  }
+  return upstream;
+}
+
+}  // namespace holdfast::config

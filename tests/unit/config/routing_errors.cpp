@@ -1,0 +1,299 @@
+// What may be wrong in the sections of the file, and what is said of it.
+#include <doctest/doctest.h>
+
+#include "config/routing.h"
+#include "start.h"
+
+using namespace holdfast::config;
+
+namespace {
+
+std::string error_of(const std::string& text) {
+  Start start;
+  const std::string path = start.file("h.toml", text);
+  start.arguments = {"--config", path};
+  const std::string error = start.error();
+  REQUIRE(error.starts_with(path + ":"));
+  return error.substr(path.size() + 1);
+}
+
+struct Case {
+  const char* text;   // the wrong line
+  const char* error;  // what follows "KEY: " or the section's title
+};
+
+const std::string kUpstream = "[upstream.geo]\nurls = [\"https://a.example\"]\n";
+const std::string kRoute = "[[route]]\nname = \"x\"\nmatch = \"/x\"\n";
+
+}  // namespace
+
+TEST_CASE("what is wrong with a key of a route is said with file, line, route and key") {
+  const Case cases[] = {
+      {"macth = \"/x\"", "unknown key \"macth\"; did you mean match?"},
+      {"tag = [\"x\"]", "unknown key \"tag\"; did you mean tags?"},
+      {"xyzzy = 1", "unknown key \"xyzzy\""},
+      {"stale_on_error = \"5m\"", "unknown key \"stale_on_error\"; did you mean stale_if_error?"},
+      {"target = 1", "target: is a whole number; expected a text in quotes"},
+      {"target = [\"/x\"]", "target: is an array; expected a text in quotes"},
+      {"target = 1.5", "target: is a date, a fraction or something nested too deep; expected"},
+      {"target = 2026-01-01", "target: is a date"},
+      {"target = \"  \"", "target: is blank"},
+      {"batch = true", "batch: is true or false; expected a text"},
+      {"host = \"a b\"", "host: \"a b\": expected a host without a port"},
+      {"host = \"a.example:80\"", "host: \"a.example:80\": expected a host without a port"},
+      {"host = \"[::1]:80\"", "host: \"[::1]:80\": expected a host without a port"},
+      {"host = \"a/b\"", "host: "},
+      {"methods = \"GET\"", "methods: is a text; expected an array of"},
+      {"methods = []", "methods: is empty; expected"},
+      {"methods = [1]", "methods: has a whole number in it; expected"},
+      {"methods = [\"GET\", \"GET\"]", "methods: \"GET\" is there twice; expected each once"},
+      {"methods = [\"get\"]", "methods: \"get\" is no method; did you mean GET?"},
+      {"methods = [\"POST\"]", "methods: \"POST\" is not supported by this version"},
+      {"methods = [\"*\"]", "methods: \"*\" is not supported by this version"},
+      {"mode = \"rfc9111\"", "mode: \"rfc9111\" is not supported by this version"},
+      {"mode = \"x\"", "mode: \"x\"; expected \"resilient\""},
+      {"upstream = \"goe\"", "upstream: \"goe\" is no upstream; did you mean geo?"},
+      {"upstream = \"other\"", "upstream: \"other\" is no upstream; expected the name of"},
+      {"upstream = 1", "upstream: is a whole number"},
+      {"query = \"some\"", "query: \"some\": expected \"all\", \"none\""},
+      {"query = 1", "query: is a whole number; expected"},
+      {"query = {}", "query: is empty; expected"},
+      {"query = { keep = \"a\" }", "query.keep: is a text; expected an array"},
+      {"query = { keep = [1] }", "query.keep: has a whole number in it"},
+      {"query = { keep = [\"a\", \"a\"] }", "query.keep: \"a\" is there twice"},
+      {"query = { keep = [\"a\"], ignore = [\"b\"] }", "query: has both keep and ignore"},
+      {"query = { drop = [\"a\"] }", "query: unknown key \"drop\"; expected keep or ignore"},
+      {"query = { ignore = [\"*a\"] }", "query.ignore: \"*a\": expected * at the end alone"},
+      {"sort_query = \"yes\"", "sort_query: is a text; expected true or false"},
+      {"key_fields = [\"a b\"]", "key_fields: \"a b\" is no field's name"},
+      {"key_fields = [\"X-A\", \"x-a\"]", "key_fields: \"x-a\" is there twice"},
+      {"key_fields = [\"authorization\"]", "key_fields: \"authorization\" carries a credential"},
+      {"key_fields = [\"Cookie\"]", "key_fields: \"Cookie\" is each client's own"},
+      {"key_fields = [\"Host\"]", "key_fields: \"Host\" belongs to the connection"},
+      {"key_fields = [{}]", "key_fields: has a table in it"},
+      {"validate = true", "validate: is true or false; expected a table"},
+      {"validate = { jsno = true }", "validate: unknown key \"jsno\"; did you mean json?"},
+      {"validate = { json = 1 }", "validate.json: is a whole number; expected true or false"},
+      {"validate = { require = \"/ip\" }", "validate.require: is a text; expected an array"},
+      {"validate = { require = [1] }", "validate.require: has a whole number in it"},
+      {"validate = { equal = [\"/ip\"] }", "validate.equal: is an array; expected a table"},
+      {"validate = { equal = { \"/ip\" = 1 } }", "validate.equal./ip: is a whole number"},
+      {"validate = { reject_if = { \"/a\" = \"x\" } }", "validate.reject_if./a: is a text"},
+      {"validate = { reject_if = { \"/a\" = [] } }", "validate.reject_if./a: is empty"},
+      {"validate = { reject_if = { \"/a\" = [1.5] } }", "validate.reject_if./a: has a date"},
+      {"validate = { reject_if = [] }", "validate.reject_if: is an array"},
+      {"validate = { content_type = 1 }", "validate.content_type: is a whole number"},
+      {"validate = { min_body = \"1MB\" }", "validate.min_body: \"1MB\": expected a size"},
+      {"validate = { min_body = \"9MiB\" }", "validate.min_body: is more than max_body, 8MiB"},
+      {"validate = { on_invalid = \"x\" }",
+       "validate.on_invalid: is not supported by this version"},
+      {"ttl_by_status = \"5m\"", "ttl_by_status: is a text; expected a table"},
+      {"ttl_by_status = { 199 = \"5m\" }", "ttl_by_status: \"199\" is no final status"},
+      {"ttl_by_status = { 600 = \"5m\" }", "ttl_by_status: \"600\" is no final status"},
+      {"ttl_by_status = { 0404 = \"5m\" }", "ttl_by_status: \"0404\" is no final status"},
+      {"ttl_by_status = { 4xx = \"5m\" }", "ttl_by_status: \"4xx\" is no final status"},
+      {"ttl_by_status = { 404 = \"5\" }", "ttl_by_status.404: \"5\": expected a duration"},
+      {"ttl_by_status = { 404 = true }", "ttl_by_status.404: is true or false; expected"},
+      {"max_body = \"65MiB\"", "max_body: \"65MiB\": expected a size from 1B to 64MiB"},
+      {"max_body = 0", "max_body: \"0\": expected a size from 1B to 64MiB"},
+      {"max_body = true", "max_body: is true or false; expected a size"},
+      {"set_cookie = \"keep\"", "set_cookie: \"keep\": expected one of"},
+      {"attempts = 0", "attempts: 0: expected a whole number from 1 to 1000"},
+      {"attempts = 1001", "attempts: 1001: expected a whole number from 1 to 1000"},
+      {"attempts = \"3\"", "attempts: is a text; expected a whole number"},
+      {"request_set = [\"a\"]", "request_set: is an array; expected a table"},
+      {"request_set = { \"a b\" = \"x\" }", "request_set: \"a b\" is no field's name"},
+      {"request_set = { \"\" = \"x\" }", "request_set: \"\" is no field's name"},
+      {"request_set = { A = \"x\", a = \"y\" }", "request_set: \"a\" is there twice"},
+      {"request_set = { A = 1 }", "request_set.A: is a whole number"},
+      {"request_set = { A = \"\" }", "request_set.A: is blank"},
+      {"request_set = { A = \"s3cr3t-t0k3n\\r\\nB: c\" }", "request_set.A: is no field's value"},
+      {"request_set = { A = \" s3cr3t-t0k3n\" }", "request_set.A: is no field's value"},
+      {"request_set = { host = \"x\" }", "request_set: \"host\" is no route's to change"},
+      {"request_set = { Authorization = \"s3cr3t-t0k3n\" }",
+       "request_set: \"Authorization\" carries a credential; expected a token_file"},
+      {"request_remove = \"A\"", "request_remove: is a text; expected an array of field names"},
+      {"request_remove = [\"Authorization\"]", "request_remove: \"Authorization\" carries"},
+      {"response_set = { A = \"\\u0000\" }", "response_set.A: is no field's value"},
+      {"response_remove = [\"a:\"]", "response_remove: \"a:\" is no field's name"},
+      {"cache_ttl = \"x\"", "cache_ttl: \"x\": expected a duration"},
+      {"cache_ttl = [\"1h\", 2]", "cache_ttl: expected an array of strings"},
+      {"cache_ttl = {}", "cache_ttl: expected a value, not a table"},
+      {"cache_ttl = 1979-05-27", "cache_ttl: expected a value: \"text\" in quotes"},
+      {"cache_ttl = \"\"", "cache_ttl: is blank"},
+      {"attempt_timeout = \"1s\"", "attempt_timeout is a setting of upstreams; expected it in an"},
+      {"port = 1", "port is a setting of the whole program; expected it above all sections"},
+      {"content_type = \"a/b\"", "content_type: stands in validate"},
+  };
+  for (const Case& wrong : cases) {
+    CAPTURE(wrong.text);
+    const std::string error = error_of(kUpstream + kRoute + wrong.text + "\n");
+    CAPTURE(error);
+    CHECK(error.starts_with("6: [[route]] \"x\": " + std::string(wrong.error)));
+    CHECK(!contains(error, "s3cr3t"));
+  }
+  CHECK(error_of(kUpstream + kRoute + "name = \"y\"\n") == "6: the key is there twice");
+  CHECK(error_of(kUpstream + kRoute + "cache_ttl = \"1h\"\ncache-ttl = \"1h\"\n") ==
+        "7: [[route]] \"x\": cache_ttl: is already set in line 6");
+}
+
+TEST_CASE("what this version does not do is refused by name, and not passed over") {
+  for (const char* line :
+       {"tags = [\"x\"]", "offline = \"x\"", "max_variants = 1", "vary_normalise = []",
+        "ranges = \"strict\"", "transfer_coding = \"strict\"", "on_invalid = \"x\"",
+        "max_request_body = \"1MiB\""}) {
+    CAPTURE(line);
+    const std::string key(line, std::string_view(line).find(' '));
+    CHECK(error_of(kUpstream + kRoute + line + "\n") ==
+          "6: [[route]] \"x\": " + key + ": is not supported by this version");
+  }
+}
+
+TEST_CASE("framing and hop-by-hop fields are nobody's to set or to remove") {
+  for (const std::string field :
+       {"Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "TE", "Trailer",
+        "upgrade", "Proxy-Connection", "Proxy-Authorization", "Expect"}) {
+    CAPTURE(field);
+    for (const std::string& line :
+         {"request_set = { \"" + field + "\" = \"x\" }",
+          "response_set = { \"" + field + "\" = \"x\" }", "request_remove = [\"" + field + "\"]",
+          "response_remove = [\"" + field + "\"]", "key_fields = [\"" + field + "\"]"}) {
+      CHECK(contains(error_of(kUpstream + kRoute + line + "\n"), "belongs to the connection"));
+    }
+  }
+  // With the token in a field of its own, that one too.
+  Start start;
+  const std::string upstream =
+      kUpstream + "token_file = \"" + start.file("t", kToken) + "\"\ntoken_field = \"X-Api-Key\"\n";
+  for (const char* line : {"request_set = { x-api-key = \"x\" }",
+                           "request_remove = [\"X-API-KEY\"]", "key_fields = [\"x-api-key\"]"}) {
+    const std::string error = error_of(upstream + kRoute + line + "\n");
+    CHECK(error.starts_with("8: [[route]] \"x\": "));
+    CHECK(contains(error, "carries the token of [upstream.geo]"));
+  }
+}
+
+TEST_CASE("what is wrong with a key of an upstream is said with file, line, upstream and key") {
+  const Case cases[] = {
+      {"urls = 1", "urls: is a whole number; expected an array of base URLs"},
+      {"urls = [1]", "urls: expected an array of strings"},
+      {"urls = [\"a.example\"]", "urls: \"a.example\": expected a URL"},
+      {"urls = [\"http://a/0123456789abcdef0123?x\"]", "urls: \"http://a/***?***\": expected"},
+      {"urls = [\"http://u:s3cr3t@a\"]", "urls: (not shown): expected a URL without credentials"},
+      {"urls = [\"http://a/s3cr3t123\", \"http://a/s3cr3t123\"]", "urls: "},
+      {"token_file = 1", "token_file: is a whole number"},
+      {"token_file = \"/nonexistent/token\"", "token_file: \"/nonexistent/token\": No such file"},
+      {"token_file = \"/\"", "token_file: \"/\": "},
+      {"token_file = \"a\\u0000b\"", "token_file: "},
+      {"token_field = \"a b\"\nurls = [\"http://a\"]", "token_field: \"a b\" cannot carry it"},
+      {"token_field = \"Host\"", "token_field: \"Host\" cannot carry it"},
+      {"token_query = \"a&b\"", "token_query: \"a&b\" cannot carry it"},
+      {"token_field = \"X-Key\"\nurls = [\"http://a\"]",
+       "token_field: has no token to send; expected a token_file beside it"},
+      {"host = \"a b\"", "host: \"a b\": expected \"upstream\", \"client\", or a host"},
+      {"host = 1", "host: is a whole number"},
+      {"hots = \"a\"", "unknown key \"hots\"; did you mean host?"},
+      {"api_url = \"http://a\"", "unknown key \"api_url\"; did you mean urls?"},
+      {"api_token = \"s3cr3t\"", "unknown key \"api_token\"; did you mean token_file?"},
+      {"api_token_file = \"/x\"", "unknown key \"api_token_file\"; did you mean token_file?"},
+      {"cache_ttl = \"1h\"", "cache_ttl is a setting of routes; expected it in a [[route]]"},
+      {"workers = 1", "workers is a setting of the whole program"},
+      {"hedge = \"x\"", "hedge: \"x\": expected off, a delay"},
+      {"upstream_concurrency = 0", "upstream_concurrency: \"0\": expected a whole number from 1"},
+      {"x.y = 1", "unknown key \"x\""},
+  };
+  for (const Case& wrong : cases) {
+    CAPTURE(wrong.text);
+    const std::string error =
+        error_of("[upstream.geo]\n" + std::string(wrong.text) + "\n" + kRoute);
+    CAPTURE(error);
+    CHECK(error.starts_with("2: [upstream.geo]: " + std::string(wrong.error)));
+    CHECK(!contains(error, "s3cr3t"));
+    CHECK(!contains(error, "0123456789abcdef"));
+  }
+  const std::string both =
+      error_of("[upstream.geo]\ntoken_field = \"A\"\ntoken_query = \"a\"\n" + kRoute);
+  CHECK(both.starts_with("3: [upstream.geo]: token_query: is there beside the other"));
+}
+
+TEST_CASE("sections of another form say which form is expected") {
+  const Case cases[] = {
+      {"[routes]\n", "1: unknown section \"routes\"; did you mean [[route]]?"},
+      {"[[rout]]\n", "1: unknown section \"rout\"; did you mean [[route]]?"},
+      {"[upstreem.geo]\n", "1: unknown section \"upstreem\"; did you mean [upstream.NAME]?"},
+      {"[xyzzy]\n", "1: unknown section \"xyzzy\"; expected [upstream.NAME] or [[route]]"},
+      {"[port]\n", "1: \"port\" is a setting and no section; expected a value"},
+      {"[route]\n", "1: [route] is no section; expected [[route]]"},
+      {"[route.x]\n", "1: [route] is no section; expected [[route]]"},
+      {"route = 1\n", "1: route is a whole number; expected [[route]]"},
+      {"route = []\n", "1: route is empty; expected [[route]]"},
+      {"route = [1]\n", "1: route has a whole number in it; expected [[route]]"},
+      {"[upstream]\n", "1: [upstream] has no name; expected [upstream.NAME]"},
+      {"[upstream]\nurls = [\"x\"]\n", "2: [upstream] has no name; expected [upstream.NAME]"},
+      {"[[upstream]]\n", "1: [[upstream]] is no section; expected [upstream.NAME]"},
+      {"upstream = \"x\"\n", "1: upstream is a text; expected [upstream.NAME]"},
+      {"[[upstream.x]]\n", "1: [[upstream.\"x\"]] is no section; expected single brackets"},
+      {"[upstream.\"a b\"]\n", "1: [upstream.\"a b\"]: is no name; expected a name of a-z"},
+      {"[upstream.A]\n", "1: [upstream.\"A\"]: is no name; expected a name of a-z"},
+      {"[upstream.-a]\n", "1: [upstream.\"-a\"]: is no name"},
+  };
+  for (const Case& wrong : cases) {
+    CAPTURE(wrong.text);
+    CHECK(error_of(wrong.text).starts_with(wrong.error));
+  }
+  const std::string longest(64, 'a');
+  CHECK(contains(error_of("[upstream." + longest + "a]\n"), "at most 64"));
+  CHECK(contains(error_of("[upstream." + longest + "]\n"), "is not used"));
+}
+
+TEST_CASE("names, and what one section says of another") {
+  CHECK(error_of(kUpstream + "[[route]]\nmatch = \"/x\"\n") ==
+        "3: [[route]]: name: is missing; expected a name of its own, as \"lookup\"");
+  CHECK(error_of(kUpstream + "[[route]]\nname = \"x\"\n") ==
+        "3: [[route]] \"x\": match: is missing; expected the paths it takes, as "
+        "\"/lookup/{ip:ip}\"");
+  for (const char* name : {"X", "-x", "a b", "a.b", "\\u00fc"}) {
+    CAPTURE(name);
+    const std::string error =
+        error_of(kUpstream + "[[route]]\nmatch = \"/x\"\nname = \"" + name + "\"\n");
+    CHECK(error.starts_with("5: [[route]]: name: \""));
+    CHECK(contains(error, "expected a name of a-z, 0-9, _ and -"));
+  }
+  CHECK(error_of(kUpstream + kRoute + "\n[[route]]\nmatch = \"/y\"\nname = \"x\"\n") ==
+        "9: [[route]] \"x\": name: is that of the route in line 3 too; expected one of its own");
+  CHECK(error_of(kRoute) ==
+        "1: [[route]] \"x\": upstream: is missing, as are all; expected an [upstream.NAME]");
+  CHECK(error_of(kUpstream + "[upstream.b]\n" + kRoute) ==
+        "4: [[route]] \"x\": upstream: is missing; expected the name of one of the 2 "
+        "[upstream.NAME]");
+  CHECK(error_of(kUpstream + "[upstream.b]\n" + kRoute + "upstream = \"geo\"\n") ==
+        "3: [upstream.b]: is not used; expected a [[route]] with upstream = \"b\"");
+  CHECK(error_of("[upstream.api]\n") ==
+        "1: [upstream.api]: is not used; expected a [[route]] with upstream = \"api\"");
+}
+
+TEST_CASE(
+    "of several wrong lines in sections the first is named, and a wrong name before its echo") {
+  CHECK(error_of(kRoute + "zeta = 1\nalpha = 1\n[upstream.geo]\nurls = 1\n")
+            .starts_with("4: [[route]] \"x\": unknown key \"zeta\""));
+  CHECK(error_of("[upstream.z]\nurls = 1\n[upstream.a]\nurls = 2\n" + kRoute)
+            .starts_with("2: [upstream.z]: urls"));
+  CHECK(error_of(kUpstream + kRoute + "upstream = \"goe\"\n").starts_with("6: [[route]]"));
+  CHECK(error_of(kUpstream + kRoute + "key_fields = [\"A\",\n  \"b c\"]\n").starts_with("7: "));
+}
+
+TEST_CASE("a long or hostile name makes a short, clean error") {
+  const std::string hostile = "\"" + std::string(5000, 'x') + "\\u001b\"";
+  for (const std::string& text :
+       {hostile + " = 1\n", "[upstream." + hostile + "]\n", "[" + hostile + "]\n",
+        kUpstream + kRoute + hostile + " = 1\n",
+        kUpstream + kRoute + "upstream = " + hostile + "\n",
+        kUpstream + kRoute + "request_set = { " + hostile + " = \"x\" }\n",
+        kUpstream + kRoute + "validate = { equal = { " + hostile + " = 1 } }\n",
+        kUpstream + kRoute + "validate = { reject_if = { \"a\\nb\" = 1 } }\n",
+        kUpstream + kRoute + "cache_ttl = " + hostile + "\n"}) {
+    const std::string error = error_of(text);
+    CHECK(error.size() < 400);
+    CHECK(!contains(error, "\x1b"));
+  }
+}
