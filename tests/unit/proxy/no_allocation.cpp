@@ -11,6 +11,7 @@
 
 #include "proxy/body_check.h"
 #include "proxy/canonical_path.h"
+#include "proxy/query_rules.h"
 #include "proxy/route_table.h"
 #include "proxy/target_template.h"
 
@@ -87,6 +88,27 @@ TEST_CASE("a request finds its route and target without an allocation") {
   CHECK(wrong_type.outcome == RouteTable::Outcome::BadParameter);
   CHECK(wrong_method.outcome == RouteTable::Outcome::MethodNotAllowed);
   CHECK(none.outcome == RouteTable::Outcome::NotFound);
+}
+
+TEST_CASE("a query finds its form without an allocation") {
+  const QueryRules all;
+  const auto rules = QueryRules::parse({QuerySettings::Which::Ignore, {"utm_*", "fbclid"}, true});
+  REQUIRE(rules);
+  constexpr std::string_view kQuery =
+      "q=a+long+text&utm_source=somewhere&z=%7e1&b=2;c=3&b=\xC3\xA9&fbclid=0123456789abcdef&a";
+  std::string out;
+  out.reserve(1000);
+
+  const std::size_t before = allocations;
+  const char* const first = all.append(kQuery, out);
+  const std::size_t size = out.size();
+  const char* const second = rules->append(kQuery, out);
+  const std::size_t after = allocations;
+
+  CHECK(after == before);
+  CHECK(first == nullptr);
+  CHECK(second == nullptr);
+  CHECK(out.substr(size) == "?a&b=2%3Bc=3&b=%C3%A9&q=a+long+text&z=~1");
 }
 
 TEST_CASE("a content that there is no memory for is not called wrong") {
