@@ -204,6 +204,7 @@ base::Result<Routing> read_routing(const FileValue& file, const Settings& global
   routing = read_sections_of(*parsed, name, global, read_token, ours);
   if (ours.found()) return ours.error();
   for (RouteConfig& route : routing.routes) route.built_in = true;
+  for (UpstreamConfig& upstream : routing.upstreams) upstream.built_in = true;
   return routing;
 }
 

@@ -33,6 +33,37 @@ void keep_window(std::optional<seconds>& slot, std::string_view value) {
   if (!value.empty()) keep_strictest(slot, value);
 }
 
+bool is_delta(std::string_view name) {
+  return equals_ignoring_case(name, "max-age") || equals_ignoring_case(name, "s-maxage") ||
+         equals_ignoring_case(name, "stale-while-revalidate") ||
+         equals_ignoring_case(name, "stale-if-error");
+}
+
+// What a directive's name is made of. All others of a token's characters are in the name of none
+// that is known; where one is, somebody took it for a separator.
+bool is_name_char(char c) {
+  return is_token_char(c) && (is_digit(c) || c == '-' || c == '_' || c == '.' ||
+                              ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'));
+}
+
+// A dot is one in "vendor.private", a name of its own, and the end of a sentence in "no-store.".
+bool is_plain_name(std::string_view name) {
+  return std::all_of(name.begin(), name.end(), is_name_char) && !name.starts_with('.') &&
+         !name.ends_with('.');
+}
+
+// Whether the argument is one that a directive of that name may have. An unknown one may have any.
+bool takes_argument(std::string_view name, std::string_view argument) {
+  const bool fields =
+      equals_ignoring_case(name, "no-cache") || equals_ignoring_case(name, "private");
+  if (fields) {
+    return std::all_of(argument.begin(), argument.end(), [](char c) {
+      return (is_name_char(c) && c != '.') || c == ',' || c == ' ' || c == '\t';
+    });
+  }
+  return !is_delta(name) || std::all_of(argument.begin(), argument.end(), is_digit);
+}
+
 void apply(std::string_view name, std::string_view value, CacheControl& into) {
   if (equals_ignoring_case(name, "max-age")) {
     keep_strictest(into.max_age, value);
@@ -74,13 +105,15 @@ struct Directive {
   std::string_view element;  // all of it, without space around it
   std::string_view name;     // up to the "="; maybe no token
   std::string_view argument;
-  bool well_formed = false;  // token [ "=" ( token / quoted-string ) ] (RFC 9111, 5.2)
+  // token [ "=" ( token / quoted-string ) ] (RFC 9111, 5.2), of a name that may be one and with
+  // an argument that it may have.
+  bool well_formed = false;
 };
 
 Directive directive_of(std::string_view element) {
   const auto equals = element.find('=');
   Directive directive{element, trim(element.substr(0, equals)), {}, false};
-  directive.well_formed = is_token(directive.name);
+  directive.well_formed = is_token(directive.name) && is_plain_name(directive.name);
   if (equals == std::string_view::npos) return directive;
   std::string_view& argument = directive.argument;
   argument = trim(element.substr(equals + 1));
@@ -94,6 +127,7 @@ Directive directive_of(std::string_view element) {
       quoted ? !spaced && quoted_end(argument, 0) == argument.size() : is_token(argument);
   directive.well_formed = directive.well_formed && whole;
   if (quoted) argument = argument.substr(1, argument.size() - 2);
+  directive.well_formed = directive.well_formed && takes_argument(directive.name, argument);
   return directive;
 }
 
@@ -113,24 +147,37 @@ void for_each_directive(std::string_view value, Each each) {
   }
 }
 
-// Whatever in a malformed element looks like a directive of its own: after a semicolon
-// or a space instead of a comma, or in quotes that nobody closed.
-void apply_pieces(std::string_view element, CacheControl& into) {
-  const auto belongs = [](char c) { return (is_token_char(c) && c != '\'') || c == '='; };
+std::string_view without_dots(std::string_view name) {
+  while (name.starts_with('.')) name.remove_prefix(1);
+  while (name.ends_with('.')) name.remove_suffix(1);
+  return name;
+}
+
+// What stands between characters that do not belong, each piece as a directive.
+template <typename Belongs>
+void apply_pieces(std::string_view element, Belongs belongs, CacheControl& into) {
   for (std::size_t at = 0; at < element.size();) {
     std::size_t end = at;
-    while (end < element.size() && belongs(element[end])) ++end;
+    while (end < element.size() && (belongs(element[end]) || element[end] == '=')) ++end;
     const auto piece = element.substr(at, end - at);
     const auto equals = std::min(piece.find('='), piece.size());
     const auto value = piece.substr(std::min(equals + 1, piece.size()));
-    apply(piece.substr(0, equals), value, into);
+    apply(without_dots(piece.substr(0, equals)), value, into);
     for (std::size_t from = 0; from < value.size();) {  // of "=private", or "x==no-store"
       const std::size_t to = std::min(value.find('=', from), value.size());
-      apply(value.substr(from, to - from), {}, into);
+      apply(without_dots(value.substr(from, to - from)), {}, into);
       from = to + 1;
     }
     at = end + 1;
   }
+}
+
+// Whatever in a malformed element looks like a directive of its own: after a semicolon, a bar
+// or a space instead of a comma, or in quotes that nobody closed. Of a number, what a token may
+// hold is looked at too, so that "600|5" is none.
+void apply_all_in(std::string_view element, CacheControl& into) {
+  apply_pieces(element, is_name_char, into);
+  apply_pieces(element, is_token_char, into);
 }
 
 // An entity-tag without its weakness: `"x"` of `W/"x"`.
@@ -146,7 +193,7 @@ void parse_cache_control(std::string_view value, CacheControl& into) {
     apply(directive.name, directive.argument, into);
     // Whoever wrote it meant something by it, and to store what must not be is worse than
     // to ask once too often.
-    if (!directive.well_formed) apply_pieces(directive.element, into);
+    if (!directive.well_formed) apply_all_in(directive.element, into);
   });
 }
 

@@ -12,8 +12,12 @@ namespace holdfast::http {
 // is too large counts as 2^31 (RFC 9111, 1.2.2); one that is malformed counts as
 // 0, so a doubtful response is stale rather than fresh (4.2.1); but a window for stale
 // responses without a value is ignored. Of repeated directives the strictest counts.
-// In an element that is malformed ("no-store;max-age=0"), whatever looks like a directive
-// counts too.
+// In an element that is malformed, whatever looks like a directive counts too. That is one beside
+// the grammar ("no-store;max-age=0"), one of a known directive with an argument that this cannot
+// have
+// ("max-age=600|no-store"), and one whose name no directive has, though it were a token
+// ("no-store.", "public|no-store"). An unknown directive with a legal argument is only unknown
+// ("no-store-x", "x=no-store", "community=\"no-store\"").
 struct CacheControl {
   std::optional<std::chrono::seconds> max_age;
   std::optional<std::chrono::seconds> s_maxage;

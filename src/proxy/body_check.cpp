@@ -33,13 +33,13 @@ Verdict invalid(std::string reason) {
 }
 
 // An integer is a number too.
-JsonTypes types_of(const element& value) {
+inline JsonTypes types_of(const JsonDocument& json, const element& value) {
   switch (value.type()) {
     case element_type::STRING:
       return kString;
     case element_type::INT64:
     case element_type::UINT64:
-      return kInteger | kNumber;
+      return json.is_integer(value) ? kInteger | kNumber : kNumber;
     case element_type::DOUBLE:
       return kNumber;
     case element_type::BOOL:
@@ -54,8 +54,8 @@ JsonTypes types_of(const element& value) {
   return 0;
 }
 
-std::string kind_of(const element& value) {
-  const JsonTypes types = types_of(value);
+std::string kind_of(const JsonDocument& json, const element& value) {
+  const JsonTypes types = types_of(json, value);
   return in_words((types & kInteger) != 0 ? kInteger : types);
 }
 
@@ -91,7 +91,7 @@ class BodyCheck::Document {
  public:
   explicit Document(const BodyRules& rules);
 
-  std::string not_an_object(std::string_view body);
+  Verdict judge_negative(std::string_view body);
   Verdict judge(std::string_view body, std::span<const PathParameter> parameters);
 
  private:
@@ -113,6 +113,7 @@ class BodyCheck::Document {
     std::string name;                  // for people: its pointer
   };
 
+  Verdict not_json(std::string objection) const;
   std::size_t node_of(const JsonPointer& pointer);
   std::size_t child_of(const Node& node, std::string_view name) const;
   bool is_found(const Node& node) const { return node.found == count_; }
@@ -189,7 +190,7 @@ inline const BodyCheck::Document::Node* BodyCheck::Document::find_values(Node& n
   node.value = value;
   if (node.required) {
     ++required_found_;
-    if ((node.types & types_of(value)) == 0 && wrong_ == nullptr) wrong_ = &node;
+    if ((node.types & types_of(json_, value)) == 0 && wrong_ == nullptr) wrong_ = &node;
   }
   return node.leaf ? nullptr : find_children(node);
 }
@@ -232,9 +233,7 @@ bool BodyCheck::Document::same_number(const element& value, std::string_view tex
   const auto integer = json_.integer_text(value);
   const auto other = canonical_integer(text);
   if (integer && other) return canonical_integer(*integer) == other;
-  double wanted = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), wanted);
-  return error == std::errc() && end == text.data() + text.size() && json_.number(value) == wanted;
+  return json_.same_number(value, text);
 }
 
 bool BodyCheck::Document::is_refused(const element& value, std::string_view text) const {
@@ -251,14 +250,13 @@ Verdict BodyCheck::Document::compare_integer(const Node& node, std::string_view 
   constexpr double kExact = 9007199254740992;
   std::optional<std::string> integer;
   std::string_view string;
-  double number = 0;
   if (const auto text = json_.integer_text(node.value)) {
     integer = canonical_integer(*text);
   } else if (node.value.get(string) == simdjson::SUCCESS) {
     integer = canonical_integer(string);
-  } else if (node.value.get(number) == simdjson::SUCCESS && std::abs(number) < kExact &&
-             std::trunc(number) == number) {
-    integer = std::to_string(static_cast<std::int64_t>(number));
+  } else if (const auto number = json_.number(node.value);
+             number && std::abs(*number) < kExact && std::trunc(*number) == *number) {
+    integer = std::to_string(static_cast<std::int64_t>(*number));
   }
   if (!integer) return invalid(node.name + " is not an integer");
   if (integer == canonical_integer(wanted)) return {};
@@ -278,8 +276,12 @@ bool BodyCheck::Document::is_text(const element& value, const PathParameter& par
 }
 
 Verdict BodyCheck::Document::compare(const Node& node, const PathParameter& parameter) const {
-  if ((types_of(node.value) & (kArray | kObject | kNull)) != 0) {
-    return invalid(node.name + " is " + kind_of(node.value) + ", where {" +
+  std::string_view text;
+  const bool string = node.value.get(text) == simdjson::SUCCESS;
+  // Mostly it is the same text, and what the path says is an address.
+  if (string && parameter.type == ParameterType::Ip && text == parameter.value) return {};
+  if ((types_of(json_, node.value) & (kArray | kObject | kNull)) != 0) {
+    return invalid(node.name + " is " + kind_of(json_, node.value) + ", where {" +
                    std::string(parameter.name) + "} is asked for");
   }
   if (parameter.type == ParameterType::Int) return compare_integer(node, parameter.value);
@@ -287,10 +289,6 @@ Verdict BodyCheck::Document::compare(const Node& node, const PathParameter& para
     if (is_text(node.value, parameter)) return {};
     return {Outcome::WrongContent, node.name + " is not {" + std::string(parameter.name) + "}"};
   }
-  std::string_view text;
-  const bool string = node.value.get(text) == simdjson::SUCCESS;
-  // Mostly it is the same text, and what the path says is an address.
-  if (string && text == parameter.value) return {};
   const auto answered = string ? canonical_ip(text) : std::nullopt;
   if (!answered) return invalid(node.name + " is not an address");
   const auto asked = canonical_ip(parameter.value);
@@ -298,15 +296,19 @@ Verdict BodyCheck::Document::compare(const Node& node, const PathParameter& para
   return {Outcome::WrongContent, "speaks of " + std::string(answered->view())};
 }
 
-std::string BodyCheck::Document::not_an_object(std::string_view body) {
-  std::string objection = json_.parse(body);
-  if (objection.empty() && !json_.root().is_object()) objection = "not a JSON object";
-  return objection;
+// What json_ has refused.
+Verdict BodyCheck::Document::not_json(std::string objection) const {
+  return {json_.lacked_memory() ? Outcome::Local : Outcome::InvalidBody, std::move(objection)};
+}
+
+Verdict BodyCheck::Document::judge_negative(std::string_view body) {
+  if (auto objection = json_.parse(body); !objection.empty()) return not_json(std::move(objection));
+  return json_.root().is_object() ? Verdict{} : invalid("not a JSON object");
 }
 
 Verdict BodyCheck::Document::judge(std::string_view body,
                                    std::span<const PathParameter> parameters) {
-  if (auto objection = json_.parse(body); !objection.empty()) return invalid(std::move(objection));
+  if (auto objection = json_.parse(body); !objection.empty()) return not_json(std::move(objection));
   ++count_;
   wrong_ = nullptr;
   required_found_ = 0;
@@ -322,7 +324,7 @@ Verdict BodyCheck::Document::judge(std::string_view body,
     }
   }
   if (wrong_ != nullptr) {
-    return invalid(wrong_->name + " is " + kind_of(wrong_->value) + ", not " +
+    return invalid(wrong_->name + " is " + kind_of(json_, wrong_->value) + ", not " +
                    in_words(wrong_->types));
   }
   if (required_found_ != required_.size()) {
@@ -361,10 +363,12 @@ Verdict BodyCheck::validate(std::span<const PathParameter> parameters,
     return invalid("more than " + std::to_string(rules_.max_body_bytes) + " bytes");
   }
   if (upstream::is_negative(reply.status)) {
-    const std::string objection = document_ ? document_->not_an_object(reply.body) : "";
-    if (objection.empty()) return {};
-    return invalid("a " + std::to_string(reply.status) +
-                   " that is not the API's own: " + objection);
+    Verdict verdict = document_ ? document_->judge_negative(reply.body) : Verdict{};
+    if (verdict.outcome == Outcome::InvalidBody) {
+      verdict.reason =
+          "a " + std::to_string(reply.status) + " that is not the API's own: " + verdict.reason;
+    }
+    return verdict;
   }
   const bool typed = !rules_.content_type.empty();
   if (!document_ && !typed && rules_.min_body_bytes == 0) return {};

@@ -1,16 +1,19 @@
 // The DOM, not the on-demand parser: on-demand checks only what it touches, and all of
 // the text goes to clients.
 //
-// To RFC 8259 an integer is a number however long it is (6), to the parser one of 64 bits. So
-// where a text is refused, its integers of more than 18 digits are put aside, and in a
-// copy the n-th has 10^18 + n in its place: an integer with the same sign, that fits, and that says
-// which it stands for. No other integer of the copy is as long.
+// To RFC 8259 a number may be of any size (6), to the parser an integer has 64 bits and any other
+// is a finite double. So where a text is refused because of a number, those that do not fit are put
+// aside, and in a copy the n-th has 10^18 + n in its place: an integer with the same sign, that
+// fits, and that says which it stands for. No other integer of the copy is as long.
 #include "proxy/json_document.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <new>
 #include <system_error>
+
+#include "proxy/json_number.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -19,7 +22,6 @@ namespace {
 constexpr std::size_t kKeptBytes = 256U << 10;
 constexpr std::size_t kFirstBytes = 1U << 10;
 constexpr std::size_t kFitDigits = 18;
-constexpr std::size_t kFiniteDigits = 308;  // of an integer that is a double for sure
 constexpr std::uint64_t kFirstPlace = 1'000'000'000'000'000'000;
 
 const char* byte_order_mark(std::string_view text) {
@@ -38,19 +40,20 @@ std::optional<double> to_double(std::string_view text) {
   return value;
 }
 
-// Whether the digits before `end` belong to a fraction or an exponent, or have one.
-bool is_part(std::string_view text, std::size_t at, std::size_t end) {
-  const auto exponent = [](char c) { return c == 'e' || c == 'E'; };
-  const char next = end < text.size() ? text[end] : '\0';
-  const char before = at > 0 ? text[at - 1] : '\0';
-  const char sign = at > 1 ? text[at - 2] : '\0';
-  return next == '.' || exponent(next) || before == '.' || before == '+' || exponent(before) ||
-         (before == '-' && exponent(sign));
+bool is_number_char(char c) {
+  return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
 }
 
-// `text` with others in the place of its long integers, which go to `aside`. What is wrong with
-// it is so in the copy too.
-std::string with_long_integers_aside(std::string_view text, std::vector<std::string_view>& aside) {
+// Whether the parser refuses what is a number all the same, without its sign. What is none, as for
+// a leading zero or a second sign, stays where it is and is refused there.
+bool does_not_fit(std::string_view text) {
+  if (text.starts_with('-') || !is_json_number(text)) return false;
+  return is_written_as_integer(text) ? text.size() > kFitDigits : is_beyond_double(text);
+}
+
+// `text` with others in the place of its numbers that do not fit, which go to `aside` without
+// their sign. What is wrong with it is so in the copy too.
+std::string with_numbers_aside(std::string_view text, std::vector<std::string_view>& aside) {
   std::string out;
   out.reserve(text.size());
   std::size_t copied = 0;
@@ -60,15 +63,14 @@ std::string with_long_integers_aside(std::string_view text, std::vector<std::str
       ++at;
     } else if (text[at] == '"') {
       quoted = !quoted;
-    } else if (!quoted && text[at] >= '0' && text[at] <= '9') {
-      const std::size_t end = std::min(text.find_first_not_of("0123456789", at), text.size());
-      const std::string_view digits = text.substr(at, end - at);
-      // A leading zero is an error, and so is what others read as an infinity.
-      if (digits.size() > kFitDigits && digits.front() != '0' && !is_part(text, at, end) &&
-          (digits.size() <= kFiniteDigits || to_double(digits))) {
-        out.append(text.substr(copied, at - copied));
+    } else if (!quoted && is_number_char(text[at]) && text[at] != 'e' && text[at] != 'E') {
+      const std::size_t start = at + (text[at] == '-' ? 1 : 0);
+      std::size_t end = start;
+      while (end < text.size() && is_number_char(text[end])) ++end;
+      if (const auto number = text.substr(start, end - start); does_not_fit(number)) {
+        out.append(text.substr(copied, start - copied));
         out.append(std::to_string(kFirstPlace + aside.size()));
-        aside.push_back(digits);
+        aside.push_back(number);
         copied = end;
       }
       at = end - 1;
@@ -97,6 +99,14 @@ bool has_lone_surrogate(std::string_view text) {
   return false;
 }
 
+// Newer parsers tell an integer beyond 64 bits from what is no number at all.
+bool is_about_a_number(simdjson::error_code error) {
+#if SIMDJSON_VERSION_MAJOR > 3 || (SIMDJSON_VERSION_MAJOR == 3 && SIMDJSON_VERSION_MINOR >= 10)
+  if (error == simdjson::BIGINT_ERROR) return true;
+#endif
+  return error == simdjson::NUMBER_ERROR;
+}
+
 std::string in_words(simdjson::error_code error, std::string_view text) {
   if (error == simdjson::UTF8_ERROR) return "it is not in UTF-8 (Latin-1, maybe)";
   if (error == simdjson::STRING_ERROR && has_lone_surrogate(text)) {
@@ -123,25 +133,38 @@ simdjson::error_code JsonDocument::read(std::string_view text) {
   return parser_.parse(text.data(), text.size(), true).get(root_);
 }
 
+simdjson::error_code JsonDocument::read_with_numbers_aside(std::string_view text,
+                                                           simdjson::error_code refused) {
+  try {
+    const std::string narrow = with_numbers_aside(text, numbers_);
+    return numbers_.empty() ? refused : read(narrow);
+  } catch (const std::bad_alloc&) {
+    return simdjson::MEMALLOC;
+  }
+}
+
 std::string JsonDocument::parse(std::string_view text) {
-  long_integers_.clear();
+  numbers_.clear();
+  lacked_memory_ = false;
   // Newer parsers skip it (RFC 8259, 8.1), but in the middle of a batch nobody would.
   if (const char* mark = byte_order_mark(text)) return std::string("not JSON: ") + mark;
   const bool too_large = parser_.capacity() > kKeptBytes && text.size() <= kKeptBytes;
   if (ready_ || too_large) make_parser();
   auto error = read(text);
-  if (error) {
-    const std::string narrow = with_long_integers_aside(text, long_integers_);
-    if (!long_integers_.empty()) error = read(narrow);
-  }
+  if (is_about_a_number(error)) error = read_with_numbers_aside(text, error);
   if (!error) return {};
+  if (error == simdjson::MEMALLOC) {
+    lacked_memory_ = true;
+    ready_ = error;  // the next text finds a new parser, and this one's state does not matter
+    return "no memory to read it";
+  }
   if (error == simdjson::DEPTH_ERROR) {
     return "JSON nested more than " + std::to_string(max_depth_) + " deep";
   }
   return "not JSON: " + in_words(error, text);
 }
 
-std::optional<std::string> JsonDocument::integer_text(const simdjson::dom::element& value) const {
+std::optional<std::string> JsonDocument::own_text(const simdjson::dom::element& value) const {
   std::int64_t number = 0;
   std::uint64_t large = 0;
   if (value.is_int64()) {
@@ -154,14 +177,32 @@ std::optional<std::string> JsonDocument::integer_text(const simdjson::dom::eleme
     return {};
   }
   std::string out = number < 0 ? "-" : "";
-  if (!long_integers_.empty() && large >= kFirstPlace) {
-    return out.append(long_integers_[large - kFirstPlace]);
-  }
+  if (!numbers_.empty() && large >= kFirstPlace) return out.append(numbers_[large - kFirstPlace]);
   return out + std::to_string(large);
 }
 
+bool JsonDocument::stands_for_integer(const simdjson::dom::element& value) const {
+  const auto text = own_text(value);
+  return text && is_written_as_integer(*text);
+}
+
+std::optional<std::string> JsonDocument::integer_text(const simdjson::dom::element& value) const {
+  auto text = own_text(value);
+  if (text && !is_written_as_integer(*text)) text.reset();
+  return text;
+}
+
+bool JsonDocument::same_number(const simdjson::dom::element& value, std::string_view text) const {
+  const auto own = own_text(value);
+  if (own && is_json_number(text) && (is_beyond_double(*own) || is_beyond_double(text))) {
+    return same_json_number(*own, text);
+  }
+  const auto wanted = to_double(text);
+  return wanted && number(value) == wanted;
+}
+
 std::optional<double> JsonDocument::number(const simdjson::dom::element& value) const {
-  if (const auto text = integer_text(value)) return to_double(*text);
+  if (const auto text = own_text(value)) return to_double(*text);
   double number = 0;
   if (value.get(number) != simdjson::SUCCESS) return {};
   return number;

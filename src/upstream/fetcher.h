@@ -23,7 +23,8 @@ namespace holdfast::upstream {
 enum class Priority { Miss, Refresh };
 
 // What the caller's validator says of a complete 200 (or 404, 410: anything the
-// fetcher would hand over): Ok, InvalidBody or WrongContent, with a reason.
+// fetcher would hand over): Ok, InvalidBody or WrongContent, with a reason; Local if we had not the
+// memory to look, which says nothing of what came.
 struct Verdict {
   Outcome outcome = Outcome::Ok;
   std::string reason;

@@ -1,7 +1,10 @@
 // Cache-Control, entity tags and dates, which come from whatever the upstream
 // and the clients are. Promises: lifetimes stay within bounds, one more line
-// never makes a response fresher, and a date written is the date read.
+// never makes a response fresher, nor does another separator than the comma let go of what
+// forbids to store it; and a date written is the date read.
+#include <algorithm>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/http_date.h"
@@ -41,6 +44,37 @@ void check_cache_control(std::string_view first, std::string_view second) {
   REQUIRE_HOLDS(control.no_cache || !before.no_cache);
 }
 
+bool at_least_as_careful(const CacheControl& one, const CacheControl& other) {
+  return (one.no_store || !other.no_store) && (one.no_cache || !other.no_cache) &&
+         (one.is_private || !other.is_private);
+}
+
+// In quotes, or behind the "=" of whoever may say anything, it would be another's argument.
+void check_malformed(std::string_view list) {
+  if (list.find('"') != list.npos) return;
+  CacheControl control;
+  parse_cache_control(list, control);
+  for (const char* before : {"max-age=600|", "max-age=600;", "stale-if-error=x!", "public|"}) {
+    CacheControl behind;
+    parse_cache_control(before + std::string(list), behind);
+    REQUIRE_HOLDS(at_least_as_careful(behind, control));
+  }
+  for (const char separator : {';', '|', '!', ' '}) {
+    if (separator != ';' && list.find('=') != list.npos) continue;
+    std::string other(list);
+    std::replace(other.begin(), other.end(), ',', separator);
+    CacheControl separated;
+    parse_cache_control(other, separated);
+    REQUIRE_HOLDS(at_least_as_careful(separated, control));
+  }
+  // Quoted, it is an argument of a directive that nobody knows.
+  const auto is_text = [](char c) { return c != '\\' && c >= ' ' && c != 0x7f; };
+  if (!std::all_of(list.begin(), list.end(), is_text)) return;
+  CacheControl quoted;
+  parse_cache_control("community=\"" + std::string(list) + '"', quoted);
+  REQUIRE_HOLDS(!quoted.no_store && !quoted.no_cache && !quoted.is_private && !quoted.max_age);
+}
+
 void check_date(std::string_view text) {
   const auto date = base::parse_http_date(text);
   if (!date) return;
@@ -74,6 +108,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   switch (data[0]) {
     case 'c':
       check_cache_control(first, second);
+      check_malformed(first);
       break;
     case 'd':
       check_date(input);

@@ -8,7 +8,7 @@ using namespace holdfast::config;
 
 namespace {
 
-std::string error_of(const std::string& text) {
+std::string section_error(const std::string& text) {
   Start start;
   const std::string path = start.file("h.toml", text);
   start.arguments = {"--config", path};
@@ -127,13 +127,13 @@ TEST_CASE("what is wrong with a key of a route is said with file, line, route an
   };
   for (const Case& wrong : cases) {
     CAPTURE(wrong.text);
-    const std::string error = error_of(kUpstream + kRouteHead + wrong.text + "\n");
+    const std::string error = section_error(kUpstream + kRouteHead + wrong.text + "\n");
     CAPTURE(error);
     CHECK(error.starts_with("6: [[route]] \"x\": " + std::string(wrong.error)));
     CHECK(!contains(error, "s3cr3t"));
   }
-  CHECK(error_of(kUpstream + kRouteHead + "name = \"y\"\n") == "6: the key is there twice");
-  CHECK(error_of(kUpstream + kRouteHead + "cache_ttl = \"1h\"\ncache-ttl = \"1h\"\n") ==
+  CHECK(section_error(kUpstream + kRouteHead + "name = \"y\"\n") == "6: the key is there twice");
+  CHECK(section_error(kUpstream + kRouteHead + "cache_ttl = \"1h\"\ncache-ttl = \"1h\"\n") ==
         "7: [[route]] \"x\": cache_ttl: is already set in line 6");
 }
 
@@ -144,7 +144,7 @@ TEST_CASE("what this version does not do is refused by name, and not passed over
         "max_request_body = \"1MiB\""}) {
     CAPTURE(line);
     const std::string key(line, std::string_view(line).find(' '));
-    CHECK(error_of(kUpstream + kRouteHead + line + "\n") ==
+    CHECK(section_error(kUpstream + kRouteHead + line + "\n") ==
           "6: [[route]] \"x\": " + key + ": is not supported by this version");
   }
 }
@@ -158,7 +158,7 @@ TEST_CASE("framing and hop-by-hop fields are nobody's to set or to remove") {
          {"request_set = { \"" + field + "\" = \"x\" }",
           "response_set = { \"" + field + "\" = \"x\" }", "request_remove = [\"" + field + "\"]",
           "response_remove = [\"" + field + "\"]", "key_fields = [\"" + field + "\"]"}) {
-      CHECK(contains(error_of(kUpstream + kRouteHead + line + "\n"), "belongs to the connection"));
+      CHECK(contains(section_error(kUpstream + kRouteHead + line + "\n"), "belongs to the connection"));
     }
   }
   // With the token in a field of its own, that one too.
@@ -167,7 +167,7 @@ TEST_CASE("framing and hop-by-hop fields are nobody's to set or to remove") {
       kUpstream + "token_file = \"" + start.file("t", kToken) + "\"\ntoken_field = \"X-Api-Key\"\n";
   for (const char* line : {"request_set = { x-api-key = \"x\" }",
                            "request_remove = [\"X-API-KEY\"]", "key_fields = [\"x-api-key\"]"}) {
-    const std::string error = error_of(upstream + kRouteHead + line + "\n");
+    const std::string error = section_error(upstream + kRouteHead + line + "\n");
     CHECK(error.starts_with("8: [[route]] \"x\": "));
     CHECK(contains(error, "carries the token of [upstream.geo]"));
   }
@@ -205,14 +205,14 @@ TEST_CASE("what is wrong with a key of an upstream is said with file, line, upst
   for (const Case& wrong : cases) {
     CAPTURE(wrong.text);
     const std::string error =
-        error_of("[upstream.geo]\n" + std::string(wrong.text) + "\n" + kRouteHead);
+        section_error("[upstream.geo]\n" + std::string(wrong.text) + "\n" + kRouteHead);
     CAPTURE(error);
     CHECK(error.starts_with("2: [upstream.geo]: " + std::string(wrong.error)));
     CHECK(!contains(error, "s3cr3t"));
     CHECK(!contains(error, "0123456789abcdef"));
   }
   const std::string both =
-      error_of("[upstream.geo]\ntoken_field = \"A\"\ntoken_query = \"a\"\n" + kRouteHead);
+      section_error("[upstream.geo]\ntoken_field = \"A\"\ntoken_query = \"a\"\n" + kRouteHead);
   CHECK(both.starts_with("3: [upstream.geo]: token_query: is there beside the other"));
 }
 
@@ -239,47 +239,47 @@ TEST_CASE("sections of another form say which form is expected") {
   };
   for (const Case& wrong : cases) {
     CAPTURE(wrong.text);
-    CHECK(error_of(wrong.text).starts_with(wrong.error));
+    CHECK(section_error(wrong.text).starts_with(wrong.error));
   }
   const std::string longest(64, 'a');
-  CHECK(contains(error_of("[upstream." + longest + "a]\n"), "at most 64"));
-  CHECK(contains(error_of("[upstream." + longest + "]\n"), "is not used"));
+  CHECK(contains(section_error("[upstream." + longest + "a]\n"), "at most 64"));
+  CHECK(contains(section_error("[upstream." + longest + "]\n"), "is not used"));
 }
 
 TEST_CASE("names, and what one section says of another") {
-  CHECK(error_of(kUpstream + "[[route]]\nmatch = \"/x\"\n") ==
+  CHECK(section_error(kUpstream + "[[route]]\nmatch = \"/x\"\n") ==
         "3: [[route]]: name: is missing; expected a name of its own, as \"lookup\"");
-  CHECK(error_of(kUpstream + "[[route]]\nname = \"x\"\n") ==
+  CHECK(section_error(kUpstream + "[[route]]\nname = \"x\"\n") ==
         "3: [[route]] \"x\": match: is missing; expected the paths it takes, as "
         "\"/lookup/{ip:ip}\"");
   for (const char* name : {"X", "-x", "a b", "a.b", "\\u00fc"}) {
     CAPTURE(name);
     const std::string error =
-        error_of(kUpstream + "[[route]]\nmatch = \"/x\"\nname = \"" + name + "\"\n");
+        section_error(kUpstream + "[[route]]\nmatch = \"/x\"\nname = \"" + name + "\"\n");
     CHECK(error.starts_with("5: [[route]]: name: \""));
     CHECK(contains(error, "expected a name of a-z, 0-9, _ and -"));
   }
-  CHECK(error_of(kUpstream + kRouteHead + "\n[[route]]\nmatch = \"/y\"\nname = \"x\"\n") ==
+  CHECK(section_error(kUpstream + kRouteHead + "\n[[route]]\nmatch = \"/y\"\nname = \"x\"\n") ==
         "9: [[route]] \"x\": name: is that of the route in line 3 too; expected one of its own");
-  CHECK(error_of(kRouteHead) ==
+  CHECK(section_error(kRouteHead) ==
         "1: [[route]] \"x\": upstream: is missing, as are all; expected an [upstream.NAME]");
-  CHECK(error_of(kUpstream + "[upstream.b]\n" + kRouteHead) ==
+  CHECK(section_error(kUpstream + "[upstream.b]\n" + kRouteHead) ==
         "4: [[route]] \"x\": upstream: is missing; expected the name of one of the 2 "
         "[upstream.NAME]");
-  CHECK(error_of(kUpstream + "[upstream.b]\n" + kRouteHead + "upstream = \"geo\"\n") ==
+  CHECK(section_error(kUpstream + "[upstream.b]\n" + kRouteHead + "upstream = \"geo\"\n") ==
         "3: [upstream.b]: is not used; expected a [[route]] with upstream = \"b\"");
-  CHECK(error_of("[upstream.api]\n") ==
+  CHECK(section_error("[upstream.api]\n") ==
         "1: [upstream.api]: is not used; expected a [[route]] with upstream = \"api\"");
 }
 
 TEST_CASE(
     "of several wrong lines in sections the first is named, and a wrong name before its echo") {
-  CHECK(error_of(kRouteHead + "zeta = 1\nalpha = 1\n[upstream.geo]\nurls = 1\n")
+  CHECK(section_error(kRouteHead + "zeta = 1\nalpha = 1\n[upstream.geo]\nurls = 1\n")
             .starts_with("4: [[route]] \"x\": unknown key \"zeta\""));
-  CHECK(error_of("[upstream.z]\nurls = 1\n[upstream.a]\nurls = 2\n" + kRouteHead)
+  CHECK(section_error("[upstream.z]\nurls = 1\n[upstream.a]\nurls = 2\n" + kRouteHead)
             .starts_with("2: [upstream.z]: urls"));
-  CHECK(error_of(kUpstream + kRouteHead + "upstream = \"goe\"\n").starts_with("6: [[route]]"));
-  CHECK(error_of(kUpstream + kRouteHead + "key_fields = [\"A\",\n  \"b c\"]\n").starts_with("7: "));
+  CHECK(section_error(kUpstream + kRouteHead + "upstream = \"goe\"\n").starts_with("6: [[route]]"));
+  CHECK(section_error(kUpstream + kRouteHead + "key_fields = [\"A\",\n  \"b c\"]\n").starts_with("7: "));
 }
 
 TEST_CASE("a long or hostile name makes a short, clean error") {
@@ -292,7 +292,7 @@ TEST_CASE("a long or hostile name makes a short, clean error") {
         kUpstream + kRouteHead + "validate = { equal = { " + hostile + " = 1 } }\n",
         kUpstream + kRouteHead + "validate = { reject_if = { \"a\\nb\" = 1 } }\n",
         kUpstream + kRouteHead + "cache_ttl = " + hostile + "\n"}) {
-    const std::string error = error_of(text);
+    const std::string error = section_error(text);
     CHECK(error.size() < 400);
     CHECK(!contains(error, "\x1b"));
   }

@@ -84,12 +84,41 @@ TEST_CASE("a directive inside a quoted string is not one") {
 
 // Taken for one unknown directive, it was stored for a day.
 TEST_CASE("in a malformed list the careful reading wins") {
-  for (const char* value :
-       {"no-store;max-age=0", "max-age=600;no-store", "no-cache; no-store", "max-age=600 no-store",
-        "\"no-store\"", "'no-store'; x", "no-store:", "foo=\"bar\" no-store",
-        "ext=\"never closed, no-store", "(no-store)", "public;No-Store=1",
-        "max-age=\"60\";no-store, max-age=60", "max-age9;=no-store", "=no-store", "x==no-store",
-        "x=y=no-store", "max-age=\t\"0, no-store\"", "x =\"no-store\"", "x = \"a, no-store\""}) {
+  for (const char* value : {"no-store;max-age=0",
+                            "max-age=600;no-store",
+                            "no-cache; no-store",
+                            "max-age=600 no-store",
+                            "\"no-store\"",
+                            "'no-store'; x",
+                            "no-store:",
+                            "foo=\"bar\" no-store",
+                            "ext=\"never closed, no-store",
+                            "(no-store)",
+                            "public;No-Store=1",
+                            "max-age=\"60\";no-store, max-age=60",
+                            "max-age9;=no-store",
+                            "=no-store",
+                            "x==no-store",
+                            "x=y=no-store",
+                            "max-age=\t\"0, no-store\"",
+                            "x =\"no-store\"",
+                            "x = \"a, no-store\"",
+                            "max-age=600|no-store",
+                            "max-age=600|No-Store|x",
+                            "s-maxage=1&no-store",
+                            "stale-if-error=5+no-store",
+                            "max-age=\"600|no-store\"",
+                            "public|no-store",
+                            "no-store|max-age=600",
+                            "no-store.",
+                            ".no-store",
+                            "max-age=600, no-store.",
+                            "no-store!",
+                            "*no-store*",
+                            "'no-store'",
+                            "max-age=600.no-store|no-store",
+                            "no-cache=x|no-store",
+                            "max-age=600;no-store."}) {
     CAPTURE(value);
     CHECK(parsed(value).no_store);
   }
@@ -99,11 +128,34 @@ TEST_CASE("in a malformed list the careful reading wins") {
   CHECK(parsed("public; max-age=5; s-maxage=7").s_maxage == 7s);
   CHECK(parsed("public; max-age=5, max-age=9").max_age == 5s);
   CHECK(parsed("max-age=60; public").max_age == 0s);
+  CHECK(parsed("max-age=600|private").is_private);
+  CHECK(parsed("max-age=600|no-cache").no_cache);
+  CHECK(parsed("private.").is_private);
+  CHECK(parsed("public; max-age=600|5").max_age == 0s);
+  CHECK(parsed("public; max-age=600.").max_age == 0s);
   // Another directive's name is not a part of it.
   CHECK(!parsed("x-no-store; no-store-really; no-storeage").no_store);
+  CHECK(!parsed("max-age=600|x-no-store|no-store-really|vendor.no-store").no_store);
   CHECK(parsed("max-age = 60").max_age == 60s);
   // An argument by the letter is none either.
   CHECK(!parsed("x=no-store, y=\"no-store\"").no_store);
+}
+
+TEST_CASE("a legal extension is only unknown, whatever it is called and says") {
+  for (const char* value :
+       {"no-store-x", "no-store-x=1", "x-no-store", "no_store", "vendor.no-store", "no-store.v2",
+        "community=\"no-store\"", "community=\"max-age=0; no-store|private\"", "x=no-store",
+        "x=1|no-store", "x=no-store.", "max-age=600, community=\"no-store\"",
+        "max-age=x, community=\"no-store\"", "no-cache=\"no-store\"",
+        "private=\"set-cookie, no-store\"", "stale-if-error="}) {
+    CAPTURE(value);
+    CHECK(!parsed(value).no_store);
+  }
+  const auto c = parsed("max-age=600, no-store-x, community=\"private|no-cache\", x=private");
+  CHECK(c.max_age == 600s);
+  CHECK(!c.no_store);
+  CHECK(!c.no_cache);
+  CHECK(!c.is_private);
 }
 
 TEST_CASE("a window for stale responses without a value is not a window of 0") {

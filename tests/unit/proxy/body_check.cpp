@@ -213,6 +213,76 @@ TEST_CASE("long integers are each taken for what they are") {
   CHECK(outcome("030000000000000000000") == Outcome::InvalidBody);
 }
 
+TEST_CASE("a number beyond a double is one, and an integer if it is written as one") {
+  const std::string integer = "1" + std::string(400, '0');
+  const auto wrong = [](std::string_view types, std::string_view value) {
+    return objection(requires_all({"/n:" + std::string(types)}),
+                     R"({"n":)" + std::string(value) + "}");
+  };
+  BodyRules json;
+  json.json = true;
+  for (const std::string& number :
+       {std::string("1e309"), std::string("-1E+999"), std::string("1.5e400"),
+        std::string("0.1e99999999999999999999"), integer + ".5", integer, "-" + integer}) {
+    CAPTURE(number);
+    const bool whole = number.find_first_of(".eE") == number.npos;
+    CHECK(objection(json, number).empty());
+    CHECK(objection(json, "[" + number + ",\"1e400\"," + number + "]").empty());
+    CHECK(wrong("number", number).empty());
+    CHECK(wrong("integer", number) == (whole ? "" : "/n is a number, not an integer"));
+    CHECK(wrong("string", number) ==
+          (whole ? "/n is an integer, not a string" : "/n is a number, not a string"));
+  }
+  // Beside them the others are what they were.
+  CHECK(objection(requires_all({"/1:integer", "/2:number", "/3:string"}),
+                  "[1e400,1000000000000000000,1e300,\"1e400\"]")
+            .empty());
+}
+
+TEST_CASE("what is no number is none beside one beyond a double either") {
+  BodyRules rules;
+  rules.json = true;
+  for (const char* wrong : {"01e400", "1e", "1.e400", "+1e400", "--1e400", "1e400.5", "1e4e400",
+                            ".1e400", "1e+-400", "1e400x", "e400", "-e400", "true1e400",
+                            "1e400\"\"", "1e400 1", "\"\"1e400", "0x1e400", "1e400,"}) {
+    CAPTURE(wrong);
+    CHECK(judge(rules, wrong).outcome == Outcome::InvalidBody);
+    CHECK(judge(rules, "[1e400," + std::string(wrong) + "]").outcome == Outcome::InvalidBody);
+    CHECK(judge(rules, "[" + std::string(wrong) + ",1e400]").outcome == Outcome::InvalidBody);
+  }
+  CHECK(objection(rules,
+                  "\xEF\xBB\xBF"
+                  "1e400") == "not JSON: it begins with a byte order mark");
+  CHECK(objection(rules, "[1e400,\"\xE9\"]") == "not JSON: it is not in UTF-8 (Latin-1, maybe)");
+  CHECK(objection(rules, "[1e400,\"\\ud800\"]") ==
+        "not JSON: half of a surrogate pair in a string");
+  CHECK(objection(rules, "[1e400," + nested(64) + "]") == "JSON nested more than 64 deep");
+  CHECK(objection(rules, "[1e400," + nested(63) + "]").empty());
+  CHECK(objection(requires_all({"/n:number"}), R"({"n":1e400,"n":1})") == "/n occurs twice");
+}
+
+TEST_CASE("a number beyond a double is another's equal by its exact value") {
+  const auto refused = [](std::string_view value, std::string_view text) {
+    return !objection(rejects("/n", {std::string(text)}), R"({"n":)" + std::string(value) + "}")
+                .empty();
+  };
+  CHECK(refused("1e400", "1e400"));
+  CHECK(refused("1e400", "10E+399"));
+  CHECK(refused("-0.10e401", "-1e400"));
+  CHECK(refused("1" + std::string(400, '0'), "1e400"));
+  CHECK(refused("1e400", "1" + std::string(400, '0')));
+  CHECK(!refused("1e400", "1e401"));
+  CHECK(!refused("1e400", "-1e400"));
+  CHECK(!refused("1e400", "1.0000000000000000000000000000001e400"));
+  CHECK(!refused("1e400", "inf"));
+  CHECK(!refused("1e400", "1e"));
+  CHECK(!refused("1", "1e400"));
+  CHECK(!refused("1000000000000000000", "1e400"));
+  // As of every double beyond 2^53, nobody can tell which integer it is.
+  const std::vector<PathParameter> asked{{"n", "1000000000000000000", ParameterType::Int}};
+  CHECK(judge(equals("/n", "n"), R"({"n":1e400})", asked).reason == "/n is not an integer");
+}
+
 TEST_CASE("other parameters are equal as text, UUIDs and hex in either case") {
   const auto outcome = [](std::string_view value, std::string_view asked,
                           ParameterType type = ParameterType::Segment) {

@@ -109,7 +109,7 @@ TEST_CASE("an integer is a number, however long") {
   CHECK(judge(replaced("{", R"({"\"1":99999999999999999999,)")) == Outcome::Ok);
   CHECK(judge(replaced("\"Google\"", "99999999999999999999")) == Outcome::InvalidBody);
   CHECK(judge(replaced("37.751", "012345678901234567890123")) == Outcome::InvalidBody);
-  CHECK(judge(replaced("37.751", "1" + std::string(400, '0'))) == Outcome::InvalidBody);
+  CHECK(judge(replaced("37.751", "1" + std::string(400, '0'))) == Outcome::Ok);
   // Strings are left alone: it is another address for which it is no number.
   CHECK(judge(replaced("{", R"({"big":99999999999999999999,"x":"99999999999999999999",)"),
               "8.8.4.4") == Outcome::WrongContent);

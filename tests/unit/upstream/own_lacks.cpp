@@ -65,6 +65,31 @@ TEST_CASE("a probe for which something is lacking here leaves the breaker as it 
   CHECK(world.answered() == 1);
 }
 
+TEST_CASE(
+    "a content that there is no memory to judge is asked for again, and held against nobody") {
+  World world;
+  world.fetch_all(50, 5);
+  FetchRequest request;
+  request.request.target = "/unjudged";
+  request.deadline = world.now() + 10s;
+  int judged = 0;
+  request.validate = [&judged](const Reply&) -> Verdict {
+    if (++judged > 5) return {};
+    return {Outcome::Local, "no memory to read it"};
+  };
+  FetchResult result;
+  world.fetcher.start(std::move(request), [&result](FetchResult end) { result = std::move(end); });
+  world.scheduler.advance(10s);
+  CHECK(result.end == FetchEnd::Answered);
+  CHECK(result.outcome == Outcome::Ok);
+  REQUIRE(result.attempts.size() >= 2);
+  CHECK(result.attempts[0].outcome == Outcome::Local);
+  const OriginStatus after = world.fetcher.status().origins[0];
+  CHECK(after.breaker == Breaker::State::Closed);
+  CHECK(after.error_rate == 0);
+  CHECK(after.last_error.empty());
+}
+
 TEST_CASE("errno tells what is lacking, and an address out of reach is no lack of ports") {
   sockaddr_in loopback{};
   loopback.sin_family = AF_INET;
