@@ -5,8 +5,12 @@
 #include <cstring>
 #include <exception>
 #include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
 
 #include "base/standard_descriptors.h"
+#include "base/suggest.h"
 #include "config/config.h"
 #include "daemon/admin_command.h"
 #include "daemon/daemon.h"
@@ -56,9 +60,24 @@ int check(const config::Settings& settings) {
   return print(text + "the settings are valid\n");
 }
 
+// A word in the place of a command that is none. It may be a secret that lost its flag, so that
+// only what looks like a command is repeated.
+std::string no_such_command(std::string_view word) {
+  constexpr std::size_t kLongest = 15;
+  const bool plain =
+      word.size() <= kLongest && word.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") == word.npos;
+  const std::string hint = base::nearest(word, {"admin", "store"});
+  return (plain ? "\"" + std::string(word) + "\" is no command" : std::string("no such command")) +
+         (hint.empty() ? "" : "; did you mean " + hint + "?") +
+         "; there are admin and store, and a flag for every setting, as --port 3000 (see --help)";
+}
+
 int run(int argc, char** argv) {
-  if (argc > 1 && std::string_view(argv[1]) == "admin")
-    return daemon::admin_command(argc - 1, argv + 1);
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  if (first == "admin") return daemon::admin_command(argc - 1, argv + 1);
+  if (argc > 1 && first != "store" && !first.starts_with('-')) {
+    return refuse(no_such_command(first));
+  }
   auto loaded = load(argc, argv);
   if (!loaded) return refuse(loaded.error().message);
   if (const auto* printout = std::get_if<config::Printout>(&*loaded)) return print(printout->text);
@@ -85,6 +104,10 @@ int main(int argc, char** argv) {
   try {
     if (!base::open_standard_descriptors()) return kCannotStart;
     return run(argc, argv);
+  } catch (const std::system_error& error) {
+    const bool no_thread = error.code() == std::errc::resource_unavailable_try_again;
+    return refuse((no_thread ? "no thread to be had (TasksMax, ulimit -u): " : std::string()) +
+                  error.what());
   } catch (const std::exception& error) {
     return refuse(error.what());
   }

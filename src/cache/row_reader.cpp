@@ -67,6 +67,10 @@ base::Result<RowReader::Found> RowReader::find(std::string_view key) {
   return Found{std::move(stored), 0};
 }
 
+base::Result<std::int64_t> RowReader::entries() {
+  return connection_.integer("SELECT entries FROM holdfast_state");
+}
+
 base::Result<bool> RowReader::recent(Place& place, int count,
                                      const std::function<bool(std::string_view, StoredPtr)>& visit,
                                      std::vector<std::int64_t>& damaged) {

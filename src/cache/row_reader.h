@@ -35,6 +35,8 @@ class RowReader {
     std::int64_t damaged_row = 0;  // id of a row whose checksum does not match
   };
   base::Result<Found> find(std::string_view key);
+  // How many responses there are, as the writer counts them.
+  base::Result<std::int64_t> entries();
 
   // A place in the order of last use, most recent first.
   struct Place {

@@ -1,7 +1,10 @@
 #include "cache/schema.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <string_view>
 #include <thread>
@@ -267,11 +270,23 @@ base::Result<sqlite::Connection> open_for_writing(const std::string& path, const
   return connection;
 }
 
-base::Result<sqlite::Connection> open_for_reading(const std::string& path, const std::string& vfs) {
+namespace {
+
+// There is nothing in the WAL, and who may not write the file cannot make the WAL's index.
+bool may_be_read_alone(const std::string& path) {
+  struct stat wal {};
+  const bool nothing =
+      ::stat((path + "-wal").c_str(), &wal) == 0 ? wal.st_size == 0 : errno == ENOENT;
+  return nothing && ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0 &&
+         (errno == EACCES || errno == EROFS || errno == EPERM);
+}
+
+base::Result<sqlite::Connection> open_to_read(const std::string& path, const std::string& vfs,
+                                              sqlite::Connection::Mode mode) {
   const auto names = sqlite::names_stay();
   const auto judged = judge(path, vfs);
   if (!judged) return tl::unexpected(judged.error());
-  auto connection = sqlite::Connection::open(path, sqlite::Connection::Mode::ReadOnly, vfs);
+  auto connection = sqlite::Connection::open(path, mode, vfs);
   if (!connection) return connection;
   const auto prepare = [&]() -> base::Result<void> {
     connection->busy_timeout(std::chrono::milliseconds(100));
@@ -285,6 +300,15 @@ base::Result<sqlite::Connection> open_for_reading(const std::string& path, const
   };
   if (auto prepared = prepare(); !prepared) return tl::unexpected(std::move(prepared.error()));
   return connection;
+}
+
+}  // namespace
+
+base::Result<sqlite::Connection> open_for_reading(const std::string& path, const std::string& vfs) {
+  using Mode = sqlite::Connection::Mode;
+  auto opened = open_to_read(path, vfs, Mode::ReadOnly);
+  if (opened || opened.error().kind != ErrorKind::Io || !may_be_read_alone(path)) return opened;
+  return open_to_read(path, vfs, Mode::Immutable);
 }
 
 }  // namespace holdfast::cache

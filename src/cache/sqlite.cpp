@@ -104,6 +104,20 @@ std::shared_mutex& names() {
   return mutex;
 }
 
+std::string immutable_uri(std::string_view path) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string uri = "file:";
+  for (const char c : path) {
+    if (c != '%' && c != '?' && c != '#') {
+      uri += c;
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    uri.append({'%', kHex[byte >> 4], kHex[byte & 15]});
+  }
+  return uri + "?immutable=1";
+}
+
 }  // namespace
 
 std::shared_lock<std::shared_mutex> names_stay() {
@@ -127,9 +141,14 @@ base::Result<Connection> Connection::open(const std::string& path, Mode mode,
     case Mode::Create:
       flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
       break;
+    case Mode::Immutable:
+      flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;
+      break;
   }
+  std::string name = path;
+  if (mode == Mode::Immutable) name = immutable_uri(path);
   Connection connection;
-  const int code = sqlite3_open_v2(path.c_str(), &connection.handle_, flags,
+  const int code = sqlite3_open_v2(name.c_str(), &connection.handle_, flags,
                                    vfs.empty() ? nullptr : vfs.c_str());
   if (code != SQLITE_OK) return tl::unexpected(connection.error(code, "cannot open " + path));
   sqlite3_db_config(connection.handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);

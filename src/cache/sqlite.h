@@ -81,7 +81,9 @@ std::unique_lock<std::shared_mutex> names_move();
 
 class Connection {
  public:
-  enum class Mode { ReadOnly, ReadWrite, Create };
+  // Immutable: of a file that nobody can write, where SQLite could not make the WAL's index. It
+  // takes no locks and looks at no WAL.
+  enum class Mode { ReadOnly, ReadWrite, Create, Immutable };
   // `vfs` names a registered VFS; empty: the default one. No connection removes
   // the WAL when it closes: SQLite would do so by name, and by then the name may
   // belong to a new file (see set_aside()).

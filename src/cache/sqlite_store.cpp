@@ -154,6 +154,10 @@ base::Result<StoredPtr> SqliteStore::find(std::string_view key) {
     return failed(opened.error());
   }
   auto found = reader_->find(key);
+  if (writer_.reads_only()) {
+    reader_.reset();
+    reopen_at_ = {};
+  }
   if (settings_.on_read) settings_.on_read(Steady::now() - start);
   if (!found) return failed(found.error());
   if (!reads_well_) health_.ok(StoreHealth::Part::Reading);
@@ -236,8 +240,11 @@ std::unique_ptr<Store> store_without_file(StoreSettings settings, const base::Er
   auto store = std::make_unique<SqliteStore>(std::move(settings), clock, log);
   if (why.kind == base::ErrorKind::NotOurs || why.kind == base::ErrorKind::TooNew) {
     store->health().off(why.message);
-  } else {
+  } else if (why.kind != base::ErrorKind::Io) {
     store->health().degraded(StoreHealth::Part::Writing, why.message);
+  } else if (const auto opened = store->writer().open(); !opened) {
+    // Once more, as what can only be read is to answer the first request already.
+    store->health().degraded(StoreHealth::Part::Writing, opened.error().message);
   }
   store->writer().start();
   return store;

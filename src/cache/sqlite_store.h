@@ -34,6 +34,8 @@ struct StoreSettings {
   // How long open_store() waits for another daemon to let go of the file: one that was
   // killed a moment ago may not be quite gone.
   std::chrono::milliseconds lock_patience{1000};
+  // How soon a lock that was not to be had is asked for again.
+  std::chrono::milliseconds lock_retry{10000};
   // How often the file is looked after when nothing is written.
   std::chrono::milliseconds tick{1000};
 
@@ -58,9 +60,9 @@ struct StoreSettings {
 base::Result<std::unique_ptr<Store>> open_store(StoreSettings settings, const base::Clock& clock,
                                                 observe::Log& log);
 
-// The store to go on with after open_store() failed with `why`: it finds nothing
-// and queues what it can, is Degraded (Off for NotOurs and TooNew), and keeps
-// trying to open the file, so that it comes up by itself once it can.
+// The store to go on with after open_store() failed with `why`: it finds nothing, but what
+// a file holds that can only be read, and queues what it can, is Degraded (Off for NotOurs and
+// TooNew), and keeps trying to open the file, so that it comes up by itself once it can.
 std::unique_ptr<Store> store_without_file(StoreSettings settings, const base::Error& why,
                                           const base::Clock& clock, observe::Log& log);
 

@@ -23,6 +23,7 @@ struct StoreStatus {
   State state = State::Off;
   std::string reason;            // why it is not Ok; for people
   base::WallTime since{};        // when `state` last changed
+  bool locked = true;            // whether another daemon is kept from the file
   std::uint64_t entries = 0;     // as of the last count
   std::uint64_t size_bytes = 0;  // database and WAL
   // When the oldest and the newest stored response were received, to the hour, as

@@ -53,6 +53,7 @@ StoreStatus StoreHealth::status() const {
     status.reason = now.reason;
     status.since = since_;
   }
+  status.locked = locked;
   status.entries = entries;
   status.size_bytes = size_bytes;
   status.oldest = base::WallTime(std::chrono::milliseconds(oldest_ms));

@@ -34,6 +34,7 @@ class StoreHealth {
   // Without the queue's numbers, which are the queue's.
   StoreStatus status() const;
 
+  std::atomic<bool> locked{true};  // against another daemon
   std::atomic<std::uint64_t> entries{0};
   std::atomic<std::uint64_t> size_bytes{0};
   std::atomic<std::int64_t> oldest_ms{0};  // since the Unix epoch; 0: nothing is stored

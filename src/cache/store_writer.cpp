@@ -58,6 +58,7 @@ StoreWriter::StoreWriter(Shared shared)
       low_bytes_(high_bytes_ - high_bytes_ / 128),
       evict_rows_(
           static_cast<int>(std::clamp<std::uint64_t>(shared.settings.limit_bytes >> 17, 16, 100))),
+      locks_(shared.settings.path),
       retry_delay_(shared.settings.retry_first),
       checkpointer_(shared.settings.path, shared.settings.vfs),
       restorer_([this] { shared_.queue.wake(); },
@@ -343,13 +344,7 @@ bool StoreWriter::tend() {
                         shared_.settings.path + " was deleted or replaced"});
     return false;
   }
-  // Somebody removed the lock's file: before another daemon finds that there is none.
-  if (lock_ && !lock_->is_of(shared_.settings.path)) {
-    if (auto locked = lock(); !locked) {
-      trouble(base::Error{base::ErrorKind::Io, base::Side::Internal, true, locked.error().message});
-      return false;
-    }
-  }
+  if (!mind_locks()) return false;
   if (!shared_.health.is_ok(StoreHealth::Part::Reading)) try_reading();
   if (Steady::now() >= next_touches_) {
     next_touches_ = Steady::now() + kTouchEvery;
@@ -429,29 +424,75 @@ void StoreWriter::leave_index() {
 
 base::Result<void> StoreWriter::lock(std::chrono::milliseconds patience) {
   const StoreSettings& settings = shared_.settings;
-  if (lock_ && lock_->is_of(settings.path)) {
-    no_lock_.clear();
-    return {};
-  }
+  if (locks_.are_held()) return {};
   // Beside another program's file there is nothing for us to lock, nor to leave behind.
   if (auto ours = check_ours(settings.path, settings.vfs); !ours) return ours;
   const Steady::time_point give_up = Steady::now() + patience;
-  auto taken = StoreLock::take(settings.path);
-  while (!taken && taken.error().kind == base::ErrorKind::Busy) {
+  auto taken = locks_.take();
+  while (!taken) {
     waited_for_lock_ = true;
-    if (Steady::now() >= give_up) return tl::unexpected(std::move(taken.error()));
+    if (Steady::now() >= give_up) return taken;
     std::this_thread::sleep_for(kLockPause);
-    taken = StoreLock::take(settings.path);
+    taken = locks_.take();
   }
-  // A folder that is away will be back, with the lock that we have.
-  no_lock_ = taken ? "" : taken.error().message;
-  if (taken) lock_ = std::move(*taken);
+  next_lock_ = Steady::now() + settings.lock_retry;
   // What was queued meanwhile may be older than what the other daemon wrote.
   if (std::exchange(waited_for_lock_, false)) older_through_ = shared_.queue.last_sequence();
   return {};
 }
 
+// Somebody may have removed the lock's file: before another daemon finds that there is none. And
+// one that was not to be had is asked for now and then.
+bool StoreWriter::mind_locks() {
+  const bool lacking = !locks_.lacking().empty();
+  if (!locks_.were_lost() && !(lacking && Steady::now() >= next_lock_)) return true;
+  if (auto locked = lock(); !locked) {
+    trouble(base::Error{base::ErrorKind::Io, base::Side::Internal, true, locked.error().message});
+    return false;
+  }
+  if (lacking != !locks_.lacking().empty()) tell_locks();
+  return true;
+}
+
+void StoreWriter::tell_locks() {
+  const bool locked = locks_.lacking().empty();
+  if (!locked) {
+    locks_.tell_what_is_lacking(shared_.log);
+  } else if (!shared_.health.locked) {
+    shared_.log.event(observe::Level::Info, "store_locked", {{"path", shared_.settings.path}});
+  }
+  shared_.health.locked = locked;
+}
+
 base::Result<void> StoreWriter::open(std::chrono::milliseconds lock_patience) {
+  auto opened = open_to_write(lock_patience);
+  if (!opened && opened.error().kind == base::ErrorKind::Io && offer_reading()) {
+    opened.error().message =
+        shared_.settings.path + " can be read, not written: " + opened.error().message;
+  }
+  return opened;
+}
+
+// What is stored answers also where nothing can be written. False: it cannot be read either.
+bool StoreWriter::offer_reading() {
+  const std::string& path = shared_.settings.path;
+  const FileId there = file_id(path);
+  if (there == FileId{}) return false;
+  // Readers open it by themselves once they know of it.
+  if (there == opened_) return true;
+  auto reader = RowReader::open(path, shared_.settings.vfs);
+  if (!reader || !reader->find({})) return false;
+  if (const auto entries = reader->entries()) {
+    shared_.health.entries = static_cast<std::uint64_t>(*entries);
+  }
+  opened_ = there;
+  opened_index_ = file_id(path + "-shm");
+  reads_only_ = true;
+  generation_.fetch_add(1, std::memory_order_acq_rel);
+  return true;
+}
+
+base::Result<void> StoreWriter::open_to_write(std::chrono::milliseconds lock_patience) {
   const StoreSettings& settings = shared_.settings;
   // First of all: what another daemon has open is not to be healed, nor its WAL touched.
   if (auto locked = lock(lock_patience); !locked) return locked;
@@ -467,15 +508,14 @@ base::Result<void> StoreWriter::open(std::chrono::milliseconds lock_patience) {
   if (!rows) return tl::unexpected(std::move(rows.error()));
   // A file that opens may still refuse to be written.
   if (auto probed = rows->probe(); !probed) return probed;
-  if (!no_lock_.empty()) {
-    shared_.log.event(observe::Level::Warn, "store_not_locked",
-                      {{"path", settings.path},
-                       {"reason", no_lock_},
-                       {"warning", "nothing keeps a second daemon from this store"}});
-  }
+  // It may have been made only now.
+  if (auto locked = lock(); !locked) return locked;
   rows_ = std::move(*rows);
+  reads_only_ = false;
   opened_ = file_id(settings.path);
   opened_index_ = file_id(settings.path + "-shm");
+  tell_locks();
+  locks_.tell_more_names(shared_.log);
   salvage_next();
   sweeping_ = true;
   wal_used_ = true;

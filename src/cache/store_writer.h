@@ -21,7 +21,7 @@
 #include "cache/row_writer.h"
 #include "cache/sqlite_store.h"
 #include "cache/store_health.h"
-#include "cache/store_lock.h"
+#include "cache/store_locks.h"
 #include "cache/used_keys.h"
 #include "cache/write_queue.h"
 
@@ -48,6 +48,7 @@ class StoreWriter {
 
   // Opens the file, setting aside a damaged one. For others before start() only;
   // without it, the thread begins by trying. Waits for another daemon's lock for so long.
+  // After an Io error find() may answer all the same, from a file that can only be read.
   base::Result<void> open(std::chrono::milliseconds lock_patience = {});
   void start();
 
@@ -58,6 +59,10 @@ class StoreWriter {
   void report_corruption(std::uint64_t generation);
   // Changes whenever the path leads to another file: readers reopen. Any thread.
   std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
+  // The file could only be read when it was opened. Whoever keeps it open then keeps this
+  // process from writing it later: the WAL's index is mapped once, as the first one may. Any
+  // thread.
+  bool reads_only() const { return reads_only_.load(std::memory_order_relaxed); }
   Restorer& restorer() { return restorer_; }
 
  private:
@@ -102,6 +107,10 @@ class StoreWriter {
   void leave_index();
   // Errors: Busy (another daemon has the store), NotOurs, TooNew.
   base::Result<void> lock(std::chrono::milliseconds patience = {});
+  bool mind_locks();
+  void tell_locks();
+  base::Result<void> open_to_write(std::chrono::milliseconds lock_patience);
+  bool offer_reading();
   FileId file_id(const std::string& path) const;
   std::int64_t hour() const { return hour_of(shared_.clock.wall()); }
 
@@ -112,8 +121,7 @@ class StoreWriter {
   const int evict_rows_;           // at once
 
   // The writing thread's own.
-  std::optional<StoreLock> lock_;  // behind all that has the file open
-  std::string no_lock_;            // why there is none, if the store is open without
+  StoreLocks locks_;  // behind all that has the file open
   bool waited_for_lock_ = false;
   std::uint64_t older_through_ = 0;  // a write's sequence
   std::optional<RowWriter> rows_;
@@ -123,6 +131,7 @@ class StoreWriter {
   std::set<std::string> salvaging_;  // files whose salvage was started
   Steady::time_point next_tick_{};
   Steady::time_point next_touches_{};
+  Steady::time_point next_lock_{};  // when to ask again for one that is lacking
   Steady::time_point retry_at_{};
   std::chrono::milliseconds retry_delay_;
   Steady::time_point last_heal_{};
@@ -141,6 +150,7 @@ class StoreWriter {
 
   std::atomic<std::uint64_t> generation_{1};
   std::atomic<std::uint64_t> corrupt_generation_{0};  // as reported; 0: none
+  std::atomic<bool> reads_only_{false};
   std::atomic<bool> stopping_{false};
   std::mutex flush_mutex_;
   std::condition_variable flushed_;

@@ -13,12 +13,27 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/suggest.h"
 
 namespace holdfast::daemon {
 namespace {
 
 constexpr int kExitRefused = 1;
 constexpr int kUsage = 2;
+constexpr const char* kSeeHelp = " (see holdfast admin --help)";
+struct VerbUsage {
+  const char* name;
+  const char* arguments;  // as the usage has them
+};
+constexpr VerbUsage kVerbUsages[] = {
+    {"status", ""},
+    {"inspect", " ADDRESS"},
+    {"purge", " ADDRESS|BLOCK|all"},
+    {"stale", " ADDRESS|BLOCK"},
+    {"breaker", " open|close|auto [ORIGIN]"},
+    {"log-level", " debug|info|warn|error"},
+    {"drain", ""},
+};
 constexpr const char* kUsageText =
     "usage: holdfast admin [--socket PATH] VERB ...\n"
     "  status                         what runs, what is stored, what the upstream does\n"
@@ -71,6 +86,27 @@ std::optional<Call> call_for(const std::vector<std::string>& words) {
     return post("/breaker?state=" + words[1] + (arguments == 2 ? "&origin=" + words[2] : ""));
   }
   return std::nullopt;
+}
+
+// Why call_for() knows none.
+std::string problem_of(const std::vector<std::string>& words) {
+  std::vector<std::string> names;
+  std::string all;
+  for (const VerbUsage& verb : kVerbUsages) {
+    names.emplace_back(verb.name);
+    all += (all.empty() ? "" : ", ") + names.back();
+  }
+  if (words.empty()) return "a verb is missing: " + all + kSeeHelp;
+  const std::string& word = words.front();
+  if (word.starts_with("-")) {
+    return "the only flag is --socket PATH, before the verb" + std::string(kSeeHelp);
+  }
+  for (const VerbUsage& verb : kVerbUsages) {
+    if (word == verb.name) return "expected: " + word + verb.arguments + kSeeHelp;
+  }
+  const std::string hint = base::nearest(word, names);
+  return "no such verb" + (hint.empty() ? "" : "; did you mean " + hint + "?") + "; there are " +
+         all + kSeeHelp;
 }
 
 // A blank variable is one that is not set.
@@ -146,7 +182,8 @@ int admin_command(int argc, const char* const* argv) {
   const auto call = call_for(words);
   // libcurl would take an empty path for none, and ask whoever is called "holdfast".
   if (!call || path.empty()) {
-    std::fputs(kUsageText, stderr);
+    const std::string problem = path.empty() ? "--socket: is blank" : problem_of(words);
+    std::fprintf(stderr, "holdfast admin: %s\n", problem.c_str());
     return kUsage;
   }
   const auto answer = ask(path, *call);

@@ -116,6 +116,9 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       heartbeat_(liveness_.add("control", clock_.now())),
       started_(clock_.wall()),
       memory_(memory_settings(settings_)),
+      reload_{.at = started_, .error = {}, .needs_restart = {}},
+      reloaded_well_at_(started_),
+      settings_health_(health_.add("settings", observe::Dependency::Role::Supporting)),
       service_manager_(ServiceManager::from_environment(log_),
                        {control_, liveness_, log_, [this] { return status(); }}) {
   for (const config::UpstreamConfig& upstream : settings_.routing->upstreams) {
@@ -251,6 +254,11 @@ void Daemon::add_metrics() {
   metrics_.callback(Family::LogDropped, {}, [this] { return static_cast<double>(log_.dropped()); });
   metrics_.callback(Family::OutageRunway, {}, [this] { return runway_.load(); });
   metrics_.callback(Family::Draining, {}, [this] { return health_.draining() ? 1.0 : 0.0; });
+  metrics_.callback(Family::ConfigReloadSuccessful, {},
+                    [this] { return reload_.error.empty() ? 1.0 : 0.0; });
+  metrics_.callback(Family::ConfigReloadTime, {}, [this] {
+    return std::chrono::duration<double>(reloaded_well_at_.time_since_epoch()).count();
+  });
   metrics_.callback(Family::ConnectionsLimit, {},
                     [this] { return static_cast<double>(max_connections_); });
   for (const auto& worker : workers_) {
@@ -336,7 +344,7 @@ std::string Daemon::status() {
   facts.recent = recent_answers_.last_minute();
   facts.draining = health_.draining();
   for (const auto& worker : workers_) facts.in_flight += worker->stats().in_flight;
-  facts.reload_error = reload_error_;
+  facts.reload_error = reload_.error;
   return status_line(facts);
 }
 
@@ -394,6 +402,7 @@ status::Snapshot Daemon::status_data() {
     data.settings.push_back(
         {std::move(setting.key), std::move(setting.value), std::move(setting.source)});
   }
+  data.reload = reload_;
   return data;
 }
 
@@ -462,18 +471,27 @@ void Daemon::reload() {
   service_manager_.ready();
 }
 
+// What was in force stays so, and so does what the last good ones wanted a restart for.
+void Daemon::refuse_settings(const std::string& error) {
+  reload_.error = error;
+  settings_health_.failed(error);
+  settings_health_.set_state(observe::HealthState::Degraded, "the last reload failed: " + error);
+  log_.event(Level::Error, "reload_failed", {{"error", error}});
+}
+
 void Daemon::take_settings() {
   auto reread = reread_();
-  if (!reread) {
-    reload_error_ = reread.error().message;
-    log_.event(Level::Error, "reload_failed", {{"error", reload_error_}});
-    return;
-  }
-  reload_error_.clear();
+  reload_.at = clock_.wall();
+  if (!reread) return refuse_settings(reread.error().message);
   for (const std::string& warning : reread->warnings) {
     log_.event(Level::Warn, "setting", {{"warning", warning}});
   }
   const config::Changes changes = config::changes(settings_, *reread);
+  reload_.error.clear();
+  reload_.needs_restart = changes.needs_restart;
+  reloaded_well_at_ = reload_.at;
+  settings_health_.set_state(observe::HealthState::Ok);
+  settings_health_.succeeded();
   const auto joined = [](const std::vector<std::string>& keys) {
     std::string text;
     for (const std::string& key : keys) text += (text.empty() ? "" : ", ") + key;

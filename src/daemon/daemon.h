@@ -72,6 +72,7 @@ class Daemon {
   void on_signal(int signal);
   void reload();
   void take_settings();
+  void refuse_settings(const std::string& error);
   void drain();
   void worker_drained();
   bool stop();
@@ -117,7 +118,9 @@ class Daemon {
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::vector<base::UniqueFd>> listeners_;  // by worker, until they start
   std::string ports_;                                   // of all listeners, for people
-  std::string reload_error_;                            // of the last reload, if it failed
+  status::Snapshot::Reload reload_;                     // the start is the first one
+  base::WallTime reloaded_well_at_;
+  observe::Dependency& settings_health_;
   RecentAnswers recent_answers_;
   ServiceManager service_manager_;
   base::UniqueFd admin_socket_;  // until open_admin()

@@ -75,6 +75,7 @@ void describe_store(observe::Dependency& health, const cache::Store& store,
                 [&store, member] { return static_cast<std::int64_t>(store.status().*member); });
   };
   health.fact("writable", [&store] { return store.status().state == Status::State::Ok; });
+  health.fact("locked", [&store] { return store.status().locked; });
   number("entries", &Status::entries);
   number("size_bytes", &Status::size_bytes);
   health.fact("limit_bytes", [limit_bytes] { return static_cast<std::int64_t>(limit_bytes); });

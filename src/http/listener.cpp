@@ -89,8 +89,14 @@ base::Result<base::UniqueFd> listen_at(const ListenAddress& address) {
 
 base::Result<void> check_unused(const ListenAddress& address) {
   auto bound = bind_at(address, false);
-  if (!bound) return tl::unexpected(bound.error());
-  return {};
+  if (bound) return {};
+  base::Error error = std::move(bound.error());
+  // Whoever looks for what holds :: would find nobody there.
+  if (error.kind == base::ErrorKind::Busy && address.both &&
+      bind_at({.host = address.host, .port = address.port, .both = false}, false)) {
+    error.message += " (another program has it on IPv4, which " + address.host + " takes too)";
+  }
+  return tl::unexpected(std::move(error));
 }
 
 base::Result<base::UniqueFd> listen_at_path(const std::string& path) {

@@ -74,6 +74,8 @@ enum class Family : std::size_t {
   ResourceShortages,  // counter: resource (descriptors, ports, memory)
   LogDropped,
   Draining,
+  ConfigReloadSuccessful,  // gauge
+  ConfigReloadTime,
   BuildInfo,  // gauge: version
   ProcessStartTime,
   ProcessCpu,

@@ -218,6 +218,10 @@ void append_settings(std::string& out, const Snapshot& data) {
     rows.push_back({setting.key, setting.value, setting.source});
   }
   append_table(out, "Settings in force", {"setting", "value", "from"}, rows);
+  const Snapshot::Reload& reload = data.reload;
+  const bool ok = reload.error.empty();
+  append_table(out, "Settings last read", {"at", "result"},
+               {{moment(reload.at), ok ? "they are good" : "failed: " + reload.error}});
 }
 
 // JSON within a script element: "<" could end it.

@@ -241,7 +241,12 @@ std::string to_json(const Snapshot& data) {
     json.open('{').member("key", setting.key).member("value", setting.value);
     json.member("source", setting.source).close('}');
   }
-  json.close(']').close('}');
+  json.close(']');
+  json.key("reload").open('{').member("at", data.reload.at);
+  json.member("ok", data.reload.error.empty()).member("error", data.reload.error);
+  json.key("needs_restart").open('[');
+  for (const std::string& key : data.reload.needs_restart) json.value(key);
+  json.close(']').close('}').close('}');
   return out;
 }
 

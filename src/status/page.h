@@ -70,6 +70,14 @@ struct Snapshot {
     std::string source;  // "default", "environment PORT", ...
   };
   std::vector<Setting> settings;
+  // The last time that they were read, at the start or for SIGHUP.
+  struct Reload {
+    base::WallTime at;
+    std::string error;  // empty: they were good
+    // Changed since the start, as of the last good ones, and not in force.
+    std::vector<std::string> needs_restart;
+  };
+  Reload reload;
 };
 
 // The state of things in a few sentences: what clients get, the upstream, the store.

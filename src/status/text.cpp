@@ -117,6 +117,16 @@ std::string headline(const Snapshot& data) {
   if (!data.store_trouble.empty()) {
     add_sentence(text, "The store is not well: " + data.store_trouble + ".");
   }
+  if (!data.reload.error.empty()) {
+    add_sentence(text, "The last reload failed: " + data.reload.error + ".");
+  }
+  if (!data.reload.needs_restart.empty()) {
+    std::string keys;
+    for (const std::string& key : data.reload.needs_restart) {
+      keys += (keys.empty() ? "" : ", ") + key;
+    }
+    add_sentence(text, "Changed and not in force before a restart: " + keys + ".");
+  }
   return text;
 }
 

@@ -110,7 +110,7 @@ TEST_CASE("a blank socket is none, and never another host's") {
   REQUIRE(holdfast != nullptr);
   Process no_path({holdfast, "admin", "--socket", "", "status"}, {});
   CHECK(no_path.wait() == 2);
-  CHECK(contains(no_path.output(), "usage:"));
+  CHECK(contains(no_path.output(), "--socket: is blank"));
   const Folder folder;
   Process blank({holdfast, "admin", "status"},
                 {{"ADMIN_SOCKET", ""}, {"RUNTIME_DIRECTORY", folder.path.string()}});

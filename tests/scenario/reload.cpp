@@ -78,6 +78,49 @@ TEST_CASE("SIGHUP with a bad file changes nothing, says so, and the next good on
   CHECK(contains(daemon.process().output(), "\"cache\":\"hit\""));
 }
 
+TEST_CASE("a reload that failed is in health, metrics and on the status page until a good one") {
+  Reloading service;
+  Daemon& daemon = *service.daemon;
+  const std::string successful = "holdfast_config_last_reload_successful";
+  const std::string when = "holdfast_config_last_reload_success_timestamp_seconds";
+  const auto health = [&] { return get(daemon.url("/healthz")).body; };
+  const auto status = [&] { return get(daemon.url("/status.json")).body; };
+  const double started = daemon.metric(when);
+  CHECK(daemon.metric(successful) == 1);
+  CHECK(started > 0);
+  CHECK(contains(status(), "\"ok\":true,\"error\":\"\",\"needs_restart\":[]}"));
+  CHECK_FALSE(contains(health(), "reload"));
+
+  service.write("log_level = \"info\"\nworkers = 7\n");
+  service.reload("reloaded");
+  CHECK(contains(status(), "\"needs_restart\":[\"workers\"]"));
+  CHECK(contains(get(daemon.url("/status")).body, "before a restart: workers."));
+  CHECK(eventually([&] { return contains(health(), "{\"status\":\"ok\""); }));
+  const double reloaded = daemon.metric(when);
+  CHECK(reloaded > started);
+
+  service.write("log_level = \"debug\"\ncache_tll = \"1h\"\n");
+  service.reload("reload_failed");
+  CHECK(daemon.metric(successful) == 0);
+  CHECK(daemon.metric(when) == reloaded);
+  const std::string line = "holdfast.toml:2: unknown key \\\"cache_tll\\\"";
+  CHECK(contains(health(), "{\"status\":\"degraded\""));
+  CHECK(contains(health(), line));
+  CHECK(get(daemon.url("/healthz")).status == 200);
+  CHECK(contains(status(), "\"ok\":false"));
+  CHECK(contains(status(), line));
+  CHECK(contains(status(), "\"needs_restart\":[\"workers\"]"));
+  CHECK(contains(get(daemon.url("/status")).body, "The last reload failed: "));
+
+  service.write("log_level = \"info\"\n");
+  daemon.process().signal(SIGHUP);
+  daemon.wait_for_metric(successful, [](double value) { return value == 1; });
+  CHECK(contains(health(), "{\"status\":\"ok\""));
+  CHECK(contains(status(), "\"needs_restart\":[]"));
+  CHECK(daemon.metric(when) > reloaded);
+  CHECK(daemon.stop() == 0);
+}
+
 TEST_CASE("after a SIGHUP the status page says where the values in force come from") {
   Reloading service;
   const auto source_of_level = [&] {

@@ -1,10 +1,13 @@
 // Bad settings stop the start with one line that names the culprit.
 #include <doctest/doctest.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -104,6 +107,77 @@ TEST_CASE(
   daemon.process().wait_for_line(warning);
   CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
   CHECK(realtime_threads(daemon) == std::pair{0, 0});
+}
+
+TEST_CASE("a word that is no command is refused in one line that says what there is") {
+  const auto says = [](const std::vector<std::string>& arguments) {
+    const Refusal refusal = start_refused({}, arguments);
+    CHECK(refusal.exit_code == 2);
+    CHECK(std::count(refusal.output.begin(), refusal.output.end(), '\n') == 1);
+    return refusal.output;
+  };
+  CHECK(contains(says({"foo"}), "\"foo\" is no command; there are admin and store, and a flag"));
+  CHECK(contains(says({"stroe"}), "did you mean store?"));
+  // It may be a token that lost its flag.
+  CHECK_FALSE(contains(says({"s3cr3t"}), "s3cr3t"));
+  CHECK(contains(says({"admin", "foo"}), "no such verb; there are status, inspect, purge"));
+  CHECK(contains(says({"admin", "statsu"}), "did you mean status?"));
+  CHECK(contains(says({"admin"}), "a verb is missing: status, inspect"));
+  CHECK(contains(says({"admin", "purge"}), "expected: purge ADDRESS|BLOCK|all"));
+  CHECK(contains(says({"admin", "--sockte", "x"}), "the only flag is --socket PATH"));
+}
+
+// As a user of whom nobody else is, as root may start any number; elsewhere the first thread
+// is one too many.
+TEST_CASE("a machine short of threads: the daemon serves, or says so in one line and ends") {
+  const Folder folder;
+  Upstream upstream;
+  const bool root = ::geteuid() == 0;
+  std::string program = std::getenv("HOLDFAST");
+  std::vector<std::string> launcher;
+  if (root) {
+    std::filesystem::permissions(folder.path, std::filesystem::perms(0755));
+    std::filesystem::copy_file(program, folder.path / "holdfast");
+    program = (folder.path / "holdfast").string();
+    launcher = {"setpriv", "--reuid=64123", "--regid=64123", "--clear-groups"};
+    const auto disk = folder.path / "disk";
+    std::filesystem::create_directory(disk);
+    REQUIRE(::chown(disk.c_str(), 64123, 64123) == 0);
+  }
+  const std::string store = (folder.path / (root ? "disk/a.db" : "a.db")).string();
+  bool serves = false;
+  int refused = 0;
+  for (int limit = 1; limit < 64 && !serves && (root || limit == 1); ++limit) {
+    std::vector<std::string> command = launcher;
+    command.insert(command.end(), {"prlimit", "--nproc=" + std::to_string(limit), program});
+    Process process(command, {{"API_URL", upstream.url()},
+                              {"API_TOKEN", Upstream::kToken},
+                              {"PORT", "0"},
+                              {"BIND", "127.0.0.1"},
+                              {"WORKERS", "2"},
+                              {"STORE_PATH", store}});
+    const auto answers = [&] {
+      const std::string output = process.output();
+      const std::string before = "\"address\":\"127.0.0.1\",\"port\":";
+      const auto at = output.find(before);
+      if (at == std::string::npos) return false;
+      const std::string port = std::to_string(std::atoi(output.c_str() + at + before.size()));
+      return get("http://127.0.0.1:" + port + "/lookup/8.8.8.8").status == 200;
+    };
+    REQUIRE(eventually([&] {
+      serves = answers();
+      return serves || contains(process.output(), "holdfast: ") ||
+             contains(process.output(), "terminate");
+    }));
+    if (serves) process.signal(SIGTERM);
+    INFO(process.output());
+    CHECK(process.wait() == (serves ? 0 : 2));
+    if (serves) continue;
+    ++refused;
+    CHECK(contains(process.output(), "(TasksMax, ulimit -u): Resource temporarily unavailable"));
+  }
+  CHECK(serves == root);
+  CHECK(refused > 0);
 }
 
 TEST_CASE("a port in use stops the start with exit code 2 and a line that names it") {

@@ -256,6 +256,40 @@ TEST_CASE("a store's file that may not be read: the daemon serves, and takes it 
   CHECK(daemon.stop() == 0);
 }
 
+TEST_CASE("a store that may only be read answers while the upstream is away, loudly") {
+  const Folder programs;
+  const auto launch = unprivileged_daemon(programs);
+  const Folder folder;
+  give_to_daemon(folder.path);
+  std::filesystem::permissions(folder.path, std::filesystem::perms(0755));
+  const auto file = folder.path / "holdfast.db";
+  Upstream upstream;
+  const auto ips = test_ips(50);
+  {
+    Daemon daemon(folder, upstream.url(), {}, launch);
+    all_answer(daemon, ips);
+    CHECK(daemon.stop() == 0);
+  }
+  upstream.kill();
+  for (const char* end : {"", "-wal", "-shm"}) {
+    std::filesystem::permissions(file.string() + end, std::filesystem::perms(0444));
+  }
+  std::filesystem::permissions(folder.path, std::filesystem::perms(0555));
+  Daemon daemon(folder, upstream.url(), {}, launch);
+  all_answer(daemon, ips);
+  CHECK(becomes(daemon, "degraded"));
+  CHECK(gives_as_reason(daemon, "can be read, not written"));
+  CHECK(daemon.metric("holdfast_store_up") == 0);
+  std::filesystem::permissions(folder.path, std::filesystem::perms(0755));
+  for (const char* end : {"", "-wal", "-shm"}) {
+    std::filesystem::permissions(file.string() + end, std::filesystem::perms(0600));
+  }
+  CHECK(becomes(daemon, "ok"));
+  CHECK(reported(daemon) == States{"degraded", "ok"});
+  all_answer(daemon, ips);
+  CHECK(daemon.stop() == 0);
+}
+
 TEST_CASE("a damaged store: the daemon serves at once, and what is readable comes back") {
   DiskStage stage;
   CHECK(stage.daemon->stop() == 0);

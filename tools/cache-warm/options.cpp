@@ -80,8 +80,11 @@ void add_how(CLI::App& app, Options& options, std::string& wait) {
              duration_of_at_least(std::chrono::milliseconds(1)),
              [&](base::Duration value) { options.timeout = value; });
   add_parsed(app, "--give-up-after",
-             "end when the daemon refuses or is gone and nothing got on for so long [2m]",
+             "end when the daemon refuses or is gone and nothing got on for so long, or the "
+             "upstream answers none of 50 addresses, and then none for so long [2m]",
              &config::parse_duration, [&](base::Duration value) { plan.give_up_after = value; });
+  app.add_flag("--keep-going", plan.keep_going,
+               "go through the list also where the upstream answers nothing");
   app.add_flag("--wait{60s}", wait, "--wait[=DURATION]: wait for the daemon to be ready [60s]");
 }
 

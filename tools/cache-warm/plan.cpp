@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace holdfast::warm {
 namespace {
@@ -20,7 +21,8 @@ Plan::Plan(std::size_t addresses, PlanSettings settings, base::Random& random, b
       window_(settings.concurrency),
       paused_until_(now),
       pause_length_(settings.pause_first),
-      last_progress_(now) {}
+      last_progress_(now),
+      gone_since_(now) {}
 
 std::optional<Step> Plan::next(base::SteadyTime now) {
   if (now < paused_until_ || in_flight_ >= window_) return std::nullopt;
@@ -64,17 +66,22 @@ void Plan::end(const Step& step, const Verdict& verdict, base::SteadyTime now) {
   --in_flight_;
   State& state = states_[step.address];
   const bool probe = step.ask == Step::Ask::Probe;
+  const bool overloaded = verdict.kind == Kind::Pause && verdict.status == 503;
+  if (!probe && (overloaded || verdict.kind == Kind::TryAgain)) note_failure(step, now);
   if (verdict.kind == Kind::Pause) return pause(step, verdict, now);
   calm(!probe && (verdict.kind == Kind::Fetched || verdict.kind == Kind::NotFound));
   switch (verdict.kind) {
     case Kind::Fetched:
+      note_success();
       return settle(counts_.fetched, now);
     case Kind::NotFound:
+      if (!probe) note_success();
       return settle(counts_.not_found, now);
     case Kind::Fresh:
       // To a fetch, a hit may be the refreshed response or the one that was due:
       // the daemon does not let a client wait for a slow upstream. A probe tells.
       if (!probe) return again(step, Step::Ask::Probe, verdict, true, now);
+      if (state.due) note_success();
       return settle(state.due ? counts_.fetched : counts_.there, now);
     case Kind::Stale:
       // To a probe, only if the caller does not mind.
@@ -86,8 +93,11 @@ void Plan::end(const Step& step, const Verdict& verdict, base::SteadyTime now) {
       fetches_.push_back({step.address, Step::Ask::Fetch});
       return;
     case Kind::TryAgain:
+      if (!probe && upstream_is_gone()) return pause(step, verdict, now);
       return again(step, step.ask, verdict, false, now);
     case Kind::Hopeless:
+      // The upstream answers, though it is no answer to store.
+      if (!probe && verdict.status == 200) note_success();
       return fail(counts_.failed, step, verdict, now);
     case Kind::Pause:
       break;
@@ -125,7 +135,9 @@ void Plan::again(const Step& step, Step::Ask ask, const Verdict& verdict, bool k
 // No attempt of the address's: it is not at fault.
 void Plan::pause(const Step& step, const Verdict& verdict, base::SteadyTime now) {
   ++counts_.retries;
-  (step.ask == Step::Ask::Fetch ? fetches_ : ready_).push_front(step);
+  auto& asked = step.ask == Step::Ask::Fetch ? fetches_ : ready_;
+  // Of an upstream that is gone another address may be the one that it answers.
+  upstream_is_gone() ? asked.push_back(step) : asked.push_front(step);
   pause_reason_ = verdict.reason;
   fetch_trouble_ = step.ask == Step::Ask::Fetch && !verdict.unreachable;
   troubled_ = true;
@@ -149,7 +161,29 @@ void Plan::calm(bool fetched) {
   troubled_ = window_ < settings_.concurrency;
 }
 
+void Plan::note_failure(const Step& step, base::SteadyTime now) {
+  State& state = states_[step.address];
+  if (std::exchange(state.failed, true)) return;
+  if (++failed_in_a_row_ == settings_.gone_after) gone_since_ = now;
+}
+
+void Plan::note_success() {
+  failed_in_a_row_ = 0;
+}
+
+bool Plan::upstream_is_gone() const {
+  return !settings_.keep_going && failed_in_a_row_ >= settings_.gone_after;
+}
+
+std::string Plan::last_trouble() const {
+  if (!upstream_is_gone()) return pause_reason_;
+  return std::to_string(failed_in_a_row_) +
+         " addresses in a row got no answer of the upstream's, the last error: " + pause_reason_ +
+         " (--keep-going asks for the others all the same)";
+}
+
 bool Plan::gave_up(base::SteadyTime now) const {
+  if (upstream_is_gone() && now - gone_since_ >= settings_.give_up_after) return true;
   return troubled_ && now - last_progress_ >= settings_.give_up_after;
 }
 

@@ -9,7 +9,9 @@
 // Probes never cost the upstream anything, so only fetches are held to the rate.
 // When the daemon says that it cannot take more (429, 503), or cannot be reached,
 // everything rests for a while that grows, one request tries, and from then on
-// twice as many at a time with every success.
+// twice as many at a time with every success. So it does when many addresses in a row
+// got errors and none an answer: then the upstream is gone, rather than those addresses
+// bad, and trying costs no address an attempt of its own, as one after another is tried.
 //
 // Time and chance are arguments; one thread.
 #pragma once
@@ -39,6 +41,10 @@ struct PlanSettings {
   base::Duration pause_most = std::chrono::seconds(15);
   // Without any success for so long, while the daemon cannot take more: it is over.
   base::Duration give_up_after = std::chrono::minutes(2);
+  // So many different addresses without an answer, and none with one, are an upstream that is
+  // gone: it is waited for as long as that.
+  std::uint32_t gone_after = 50;
+  bool keep_going = false;  // each address has its attempts, whatever became of the others
 };
 
 struct Step {
@@ -89,7 +95,8 @@ class Plan {
   const Counts& counts() const { return counts_; }
   // Why everything rests at `now`; empty if it does not.
   std::string pause_reason(base::SteadyTime now) const;
-  const std::string& last_trouble() const { return pause_reason_; }
+  // For people, once gave_up().
+  std::string last_trouble() const;
   // The first thousand.
   const std::vector<Failure>& failures() const { return failures_; }
 
@@ -102,6 +109,7 @@ class Plan {
   struct State {
     std::uint8_t attempts = 0;  // answers that did not settle it
     bool due = false;           // a probe said no
+    bool failed = false;        // a fetch of it, at any time
   };
 
   void settle(std::size_t& count, base::SteadyTime now);
@@ -111,6 +119,9 @@ class Plan {
              base::SteadyTime now);
   void pause(const Step& step, const Verdict& verdict, base::SteadyTime now);
   void calm(bool fetched);
+  void note_failure(const Step& step, base::SteadyTime now);
+  void note_success();
+  bool upstream_is_gone() const;
 
   const std::size_t total_;
   const PlanSettings settings_;
@@ -130,6 +141,10 @@ class Plan {
   base::Duration pause_length_;
   std::string pause_reason_;
   base::SteadyTime last_progress_;
+  // Since the last success. What fails once more does not count: at the end of a list that may
+  // be all that is left.
+  std::uint32_t failed_in_a_row_ = 0;
+  base::SteadyTime gone_since_;  // if they are enough
 
   Counts counts_;
   std::vector<Failure> failures_;

@@ -75,6 +75,9 @@ std::string summary_json(const Plan& plan, const AddressList& list, const Ending
   flag("complete", complete(plan, list));
   flag("interrupted", ending.interrupted);
   flag("gave_up", ending.gave_up);
+  std::string trouble = "\"";
+  observe::append_json_escaped(trouble, ending.gave_up ? plan.last_trouble() : "");
+  add("gave_up_because", trouble + "\"");
   number("addresses", plan.total());
   number("stored", counts.stored());
   number("there", counts.there);

@@ -21,7 +21,8 @@ bool complete(const Plan& plan, const AddressList& list);
 // Lines for people.
 std::string summary_text(const Plan& plan, const AddressList& list, const Ending& ending);
 
-// One object on one line: complete, interrupted, gave_up (booleans); addresses,
+// One object on one line: complete, interrupted, gave_up (booleans); gave_up_because (text,
+// empty if it did not); addresses,
 // stored, there, fetched, kept, not_found, failed, missing, pending, duplicates, bad_lines,
 // requests, retries (counts); seconds; failures: a list of {ip, status, reason},
 // a thousand at most.

@@ -406,6 +406,7 @@
       f.status < 500 ? f.status + ", stale" : String(f.status),
       element("td", { class: "wide" }, f.cause), element("td", { class: "id" }, f.request_id))));
     rows("settings", data.settings.map((s) => row(s.key, element("td", { class: "id" }, s.value), s.source)));
+    setText("reload", `Last read at ${clock(data.reload.at)}: ` + (data.reload.ok ? "they are good" : "failed: " + data.reload.error));
     setText("loops", "Loop lag: " + data.loops.map((l) => l.name + " " + duration(l.lag_seconds)).join(", "));
   }
   function draw() {

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 using namespace holdfast;
@@ -27,9 +28,10 @@ struct Fixture {
     REQUIRE(step.has_value());
     return *step;
   }
-  void end(const Step& step, Kind kind, std::chrono::seconds retry_after = 0s) {
+  void end(const Step& step, Kind kind, std::chrono::seconds retry_after = 0s, int status = 0) {
     Verdict verdict;
     verdict.kind = kind;
+    verdict.status = status;
     verdict.reason = "as scripted";
     verdict.retry_after = retry_after;
     plan->end(step, verdict, now);
@@ -38,6 +40,24 @@ struct Fixture {
   void pass() {
     REQUIRE(plan->wake() != base::SteadyTime::max());
     now = std::max(now, plan->wake());
+  }
+
+  // Runs to the end, or until it gives up: `upstream` says whether it answers a fetch.
+  void run_with(const std::function<bool(const Step&)>& upstream, int status = 502) {
+    while (!plan->finished() && !plan->gave_up(now)) {
+      const auto steps = take();
+      if (steps.empty()) pass();
+      for (const Step& step : steps) {
+        if (step.ask == Ask::Probe) {
+          end(step, Kind::NotStored);
+        } else if (upstream(step)) {
+          end(step, Kind::Fetched);
+        } else {
+          end(step, status == 503 ? Kind::Pause : Kind::TryAgain, 1s, status);
+        }
+      }
+      now += 10ms;
+    }
   }
 
   base::Random random{7};
@@ -279,4 +299,61 @@ TEST_CASE_FIXTURE(Fixture,
   CHECK(run(21, 20));
   CHECK_FALSE(run(19, 0));
   CHECK_FALSE(run(20, 20));
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "behind an upstream that is gone it gives up after a while, and says why") {
+  for (const int status : {502, 504}) {
+    make(100000);
+    const base::SteadyTime started = now;
+    std::set<std::uint32_t> asked;
+    run_with(
+        [&](const Step& step) {
+          asked.insert(step.address);
+          return false;
+        },
+        status);
+    CHECK(plan->gave_up(now));
+    CHECK(now - started >= 2min);
+    CHECK(now - started < 4min);
+    CHECK(asked.size() >= 50);
+    // It rested: the upstream was not asked for all of them.
+    CHECK(asked.size() < 500);
+    CHECK(plan->counts().failed == 0);
+    CHECK(plan->last_trouble().find("addresses in a row got no answer of the upstream's, the last "
+                                    "error: as scripted") != std::string::npos);
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture,
+                  "an outage shorter than that is waited out, and costs no address anything") {
+  make(2000);
+  const base::SteadyTime back = now + 100s;
+  run_with([&](const Step&) { return now >= back; });
+  CHECK(plan->finished());
+  CHECK(plan->counts().fetched == 2000);
+  CHECK(now - back < 1min);
+}
+
+TEST_CASE_FIXTURE(Fixture, "a tenth of failures, or nine tenths, never ends a run") {
+  for (const unsigned one_in : {10U, 2U}) {
+    make(20000, {.attempts = 2});
+    run_with([&](const Step& step) { return step.address % 10 < (one_in == 10 ? 9 : 1); });
+    CHECK(plan->finished());
+    CHECK(plan->counts().fetched == (one_in == 10 ? 18000 : 2000));
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "forty bad addresses in a row are bad addresses") {
+  make(1000, {.attempts = 2});
+  run_with([&](const Step& step) { return step.address < 100 || step.address >= 140; });
+  CHECK(plan->finished());
+  CHECK(plan->counts().failed == 40);
+}
+
+TEST_CASE_FIXTURE(Fixture, "told to keep going it asks for all, though nothing is answered") {
+  make(300, {.attempts = 2, .keep_going = true});
+  run_with([](const Step&) { return false; });
+  CHECK(plan->finished());
+  CHECK(plan->counts().failed == 300);
 }

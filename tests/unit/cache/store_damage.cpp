@@ -207,12 +207,31 @@ TEST_CASE("a salvage loses nothing to a disk that refuses a write in the middle 
   }
 }
 
+// Where in the database the rows are that have `key`; 0: the WAL has that page, too. Both depend
+// on how the puts were grouped.
+std::size_t leaf_of(const Bytes& bytes, std::string_view key) {
+  constexpr std::size_t kPage = 4096;
+  for (std::size_t at = kPage; at + kPage <= bytes.database.size(); at += kPage) {
+    const std::string_view page = std::string_view(bytes.database).substr(at, kPage);
+    if (page.front() != '\x0d' || page.find(key) == page.npos) continue;
+    const std::size_t number = at / kPage + 1;
+    const std::string name = {0, 0, static_cast<char>(number >> 8), static_cast<char>(number)};
+    for (std::size_t frame = 32; frame < bytes.wal.size(); frame += 24 + kPage) {
+      if (bytes.wal.compare(frame, name.size(), name) == 0) return 0;
+    }
+    return at;
+  }
+  return 0;
+}
+
 TEST_CASE("damage in a file that was set aside meanwhile is not held against the new one") {
   constexpr int kCount = 3000;
   StoreFixture f;
   Bytes bytes = make_store(f, kCount);
-  // A leaf among the oldest rows, which are looked at last.
-  for (std::size_t i = 9 * 4096; i < 10 * 4096; ++i) bytes.database[i] = '\xff';
+  while (leaf_of(bytes, "key-30") == 0) bytes = make_store(f, kCount);
+  // It is looked at last.
+  const std::size_t leaf = leaf_of(bytes, "key-30");
+  std::fill_n(bytes.database.begin() + static_cast<std::ptrdiff_t>(leaf), 4096, '\xff');
   write_file(f.settings.path, bytes.database);
   write_file(f.settings.path + "-wal", bytes.wal);
   f.settings.tick = 1h;  // or the writer may come upon it before anybody reads

@@ -3,6 +3,7 @@
 #include "cache/store_lock.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -135,6 +136,102 @@ TEST_CASE("where no lock can be had the store is open all the same") {
   REQUIRE(f.store->put("key", f.make("body")));
   f.store->flush();
   CHECK(f.body("key") == "body");
+}
+
+TEST_CASE("a hard link is the same store: whoever comes by it waits for the first to end") {
+  StoreFixture first;
+  first.open();
+  REQUIRE(first.store->put("key", first.make("body")));
+  first.store->flush();
+  std::filesystem::create_directory(first.folder.file("other"));
+  const std::string link = first.folder.file("other/link.db");
+  std::filesystem::create_hard_link(first.settings.path, link);
+  Second second(link);
+  CHECK(second.kind == base::ErrorKind::Busy);
+  CHECK(second.message.find(link + " is in use by another holdfast") != std::string::npos);
+  CHECK(second.message.find("hard link") != std::string::npos);
+  CHECK_FALSE(second.store->find("key"));
+  first.store.reset();
+  CHECK(eventually([&] { return second.store->status().state == State::Ok; }));
+  CHECK(second.body("key") == "body");
+}
+
+TEST_CASE("a backup by hard link, made while the store is open, hurts nothing") {
+  StoreFixture f;
+  f.open();
+  REQUIRE(f.store->put("1", f.make("one")));
+  f.store->flush();
+  std::filesystem::create_hard_link(f.settings.path, f.folder.file("backup.db"));
+  REQUIRE(f.store->put("2", f.make("two")));
+  f.store->flush();
+  CHECK(f.store->status().state == State::Ok);
+  f.open();
+  CHECK(f.store->status().state == State::Ok);
+  CHECK(f.body("1") == "one");
+  CHECK(f.body("2") == "two");
+}
+
+TEST_CASE("a lock on the file itself leaves SQLite's own alone") {
+  StoreFixture f;
+  f.open();
+  REQUIRE(f.store->put("key", f.make("body")));
+  f.store->flush();
+  CHECK(f.body("key") == "body");
+  // Nor does a try that fails, and another one.
+  auto another = FileLock::open(f.settings.path);
+  REQUIRE(another);
+  for (int i = 0; i < 2; ++i) {
+    const auto locked = another->lock();
+    REQUIRE_FALSE(locked);
+    CHECK(locked.error().kind == base::ErrorKind::Busy);
+  }
+  // Another process asks the kernel what it would meet.
+  const pid_t child = ::fork();
+  if (child == 0) {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_start = 0x40000000;  // PENDING_BYTE; RESERVED_BYTE and the shared ones follow
+    lock.l_len = 512;
+    const int fd = ::open(f.settings.path.c_str(), O_RDWR);
+    const bool asked = fd >= 0 && ::fcntl(fd, F_GETLK, &lock) == 0;
+    // SQLite's reading lock is there, and nothing that forbids writing.
+    ::_exit(asked && lock.l_type == F_RDLCK ? 0 : 1);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+}
+
+TEST_CASE("a lock that was not to be had is asked for again, and the status says which it is") {
+  StoreFixture f;
+  f.settings.lock_retry = 5ms;
+  const std::string file = f.settings.path + "-lock";
+  std::filesystem::create_directory(file);
+  f.open();
+  CHECK_FALSE(f.store->status().locked);
+  CHECK(f.store->status().state == State::Ok);
+  std::filesystem::remove(file);
+  CHECK(eventually([&] { return f.store->status().locked; }));
+  CHECK(Second(f.settings.path).message.find("(process ") != std::string::npos);
+}
+
+TEST_CASE("of two that had no lock, one has the store when there is one") {
+  StoreFixture f;
+  f.settings.lock_retry = 5ms;
+  const std::string file = f.settings.path + "-lock";
+  std::filesystem::create_directory(file);
+  f.open();
+  const std::string other = f.folder.file("other-lock");
+  {
+    auto taken = StoreLock::take(f.folder.file("other"));
+    REQUIRE(taken);
+    std::filesystem::remove(file);
+    std::filesystem::rename(other, file);
+    CHECK(eventually([&] { return f.store->status().state == State::Degraded; }));
+    CHECK(f.store->status().reason.find("in use by another holdfast") != std::string::npos);
+  }
+  CHECK(eventually([&] { return f.store->status().state == State::Ok; }));
+  CHECK(f.store->status().locked);
 }
 
 TEST_CASE("another program's file gets no lock beside it") {

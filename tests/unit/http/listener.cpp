@@ -147,6 +147,23 @@ TEST_CASE("without descriptors a client waits for one that another server is giv
   }
 }
 
+TEST_CASE(":: for both families does not start beside who has IPv4, and says where that is") {
+  const auto other = listen_at({.host = "0.0.0.0", .port = 0});
+  REQUIRE(other.has_value());
+  const auto port = local_port(other->get());
+  const auto taken = check_unused({.host = "::", .port = port, .both = true});
+  REQUIRE_FALSE(taken.has_value());
+  if (taken.error().kind == base::ErrorKind::Unavailable) return;  // a machine without IPv6
+  CHECK(taken.error().kind == base::ErrorKind::Busy);
+  CHECK(taken.error().message.find("(another program has it on IPv4, which :: takes too)") !=
+        std::string::npos);
+  const auto both = listen_at({.host = "::", .port = 0, .both = true});
+  REQUIRE(both.has_value());
+  const auto own = check_unused({.host = "::", .port = local_port(both->get()), .both = true});
+  REQUIRE_FALSE(own.has_value());
+  CHECK(own.error().message.find("IPv4") == std::string::npos);
+}
+
 TEST_CASE(":: for both families is where clients of IPv4 come too, by their own address") {
   auto both = listen_at({.host = "::", .port = 0, .both = true});
   if (!both.has_value()) return;  // a machine without IPv6

@@ -78,6 +78,25 @@ TEST_CASE(
   CHECK(contains(headline(data), "Nobody asked in the last minute."));
 }
 
+TEST_CASE("a reload that failed, and what needs a restart, are told with the headline") {
+  Snapshot data = sample_data();
+  data.reload.at = data.at;
+  simdjson::dom::parser parser;
+  std::string json = to_json(data);
+  CHECK(bool(parser.parse(json)["reload"]["ok"]));
+  CHECK(contains(to_html(data), "they are good"));
+  data.reload.error = std::string("a.toml:2: ") + kEvil;
+  data.reload.needs_restart = {"workers", "port"};
+  CHECK(contains(headline(data), "The last reload failed: a.toml:2: "));
+  CHECK(contains(headline(data), "Changed and not in force before a restart: workers, port."));
+  json = to_json(data);
+  const auto reload = parser.parse(json)["reload"];
+  CHECK_FALSE(bool(reload["ok"]));
+  CHECK(std::string_view(reload["error"]).starts_with("a.toml:2: </script>"));
+  CHECK(std::string_view(reload["needs_restart"].at(1)) == "port");
+  CHECK_FALSE(contains(to_html(data), "<script>alert(1)"));
+}
+
 TEST_CASE("a certificate that is refused and a name that is not known are told as that") {
   Snapshot data = sample_data();
   auto& origin = data.upstreams[0].status.origins[0];
