@@ -136,7 +136,7 @@ std::string query_text(const QueryConfig& query) {
 
 std::string validate_text(const ValidateConfig& validate) {
   std::vector<std::pair<std::string, std::string>> members;
-  if (validate.json) members.emplace_back("json", "true");
+  if (!validate.json) members.emplace_back("json", "false");
   if (!validate.require.empty()) members.emplace_back("require", array_text(validate.require));
   if (!validate.equal.empty()) members.emplace_back("equal", texts_table(validate.equal));
   if (!validate.reject_if.empty()) {

@@ -53,7 +53,7 @@ struct QueryConfig {
 };
 
 struct ValidateConfig {
-  bool json = false;
+  bool json = true;
   std::vector<std::string> require;                                         // "/ip:string"
   std::vector<std::pair<std::string, std::string>> equal;                   // pointer, parameter
   std::vector<std::pair<std::string, std::vector<std::string>>> reject_if;  // pointer, values

@@ -260,7 +260,7 @@ base::Result<std::vector<proxy::Routes::Named>> Admin::keys_of(
   const std::string* const path = arguments.find("path");
   const std::string* const host = arguments.find("host");
   if (int{ip != nullptr} + int{block != nullptr} + int{path != nullptr} != 1) {
-    return base::invalid_input("expected one of ip=ADDRESS, block=ADDRESS/LENGTH and path=/PATH");
+    return base::invalid_input("expected either ip=ADDRESS, block=ADDRESS/LENGTH or path=/PATH");
   }
   if (host && !path) return base::invalid_input("host: goes with a path");
   std::vector<proxy::Routes::Named> keys;

@@ -483,6 +483,9 @@ void Daemon::take_settings() {
   auto reread = reread_();
   reload_.at = clock_.wall();
   if (!reread) return refuse_settings(reread.error().message);
+  if (auto plans = plan_routes(*reread->routing); !plans) {
+    return refuse_settings(plans.error().message);
+  }
   for (const std::string& warning : reread->warnings) {
     log_.event(Level::Warn, "setting", {{"warning", warning}});
   }

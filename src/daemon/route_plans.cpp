@@ -163,6 +163,11 @@ class Planner {
     const config::ValidateConfig& validate = route_.validate;
     proxy::BodyRules& rules = plan.body;
     rules.json = validate.json;
+    for (const auto& [status, ttl] : route_.ttl_by_status) {
+      if (status == 200 || status == 203 || status == 404 || status == 410) continue;
+      return wrong("ttl_by_status." + std::to_string(status),
+                   "is not stored in this mode; 200, 203, 404 and 410 are");
+    }
     rules.max_body_bytes = route_.max_body;
     rules.min_body_bytes = validate.min_body;
     if (rules.min_body_bytes > rules.max_body_bytes) {

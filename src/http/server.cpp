@@ -386,8 +386,10 @@ void ServerCore::sweep() {
     // Each either ends here or moves to another list, or to this one's end.
     while (base::TimeoutHook* hook = list->due(now)) static_cast<Connection*>(hook)->time_out();
   }
-  if (places_->over()) (void)give_way();
-  while (places_->wanted_back(connections_.load(std::memory_order_relaxed)) && make_room()) {
+  // Those of others that were told to go may take a while: ours do not go in their place.
+  if (places_->over() && !give_way()) {
+    while (places_->wanted_back(connections_.load(std::memory_order_relaxed)) && make_room()) {
+    }
   }
   if (connections_.load(std::memory_order_relaxed) > 0) arm_sweep();
 }

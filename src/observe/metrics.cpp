@@ -38,7 +38,7 @@ constexpr double kLongestSeconds = 1e6;
 }
 
 struct Series {
-  std::size_t first_cell = 0;       // 0: fed by callbacks alone
+  std::size_t first_cell = 0;  // 0: fed by callbacks alone
   std::map<Metrics::CallbackId, std::function<double()>> callbacks;
 };
 
@@ -69,8 +69,7 @@ std::vector<std::string> label_values(const MetricInfo& info, const Labels& labe
 
 // Of the series, those with these labels: a label that is left out may be any.
 template <typename Each>
-void for_each_match(const AllSeries& all, const MetricInfo& info, const Labels& labels,
-                    Each each) {
+void for_each_match(const AllSeries& all, const MetricInfo& info, const Labels& labels, Each each) {
   const std::vector<std::string> values = label_values(info, labels);
   for (const auto& [own, series] : all) {
     bool matches = true;

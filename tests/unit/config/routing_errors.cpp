@@ -158,7 +158,8 @@ TEST_CASE("framing and hop-by-hop fields are nobody's to set or to remove") {
          {"request_set = { \"" + field + "\" = \"x\" }",
           "response_set = { \"" + field + "\" = \"x\" }", "request_remove = [\"" + field + "\"]",
           "response_remove = [\"" + field + "\"]", "key_fields = [\"" + field + "\"]"}) {
-      CHECK(contains(section_error(kUpstream + kRouteHead + line + "\n"), "belongs to the connection"));
+      CHECK(contains(section_error(kUpstream + kRouteHead + line + "\n"),
+                     "belongs to the connection"));
     }
   }
   // With the token in a field of its own, that one too.
@@ -279,7 +280,8 @@ TEST_CASE(
   CHECK(section_error("[upstream.z]\nurls = 1\n[upstream.a]\nurls = 2\n" + kRouteHead)
             .starts_with("2: [upstream.z]: urls"));
   CHECK(section_error(kUpstream + kRouteHead + "upstream = \"goe\"\n").starts_with("6: [[route]]"));
-  CHECK(section_error(kUpstream + kRouteHead + "key_fields = [\"A\",\n  \"b c\"]\n").starts_with("7: "));
+  CHECK(section_error(kUpstream + kRouteHead + "key_fields = [\"A\",\n  \"b c\"]\n")
+            .starts_with("7: "));
 }
 
 TEST_CASE("a long or hostile name makes a short, clean error") {

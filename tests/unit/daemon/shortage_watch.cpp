@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <memory>
+
+#include "config/routing.h"
+
 #include "daemon/descriptors.h"
 
 using namespace holdfast;
@@ -31,11 +35,13 @@ TEST_CASE("a shortage is told when it begins and when nothing was lacking for a 
 
 TEST_CASE("what we need ourselves comes off the descriptors before clients have theirs") {
   config::Settings settings;
-  settings.api_urls = {"http://api.example"};
   settings.bind = {"127.0.0.1", "::1"};
   settings.workers = 4;
   settings.max_connections = 10'000;
-  settings.upstream_concurrency = 64;
+  auto routing = std::make_shared<config::Routing>();
+  routing->upstreams.emplace_back().settings.api_urls = {"http://api.example"};
+  routing->upstreams.front().settings.upstream_concurrency = 64;
+  settings.routing = routing;
   CHECK(connections_within(65'536, 30, settings) == 10'000);
   std::size_t before = 0;
   for (const unsigned workers : {1U, 4U}) {

@@ -339,6 +339,38 @@ TEST_CASE("servers that share their places have as many connections as all toget
   CHECK(Client(first.port()).ask(get("/x")).body == "GET /x");
 }
 
+TEST_CASE("while another server is slow to close its idle connection, ours does not go for it") {
+  const auto places = std::make_shared<ConnectionPlaces>(4, 2);
+  TestServer crowded({.places = places});
+  TestServer other({.places = places});
+  Client oldest(other.port());
+  CHECK(oldest.ask(get("/")).status == 200);
+  other.pass(1s);
+  crowded.pass(1s);
+  std::vector<Client> clients;
+  for (int i = 0; i < 2; ++i) {
+    CHECK(clients.emplace_back(crowded.port()).ask(get("/")).status == 200);
+  }
+  Client slow(crowded.port());
+  slow.send("GET / HT");
+  std::promise<void> go_on;
+  const std::shared_future<void> held = go_on.get_future().share();
+  std::thread holder([&] { other.on_loop([held] { held.wait(); }); });
+  for (int i = 0; i < 2; ++i) {
+    CHECK(clients.emplace_back(crowded.port()).ask(get("/")).status == 200);
+  }
+  // It ends with a sweep, behind which there is still one too many.
+  crowded.pass(11s);
+  CHECK(slow.read().status == 408);
+  CHECK(crowded.await([&] { return crowded.connections() == 4; }));
+  go_on.set_value();
+  holder.join();
+  CHECK(other.await([&] { return other.connections() == 0; }));
+  crowded.barrier();
+  CHECK(crowded.connections() == 4);
+  for (Client& client : clients) CHECK(client.ask(get("/")).status == 200);
+}
+
 TEST_CASE("with all places taken, the connection goes that was idle longest in all servers") {
   const auto places = std::make_shared<ConnectionPlaces>(4, 2);
   TestServer crowded({.places = places});

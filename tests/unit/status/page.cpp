@@ -189,7 +189,8 @@ TEST_CASE("a stale answer after a failure is no error, whatever its status") {
 TEST_CASE("the JSON is valid whatever the upstream said, and says null where nothing is known") {
   Snapshot data = sample_data();
   data.upstreams[0].status.origins[0].last_error = kEvil;
-  data.upstreams[0].status.origins[0].breaker_history = {{data.at - 5s, Breaker::State::Open, kEvil}};
+  data.upstreams[0].status.origins[0].breaker_history = {
+      {data.at - 5s, Breaker::State::Open, kEvil}};
   data.failures = {{.status = 502, .cause = kEvil, .count = 3, .request_id = "id"}};
   data.settings = {{"api_token", "(secret)", "environment API_TOKEN"}};
   simdjson::dom::parser parser;
