@@ -103,9 +103,9 @@ class ConnectionPlaces {
     base::Duration::rep longest = Member::kNever;
     const auto look_at = [&](bool silent_alone) {
       for (Member* member : members_) {
-        auto since = member->silent_since.load(std::memory_order_relaxed);
+        auto since = member->silent_since.load(std::memory_order_acquire);
         if (!silent_alone) {
-          since = std::min(since, member->idle_since.load(std::memory_order_relaxed));
+          since = std::min(since, member->idle_since.load(std::memory_order_acquire));
         }
         if (since >= longest) continue;
         longest = since;

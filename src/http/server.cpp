@@ -169,10 +169,11 @@ bool ServerCore::take_place() {
 bool ServerCore::give_way() {
   while (places_->over()) {
     bool is_ours = false;
-    if (!places_->nudge_idlest(&member_, &is_ours) || (is_ours && !evict_idlest())) {
-      return false;
-    }
+    if (!places_->nudge_idlest(&member_, &is_ours)) return false;
     if (!is_ours) return true;
+    // Another's may have ended since: then it is no more the longest idle one, and there is
+    // room again.
+    if (places_->over() && !evict_idlest()) return false;
   }
   return true;
 }
@@ -228,7 +229,7 @@ void ServerCore::note_idle(const base::TimeoutHook* moved) {
     known = first;
     since.store(first == nullptr ? ConnectionPlaces::Member::kNever
                                  : list.since(*first).time_since_epoch().count(),
-                std::memory_order_relaxed);
+                std::memory_order_release);  // behind the place that is given back
   };
   note(idle_, idlest_, member_.idle_since);
   note(silent_, most_silent_, member_.silent_since);

@@ -362,6 +362,7 @@ TEST_CASE("while another server is slow to close its idle connection, ours does 
   // It ends with a sweep, behind which there is still one too many.
   crowded.pass(11s);
   CHECK(slow.read().status == 408);
+  slow.close();
   CHECK(crowded.await([&] { return crowded.connections() == 4; }));
   go_on.set_value();
   holder.join();
