@@ -214,15 +214,16 @@ Admin::Reply Admin::status() {
   std::string origins = "[";
   for (const upstream::OriginStatus& origin : upstream.origins) {
     if (origins.size() > 1) origins += ',';
-    origins += Object()
-                   .text("name", origin.name)
-                   .text("breaker", name_of(origin.breaker))
-                   .flag("forced", origin.forced)
-                   .number("error_rate", origin.error_rate)
-                   .number("attempts", origin.volume)
-                   .number("in_flight", origin.in_flight)
-                   .text("last_error", origin.last_error)
-                   .take();
+    origins +=
+        Object()
+            .text("name", origin.name)
+            .text("breaker", name_of(origin.breaker))
+            .flag("forced", origin.forced)
+            .raw("error_rate", origin.error_rate ? std::to_string(*origin.error_rate) : "null")
+            .number("attempts", origin.volume)
+            .number("in_flight", origin.in_flight)
+            .text("last_error", origin.last_error)
+            .take();
   }
   origins += "]";
   return {200, Object()

@@ -74,7 +74,7 @@ std::string about_upstream(const Snapshot& data) {
   bool asked = false;
   for (const auto& origin : origins) {
     asked = asked || origin.volume > 0;
-    if (origin.volume >= 10) worst = std::max(worst, origin.error_rate);
+    if (origin.volume >= 10) worst = std::max(worst, origin.error_rate.value_or(0));
   }
   if (worst >= 0.1) return "The upstream fails " + percent(worst) + " of our attempts.";
   return asked ? "The upstream answers." : "The upstream was not asked lately.";
