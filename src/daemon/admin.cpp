@@ -225,7 +225,8 @@ Admin::Reply Admin::status() {
       if (!group->shown_name().empty()) object.text("upstream", group->shown_name());
       origins += object.text("breaker", name_of(origin.breaker))
                      .flag("forced", origin.forced)
-                     .number("error_rate", origin.error_rate)
+                     .raw("error_rate",
+                          origin.error_rate ? std::to_string(*origin.error_rate) : "null")
                      .number("attempts", origin.volume)
                      .number("in_flight", origin.in_flight)
                      .text("last_error", origin.last_error)

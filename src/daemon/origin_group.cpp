@@ -1,6 +1,7 @@
 #include "daemon/origin_group.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "daemon/parts_settings.h"
@@ -73,7 +74,10 @@ void OriginGroup::add_facts(observe::Dependency& dependency, std::size_t i) {
     dependency.fact(key, [this, i, read] { return Fact(read(status().origins[i])); });
   };
   fact("breaker", [](const auto& origin) { return std::string(to_string(origin.breaker)); });
-  fact("error_rate", [](const auto& origin) { return origin.error_rate; });
+  // JSON has no such number, so it becomes null.
+  fact("error_rate", [](const auto& origin) {
+    return origin.error_rate.value_or(std::numeric_limits<double>::quiet_NaN());
+  });
   fact("attempts_lately",
        [](const auto& origin) { return static_cast<std::int64_t>(origin.volume); });
   fact("in_flight", [](const auto& origin) { return std::int64_t{origin.in_flight}; });
@@ -111,9 +115,9 @@ void OriginGroup::report() {
       dependency.set_state(
           observe::HealthState::Down,
           "breaker " + std::string(upstream::to_string(origin.breaker)) + ": " + origin.last_error);
-    } else if (origin.volume >= 10 && origin.error_rate >= 0.1) {
+    } else if (origin.volume >= 10 && origin.error_rate.value_or(0) >= 0.1) {
       dependency.set_state(observe::HealthState::Degraded,
-                           std::to_string(static_cast<int>(origin.error_rate * 100)) +
+                           std::to_string(static_cast<int>(*origin.error_rate * 100)) +
                                " % of recent attempts failed");
     } else if (origin.missing_share) {
       dependency.set_state(observe::HealthState::Degraded,

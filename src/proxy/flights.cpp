@@ -27,8 +27,8 @@ bool is_answer(const FetchResult& result) {
 
 // Something is wrong with what was asked for: others are answered, for all that is known.
 bool is_keys_own(const FetchResult& result) {
-  return result.end == FetchEnd::KeyFails || is_forbidden(result) ||
-         (result.end == FetchEnd::Answered && !is_answer(result));
+  return !result.cut_short && (result.end == FetchEnd::KeyFails || is_forbidden(result) ||
+                               (result.end == FetchEnd::Answered && !is_answer(result)));
 }
 
 Answer refusal(const char* detail) {
@@ -374,6 +374,9 @@ void Flights::rest(Flight& flight, const FetchResult& result, const Answer& answ
     resting_.failed(flight.key, now, random_, answer);
   } else if (flight.stored) {
     resting_.failed(flight.key, now, random_);
+  }
+  if (result.end == FetchEnd::KeyFails && result.reply.retry_after) {
+    resting_.not_before(flight.key, now, *result.reply.retry_after);
   }
 }
 

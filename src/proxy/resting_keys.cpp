@@ -20,6 +20,12 @@ void RestingKeys::failed(std::string_view key, base::SteadyTime now, base::Rando
   rest(key, now, random).told = std::make_shared<const Answer>(std::move(told));
 }
 
+void RestingKeys::not_before(std::string_view key, base::SteadyTime now, base::Duration wait) {
+  const auto found = keys_.find(key);
+  if (found == keys_.end()) return;
+  found->second.until = std::max(found->second.until, now + std::min(wait, settings_.most));
+}
+
 void RestingKeys::missing(std::string_view key, base::SteadyTime now, base::Random& random) {
   Rest& its = rest(key, now, random);
   its.told = nullptr;

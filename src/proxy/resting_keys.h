@@ -37,6 +37,9 @@ class RestingKeys {
   void failed(std::string_view key, base::SteadyTime now, base::Random& random);
   // ... and until then clients are told that.
   void failed(std::string_view key, base::SteadyTime now, base::Random& random, Answer told);
+  // The upstream said when to come back for the key that failed just now: not before that, nor
+  // later than the longest rest.
+  void not_before(std::string_view key, base::SteadyTime now, base::Duration wait);
   // ... since it is said to have no entry.
   void missing(std::string_view key, base::SteadyTime now, base::Random& random);
 

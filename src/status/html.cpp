@@ -92,7 +92,7 @@ std::string fill(std::uint64_t bytes, std::uint64_t limit) {
 std::string failing(const upstream::OriginStatus& origin) {
   // The breaker counts what is sent while it is closed.
   if (origin.breaker != upstream::Breaker::State::Closed) return "only probed";
-  return origin.volume == 0 ? "not asked lately" : percent(origin.error_rate);
+  return origin.error_rate ? percent(*origin.error_rate) : "not asked lately";
 }
 
 // Below 500 it was answered all the same.

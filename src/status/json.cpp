@@ -118,7 +118,8 @@ void write_origin(JsonWriter& json, const upstream::OriginStatus& origin) {
   json.member("redirect", origin.redirect);
   json.key("clock_ahead_seconds");
   origin.clock_ahead ? json.value(origin.clock_ahead->count()) : json.null();
-  json.member("error_rate", rounded(origin.error_rate));
+  json.key("error_rate");
+  origin.error_rate ? json.value(rounded(*origin.error_rate)) : json.null();
   json.member("attempts_lately", origin.volume);
   json.member("in_flight", origin.in_flight);
   json.member("concurrency_limit", origin.concurrency_limit);

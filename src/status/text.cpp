@@ -82,7 +82,7 @@ std::string trouble_of(const upstream::Status& status, const std::string& called
   }
   double worst = 0;
   for (const auto& origin : origins) {
-    if (origin.volume >= 10) worst = std::max(worst, origin.error_rate);
+    if (origin.volume >= 10) worst = std::max(worst, origin.error_rate.value_or(0));
   }
   if (worst >= 0.1) return called + " fails " + percent(worst) + " of our attempts.";
   return {};

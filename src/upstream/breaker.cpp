@@ -41,7 +41,7 @@ void Breaker::end_row() {
 void Breaker::failed(base::SteadyTime now, std::size_t key, Bad bad) {
   if (state_ != State::Closed) return;
   connect_failures_ = 0;  // somebody was there
-  answers_in_row_ = answers_in_row_ || bad != Bad::Silence;
+  answers_in_row_ = answers_in_row_ || bad == Bad::Answer || bad == Bad::Doubtful;
   if (++failures_by_key_[key] > settings_.most_per_key) return;
   open_if_hopeless(now, bad);
 }
@@ -58,7 +58,7 @@ void Breaker::open_if_hopeless(base::SteadyTime now, Bad bad) {
   const bool hopeless =
       ++failures_ >= settings_.min_volume ||
       (volume(now) >= settings_.min_volume && error_rate(now) >= settings_.error_rate);
-  if (hopeless && bad == Bad::Doubtful) {
+  if (hopeless && (bad == Bad::Doubtful || bad == Bad::DoubtfulSilence)) {
     in_doubt_ = in_doubt_ || now >= acquitted_until_;
   } else if (hopeless || connect_failures_ >= settings_.connect_failures_in_a_row) {
     open(now);
@@ -70,7 +70,9 @@ void Breaker::open_if_hopeless(base::SteadyTime now, Bad bad) {
 void Breaker::trip(base::SteadyTime now, base::Duration probe_cap) {
   if (state_ != State::Closed) return;
   probe_cap_ = std::max(probe_cap, settings_.probe_cap);
+  const bool silent = in_doubt_ && !answers_in_row_;
   open(now);
+  opened_by_silence_ = silent;
 }
 
 void Breaker::hurry(base::SteadyTime now) {

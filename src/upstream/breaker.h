@@ -14,8 +14,9 @@
 // What is counted are signs of illness, by distinct keys: one key that always fails speaks
 // for itself, so it counts a few times in a row and no more. What we have cut off, what
 // ended at a client's deadline, a slow set-up or a dark address of several is no sign.
-// Whole answers, however bad, are as many keys' own trouble as there are keys: where
-// something is at hand that was answered lately, they only bring a doubt, and that is asked.
+// Whole answers, however bad, are as many keys' own trouble as there are keys, and so may be
+// connections that are closed before there is one: where something is at hand that was answered
+// lately, they only bring a doubt, and that is asked.
 //
 // The pattern: Nygard, "Release It!"; probes on a timer rather than on clients'
 // requests, since behind a cache there may be few of those.
@@ -63,9 +64,10 @@ class Breaker {
   // An ordinary attempt ended. Attempts that ended without saying anything about
   // the origin's health (cancelled, 401, 429) are not reported.
   void succeeded(base::SteadyTime now);
-  // What kind of failure: no answer; a whole one; or a whole one where somebody can be asked
-  // whether it is like that for all: that brings a doubt instead of opening.
-  enum class Bad { Silence, Answer, Doubtful };
+  // What kind of failure: no answer; a whole one; or a whole one, or a connection that was broken
+  // off, where somebody can be asked whether it is like that for all: that brings a doubt instead
+  // of opening.
+  enum class Bad { Silence, Answer, Doubtful, DoubtfulSilence };
   // `key`: a hash of what was asked for.
   void failed(base::SteadyTime now, std::size_t key, Bad bad = Bad::Silence);
   // Between a doubt and what comes of it: succeeded(), or trip().

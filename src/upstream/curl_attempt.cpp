@@ -34,6 +34,11 @@ std::string connect_to(const std::string& address) {
   return version6 ? "::[" + address + "]:" : "::" + address + ":";
 }
 
+// What libcurl found no sense in.
+bool is_refused_by_libcurl(CURLcode code) {
+  return code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_UNSUPPORTED_PROTOCOL;
+}
+
 }  // namespace
 
 bool printable(std::string_view text) {
@@ -285,15 +290,24 @@ void Attempt::end(CURLcode code) {
   long number = 0;
   curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &number);
   ending.error = error_number_ != 0 ? error_number_ : static_cast<int>(number);
-  if (code == CURLE_OUT_OF_MEMORY) lack_ = base::Resource::Memory;
+  // It says the same of a line of the head that is longer than it puts up with. Memory that is
+  // short elsewhere, and at that moment, would be a coincidence.
+  const bool line_too_long = code == CURLE_OUT_OF_MEMORY && !lack_ && phase_ == Phase::Answer &&
+                             !head_.whole() && kind_ != Kind::Knock;
+  ending.over_limit = ending.over_limit || line_too_long;
+  if (code == CURLE_OUT_OF_MEMORY && !line_too_long) lack_ = base::Resource::Memory;
   if (code == CURLE_COULDNT_CONNECT && !lack_ && to_size_ > 0) {
     lack_ = resource_lacking(ending.error, reinterpret_cast<const sockaddr*>(&to_), to_size_);
   }
   ending.lacking = lack_.has_value();
   curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &ending.verify_result);
   reply_.transport = outcome_of(ending);
-  reply_.detail =
-      head_.problem() != nullptr ? head_.problem() : detail_of(ending, reply_.transport);
+  reply_.detail = detail_of(ending, reply_.transport);
+  if (line_too_long) {
+    reply_.detail =
+        "a line of more than " + std::to_string(CURL_MAX_HTTP_HEADER) + " bytes, " + head_.place();
+  }
+  judge_form(code);
   // libcurl is content with less than whole ones.
   if (chunks_ && !chunks_->whole() && reply_.transport == Outcome::Ok) {
     reply_.transport = Outcome::Truncated;
@@ -301,6 +315,7 @@ void Attempt::end(CURLcode code) {
   }
   if (chunks_ && chunks_->broken() && reply_.transport == Outcome::Truncated) {
     reply_.detail = "the content's chunks are broken";
+    reply_.unreadable = true;
   }
   reply_.own_lack = reply_.transport == Outcome::Local;
   if (reply_.own_lack) reply_.lack = lack_;
@@ -309,6 +324,21 @@ void Attempt::end(CURLcode code) {
     if (reply_.transport == Outcome::Ok) undo_content_codings();
   }
   stop();
+}
+
+// What of the head decided, if anything did.
+void Attempt::judge_form(CURLcode code) {
+  if (head_.switched()) {
+    // It is known for sure what came: a status that means nothing here.
+    reply_.transport = Outcome::Ok;
+    reply_.detail.clear();
+  } else if (!head_.problem().empty()) {
+    reply_.detail = head_.problem();
+    reply_.unreadable = !head_.too_large();
+  } else if (is_refused_by_libcurl(code) && !head_.whole()) {
+    reply_.detail += ", " + head_.place();
+    reply_.unreadable = true;
+  }
 }
 
 void Attempt::take_head() {

@@ -84,6 +84,7 @@ class Attempt {
  private:
   void enter(Phase phase);
   void leave_phase();
+  void judge_form(CURLcode code);
   void take_head();
   bool take_chunks(std::string_view bytes);
   void undo_content_codings();

@@ -71,6 +71,8 @@ struct FetchResult {
   Outcome outcome = Outcome::Timeout;   // of that attempt
   std::vector<AttemptRecord> attempts;  // those sent; the oldest dropped past 32
   int attempts_sent = 0;
+  // What one origin said, for want of time to ask another one that could have been.
+  bool cut_short = false;
   bool token_refused = false;  // Refused, and it is about us: our token counts as refused
   // Where the upstream is not asked (BreakerOpen, CrowdedOut, StayedDown): what it failed with
   // last, and with which status; 0: it did not answer.

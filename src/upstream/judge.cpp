@@ -111,6 +111,15 @@ bool is_whole(const Reply& reply) {
           reply.transport == Outcome::InvalidBody);
 }
 
+bool is_broken_off(const Reply& reply) {
+  return !reply.unreadable &&
+         (reply.transport == Outcome::Reset || reply.transport == Outcome::Truncated);
+}
+
+bool is_refusal(Outcome outcome, const Reply& reply) {
+  return outcome == Outcome::RateLimited || (reply.status == 503 && reply.retry_after.has_value());
+}
+
 Verdict judge_probe(const Request& request, const Reply& reply) {
   const bool good = reply.transport == Outcome::Ok && reply.status >= 200 && reply.status < 300;
   if (good) return {};

@@ -21,6 +21,13 @@ bool is_answer(Outcome outcome);
 // A complete message came, if only one that we do not take: a sign of life, whatever it says.
 bool is_whole(const Reply& reply);
 
+// Somebody began to answer, or took the request at least, and then the connection was gone.
+bool is_broken_off(const Reply& reply);
+
+// Not now, it says, but later: a limit, or one key's trouble. Of a 503 nobody can tell whether it
+// is a failure too.
+bool is_refusal(Outcome outcome, const Reply& reply);
+
 // Nobody was there to talk to.
 bool is_connect_failure(Outcome outcome);
 

@@ -93,6 +93,9 @@ struct Reply {
   std::array<base::Duration, kPhases> phases{};
   Phase phase = Phase::Connect;  // where it ended
   bool kept = false;             // it went out on a connection that had been used before
+  // What came is no HTTP, or contradicts itself: whoever wrote it meant to end it like that, or did
+  // not know how to. Of what merely broke off nobody can tell. Always with a failure.
+  bool unreadable = false;
   // It failed for want of something here, or of the authorities to check a certificate with.
   // Nothing of the upstream's.
   bool own_lack = false;

@@ -8,8 +8,8 @@ namespace {
 constexpr std::size_t kKeptChanges = 32;
 constexpr std::size_t kKeptPlaces = 64;
 constexpr int kTimeoutsThatTell = 8;
-// Of an origin that has answered before: one may be about one request.
-constexpr int kRedirectsThatTell = 3;
+// Of an origin that has answered before: three fetches, each of which asks so often.
+constexpr int kRedirectsThatTell = 9;
 
 ConcurrencyLimit::Settings bounded(ConcurrencyLimit::Settings limit, int concurrency) {
   limit.max = std::max(1, concurrency);
@@ -24,6 +24,7 @@ Origin::Origin(std::size_t number, const Settings& settings, base::Random& rando
       name(settings.origins[number]),
       breaker(settings.breaker, random),
       pacer(settings.pace),
+      refused_keys(settings.refused_keys),
       concurrency(bounded(settings.concurrency_limit, settings.concurrency)),
       probe(settings.probe, now),
       addresses(settings.addresses),
@@ -97,14 +98,12 @@ Sign Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
   }
 
   // 503 with Retry-After is a limit and a failure: nobody can tell which.
-  const bool limited =
-      outcome == Outcome::RateLimited || (reply.status == 503 && reply.retry_after.has_value());
-  if (limited) {
-    const bool was_limited = pacer.limited();
-    pacer.refused(attempt.sent_at, now, reply.retry_after);
-    pacer.limited() && !was_limited ? concurrency.restart() : concurrency.refused();
+  const bool is_limited = is_refusal(outcome, reply);
+  if (is_limited) {
+    limited(attempt, reply, now);
   } else if (reply.status != 0) {
     pacer.let_through(attempt.sent_at, now);  // what did not arrive was not
+    refused_keys.let_through(attempt.sent_at, now, attempt.key);
   }
 
   const bool timed_out = outcome == Outcome::Timeout || outcome == Outcome::ConnectTimeout ||
@@ -114,13 +113,14 @@ Sign Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
       timed_out && !attempt.probe &&
       (attempt.bounded || (is_connect_failure(outcome) && attempt.counted_silent));
   if (says_nothing) {
-    note_error(clock, verdict, reply);
+    note_error(clock, verdict, reply.status);
     return Sign::None;
   }
 
   Sign sign = sign_of(outcome);
   // A quota that is used up for hours is an outage to us.
-  if (limited && reply.retry_after.value_or(std::chrono::seconds(0)) > settings_.pace.longest_pause)
+  if (is_limited &&
+      reply.retry_after.value_or(std::chrono::seconds(0)) > settings_.pace.longest_pause)
     sign = Sign::Bad;
   const bool nobody = is_connect_failure(outcome) && !reply.own_lack;
   if (reply.own_lack) sign = Sign::None;  // of authorities to check it with: not the upstream's
@@ -139,7 +139,7 @@ Sign Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
     last_success_ = clock.wall();
     redirects_in_a_row_ = 0;
   } else {
-    note_error(clock, verdict, reply);
+    note_error(clock, verdict, reply.status);
   }
 
   if (attempt.probe) {
@@ -158,18 +158,35 @@ Sign Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
       breaker.nobody_there(now);
     } else if (!attempt.counted_silent) {
       using Bad = Breaker::Bad;
+      const bool witness = probe.witness(attempt.key) != nullptr;
       breaker.failed(now, attempt.key,
-                     !is_whole(reply)             ? Bad::Silence
-                     : probe.witness(attempt.key) ? Bad::Doubtful
-                                                  : Bad::Answer);
+                     is_whole(reply) ? (witness ? Bad::Doubtful : Bad::Answer)
+                     : witness && (reply.unreadable || is_broken_off(reply)) ? Bad::DoubtfulSilence
+                                                                             : Bad::Silence);
     }
   }
   return sign;
 }
 
+// Whether it is a limit of ours, the pacer finds out; what sticks to a key is none.
+void Origin::limited(const OriginAttempt& attempt, const Reply& reply, base::SteadyTime now) {
+  const bool stuck = refused_keys.sticks();
+  refused_keys.refused(attempt.sent_at, now, attempt.key);
+  if (refused_keys.sticks() && !stuck) {
+    pacer.sticks_to_keys(now, refused_keys.share(), refused_keys.since());
+  }
+  if (refused_keys.is_keys_own(attempt.key)) return;
+  const bool was_limited = pacer.limited();
+  pacer.refused(attempt.sent_at, now, reply.retry_after);
+  pacer.limited() && !was_limited ? concurrency.restart() : concurrency.refused();
+}
+
 // What it said was counted as a success, and was none; so each counts as half of one.
-void Origin::contradicted(base::SteadyTime now, std::size_t key) {
-  breaker.failed(now, key, Breaker::Bad::Answer);
+void Origin::contradicted(const base::Clock& clock, std::size_t key, int status) {
+  const Verdict verdict{Outcome::ClientError,
+                        "status " + std::to_string(status) + ", of what another origin answers"};
+  note_error(clock, verdict, status);
+  breaker.failed(clock.now(), key, Breaker::Bad::Answer);
 }
 
 void Origin::learn(const OriginAttempt& attempt, const Reply& reply, base::SteadyTime now,
@@ -204,9 +221,9 @@ bool Origin::all_end_at_timeout() {
   return timeouts_in_a_row_ >= kTimeoutsThatTell && !std::exchange(timeouts_told_, true);
 }
 
-void Origin::note_error(const base::Clock& clock, const Verdict& verdict, const Reply& reply) {
+void Origin::note_error(const base::Clock& clock, const Verdict& verdict, int status) {
   last_error_at_ = clock.wall();
-  last_error_status_ = reply.status;
+  last_error_status_ = status;
   last_error_ = to_string(verdict.outcome);
   if (!verdict.reason.empty()) last_error_ += ": " + verdict.reason;
 }
@@ -270,8 +287,8 @@ OriginStatus Origin::status(const base::Clock& clock) {
   status.last_error_status = last_error_status_;
   status.redirect = redirect();
   status.clock_ahead = clock_watch.off();
-  status.error_rate = breaker.error_rate(now);
   status.volume = breaker.volume(now);
+  if (status.volume > 0) status.error_rate = breaker.error_rate(now);
   status.in_flight = in_flight;
   status.concurrency_limit = concurrency.limit();
   status.pace = pacer.rate(now);

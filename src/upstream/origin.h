@@ -13,6 +13,7 @@
 #include "base/scheduler.h"
 #include "upstream/clock_watch.h"
 #include "upstream/judge.h"
+#include "upstream/refused_keys.h"
 #include "upstream/settings.h"
 #include "upstream/status.h"
 
@@ -40,6 +41,7 @@ class Origin {
   const std::string name;
   Breaker breaker;
   Pacer pacer;
+  RefusedKeys refused_keys;
   ConcurrencyLimit concurrency;
   DependencyProbe probe;
   Addresses addresses;
@@ -84,7 +86,7 @@ class Origin {
   bool alive_since(base::SteadyTime sent_at, const std::string& address) const;
 
   // Another origin has answered what this one said a final 4xx to.
-  void contradicted(base::SteadyTime now, std::size_t key);
+  void contradicted(const base::Clock& clock, std::size_t key, int status);
 
   // An attempt ended. A probe's word goes to the breaker as a probe's. What it is a sign of, of
   // what is held for or against the origin.
@@ -126,7 +128,8 @@ class Origin {
   };
   Place& place(const std::string& address);
   void learn(const OriginAttempt& attempt, const Reply& reply, base::SteadyTime now, Sign sign);
-  void note_error(const base::Clock& clock, const Verdict& verdict, const Reply& reply);
+  void limited(const OriginAttempt& attempt, const Reply& reply, base::SteadyTime now);
+  void note_error(const base::Clock& clock, const Verdict& verdict, int status);
 
   const Settings& settings_;
   const base::SteadyTime made_;

@@ -164,6 +164,7 @@ void Pacer::cut(base::SteadyTime now) {
       std::max({limit * settings_.decrease, static_cast<double>(seconds_.peak(now)) * kPeakShare,
                 settings_.min_rate});
   const bool was_free = mode_ == Mode::Free;
+  if (was_free) limited_since_ = now;
   mode_ = limit >= kMeasurable ? Mode::Keeping : Mode::Climbing;
   met_at_ = limit;
   trial_.begin(mode_ == Mode::Climbing);
@@ -209,6 +210,16 @@ void Pacer::try_refusals(base::SteadyTime now, bool refused) {
 void Pacer::be_free() {
   mode_ = Mode::Free;
   trial_.end();
+}
+
+// As when a trial ends with chance; a limit that was there before is not in question.
+void Pacer::sticks_to_keys(base::SteadyTime now, double share, base::SteadyTime since) {
+  chance_ = std::clamp(share, chance_, RefusalTrial::kMostChance);
+  not_before_ = std::min(not_before_, now);
+  in_doubt_ = false;
+  seen_count_ = 0;
+  streak_ = 0;
+  if (refused_lately() && limited_since_ >= since) be_free();
 }
 
 void Pacer::ramp(base::SteadyTime now) {

@@ -75,6 +75,10 @@ class Pacer {
   void refused(base::SteadyTime sent_at, base::SteadyTime now,
                std::optional<std::chrono::seconds> retry_after);
 
+  // That share of what is asked for is refused whatever the rate, for all that was sent since
+  // then: what was found of a limit by those refusals is not true.
+  void sticks_to_keys(base::SteadyTime now, double share, base::SteadyTime since);
+
   // The origin is back after an outage: start low and climb, so that those who
   // waited do not knock it over again.
   void ramp(base::SteadyTime now);
@@ -137,7 +141,8 @@ class Pacer {
   double chance_ = 0;  // the share of refusals that slowing down does not spare us
   base::SteadyTime grown_{};
   base::SteadyTime cut_{};
-  base::SteadyTime busy_since_{};  // without a second of rest
+  base::SteadyTime limited_since_{};  // while it is
+  base::SteadyTime busy_since_{};     // without a second of rest
   base::SteadyTime last_sent_{};
   base::SteadyTime last_refusal_{};
   base::SteadyTime not_before_{};

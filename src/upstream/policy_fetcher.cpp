@@ -292,6 +292,7 @@ void PolicyFetcher::finish(Fetch& fetch, FetchEnd end) {
   fetch.deadline_timer.cancel();
   if (end != FetchEnd::Answered && fetch.held) {
     // No other origin had a better answer than this.
+    fetch.result.cut_short = fetch.failures == fetch.held->failures;
     end = fetch.held->end;
     fetch.result.reply = std::move(fetch.held->reply);
     fetch.result.outcome = fetch.held->outcome;

@@ -114,9 +114,10 @@ class PolicyFetcher final : public Fetcher {
   void token_refused(Origin& origin, int status);
   bool any_token_refused() const;
   void fail_or_retry(Fetch& fetch, const Attempt& ended, const Verdict& verdict);
+  bool ask_again(Fetch& fetch, const Origin& origin) const;
   void count_equal(Fetch& fetch, const Attempt& failed, const Verdict& verdict);
   bool key_fails(Fetch& fetch, const Attempt& failed);
-  bool ask_witness(Origin& origin, std::size_t key);
+  bool ask_witness(Origin& origin, std::size_t key, bool at_our_pace = false);
 
   // Races: policy_fetcher_races.cpp.
   void look_at(Fetch& fetch, base::SteadyTime when);

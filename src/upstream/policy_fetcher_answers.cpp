@@ -4,10 +4,10 @@
 // A 4xx is final for the origin that said it. If there is another one that is well, it is
 // asked before a client hears of it; meanwhile the answer is held.
 //
-// One key's trouble is told from the upstream's by the luck of others (recent_luck.h), and
-// where nobody asks for anything else, by a witness: a key that was answered lately is asked
-// for once more. So is it before the token counts as refused, or a breaker opens because of
-// whole answers.
+// One key's trouble is told from the upstream's by the luck of others (recent_luck.h), of
+// refusals with a time to come back by how retries do (refused_keys.h), and where nobody asks for
+// anything else, by a witness: a key that was answered lately is asked for once more. So is it
+// before the token counts as refused, or a breaker opens because of whole answers.
 #include <algorithm>
 #include <utility>
 
@@ -21,10 +21,18 @@ using observe::Level;
 
 constexpr base::Duration kLackPause = std::chrono::milliseconds(20);
 constexpr base::Duration kRefusedPause = std::chrono::milliseconds(100);
+// What is refused for its key rests as long as it was told, up to this, and to a share of its time.
+constexpr base::Duration kKeyRests = std::chrono::seconds(1);
+constexpr int kKeyRestShare = 8;
+// One redirect among answers may be one server's of many; so often it is no chance.
+constexpr int kRedirectsEnough = 3;
 // Between questions to a witness because of a key that fails.
 constexpr base::Duration kWitnessPause = std::chrono::milliseconds(100);
 // Of an origin that was said to be an outlier, and answered its witness.
 constexpr base::Duration kAcquittal = std::chrono::seconds(1);
+// A second word is waited for so long where another origin limits us, or seems to: it may have
+// refused somebody's bad key.
+constexpr base::Duration kLimitedFor = std::chrono::seconds(1);
 // So often does another origin fail before what the first one said is taken.
 constexpr int kOthersFail = 2;
 // A 403 is about what was asked for, but by chance it comes too: so improbable must it be,
@@ -32,6 +40,12 @@ constexpr int kOthersFail = 2;
 constexpr double kForbiddenChance = 1e-3;
 constexpr int kForbiddenMost = 5;
 constexpr int kForbiddenLeast = 2;
+
+// Whether several of it in a row say something. Of what ended for want of time or of somebody to
+// talk to, they do not: that is no key's doing, or not to be told from an outage.
+bool counts_in_row(const Reply& reply) {
+  return is_whole(reply) || reply.unreadable || is_broken_off(reply);
+}
 
 }  // namespace
 
@@ -49,6 +63,9 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
   const Verdict verdict = judge(fetch.request.request, reply, fetch.request.validate);
   record(fetch, attempt, verdict, reply.status);
   metrics_.phases(attempt.origin->index, reply);
+  if (const Sign sign = sign_of(verdict.outcome); attempt.first && sign != Sign::None) {
+    luck_.first_ended(attempt.sent_at, attempt.key, sign == Sign::Good);
+  }
   if (reply.status != 0) learn_from_race(fetch, attempt, is_answer(verdict.outcome));
   ended(*attempt.origin, attempt, verdict, reply);
   fetch.result.outcome = verdict.outcome;
@@ -65,7 +82,13 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
   } else if (verdict.outcome == Outcome::Certificate && !other_way(origin)) {
     finish(fetch, FetchEnd::Refused);
   } else if (verdict.outcome == Outcome::Redirected) {
-    if (!ask_elsewhere(fetch, attempt, FetchEnd::Refused)) finish(fetch, FetchEnd::Refused);
+    if (ask_elsewhere(fetch, attempt, FetchEnd::Refused)) {
+      // Held meanwhile.
+    } else if (ask_again(fetch, origin)) {
+      fail_or_retry(fetch, attempt, verdict);
+    } else {
+      finish(fetch, FetchEnd::Refused);
+    }
   } else {
     fail_or_retry(fetch, attempt, verdict);
   }
@@ -96,7 +119,7 @@ void PolicyFetcher::answered(Fetch& fetch, const Attempt& attempt) {
   origin.probe.answered(fetch.request.request, fetch.key, fetch.request.validate);
   for (Origin* other : fetch.final_at) {
     if (!fetch.held || fetch.held->end != FetchEnd::Answered) break;
-    other->contradicted(now(), fetch.key);
+    other->contradicted(scheduler_.clock(), fetch.key, fetch.held->reply.status);
     eject_if_outlier(*other);
     announce(*other);
   }
@@ -112,7 +135,8 @@ bool PolicyFetcher::ask_elsewhere(Fetch& fetch, const Attempt& attempt, FetchEnd
   };
   const bool other = std::any_of(origins_.begin(), origins_.end(), [&](const auto& one) {
     return may_know(*one) && one->breaker.allows() && one->has_address() && !one->distrusted(at) &&
-           !one->token.refuses(at) && !one->pacer.refused_lately();
+           !one->token.refuses(at) &&
+           (!one->pacer.refused_lately() || one->pacer.next(at) <= at + kLimitedFor);
   });
   const bool out = std::any_of(fetch.attempts.begin(), fetch.attempts.end(),
                                [&](const Attempt& a) { return !a.suspect && may_know(*a.origin); });
@@ -129,6 +153,11 @@ bool PolicyFetcher::ask_elsewhere(Fetch& fetch, const Attempt& attempt, FetchEnd
     look_at(fetch, now() + kRaceAgain);
   }
   return true;
+}
+
+// After a redirect. Not where nothing else was ever answered, or lately to anybody.
+bool PolicyFetcher::ask_again(Fetch& fetch, const Origin& origin) const {
+  return ++fetch.redirects < kRedirectsEnough && origin.redirect().empty();
 }
 
 // 401 or 403. Where the token was good a moment ago it may be a mistake of theirs, and a 403
@@ -182,43 +211,61 @@ bool PolicyFetcher::any_token_refused() const {
   });
 }
 
-// The same whole answer again and again. Where it is a matter of chance, others fail as well.
+// The same answer again and again, or one as unreadable; of connections that broke each is like the
+// last. Where it is a matter of chance, others fail as well.
 void PolicyFetcher::count_equal(Fetch& fetch, const Attempt& failed, const Verdict& verdict) {
   const Reply& reply = fetch.result.reply;
-  const bool limited = verdict.outcome == Outcome::RateLimited ||
-                       (reply.status == 503 && reply.retry_after.has_value());
-  if (!is_whole(reply) || limited || verdict.outcome == Outcome::Unauthorized) return;
-  const bool same = fetch.equal > 0 && fetch.equal_status == reply.status &&
-                    fetch.equal_to.outcome == verdict.outcome &&
-                    fetch.equal_to.reason == verdict.reason;
-  fetch.equal_since = same ? fetch.equal_since : failed.sent_at;
-  fetch.equal = same ? fetch.equal + 1 : 1;
-  fetch.equal_status = reply.status;
-  fetch.equal_to = verdict;
+  if (!counts_in_row(reply) || verdict.outcome == Outcome::Unauthorized) return;
+  const Verdict kind = is_broken_off(reply) ? Verdict{Outcome::Reset, {}} : verdict;
+  const int status = is_broken_off(reply) ? 0 : reply.status;
+  const bool same = fetch.equal > 0 && fetch.equal_status == status &&
+                    fetch.equal_to.outcome == kind.outcome && fetch.equal_to.reason == kind.reason;
+  if (!same) fetch.equal = fetch.equal_on_new = 0;
+  if (fetch.equal == 0) fetch.equal_since = failed.sent_at;
+  ++fetch.equal;
+  if (!reply.kept) ++fetch.equal_on_new;
+  fetch.equal_status = status;
+  fetch.equal_to = kind;
 }
 
 bool PolicyFetcher::key_fails(Fetch& fetch, const Attempt& failed) {
-  if (fetch.equal < 2 || !is_whole(fetch.result.reply)) return false;
-  const auto needed = luck_.needed(now(), fetch.key, fetch.equal_since, failed.sent_at);
-  if (needed && fetch.equal >= *needed) return true;
-  // Too few others were answered meanwhile; was anybody asking?
+  const Reply& reply = fetch.result.reply;
+  if (fetch.equal < 2 || !counts_in_row(reply)) return false;
   Origin& origin = *failed.origin;
-  if (fetch.equal + 1 >= luck_.needed(now(), fetch.key) && now() >= origin.witness_again) {
+  const bool refused = is_refusal(fetch.result.outcome, reply);
+  const auto needed = luck_.needed(now(), fetch.key, fetch.equal_since, failed.sent_at);
+  bool enough = needed && fetch.equal >= *needed;
+  if (!is_whole(reply)) enough = enough && fetch.equal_on_new >= kOnNewConnections;
+  if (is_broken_off(reply)) {
+    enough = enough &&
+             fetch.equal >= luck_.needed_of_broken(fetch.key, fetch.equal_since, failed.sent_at);
+  }
+  // A limit lets it through a little later, if only it is asked as it was told to.
+  if (refused) {
+    enough = enough && fetch.came_back_as_told && origin.refused_keys.is_surely_keys_own(fetch.key);
+  }
+  if (enough) return true;
+  // Too few others were answered meanwhile; was anybody asking?
+  const bool ask = fetch.equal + 1 >= luck_.needed(now(), fetch.key) &&
+                   (!refused || origin.refused_keys.is_open_question(fetch.key));
+  if (ask && now() >= origin.witness_again) {
     origin.witness_again = now() + kWitnessPause;
-    (void)ask_witness(origin, fetch.key);
+    (void)ask_witness(origin, fetch.key, refused);
   }
   return false;
 }
 
 // Asks the origin for something else than `key` that was answered lately. False if there is
-// nothing like that, or it cannot be sent, or the origin has refused us for asking too often. Our
+// nothing like that, or it cannot be sent, or the origin has refused us for asking too often; where
+// that is the question, it goes when the pace allows it, as any other request. Our
 // own care after an outage has no say: this is one request at a time, without which all others
 // might be refused.
-bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
+bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key, bool at_our_pace) {
   if (origin.witness_asked) return true;
   const DependencyProbe::Question* witness = origin.probe.witness(key);
+  const bool in_time = at_our_pace ? origin.pacer.allows(now()) : !origin.pacer.refused_lately();
   if (witness == nullptr || !has_slot() || !origin.has_address() || !origin.breaker.allows() ||
-      origin.pacer.refused_lately()) {
+      !in_time) {
     return false;
   }
   origin.witness_asked = true;
@@ -232,12 +279,14 @@ bool PolicyFetcher::ask_witness(Origin& origin, std::size_t key) {
               if (is_answer(verdict.outcome)) {
                 if (with_this_token) token_accepted(origin);
                 luck_.answered(attempt.sent_at, attempt.key, 0);
+                luck_.first_ended(attempt.sent_at, attempt.key, true);
                 if (set_aside_if_so) origin.acquitted_until = now() + kAcquittal;
               } else if (verdict.outcome == Outcome::Unauthorized) {
                 origin.probe.doubt(attempt.key);
                 if (with_this_token) token_refused(origin, reply.status);
               } else if (sign_of(verdict.outcome) == Sign::Bad) {
                 luck_.failed(attempt.sent_at, attempt.key);
+                luck_.first_ended(attempt.sent_at, attempt.key, false);
                 origin.probe.doubt(attempt.key);
                 if (origin.breaker.in_doubt()) {
                   origin.breaker.trip(now(), settings_.breaker.probe_cap);
@@ -284,10 +333,18 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
   // What failed here took no time, so that nothing else would space the attempts.
   if (verdict.outcome == Outcome::Local) wait = std::max(wait, kLackPause);
   // Told to come back later, and nothing else to do: not at once, while the pacer
-  // makes up its mind whether this is a limit.
-  if (fetch.result.reply.retry_after) {
-    wait = std::max(wait, std::min<base::Duration>({*fetch.result.reply.retry_after, kRefusedPause,
-                                                    left / settings_.backoff.share}));
+  // makes up its mind whether this is a limit. What is about this key, it obeys alone.
+  const std::optional<std::chrono::seconds> told = fetch.result.reply.retry_after;
+  fetch.came_back_as_told = fetch.rests;
+  fetch.rests = is_refusal(verdict.outcome, fetch.result.reply) &&
+                failed.origin->refused_keys.is_keys_own(fetch.key);
+  if (told && fetch.rests) {
+    // Not in step with a limiter's periods, if it is one after all.
+    const base::Duration rest = std::min<base::Duration>({*told, kKeyRests, left / kKeyRestShare});
+    wait = std::max(wait, rest + random_.up_to(rest / 4));
+  } else if (told) {
+    wait = std::max(
+        wait, std::min<base::Duration>({*told, kRefusedPause, left / settings_.backoff.share}));
   }
   // It waits for its next attempt already.
   if (fetch.place != Place::Running) return;

@@ -12,6 +12,9 @@ namespace holdfast::upstream {
 
 // Attempts of one fetch, those that are late and all.
 inline constexpr std::size_t kMostAtOnce = 4;
+// Of a row of answers that cannot be read, or broken connections, at least so many on connections
+// that nothing else had been sent on.
+inline constexpr int kOnNewConnections = 2;
 // How soon a race that could not start is thought of again.
 inline constexpr base::Duration kRaceAgain = std::chrono::milliseconds(20);
 
@@ -20,6 +23,7 @@ struct PolicyFetcher::Attempt : OriginAttempt {
   Transport::AttemptId transport_id = 0;
   Origin* origin = nullptr;
   base::Duration patience{};  // of a probe
+  bool first = false;         // of its fetch
   std::uint64_t token = 0;    // which of the tokens we have had, by number
   Beside beside = Beside::Nothing;
   // However little is known: if the time that its clients had left was enough for two, there
@@ -50,11 +54,16 @@ struct PolicyFetcher::Fetch {
   Origin* failed_at = nullptr;
   // Where it could not connect, though for want of time that may count against nobody.
   std::vector<std::string> no_way_at;
-  // The same whole answer in a row: how often, which, and since when.
+  // The same whole answer in a row, or one that cannot be read, or a connection that broke: how
+  // often, which, and since when; and how many on a connection of their own.
   int equal = 0;
+  int equal_on_new = 0;
   int equal_status = 0;
   Verdict equal_to;
   base::SteadyTime equal_since{};
+  bool rests = false;              // until the time that a refusal told, since it is about this key
+  bool came_back_as_told = false;  // its last attempt was sent after such a rest
+  int redirects = 0;
   int refusals = 0;               // 401 and 403
   std::vector<Origin*> final_at;  // whose word on it is final
   std::optional<Held> held;       // ... and what it was, while others are asked

@@ -43,7 +43,8 @@ void PolicyFetcher::ended(Origin& origin, const OriginAttempt& attempt, const Ve
     if (unreachable_) unreachable_(origin.index);
   }
   if (sign == Sign::Bad) {
-    eject_if_outlier(origin, is_whole(reply) ? std::optional(attempt.key) : std::nullopt);
+    const bool may_be_keys = is_whole(reply) || reply.unreadable || is_broken_off(reply);
+    eject_if_outlier(origin, may_be_keys ? std::optional(attempt.key) : std::nullopt);
   }
   // Nobody to ask whether it is like that for all: then it is taken to be.
   if (origin.breaker.in_doubt() && !ask_witness(origin, attempt.key)) {

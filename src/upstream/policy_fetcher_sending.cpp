@@ -268,6 +268,11 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, Beside beside, bool probe
   if (fetch.used_up_connection && fetch.failures == 1 && beside == Beside::Nothing) {
     sending.new_connection = true;
   }
+  // What a kept connection met is the connection's, maybe; this is about to decide.
+  if (fetch.equal > 0 && !is_whole(fetch.result.reply) &&
+      fetch.equal + kOnNewConnections >= luck_.needed(at, fetch.key)) {
+    sending.new_connection = true;
+  }
   Attempt attempt;
   attempt.number = ++last_attempt_;
   attempt.origin = &origin;
@@ -276,6 +281,7 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, Beside beside, bool probe
   attempt.token = tokens_;
   attempt.beside = beside;
   attempt.probe = probe;
+  attempt.first = fetch.result.attempts_sent == 0;
   attempt.patience = origin.probe_patience();
   const base::Duration left = std::max(base::Duration(1), fetch.request.deadline - at);
   sending.timeout = std::min(settings_.attempt_timeout, left);

@@ -8,7 +8,12 @@
 //
 // An upstream may have begun to fail at random a moment ago, whatever it was like before. So
 // what others met meanwhile must be better than chance allows, too: the likelihood ratio of "this
-// key fails always, others at a rate of their own" against "all fail at one rate". One thread.
+// key fails always, others at a rate of their own" against "all fail at one rate".
+//
+// A connection that breaks is the network's doing as often as the key's, and it may have begun to
+// a moment ago, too. Those who are still trying do not count above, so a row of these is also held
+// against the first attempts of all other fetches meanwhile, whatever came of them later: bad keys
+// are among them, which costs patience but never an answer. One thread.
 #pragma once
 
 #include <algorithm>
@@ -33,6 +38,8 @@ class RecentLuck {
     // beside 3.
     double ratio = 1e-2;
     int least = 3;
+    int least_broken = 5;
+    double ratio_broken = 1e-5;
   };
 
   explicit RecentLuck(Settings settings) : settings_(settings) {}
@@ -42,6 +49,11 @@ class RecentLuck {
     if (fetches_.size() == settings_.kept) fetches_.pop_front();
     fetches_.push_back({sent_at, key, std::max(0, failures), 1});
   }
+  // How the first attempt of a fetch ended, whatever became of the fetch.
+  void first_ended(base::SteadyTime sent_at, std::size_t key, bool good) {
+    if (firsts_.size() == settings_.kept) firsts_.pop_front();
+    firsts_.push_back({sent_at, key, good ? 0 : 1, good ? 1 : 0});
+  }
   // A question that stands for itself was not.
   void failed(base::SteadyTime sent_at, std::size_t key) {
     if (fetches_.size() == settings_.kept) fetches_.pop_front();
@@ -50,19 +62,25 @@ class RecentLuck {
 
   // So many equal answers in a row to `key` are less than `chance`, as far as others were lucky.
   int needed(base::SteadyTime now, std::size_t key, double chance) const {
-    const Share all = share(now - settings_.window, now, key);
-    // Of Laplace: the fewer are known, the more patience.
-    return length(static_cast<double>(all.bad + 1) / static_cast<double>(all.sent + 2), chance);
+    return length(laplace(share(fetches_, now - settings_.window, now, key)), chance);
   }
   int needed(base::SteadyTime now, std::size_t key) const {
     return std::max(settings_.least, needed(now, key, settings_.chance));
+  }
+
+  // So many broken connections in a row, as far as others met such at first between those times.
+  int needed_of_broken(std::size_t key, base::SteadyTime from, base::SteadyTime to) const {
+    const Share others = share(firsts_, from, to, key);
+    int row = std::max(settings_.least_broken, length(laplace(others), settings_.chance));
+    while (row < kLongestRow && log_ratio(row, others) > std::log(settings_.ratio_broken)) ++row;
+    return row;
   }
 
   // The same, if any were answered that were sent between those two times; else nothing. They
   // must have been as lucky then as at other times.
   std::optional<int> needed(base::SteadyTime now, std::size_t key, base::SteadyTime from,
                             base::SteadyTime to) const {
-    const Share meanwhile = share(from, to, key);
+    const Share meanwhile = share(fetches_, from, to, key);
     if (meanwhile.sent == meanwhile.bad) return std::nullopt;
     int row = needed(now, key);
     while (row < kLongestRow && log_ratio(row, meanwhile) > std::log(settings_.ratio)) ++row;
@@ -81,14 +99,20 @@ class RecentLuck {
     int sent = 0;
   };
 
-  Share share(base::SteadyTime from, base::SteadyTime to, std::size_t key) const {
+  static Share share(const std::deque<Fetch>& fetches, base::SteadyTime from, base::SteadyTime to,
+                     std::size_t key) {
     Share share;
-    for (const Fetch& fetch : fetches_) {
+    for (const Fetch& fetch : fetches) {
       if (fetch.key == key || fetch.sent_at < from || fetch.sent_at > to) continue;
       share.bad += fetch.failures;
       share.sent += fetch.failures + fetch.answers;
     }
     return share;
+  }
+
+  // The fewer are known, the more patience.
+  static double laplace(const Share& share) {
+    return static_cast<double>(share.bad + 1) / static_cast<double>(share.sent + 2);
   }
 
   static constexpr int kLongestRow = 64;
@@ -112,6 +136,7 @@ class RecentLuck {
 
   Settings settings_;
   std::deque<Fetch> fetches_;
+  std::deque<Fetch> firsts_;
 };
 
 }  // namespace holdfast::upstream

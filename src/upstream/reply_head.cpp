@@ -31,6 +31,29 @@ bool is_status_line(std::string_view line, bool http2) {
          (line.size() == 3 || line[3] == ' ') && std::none_of(line.begin(), line.end(), is_control);
 }
 
+// Of whatever came where the status line should be. Its version says what is the matter, if it has
+// one that nobody knows here.
+std::string problem_with_status_line(std::string_view line) {
+  constexpr std::string_view kName = "HTTP/";
+  constexpr std::size_t kLongest = 16;
+  const std::string_view version = line.substr(0, line.find_first_of(" \r\n"));
+  const bool named = version.starts_with(kName) && version.size() > kName.size() &&
+                     version.size() <= kLongest &&
+                     version.find_first_not_of("0123456789.", kName.size()) == version.npos;
+  const bool known = version == "HTTP/1.0" || version == "HTTP/1.1";
+  return named && !known ? "the status line says " + std::string(version)
+                         : "the status line is none";
+}
+
+std::string shown_name(std::string_view line) {
+  constexpr std::size_t kLongest = 60;
+  std::string name(trimmed(line.substr(0, std::min(line.find(':'), kLongest))));
+  for (char& c : name) {
+    if (is_control(c) || c < 0x20) c = '?';
+  }
+  return name;
+}
+
 // All lines of it together: "chunked", once.
 bool is_one_chunked(const Fields& fields) {
   std::size_t codings = 0;
@@ -72,7 +95,11 @@ bool states_one_length(const Fields& fields) {
 
 bool ReplyHead::take(std::string_view line, long status, bool http2) {
   bytes_ += line.size();
-  if (too_large() || problem_ != nullptr) return false;
+  if (!problem_.empty()) return false;
+  if (too_large()) {
+    judge_size(line);
+    return false;
+  }
   if (whole_) return true;
   if (!inside_) {
     // The status line. An interim head may have come before: forget its fields.
@@ -81,23 +108,40 @@ bool ReplyHead::take(std::string_view line, long status, bool http2) {
     dropped_ = false;
     obsolete_framing_ = false;
     version_1_0_ = line.starts_with("HTTP/1.0");
-    if (!is_status_line(line, http2)) problem_ = "the status line is none";
+    if (!is_status_line(line, http2)) problem_ = problem_with_status_line(line);
   } else if (line.starts_with('\r') && line.size() > 1 && line != "\r\n") {
     // libcurl takes it for the end of the head, others for a field (RFC 9112, 2.2): what
     // follows may be content or not.
     problem_ = "a line of the head begins with a bare CR";
   } else if (line.starts_with('\r') || line.starts_with('\n')) {
     inside_ = false;
-    whole_ = status >= 200;
-    const bool has_content = status != 204 && status != 304;
-    if (whole_ && has_content) problem_ = problem_with_framing();
+    // After 101 nothing that comes is HTTP/1.1 (RFC 9110, 15.2.2).
+    switched_ = status == 101;
+    whole_ = status >= 200 || switched_;
+    const bool has_content = status != 204 && status != 304 && !switched_;
+    if (whole_ && has_content) {
+      if (const char* problem = problem_with_framing()) problem_ = problem;
+    }
     chunked_ = whole_ && has_content && find_field(fields_, "Transfer-Encoding") != nullptr;
   } else if (line.starts_with(' ') || line.starts_with('\t')) {
     fold(line);
   } else {
     add(line);
   }
-  return problem_ == nullptr;
+  return problem_.empty() && !switched_;
+}
+
+void ReplyHead::judge_size(std::string_view line) {
+  problem_ = "the head takes more than " + std::to_string(limit_bytes_) + " bytes";
+  if (inside_ && line.find(':') != line.npos) {
+    problem_ += ", with " + std::to_string(line.size()) + " for the field " + shown_name(line);
+  }
+}
+
+std::string ReplyHead::place() const {
+  if (!inside_) return "in the status line";
+  return fields_.empty() ? "in the first field"
+                         : "in the field after " + shown_name(fields_.back().name);
 }
 
 // RFC 9112, 6.3.

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include "upstream/message.h"
@@ -26,8 +27,12 @@ class ReplyHead {
   // The final head's last line has come. What follows is trailers, which are dropped.
   bool whole() const { return whole_; }
   bool too_large() const { return bytes_ > limit_bytes_; }
-  // Why it cannot be told for sure what it says or where the content ends; null if it can.
-  const char* problem() const { return problem_; }
+  // Why it cannot be told for sure what it says or where the content ends; empty if it can.
+  const std::string& problem() const { return problem_; }
+  // The server speaks something else from here on. Nobody asked for that.
+  bool switched() const { return switched_; }
+  // For people: behind which line of the head something went wrong.
+  std::string place() const;
   // The content comes in chunks.
   bool chunked() const { return chunked_; }
   // The final head's, once it is whole; names and values without space around them.
@@ -38,6 +43,7 @@ class ReplyHead {
   void fold(std::string_view line);
   void not_plain(const Field& field);
   const char* problem_with_framing() const;
+  void judge_size(std::string_view line);
 
   std::size_t limit_bytes_;
   std::size_t bytes_ = 0;
@@ -47,7 +53,8 @@ class ReplyHead {
   bool version_1_0_ = false;
   bool obsolete_framing_ = false;
   bool chunked_ = false;
-  const char* problem_ = nullptr;
+  bool switched_ = false;
+  std::string problem_;
   Fields fields_;
 };
 

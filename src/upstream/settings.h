@@ -15,6 +15,7 @@
 #include "upstream/negative_share.h"
 #include "upstream/pacer.h"
 #include "upstream/recent_luck.h"
+#include "upstream/refused_keys.h"
 #include "upstream/retry_budget.h"
 #include "upstream/token_state.h"
 
@@ -62,6 +63,7 @@ struct Settings {
   Breaker::Settings breaker;
   EjectionSettings ejection;
   Pacer::Settings pace;
+  RefusedKeys::Settings refused_keys;
   ConcurrencyLimit::Settings concurrency_limit;  // its max is `concurrency`
   TokenState::Settings token;                    // of each origin
   RecentLuck::Settings luck;

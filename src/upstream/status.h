@@ -33,8 +33,10 @@ struct OriginStatus {
   int last_error_status = 0;  // its status: it does answer. 0: no answer came
   std::string redirect;       // it redirects us, and nothing else: status and Location
   std::optional<std::chrono::seconds> clock_ahead;  // of ours, where they differ; see ClockWatch
-  double error_rate = 0;                            // over the breaker's window
-  std::uint64_t volume = 0;                         // attempts in that window
+  // Over the breaker's window. Nothing where no attempts are known of: while it is open only
+  // probes are sent, which do not count.
+  std::optional<double> error_rate;
+  std::uint64_t volume = 0;  // attempts in that window
   int in_flight = 0;
   int concurrency_limit = 0;
   double pace = 0;                 // requests/s; infinite when not limited

@@ -152,7 +152,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     input.remove_prefix(end);
     const bool had_whole = head.whole();
     const bool taken = head.take(line, interim ? 100 : status);
-    REQUIRE_HOLDS(taken == !(head.too_large() || head.problem() != nullptr));
+    REQUIRE_HOLDS(taken == (!head.too_large() && head.problem().empty() && !head.switched()));
     if (!taken) return 0;
     if (!had_whole && !inside) {
       lines.clear();

@@ -29,11 +29,16 @@ void check(const Reply& reply) {
   std::size_t head_bytes = 0;
   for (const Field& field : reply.fields) head_bytes += field.name.size() + field.value.size();
   REQUIRE_HOLDS(head_bytes <= kHeadLimitBytes);
-  REQUIRE_HOLDS(reply.status == 0 || reply.status >= 200);
+  // 101 ends HTTP on its connection, so it is no interim head either.
+  REQUIRE_HOLDS(reply.status == 0 || reply.status == 101 || reply.status >= 200);
   REQUIRE_HOLDS(reply.transport == Outcome::Ok || !reply.detail.empty());
   REQUIRE_HOLDS(!reply.own_lack);
   if (reply.transport != Outcome::Ok) return;
-  REQUIRE_HOLDS(reply.status >= 200 && reply.phase == Phase::Answer);
+  REQUIRE_HOLDS(reply.status != 0 && reply.phase == Phase::Answer);
+  if (reply.status == 101) {
+    REQUIRE_HOLDS(reply.body.empty());
+    return;
+  }
   if (reply.status == 204 || reply.status == 304) {
     REQUIRE_HOLDS(reply.body.empty());
     return;

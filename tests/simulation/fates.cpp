@@ -11,7 +11,7 @@ using namespace std::chrono_literals;
 // is asked for. Who had so much time, and needed only so little of it, has to spare.
 constexpr base::Duration kTimeToSpare = 10s;
 constexpr int kShareNeeded = 4;
-// No pace is as low as this but for a limit of theirs: after an outage we begin with more.
+// After an outage we begin with more.
 constexpr double kSlow = 50.0;
 constexpr double kBudgetLeft = 2.0;
 
@@ -57,9 +57,14 @@ void Simulation::note_scarcity(const upstream::Status& status) {
   scarce = scarce || upstream_.lacking || !health_.reachable_now() ||
            upstream_.always.size() >= status.origins.size();
   for (const auto& origin : status.origins) {
-    scarce = scarce || origin.pace < kSlow || origin.in_flight >= origin.concurrency_limit;
+    scarce = scarce || origin.in_flight >= origin.concurrency_limit;
   }
   if (scarce) scarce_at_ = now();
+  // Before it is known that refusals are about keys, they are taken for a limit, and where little
+  // is asked for that takes a while: others wait longer, but not in vain (see compare()).
+  for (const auto& origin : status.origins) {
+    if (refuses_some_ && origin.pace < kSlow) paced_at_ = now();
+  }
 }
 
 // Where schedules are compared, a client's luck must not hang on who came before it.

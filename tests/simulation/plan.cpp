@@ -158,12 +158,16 @@ void Simulation::plan() {
 void Simulation::plan_bad_keys() {
   if (ips_.size() < 3 || !chance(0.4)) return;
   for (std::uint64_t bad = 1 + random_.below(ips_.size() / 2); bad > 0; --bad) {
-    const Fault fault =
-        one_of({Fault::Error500, Fault::Error500, Fault::NoContent, Fault::Malformed,
-                Fault::CutShort, Fault::Forbidden, Fault::BadRequest, Fault::BalancerNotFound});
+    const Fault fault = one_of(
+        {Fault::Error500, Fault::Error500, Fault::NoContent, Fault::Malformed, Fault::CutShort,
+         Fault::Forbidden, Fault::BadRequest, Fault::BalancerNotFound, Fault::Unavailable,
+         Fault::Unavailable, Fault::TooMany, Fault::Garbled, Fault::Reset, Fault::Truncated});
     const std::string& ip = ips_[random_.below(ips_.size())];
     trace_.line(ip, " always fails: fault ", static_cast<int>(fault));
     bad_targets_.insert(upstream_target(ip));
+    breaks_some_ = breaks_some_ || fault == Fault::Reset || fault == Fault::Truncated ||
+                   fault == Fault::Garbled;
+    refuses_some_ = refuses_some_ || fault == Fault::Unavailable || fault == Fault::TooMany;
     if (others_ == Others::AsDrawn) upstream_.always_to[upstream_target(ip)] = fault;
   }
   upstream_.luck_by_key(seed_);

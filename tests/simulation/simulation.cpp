@@ -450,6 +450,10 @@ void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
   if (always_fails(client)) return;
   const bool calm = health_.calm_since(client.asked_at);
   if (may_lose_answers(client) || crowded_since(client.asked_at)) return;
+  if (paced_at_ >= client.asked_at) return;
+  const bool answered = answer.content && answer.content->status == 200;
+  // What is told of a key that rests was said to somebody before.
+  if (!answered && !answer.forwarded && paced_at_ >= client.asked_at - 1min) return;
   // It may have waited for another's answer that was not for it, and only then for its own.
   if (upstream_.forbade_storing(target_of(key_of(client.ip)))) return;
   // What it joined may have begun long before; and what was learned when answers took longer
@@ -462,7 +466,6 @@ void Simulation::check_wait(const Client& client, const proxy::Answer& answer) {
   // The right origin is asked when the wrong one has spoken, and retries have their backoff.
   if (wrong_origin_) natural = 2 * natural;
   const base::Duration waited = now() - client.asked_at;
-  const bool answered = answer.content && answer.content->status == 200;
   // What was stored then, or the right origin is not waited for where it could not be asked.
   if (answer.content && !answered && answer.rung != Rung::Fetched) return;
   if (wrong_origin_ && !answered &&
@@ -532,7 +535,8 @@ void Simulation::check_step() {
       2 * static_cast<int>(watch_.fetches()) > upstream_settings_.concurrency) {
     crowded_at_ = now();
   }
-  if (well_ && !crowded_since(now() - Health::kFoundOut) &&
+  // Where nothing but broken connections is asked for, that cannot be told from an outage.
+  if (well_ && !breaks_some_ && !crowded_since(now() - Health::kFoundOut) &&
       health_.must_be_known(turns + (upstream_.slow.empty() ? 0s : 1s))) {
     const bool ill =
         std::none_of(status.origins.begin(), status.origins.end(),

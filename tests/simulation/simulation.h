@@ -185,6 +185,9 @@ class Simulation {
   std::set<std::string> bad_targets_;         // as drawn
   bool comparable_ = true;
   base::SteadyTime scarce_at_ = base::SteadyTime::min();
+  bool refuses_some_ = false;  // of the bad keys are told to come back later
+  bool breaks_some_ = false;   // ... have their connections broken
+  base::SteadyTime paced_at_ = base::SteadyTime::min();  // last, though there is no limit
   Fates fates_;
   std::optional<base::SteadyTime> lack_began_;
   std::uint64_t lack_generation_ = 0;

@@ -78,3 +78,17 @@ TEST_CASE("a key is missing since it was first said to be, until it is there aga
   keys.succeeded("a");
   CHECK_FALSE(keys.missing_since("a").has_value());
 }
+
+TEST_CASE("a key rests as long as the upstream told, up to the longest rest") {
+  base::Random random(1);
+  RestingKeys keys({.first = 2s, .most = 60s, .max_keys = 10});
+  keys.not_before("unknown", kStart, 10s);
+  CHECK_FALSE(keys.resting("unknown", kStart));
+  keys.failed("key", kStart, random);
+  keys.not_before("key", kStart, 10s);
+  CHECK(keys.resting("key", kStart + 9s));
+  CHECK_FALSE(keys.resting("key", kStart + 10s));
+  keys.not_before("key", kStart, 1h);
+  CHECK(keys.resting("key", kStart + 59s));
+  CHECK_FALSE(keys.resting("key", kStart + 61s));
+}

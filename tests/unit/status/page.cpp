@@ -170,9 +170,11 @@ TEST_CASE("without JavaScript, too, nobody is told that an origin is well which 
   Snapshot data = sample_data();
   auto& origin = data.upstreams[0].status.origins[0];
   CHECK(contains(to_html(data), "<td>not asked lately<td>"));
+  origin.error_rate = 0.0;
   origin.volume = 20;
   CHECK(contains(to_html(data), "<td>0 %<td>never"));
   // What the breaker's window held is gone after ten seconds; the outage is not.
+  origin.error_rate.reset();
   origin.volume = 0;
   origin.breaker = Breaker::State::HalfOpen;
   CHECK(contains(to_html(data), "<td>only probed<td>"));

@@ -108,8 +108,72 @@ TEST_CASE("a text that says HTTP/2 on a connection of HTTP/1.1 is no answer") {
   CurlBench bench(server);
   const Reply reply = bench.get("/");
   CHECK(reply.transport == Outcome::Reset);
-  CHECK(reply.detail == "the status line is none");
+  CHECK(reply.detail == "the status line says HTTP/2");
   CHECK(reply.status == 0);
+}
+
+TEST_CASE("an answer that cannot be read tells what decided") {
+  struct Case {
+    std::string bytes;
+    std::vector<std::string> words;
+  };
+  const std::string end = "Content-Length: 5\r\n\r\nhello";
+  using namespace std::string_literals;
+  for (const Case& each :
+       {Case{"HTTP/1.2 200 OK\r\n" + end, {"1.2", "status line"}},
+        Case{"HTTP/1.1 200 OK\r\nX-First: 1\r\nX-Second: a\0b\r\n"s + end, {"X-First", "ul"}},
+        Case{"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n" + end, {"Transfer-Encoding"}},
+        Case{"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n" + end, {"how long"}},
+        Case{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello", {"chunks"}}}) {
+    CAPTURE(each.bytes);
+    RawServer server([&](const Peer& peer) {
+      peer.send(each.bytes);
+      return false;
+    });
+    CurlBench bench(server);
+    const Reply reply = bench.get("/");
+    CAPTURE(reply.detail);
+    CHECK(reply.transport != Outcome::Ok);
+    CHECK(reply.unreadable);
+    for (const std::string& word : each.words) {
+      CHECK(reply.detail.find(word) != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("a field that is too large is named with its size, and nothing is lacking here") {
+  for (const std::size_t size : {70'000U, 104'448U, 300'000U}) {
+    CAPTURE(size);
+    RawServer server([&](const Peer& peer) {
+      peer.send("HTTP/1.1 200 OK\r\nX-First: 1\r\nX-Big: " + std::string(size, 'x') +
+                "\r\nContent-Length: 5\r\n\r\nhello");
+      return false;
+    });
+    CurlBench bench(server);
+    const Reply reply = bench.get("/");
+    CAPTURE(reply.detail);
+    CHECK(reply.transport == Outcome::TooLarge);
+    CHECK_FALSE(reply.own_lack);
+    const bool known = reply.detail.find("X-Big") != std::string::npos ||
+                       reply.detail.find("after X-First") != std::string::npos;
+    CHECK(known);
+    CHECK(reply.detail.find("bytes") != std::string::npos);
+  }
+}
+
+TEST_CASE("101 that nobody asked for is an answer with that status, at once") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+    peer.hang();
+    return false;
+  });
+  CurlBench bench(server);
+  const Reply reply = bench.get("/");
+  CHECK(reply.transport == Outcome::Ok);
+  CHECK(reply.status == 101);
+  const Verdict verdict = judge({"/", {}}, reply, {});
+  CHECK(verdict.outcome == Outcome::Unexpected);
+  CHECK(verdict.reason == "status 101");
 }
 
 TEST_CASE("a connection that ends before the head, or inside it, is reset") {

@@ -23,7 +23,7 @@ TEST_CASE("while we lack descriptors nothing is held against the upstream, and t
     world.scheduler.advance(4s);
     const OriginStatus during = world.fetcher.status().origins[0];
     CHECK(during.breaker == Breaker::State::Closed);
-    CHECK(during.error_rate == 0);
+    CHECK(during.error_rate.value_or(0) == 0);
     CHECK(during.last_error.empty());
     CHECK_FALSE(during.last_error_at.has_value());
     CHECK_FALSE(during.addresses.at(0).dark);

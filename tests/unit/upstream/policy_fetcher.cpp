@@ -49,7 +49,7 @@ TEST_CASE("a 404 is an answer and is not retried, and the breaker takes it well"
   world.fetch_all(200, 5);
   CHECK(world.answered() == 200);
   CHECK(world.upstream.attempts == 200);
-  CHECK(world.fetcher.status().origins[0].error_rate == 0);
+  CHECK(world.fetcher.status().origins[0].error_rate.value_or(0) == 0);
 }
 
 TEST_CASE("a failure ends at the deadline, with every attempt on record and in the metrics") {

@@ -181,7 +181,7 @@ TEST_CASE("refused at all of its addresses, an origin is down; at one of them, i
   half.fetch_all(200, 10);
   CHECK(half.answered() == 200);
   CHECK(half.breaker_opened() == 0);
-  CHECK(half.fetcher.status().origins[0].error_rate == 0);
+  CHECK(half.fetcher.status().origins[0].error_rate.value_or(0) == 0);
   CHECK(half.upstream.attempts <= 210);
   // The time it takes to find out, and no pause.
   CHECK(half.outcomes.percentile(1) < 150ms);

@@ -209,7 +209,7 @@ TEST_CASE("where connections are short the slow ones give way, as nobody's failu
   CHECK(world.fetcher.status().queued == 0);
   CHECK(world.upstream.cancelled == 1);
   CHECK(world.fetcher.status().in_flight == 4);
-  CHECK(world.fetcher.status().origins[0].error_rate == 0);
+  CHECK(world.fetcher.status().origins[0].error_rate.value_or(0) == 0);
   over = true;
   world.settle();
   CHECK(world.answered() == world.started - 1);
@@ -231,7 +231,7 @@ TEST_CASE("what ends at a client's deadline counts against nobody") {
   }
   world.settle();
   CHECK(world.breaker_opened() == 0);
-  CHECK(world.fetcher.status().origins[0].error_rate == 0);
+  CHECK(world.fetcher.status().origins[0].error_rate.value_or(0) == 0);
   CHECK(world.outcomes.ends[FetchEnd::Deadline] == 500);
 }
 

@@ -61,6 +61,7 @@ enum class Fault {
   Tls,
   TooLarge,
   BalancerNotFound,  // 404, and not the API's own
+  Garbled,           // no HTTP
   kCount
 };
 
@@ -367,6 +368,10 @@ class SimulatedUpstream : public Transport {
         return;
       case Fault::Tls:
         reply = Reply{.transport = Outcome::Tls};
+        return;
+      case Fault::Garbled:
+        reply = Reply{.transport = Outcome::Reset, .detail = "the status line is none"};
+        reply.unreadable = true;
         return;
       case Fault::TooLarge:
         reply.transport = Outcome::TooLarge;
