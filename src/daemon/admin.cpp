@@ -223,14 +223,14 @@ Admin::Reply Admin::status() {
       Object object;
       object.text("name", origin.name);
       if (!group->shown_name().empty()) object.text("upstream", group->shown_name());
-      origins += object.text("breaker", name_of(origin.breaker))
-                     .flag("forced", origin.forced)
-                     .raw("error_rate",
-                          origin.error_rate ? std::to_string(*origin.error_rate) : "null")
-                     .number("attempts", origin.volume)
-                     .number("in_flight", origin.in_flight)
-                     .text("last_error", origin.last_error)
-                     .take();
+      origins +=
+          object.text("breaker", name_of(origin.breaker))
+              .flag("forced", origin.forced)
+              .raw("error_rate", origin.error_rate ? std::to_string(*origin.error_rate) : "null")
+              .number("attempts", origin.volume)
+              .number("in_flight", origin.in_flight)
+              .text("last_error", origin.last_error)
+              .take();
     }
   }
   origins += "]";

@@ -97,6 +97,7 @@ class Planner {
     for (std::string& name : plan.key_fields) {
       std::transform(name.begin(), name.end(), name.begin(), lower);
     }
+    plan.fields_removed = route_.request_remove;
     plan.host_goes_upstream = upstream_.host == "client";
     for (const auto& [name, value] : route_.request_set)
       plan.request_fields.push_back({name, value});

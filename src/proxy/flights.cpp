@@ -272,8 +272,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   parts_.shard.add(flights_gauge_, 1);
 
   upstream::FetchRequest request;
-  request.request = route.upstream_request(key);
-  request.request.fields.insert(request.request.fields.end(), fields.begin(), fields.end());
+  request.request = route.upstream_request(key, fields);
   if (flight.stored) {
     if (!flight.stored->upstream_etag.empty()) {
       request.request.fields.push_back({"If-None-Match", flight.stored->upstream_etag});
@@ -288,6 +287,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   };
   request.deadline = deadline - settings_.answer_margin;
   request.priority = priority;
+  request.max_attempts = route.plan().most_attempts;
   request.may_park = !usable_if_error(flight.stored);
   flight.fetch = parts_.fetcher.start(std::move(request), [this, &flight](FetchResult result) {
     finish(flight, std::move(result));

@@ -209,7 +209,8 @@ bool Route::is_key(std::string_view key) const {
   return true;
 }
 
-upstream::Request Route::upstream_request(std::string_view key) const {
+upstream::Request Route::upstream_request(std::string_view key,
+                                          const upstream::Fields& beside) const {
   const KeyParts parts = parts_of(subject(key));
   Parameters parameters;
   const bool taken = take_values(parts.values, parameters);
@@ -235,6 +236,11 @@ upstream::Request Route::upstream_request(std::string_view key) const {
     std::erase_if(request.fields,
                   [&](const upstream::Field& always) { return upstream::is_field(always, name); });
     request.fields.push_back({std::move(name), std::move(value)});
+  }
+  for (const upstream::Field& field : beside) {
+    const auto is_it = [&](const std::string& name) { return upstream::is_field(field, name); };
+    if (std::any_of(plan_.fields_removed.begin(), plan_.fields_removed.end(), is_it)) continue;
+    request.fields.push_back(field);
   }
   return request;
 }

@@ -43,7 +43,10 @@ struct RoutePlan {
   std::vector<std::string> key_fields;  // in lower case
   bool host_goes_upstream = false;      // the client's: it is part of the key, as "host"
   upstream::Fields request_fields;      // for every request
-  std::string batch_path;               // where POST takes an array of parameters; empty: nowhere
+  // Of a client's fields that would go upstream without being in the key (its trace), those that
+  // do not; in lower case.
+  std::vector<std::string> fields_removed;
+  std::string batch_path;  // where POST takes an array of parameters; empty: nowhere
   BodyRules body;
   StoringPolicy storing;
   std::string response_fields;  // lines, for every answer with content
@@ -79,8 +82,9 @@ class Route {
   // Whether it is a key of this route, in its canonical form.
   bool is_key(std::string_view key) const;
 
-  // Any thread.
-  upstream::Request upstream_request(std::string_view key) const;
+  // Any thread. `beside`: fields that are not in the key.
+  upstream::Request upstream_request(std::string_view key,
+                                     const upstream::Fields& beside = {}) const;
 
   // Judges a complete 2xx, or whether a 404 or 410 is the upstream's own word. A wrong Ok here
   // is a wrong answer to a client. Origin loop only.

@@ -37,6 +37,8 @@ struct FetchRequest {
   std::function<Verdict(const Reply&)> validate;
   base::SteadyTime deadline;
   Priority priority = Priority::Miss;
+  // Most that are sent, those beside others among them; 0: as many as all else allows.
+  int max_attempts = 0;
   // While no origin may be asked, wait for the next probe's outcome. False for
   // whoever has something else to answer with: BreakerOpen, at once.
   bool may_park = true;
@@ -62,7 +64,7 @@ enum class FetchEnd {
   Overloaded,   // refused: too many wait for their turn already
   Refused,      // 401 or 403, or a certificate that is not theirs: asking again cannot help
   KeyFails,     // others are answered, and this one got the same bad answer again and again
-  GaveUp,       // a refresh that failed: refreshes give up early and quietly
+  GaveUp,       // a refresh that failed (they give up early and quietly), or all of max_attempts
 };
 
 struct FetchResult {

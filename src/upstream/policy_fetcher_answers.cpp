@@ -358,6 +358,11 @@ void PolicyFetcher::fail_or_retry(Fetch& fetch, const Attempt& failed, const Ver
   if (fetch.refresh() && fetch.failures + fetch.lacks >= settings_.refresh.max_attempts) {
     return finish(fetch, FetchEnd::GaveUp);
   }
+  if (fetch.spent()) {
+    // What is out may still be answered.
+    if (fetch.attempts.empty()) finish(fetch, FetchEnd::GaveUp);
+    return;
+  }
   if (failed.probe) return make_ready(fetch);  // parks again, or goes on if another breaker closed
   move(fetch, Place::Backoff);
   fetch.timer.set_after(scheduler_, wait, [this, &fetch] {

@@ -82,6 +82,10 @@ struct PolicyFetcher::Fetch {
   }
   QueueKey key_in_queue() const { return {request.priority, request.deadline, id}; }
   bool refresh() const { return request.priority == Priority::Refresh; }
+  // Nothing more may be sent for it. What it lacked here was no attempt.
+  bool spent() const {
+    return request.max_attempts > 0 && result.attempts_sent - lacks >= request.max_attempts;
+  }
   bool only_suspects() const {
     return std::all_of(attempts.begin(), attempts.end(),
                        [](const Attempt& attempt) { return attempt.suspect; });

@@ -181,6 +181,7 @@ bool PolicyFetcher::try_race(Fetch& fetch, Beside beside) {
     if (target == nullptr || tried(*origin) < tried(*target)) target = origin.get();
   }
   const bool in_time = target != nullptr && fetch.request.deadline - at >= target->times().usual();
+  if (fetch.spent()) return false;
   if (!in_time || (beside == Beside::Hedge && !hedge_.has_token())) return false;
   // With all connections taken, or enough out, it gives up one of its own, if it has several;
   // but each has the time that a set-up and an answer may take, or none would ever come.

@@ -143,12 +143,12 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     return choice.paused || !fetch.final_at.empty() ? Sent::NotThis : Sent::Nobody;
   }
   const base::Duration left = fetch.request.deadline - at;
-  if (!worth_sending(fetch, *choice.origin, left)) {
+  if (fetch.spent() || !worth_sending(fetch, *choice.origin, left)) {
     // What is out may still be answered.
     if (!fetch.attempts.empty()) {
       move(fetch, Place::Running);
     } else {
-      finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Deadline);
+      finish(fetch, fetch.refresh() || fetch.spent() ? FetchEnd::GaveUp : FetchEnd::Deadline);
     }
     return Sent::NotThis;
   }

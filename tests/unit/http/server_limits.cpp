@@ -355,7 +355,14 @@ TEST_CASE("while another server is slow to close its idle connection, ours does 
   slow.send("GET / HT");
   std::promise<void> go_on;
   const std::shared_future<void> held = go_on.get_future().share();
-  std::thread holder([&] { other.on_loop([held] { held.wait(); }); });
+  std::promise<void> holding;
+  std::thread holder([&] {
+    other.on_loop([&holding, held] {
+      holding.set_value();
+      held.wait();
+    });
+  });
+  holding.get_future().wait();
   for (int i = 0; i < 2; ++i) {
     CHECK(clients.emplace_back(crowded.port()).ask(get("/")).status == 200);
   }

@@ -102,6 +102,18 @@ TEST_CASE("fields that are part of the key go upstream as they came") {
   CHECK(*upstream::find_field(route.upstream_request(none).fields, "X-Tenant") == "nobody");
 }
 
+TEST_CASE("what goes beside the key goes upstream, but for what is removed") {
+  RoutePlan removing = plan("/a", "/a");
+  removing.fields_removed = {"tracestate"};
+  removing.request_fields = {{"Accept", "text/plain"}};
+  const Route route(std::move(removing));
+  const upstream::Request request =
+      route.upstream_request("r~1/", {{"traceparent", "00-1"}, {"Tracestate", "x=1"}});
+  REQUIRE(request.fields.size() == 2);
+  CHECK(request.fields[0].name == "Accept");
+  CHECK(request.fields[1].name == "traceparent");
+}
+
 TEST_CASE("the client's Host is part of the key where it goes upstream") {
   RoutePlan by_host = plan("/{path:rest}", "/{path}");
   by_host.host_goes_upstream = true;

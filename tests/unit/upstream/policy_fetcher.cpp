@@ -348,6 +348,36 @@ TEST_CASE("who waits for the budget is told of a refused token, and parks at an 
   CHECK(world.fetcher.status().queued == 0);
 }
 
+TEST_CASE("a fetch sends no more attempts than it may, those beside others among them") {
+  World world;
+  world.max_attempts = 3;
+  world.upstream.always[0] = Fault::Error500;
+  const base::SteadyTime begun = world.now();
+  world.fetch("/a");
+  world.settle();
+  CHECK(world.upstream.attempts == 3);
+  CHECK(world.results[0].end == FetchEnd::GaveUp);
+  CHECK(world.results[0].attempts_sent == 3);
+  CHECK(world.now() - begun < 5s);
+
+  // A hedge is the second of two; then nothing more is sent, however slow they are.
+  World slow;
+  slow.fetch_all(50, 1);
+  const int before = slow.upstream.attempts;
+  slow.max_attempts = 2;
+  slow.upstream.always[0] = Fault::Slow5s;
+  slow.fetch("/b");
+  slow.settle();
+  CHECK(slow.upstream.attempts == before + 2);
+  CHECK(slow.results.back().end == FetchEnd::Answered);
+
+  World once;
+  once.max_attempts = 1;
+  once.upstream.always[0] = Fault::Error500;
+  once.fetch_all(20, 4);
+  CHECK(once.upstream.attempts == 20);
+}
+
 TEST_CASE("a slow attempt is hedged; the first answer wins, the other is cancelled") {
   World world;
   world.fetch_all(50, 1);

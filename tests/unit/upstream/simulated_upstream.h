@@ -426,6 +426,8 @@ struct World {
 
   base::SteadyTime now() const { return scheduler.now(); }
 
+  int max_attempts = 0;  // of the fetches that start from now on
+
   Fetcher::FetchId fetch(const std::string& target, base::Duration deadline = 10s,
                          Priority priority = Priority::Miss, std::function<void()> then = {}) {
     ++started;
@@ -439,6 +441,7 @@ struct World {
     };
     request.deadline = now() + deadline;
     request.priority = priority;
+    request.max_attempts = max_attempts;
     return fetcher.start(std::move(request), [this, target, begun = now(), deadline,
                                               then = std::move(then)](FetchResult result) {
       --pending;
