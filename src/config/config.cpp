@@ -163,7 +163,7 @@ Status apply_defaults(Settings& settings, const Environment& environment) {
 // The whole file, of which the flat part is applied. What the sections say over the settings in
 // force waits until these are known, unless something is wrong anyway: then the first line that
 // is, is the one to name.
-base::Result<FileValue> apply_file(Settings& settings) {
+base::Result<FileValue> apply_file(Settings& settings, const TokenReader& read_token) {
   const auto failed = [&](const std::string& what) {
     return invalid_input(settings.config_file + ":" + what);
   };
@@ -174,7 +174,7 @@ base::Result<FileValue> apply_file(Settings& settings) {
   FirstProblem problems(settings.config_file);
   apply_flat_part(settings, *file, problems);
   if (!problems.found()) return file;
-  read_sections(*file, settings, read_token_file, problems);
+  read_sections(*file, settings, read_token, problems);
   return problems.error();
 }
 
@@ -221,25 +221,44 @@ Environment without_blank_ones(const Environment& environment) {
   };
 }
 
+// The defaults, and over them the file: the flag's, or the variable's. Without one, no sections.
+base::Result<FileValue> start_with_file(Settings& settings, const std::optional<std::string>& flag,
+                                        const Environment& environment,
+                                        const TokenReader& read_token) {
+  if (auto applied = apply_defaults(settings, environment); !applied) {
+    return tl::unexpected(applied.error());
+  }
+  if (flag) {
+    if (trimmed(*flag).empty()) return invalid_input("--config: is blank");
+    settings.config_file = *flag;
+  } else if (const auto variable = environment(kFileVariable)) {
+    settings.config_file = *variable;
+  }
+  if (settings.config_file.empty()) return FileValue{};
+  return apply_file(settings, read_token);
+}
+
+// What a file's routes are, for who only judges answers by them. That takes no token, and none of
+// the settings which flags and variables may change: whoever may not read the one, or has the other
+// wrong, can judge all the same.
+base::Result<std::shared_ptr<const Routing>> read_routing_alone(
+    const std::optional<std::string>& flag, const Environment& variables) {
+  const TokenReader unread = [](const std::string&) { return std::string("unread"); };
+  Settings settings;
+  const auto file = start_with_file(settings, flag, without_blank_ones(variables), unread);
+  if (!file) return tl::unexpected(file.error());
+  auto routing = read_routing(*file, settings, unread);
+  if (!routing) return tl::unexpected(routing.error());
+  return std::make_shared<const Routing>(*std::move(routing));
+}
+
 base::Result<Settings> read_settings(const CommandLine& command_line,
                                      const Environment& variables) {
   const Environment environment = without_blank_ones(variables);
   Settings settings;
-  if (auto applied = apply_defaults(settings, environment); !applied) {
-    return tl::unexpected(applied.error());
-  }
-  if (const auto name = command_line.config_file()) {
-    if (trimmed(*name).empty()) return invalid_input("--config: is blank");
-    settings.config_file = *name;
-  } else if (const auto variable = environment(kFileVariable)) {
-    settings.config_file = *variable;
-  }
-  FileValue file;
-  if (!settings.config_file.empty()) {
-    auto applied = apply_file(settings);
-    if (!applied) return tl::unexpected(applied.error());
-    file = *std::move(applied);
-  }
+  const auto file =
+      start_with_file(settings, command_line.config_file(), environment, read_token_file);
+  if (!file) return tl::unexpected(file.error());
   const auto& table = setting_table();
   for (const Setting& setting : table) {
     const auto text = environment(setting.environment_variable());
@@ -262,7 +281,7 @@ base::Result<Settings> read_settings(const CommandLine& command_line,
   if (settings.is_default("attempt_timeout")) {
     settings.attempt_timeout = settings.request_deadline * 9 / 10;
   }
-  auto routing = read_routing(file, settings, read_token_file);
+  auto routing = read_routing(*file, settings, read_token_file);
   if (!routing) return tl::unexpected(routing.error());
   settings.routing = std::make_shared<const Routing>(*std::move(routing));
   settings.warnings = contradictions(settings);
@@ -284,6 +303,12 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
   if (is_store_command(argc, argv)) {
     auto command = parse_store_command(argc, argv, program);
     if (!command) return tl::unexpected(command.error());
+    auto* const wanted = std::get_if<StoreCommand>(&*command);
+    if (wanted != nullptr && wanted->action == StoreCommand::Action::Import) {
+      auto routing = read_routing_alone(wanted->config_file, environment);
+      if (!routing) return tl::unexpected(routing.error());
+      wanted->routing = *std::move(routing);
+    }
     return std::visit([](auto& what) { return Outcome(std::move(what)); }, *command);
   }
   CommandLine command_line(program);

@@ -57,6 +57,7 @@ base::Result<std::variant<Printout, StoreCommand>> parse_store_command(int argc,
   app.require_subcommand(1);
   app.footer(kExplanation);
   std::string file;
+  std::string config;
   std::vector<CLI::App*> commands;
   for (const Description& description : kActions) {
     commands.push_back(app.add_subcommand(description.name, description.text));
@@ -65,6 +66,13 @@ base::Result<std::variant<Printout, StoreCommand>> parse_store_command(int argc,
         ->type_name("")
         ->required();
     commands.back()->footer(kExplanation);
+    if (description.action != StoreCommand::Action::Import) continue;
+    commands.back()
+        ->add_option("--config", config,
+                     "The daemon's settings file, for its routes: what is no right answer by them "
+                     "is refused. [HOLDFAST_CONFIG]")
+        ->type_name("FILE")
+        ->take_last();
   }
   try {
     // In reverse, as CLI11 wants them, and without "holdfast store".
@@ -82,7 +90,11 @@ base::Result<std::variant<Printout, StoreCommand>> parse_store_command(int argc,
   }
   if (file.empty()) return base::invalid_input("store: FILE is blank");
   for (std::size_t i = 0; i < commands.size(); ++i) {
-    if (commands[i]->parsed()) return StoreCommand{kActions[i].action, file};
+    if (!commands[i]->parsed()) continue;
+    StoreCommand command{kActions[i].action, file, {}, nullptr};
+    const bool takes_config = command.action == StoreCommand::Action::Import;
+    if (takes_config && commands[i]->count("--config") > 0) command.config_file = config;
+    return command;
   }
   return base::invalid_input("store: no command");
 }

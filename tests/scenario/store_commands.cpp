@@ -26,17 +26,25 @@ std::string contents(const std::filesystem::path& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-// holdfast store COMMAND FILE, with `input` as standard input.
+// holdfast store COMMAND FILE OPTION..., with `input` as standard input.
 Ran store(const Folder& folder, const std::string& command, const std::filesystem::path& file,
-          const std::string& input = {}) {
+          const std::string& input = {}, const std::vector<std::string>& options = {}) {
   const auto in = folder.path / "in";
   const auto out = folder.path / "out";
   const auto error = folder.path / "error";
   std::ofstream(in, std::ios::binary) << input;
-  Process process(
-      {"sh", "-c", R"(exec "$0" store "$1" "$2" <"$3" >"$4" 2>"$5")", std::getenv("HOLDFAST"),
-       command, file.string(), in.string(), out.string(), error.string()},
-      {});
+  std::vector<std::string> arguments{
+      "sh",
+      "-c",
+      R"(in=$1 out=$2 error=$3; shift 3; exec "$0" store "$@" <"$in" >"$out" 2>"$error")",
+      std::getenv("HOLDFAST"),
+      in.string(),
+      out.string(),
+      error.string(),
+      command,
+      file.string()};
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  Process process(std::move(arguments), {});
   Ran ran;
   ran.exit_code = process.wait();
   ran.out = contents(out);
@@ -201,6 +209,70 @@ TEST_CASE("an import takes nothing that would be a wrong answer") {
   const Ran imported = store(folder, "import", file, good);
   CHECK(imported.exit_code == 0);
   CHECK(store(folder, "check", file).out == "pages: ok\nresponses: 2 sound, 0 damaged\n");
+}
+
+TEST_CASE("an import judges the answers of each route by that route, without its token") {
+  const Folder folder;
+  Upstream upstream;
+  const auto config = folder.path / "holdfast.toml";
+  const auto token = folder.path / "token";
+  std::ofstream(token) << Upstream::kToken;
+  std::ofstream(config) << "[upstream.geo]\n"
+                           "urls = [\""
+                        << upstream.url()
+                        << "\"]\n"
+                           "token_file = \""
+                        << token.string()
+                        << "\"\n"
+                           "[[route]]\n"
+                           "name = \"places\"\n"
+                           "match = \"/places/{place}\"\n"
+                           "target = \"/geoip/{place}\"\n"
+                           "validate = { json = true, require = [\"/ip:string\"] }\n"
+                           "[[route]]\n"
+                           "name = \"any\"\n"
+                           "match = \"/any/{ip:ip}\"\n"
+                           "target = \"/geoip/{ip}\"\n"
+                           "query = \"none\"\n";
+  {
+    Daemon daemon(folder, upstream.url(), {{"HOLDFAST_CONFIG", config.string()}});
+    CHECK(get(daemon.url("/places/192.0.2.7?b=1")).status == 200);
+    CHECK(get(daemon.url("/any/192.0.2.8")).status == 200);
+    CHECK(daemon.stop() == 0);
+  }
+  std::string exported = store(folder, "export", folder.path / "holdfast.db").out;
+  REQUIRE(lines(exported) == 2);
+  std::filesystem::remove(token);
+  const std::vector<std::string> by_config{"--config", config.string()};
+  const Ran imported = store(folder, "import", folder.path / "other.db", exported, by_config);
+  INFO(imported.error);
+  CHECK(imported.exit_code == 0);
+  CHECK(figure(imported.error, "imported") == 2);
+
+  // The built-in route knows neither key.
+  const Ran strange = store(folder, "import", folder.path / "strange.db", exported);
+  CHECK(strange.exit_code == 1);
+  CHECK(figure(strange.error, "refused") == 2);
+  CHECK(strange.error.find("the key is none of ours") != std::string::npos);
+
+  // What one route requires is not the other's business.
+  for (std::size_t at = 0; (at = exported.find(R"(,"checksum":")", at)) != std::string::npos;) {
+    exported.erase(at, exported.find('}', at) - at);
+  }
+  for (std::size_t at = 0; (at = exported.find(R"(\"ip\")", at)) != std::string::npos;) {
+    exported.replace(at, 6, R"(\"no\")");
+  }
+  const Ran judged = store(folder, "import", folder.path / "judged.db", exported, by_config);
+  CHECK(judged.exit_code == 1);
+  CHECK(figure(judged.error, "imported") == 1);
+  CHECK(figure(judged.error, "refused") == 1);
+  CHECK(judged.error.find("/ip") != std::string::npos);
+
+  std::ofstream(config) << "[[route]]\nname = \"x\"\n";
+  const Ran wrong = store(folder, "import", folder.path / "wrong.db", exported, by_config);
+  CHECK(wrong.exit_code == 2);
+  CHECK(wrong.error.find(config.string() + ":1: ") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(folder.path / "wrong.db"));
 }
 
 TEST_CASE("check: 0 beside a running daemon, 1 for a damaged copy, 2 for what is no store") {
