@@ -25,6 +25,8 @@ batch = "/lookup"
 max_body = "1MiB"
 # Set-Cookie is taken out of an answer, which is stored all the same.
 set_cookie = "strip"
+# A 404, and what else is about the request, reaches clients as a problem of ours.
+client_errors = "problem"
 # An answer is one JSON document,
 validate.json = true
 # with these members, of these types; ? is null as well.
@@ -70,6 +72,8 @@ ttl_by_status = { "404" = "1m" }
 max_body = "8MiB"
 # "pass": an answer with Set-Cookie is passed on and not stored; "strip", "store".
 set_cookie = "pass"
+# "pass": a 4xx that is about the request reaches the client as it came; "problem": as one of ours.
+client_errors = "pass"
 # Most attempts for one fetch.
 attempts = 5
 request_set = { "Accept" = "application/json" }

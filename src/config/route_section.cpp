@@ -225,6 +225,17 @@ void read_ttl_by_status(Reader& r, const FileValue& value, Route& route) {
   }
 }
 
+void read_client_errors(Reader& r, const FileValue& value, Route& route) {
+  std::string word;
+  if (!r.text("client_errors", value, word)) return;
+  if (word == "pass" || word == "problem") {
+    route.pass_client_errors = word == "pass";
+    return;
+  }
+  r.wrong(value.line, "client_errors",
+          shown_in_error(word) + ": expected one of \"pass\", \"problem\"");
+}
+
 void read_set_cookie(Reader& r, const FileValue& value, Route& route) {
   using SetCookie = Route::SetCookie;
   std::string word;
@@ -320,6 +331,7 @@ constexpr std::array kKeys = {
                r.size("max_body", v, 1, kLargestBody, route.max_body);
              }},
     RouteKey{"set_cookie", read_set_cookie},
+    RouteKey{"client_errors", read_client_errors},
     RouteKey{"attempts",
              [](Reader& r, const FileValue& v, Route& route) {
                if (const auto n = r.count("attempts", v, 1, 1000))

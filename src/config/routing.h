@@ -78,6 +78,7 @@ struct RouteConfig {
   std::uint64_t max_body = 8U << 20;
   enum class SetCookie { Pass, Strip, Store };
   SetCookie set_cookie = SetCookie::Pass;
+  bool pass_client_errors = true;    // else a 4xx of the upstream's becomes a problem of ours
   std::optional<unsigned> attempts;  // most per fetch
   std::vector<std::pair<std::string, std::string>> request_set;
   std::vector<std::string> request_remove;

@@ -63,6 +63,7 @@ std::string key_prefix(const config::RouteConfig& route, const config::UpstreamC
   fingerprint.add("response");
   for (const auto& [name, value] : route.response_set) fingerprint.add(name);
   for (const std::string& name : route.response_remove) fingerprint.add(name);
+  fingerprint.add(route.pass_client_errors ? "passed" : "");
   fingerprint.add(route.set_cookie == config::RouteConfig::SetCookie::Store ? "cookies" : "");
   return route.name + "~" + fingerprint.hex().substr(0, 8) + "/";
 }

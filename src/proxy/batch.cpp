@@ -277,7 +277,11 @@ void Batches::finish(Batch& batch) {
       append_error(body, name, subject, answer.detail, answer.status);
       count(cache_outcome(answer), answer.status, lookup.answered);
     } else if (answer.content->status != 200) {
-      append_error(body, name, subject, kNoSuchEntry, answer.content->status);
+      const int status = answer.content->status;
+      append_error(
+          body, name, subject,
+          upstream::is_negative(status) ? kNoSuchEntry : "the upstream refused the request",
+          status);
       count(cache_outcome(answer), answer.content->status, lookup.answered);
     } else if (body.size() + answer.content->body.size() > settings_.max_answer_bytes) {
       append_error(body, name, subject, "too large for this batch: ask for it alone", 413);

@@ -362,7 +362,7 @@ Verdict BodyCheck::validate(std::span<const PathParameter> parameters,
   if (size > rules_.max_body_bytes) {
     return invalid("more than " + std::to_string(rules_.max_body_bytes) + " bytes");
   }
-  if (upstream::is_negative(reply.status)) {
+  if (reply.status >= 400) {
     Verdict verdict = document_ ? document_->judge_negative(reply.body) : Verdict{};
     if (verdict.outcome == Outcome::InvalidBody) {
       verdict.reason =

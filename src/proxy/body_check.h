@@ -31,11 +31,11 @@ class BodyCheck {
   BodyCheck(const BodyCheck&) = delete;
   BodyCheck& operator=(const BodyCheck&) = delete;
 
-  // Judges a complete 2xx, 404 or 410. Ok, InvalidBody, or WrongContent if all is right but
+  // Judges a complete 2xx or 4xx. Ok, InvalidBody, or WrongContent if all is right but
   // that it speaks of something else; Local if there was no memory to look. Without rules
   // everything but too large a content is Ok.
   //
-  // A 404 or 410 has to be the API's own word and not a balancer's page: one JSON object where the
+  // A 4xx has to be the API's own word and not a balancer's page: one JSON object where the
   // rules ask for JSON, whatever its Content-Type. A 2xx other than 200 and 203 has no whole
   // content, and is refused if there are rules. Of values that a rule names none may
   // occur twice, nor what holds them; more members are fine.

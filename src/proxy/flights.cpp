@@ -31,6 +31,16 @@ bool is_keys_own(const FetchResult& result) {
                                (result.end == FetchEnd::Answered && !is_answer(result)));
 }
 
+// A 4xx that says something of the request, and not of us or our connection.
+bool is_about_request(const FetchResult& result) {
+  constexpr int kProxyAuthentication = 407;
+  constexpr int kMisdirected = 421;
+  constexpr int kUpgrade = 426;
+  const int status = result.reply.status;
+  return result.end == FetchEnd::Answered && result.outcome == Outcome::ClientError &&
+         status != kProxyAuthentication && status != kMisdirected && status != kUpgrade;
+}
+
 Answer refusal(const char* detail) {
   Answer answer;
   answer.status = 503;
@@ -473,14 +483,35 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
     answer.rung = Rung::Offline;
     answer.content = cache::make_stored(std::move(parts));
   } else {
-    ErrorText text = error_for(result);
-    answer.status = text.status;
-    answer.detail = std::move(text.detail);
-    answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
+    answer = error_or_passed(flight, result);
   }
   answer.upstream_status = result.reply.status;
   answer.attempts = result.attempts_sent;
   answer.cause = cause_of(result);
+  return answer;
+}
+
+// Where nothing else answers: what the upstream says of the request, if the route passes that, or
+// an error of ours.
+Answer Flights::error_or_passed(Flight& flight, const FetchResult& result) {
+  Answer answer;
+  answer.forwarded = true;
+  answer.was_stale = flight.stored != nullptr;
+  const StoringPolicy& policy = flight.route.plan().storing;
+  if (policy.pass_client_errors && is_about_request(result) &&
+      flight.route.validate(flight.key, result.reply).outcome == Outcome::Ok) {
+    answer.rung = Rung::Fetched;
+    answer.content = make_passed(result.reply, policy, parts_.loop.clock().wall());
+    // In memory alone, so that it is not asked for by each client anew.
+    if (!flight.purged && may_share(result.reply, policy)) {
+      parts_.memory.put(flight.key, answer.content);
+    }
+    return answer;
+  }
+  ErrorText text = error_for(result);
+  answer.status = text.status;
+  answer.detail = std::move(text.detail);
+  answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
   return answer;
 }
 

@@ -174,6 +174,7 @@ class Flights {
   void rest(Flight& flight, const upstream::FetchResult& result, const Answer& answer);
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);
   Answer fall_back(Flight& flight, const upstream::FetchResult& result);
+  Answer error_or_passed(Flight& flight, const upstream::FetchResult& result);
   void answer_all(Flight& flight, const Answer& answer);
   Answer kept(const cache::StoredPtr& stored) const;
   bool usable_if_error(const cache::StoredPtr& stored) const;

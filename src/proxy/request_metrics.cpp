@@ -46,7 +46,7 @@ CacheOutcome cache_outcome(const Answer& answer) {
 
 RequestMetrics::RequestMetrics(observe::Metrics& metrics, observe::Shard& shard,
                                std::string_view route)
-    : shard_(shard) {
+    : metrics_(metrics), shard_(shard), route_(route) {
   for (std::size_t i = 0; i < kCacheOutcomes; ++i) {
     const std::string cache(to_string(static_cast<CacheOutcome>(i)));
     const auto counter = [&](int code) {
@@ -65,6 +65,17 @@ RequestMetrics::RequestMetrics(observe::Metrics& metrics, observe::Shard& shard,
   }
 }
 
+observe::Counter RequestMetrics::of_other_code(CacheOutcome outcome, int status) {
+  const auto [found, is_new] = other_codes_.try_emplace({outcome, status});
+  if (is_new) {
+    found->second =
+        metrics_.counter(observe::Family::Requests, {{"route", route_},
+                                                     {"code", std::to_string(status)},
+                                                     {"cache", std::string(to_string(outcome))}});
+  }
+  return found->second;
+}
+
 void RequestMetrics::count(CacheOutcome outcome, int status, base::Duration duration) {
   const auto i = static_cast<std::size_t>(outcome);
   if (outcome == CacheOutcome::Error) {
@@ -78,6 +89,8 @@ void RequestMetrics::count(CacheOutcome outcome, int status, base::Duration dura
     const auto code = std::find(kContentCodes.begin(), kContentCodes.end(), status);
     if (code != kContentCodes.end()) {
       shard_.add(content_[i][static_cast<std::size_t>(code - kContentCodes.begin())]);
+    } else {
+      shard_.add(of_other_code(outcome, status));
     }
   }
   shard_.observe(durations_[i], std::chrono::duration<double>(duration).count());

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <array>
+#include <map>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/clock.h"
 #include "observe/metrics.h"
@@ -28,7 +31,13 @@ class RequestMetrics {
   static constexpr std::array kContentCodes{200, 304, 404, 410};
   static constexpr std::array kErrorCodes{400, 405, 413, 415, 502, 503, 504};
 
+  observe::Counter of_other_code(CacheOutcome outcome, int status);
+
+  observe::Metrics& metrics_;
   observe::Shard& shard_;
+  const std::string route_;
+  // Of codes that few routes ever see, made when the first comes.
+  std::map<std::pair<CacheOutcome, int>, observe::Counter> other_codes_;
   std::array<std::array<observe::Counter, kContentCodes.size()>, kCacheOutcomes> content_{};
   observe::Counter absent_;  // 504 to only-if-cached: asked for, not an error
   std::array<observe::Counter, kErrorCodes.size()> errors_{};

@@ -52,7 +52,10 @@ RestingKeys::Rest& RestingKeys::rest(std::string_view key, base::SteadyTime now,
                                      base::Random& random) {
   auto found = keys_.find(key);
   if (found == keys_.end()) {
-    if (keys_.size() >= settings_.max_keys) make_room(now);
+    if (keys_.size() >= settings_.max_keys || key_bytes_ >= settings_.max_key_bytes) {
+      make_room(now);
+    }
+    key_bytes_ += key.size();
     found = keys_.emplace(std::string(key), Rest{now, base::Duration(0), nullptr, {}}).first;
   }
   Rest& rest = found->second;
@@ -63,13 +66,23 @@ RestingKeys::Rest& RestingKeys::rest(std::string_view key, base::SteadyTime now,
 
 void RestingKeys::succeeded(std::string_view key) {
   const auto found = keys_.find(key);
-  if (found != keys_.end()) keys_.erase(found);
+  if (found == keys_.end()) return;
+  key_bytes_ -= found->first.size();
+  keys_.erase(found);
 }
 
 void RestingKeys::make_room(base::SteadyTime now) {
-  std::erase_if(keys_, [now](const auto& entry) { return entry.second.until <= now; });
+  std::erase_if(keys_, [this, now](const auto& entry) {
+    if (entry.second.until > now) return false;
+    key_bytes_ -= entry.first.size();
+    return true;
+  });
   // Leaves room for more than one, or the next failure would search again.
-  if (keys_.size() > settings_.max_keys - settings_.max_keys / 4) keys_.clear();
+  if (keys_.size() > settings_.max_keys - settings_.max_keys / 4 ||
+      key_bytes_ > settings_.max_key_bytes - settings_.max_key_bytes / 4) {
+    keys_.clear();
+    key_bytes_ = 0;
+  }
 }
 
 }  // namespace holdfast::proxy

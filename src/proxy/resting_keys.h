@@ -27,6 +27,7 @@ class RestingKeys {
     base::Duration most = std::chrono::seconds(60);
     // Beyond this many keys the expired are forgotten, and if that is not enough, all.
     std::size_t max_keys = 100'000;
+    std::size_t max_key_bytes = 16U << 20;  // likewise
   };
 
   explicit RestingKeys(Settings settings) : settings_(settings) {}
@@ -70,6 +71,7 @@ class RestingKeys {
 
   Settings settings_;
   std::unordered_map<std::string, Rest, Hash, std::equal_to<>> keys_;
+  std::size_t key_bytes_ = 0;
 };
 
 }  // namespace holdfast::proxy

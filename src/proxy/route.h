@@ -86,7 +86,7 @@ class Route {
   upstream::Request upstream_request(std::string_view key,
                                      const upstream::Fields& beside = {}) const;
 
-  // Judges a complete 2xx, or whether a 404 or 410 is the upstream's own word. A wrong Ok here
+  // Judges a complete 2xx, or whether a 4xx is the upstream's own word. A wrong Ok here
   // is a wrong answer to a client. Origin loop only.
   upstream::Verdict validate(std::string_view key, const upstream::Reply& reply);
 

@@ -281,7 +281,7 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
   // A 203 whose content was found good is kept as the 200 that it was: its fields and
   // lifetimes mean the same (RFC 9110, 15.3.4).
   parts.status = reply.status == 203 ? 200 : reply.status;
-  if (parts.status == 200) {
+  if (parts.status == 200 || policy.pass_client_errors) {
     parts.fields = forwarded_fields(reply.fields, policy);
     parts.body = reply.body;
     set_validators(parts, reply.fields);
@@ -291,6 +291,24 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
   }
   const char* const forbids = set_lifetimes(parts, reply, policy, received, random, nullptr);
   return storable(std::move(parts), forbids);
+}
+
+cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& policy,
+                             base::WallTime received) {
+  cache::StoredParts parts;
+  parts.status = reply.status;
+  parts.fields = forwarded_fields(reply.fields, policy);
+  parts.body = reply.body;
+  parts.response_time = received;
+  parts.freshness_lifetime = std::min(kClientErrorKept, policy.negative_ttl);
+  return cache::make_stored(std::move(parts));
+}
+
+bool may_share(const upstream::Reply& reply, const StoringPolicy& policy) {
+  const http::CacheControl directives = cache_control_of(reply.fields);
+  return !directives.no_store && !directives.is_private && !varies_on_anything(reply.fields) &&
+         !(policy.set_cookie == StoringPolicy::SetCookie::Pass &&
+           upstream::find_field(reply.fields, "Set-Cookie"));
 }
 
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
@@ -312,7 +330,8 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
 
 std::string objection_to(Route& route, std::string_view key, const cache::StoredResponse& stored) {
   if (!route.is_key(key)) return "the key is none of ours";
-  if (stored.status == 404 || stored.status == 410) {
+  const bool negative = stored.status == 404 || stored.status == 410;
+  if (negative && !route.plan().storing.pass_client_errors) {
     // Of the upstream's, only the status is kept.
     const bool ours = stored.fields == kNegativeFields &&
                       stored.body == http::problem_json(stored.status, kNoSuchEntry);

@@ -27,10 +27,18 @@ struct Storable {
 };
 
 // `reply` is a complete, validated 200 or 203, or a 404 or 410, whose content becomes a
-// problem of ours: an error page of the upstream's is not forwarded.
+// problem of ours unless the policy passes it.
 // `received` is when it came.
 Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy,
                        base::WallTime received, base::Random& random);
+
+// What a client gets of a 4xx that is about its request and no 404 or 410, where those are passed:
+// to be used for `kClientErrorKept` by whoever asks the same, and nowhere kept for longer.
+cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& policy,
+                             base::WallTime received);
+inline constexpr std::chrono::seconds kClientErrorKept{5};
+// Whether somebody else may have it too.
+bool may_share(const upstream::Reply& reply, const StoringPolicy& policy);
 
 // A 304 freshens `stored` (RFC 9111, 4.3.4): same content, new dates. What it does not
 // say stays (3.2), as far as what is stored tells: without a lifetime it leaves the one

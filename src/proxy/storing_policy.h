@@ -31,6 +31,9 @@ struct StoringPolicy {
     Store,  // everybody does
   };
   SetCookie set_cookie = SetCookie::Strip;
+  // Clients get the upstream's own content with a status that is about the request (404, 410, and
+  // of the others of 4xx those that are not about us), instead of a problem of ours.
+  bool pass_client_errors = false;
   // Fields of the upstream's that clients do not get from us, in lower case.
   std::vector<std::string> fields_removed;
 

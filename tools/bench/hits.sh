@@ -15,7 +15,7 @@ all_servers='holdfast haproxy nginx nginx-log varnish ceiling'
 all_cases='hot uniform zipf big close conns1000 two-workers'
 cases=$all_cases
 servers=$all_servers
-base=holdfast
+base=holdfast before=
 rounds=5 seconds=5 keys=100000 big_keys=1000000 generator=bench-load paced_rate=20000
 
 usage() {
@@ -25,7 +25,10 @@ usage: tools/bench/hits.sh [options]
   --seconds N    length of a turn                                         $seconds
   --cases LIST   of: ${all_cases// /,}
   --only LIST    of: ${all_servers// /,}, and holdfast-rt:
-                 the same with WORKER_SCHEDULING=realtime, where that is allowed
+                 the same with WORKER_SCHEDULING=realtime, where that is allowed;
+                 holdfast-any: with one route for any path; holdfast-200: with the
+                 lookup among 200 routes; holdfast-before: see --before
+  --before DIR   build folder of an earlier commit, measured as holdfast-before
   --base NAME    server the ratios are of                                 $base
   --load NAME    bench-load or wrk; wrk has no core left before the fastest
                  servers have none, and then measures itself                $generator
@@ -50,11 +53,14 @@ EOF
 }
 
 read_options 'rounds:rounds:count seconds:seconds:count cases:cases:words only:servers:words
-  base:base:text load:generator:text paced:paced_rate:count keys:keys:count big-keys:big_keys:count cores::cores build:build:text out:out:text' "$@"
+  before:before:text base:base:text load:generator:text paced:paced_rate:count keys:keys:count big-keys:big_keys:count cores::cores build:build:text out:out:text' "$@"
 # shellcheck disable=SC2086
 only_known case "$all_cases" $cases
 # shellcheck disable=SC2086
-only_known server "$all_servers holdfast-rt" $servers
+only_known server "$all_servers holdfast-rt holdfast-any holdfast-200 holdfast-before" $servers
+if [[ " $servers " == *" holdfast-before "* ]]; then
+  [ -x "$before/src/holdfast" ] || die "--before: there is no src/holdfast in '$before'"
+fi
 [[ " $servers " == *" $base "* ]] || base=${servers%% *}
 only_known 'load generator' 'bench-load wrk' "$generator"
 [ "$big_keys" -le 16777216 ] || die "at most 16777216 keys"
@@ -81,6 +87,30 @@ problems=0
 
 start_holdfast() { start_holdfast_with normal "$@"; }
 start_holdfast-rt() { start_holdfast_with realtime "$@"; }
+start_holdfast-before() { holdfast=$before/src/holdfast start_holdfast_with normal "$@"; }
+# A content that is not looked into, from any path.
+start_holdfast-any() {
+  cat >"$4/any.toml" <<EOF
+[upstream.api]
+[[route]]
+name = "any"
+match = "/lookup/{path:rest}"
+target = "/geoip/{path}"
+validate = { json = false }
+EOF
+  HOLDFAST_CONFIG=$4/any.toml start_holdfast_with normal "$@"
+}
+start_holdfast-200() {
+  local i
+  {
+    printf '[upstream.api]\n'
+    for ((i = 0; i < 200; i++)); do
+      printf '[[route]]\nname = "r%d"\nmatch = "/%s/{x:ip}"\ntarget = "/geoip/{x}"\n' \
+        "$i" "$([ "$i" -eq 100 ] && echo lookup || echo "r$i")"
+    done
+  } >"$4/many.toml"
+  HOLDFAST_CONFIG=$4/many.toml start_holdfast_with normal "$@"
+}
 # SCHEDULING PORT WORKERS CASE DIR
 start_holdfast_with() {
   local memory=1GiB scheduling=$1
