@@ -29,6 +29,8 @@ class Fingerprint {
     for (const char c : text) add_byte(static_cast<unsigned char>(c));
     add_byte(0);  // none of the texts holds it
   }
+  // Before the texts of a list: what ends one may else begin the next.
+  void add_count(std::size_t count) { add(std::to_string(count)); }
   std::string hex() const {
     constexpr std::string_view kHex = "0123456789abcdef";
     std::string out;
@@ -54,13 +56,15 @@ std::string key_prefix(const config::RouteConfig& route, const config::UpstreamC
   fingerprint.add(route.host);
   fingerprint.add(upstream.name);
   fingerprint.add(upstream.host);
+  fingerprint.add_count(route.request_set.size());
   for (const auto& [name, value] : route.request_set) {
     fingerprint.add(name);
     fingerprint.add(value);
   }
+  fingerprint.add_count(route.key_fields.size());
   for (const std::string& name : route.key_fields) fingerprint.add(name);
   // What is kept of an answer.
-  fingerprint.add("response");
+  fingerprint.add_count(route.response_set.size() + route.response_remove.size());
   for (const auto& [name, value] : route.response_set) fingerprint.add(name);
   for (const std::string& name : route.response_remove) fingerprint.add(name);
   fingerprint.add(route.pass_client_errors ? "passed" : "");

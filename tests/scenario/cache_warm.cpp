@@ -92,6 +92,29 @@ void all_are_hits(const Daemon& daemon, const std::vector<std::string>& ips) {
   }
 }
 
+// The settings file of a daemon that has the lookup, and other routes to the same upstream.
+std::string write_routes(const Folder& folder) {
+  const std::string path = (folder.path / "routes.toml").string();
+  std::ofstream(path) << R"([upstream.geo]
+[[route]]
+name = "lookup"
+match = "/lookup/{ip:ip}"
+target = "/geoip/{ip}"
+[[route]]
+name = "places"
+match = "/places/{place}"
+target = "/geoip/{place}"
+query = { ignore = ["utm_*"] }
+validate = { equal = { "/ip" = "place" } }
+[[route]]
+name = "site"
+host = "www.example.com"
+match = "/geo/{place}"
+target = "/geoip/{place}"
+)";
+  return path;
+}
+
 // A port that refuses connections, for as long as this lives.
 class RefusingPort {
  public:
@@ -369,6 +392,77 @@ TEST_CASE("several lists and standard input are one list") {
   INFO(piped.output());
   CHECK(piped.output().find("3 of 3 stored: 3 fetched, 0 there already") != std::string::npos);
   CHECK(upstream.count("distinct_ips") == 3);
+}
+
+TEST_CASE("paths, URLs and addresses of one list are stored by their routes, and answer alone") {
+  const Folder folder;
+  Upstream upstream({"--faults", "mixed=0.3", "--seed", "7"});
+  Daemon daemon(folder, upstream.url(), {{"HOLDFAST_CONFIG", write_routes(folder)}});
+  const std::vector<std::string> ips = other_ips(40);
+  std::string text = "8.8.8.8\n";
+  for (std::size_t i = 0; i < ips.size(); ++i) {
+    const std::string path = "/places/" + ips[i] + "?full=1";
+    text += (i % 2 == 0 ? path : daemon.url(path) + "&utm_source=x") + "\n";
+  }
+  text += "https://www.example.com/geo/" + ips[0] + "\n/nowhere\n";
+  const std::string list = write_list(folder, text);
+  Warming warming(daemon.url(""), {list});
+  CHECK(warming.wait() == 1);
+  INFO(warming.output);
+  CHECK(contains(warming.output, list + ":42: \"https://www.example.com/geo/" + ips[0] +
+                                     "\": a URL of another site"));
+  CHECK(warming.count("bad_lines") == 1);
+  CHECK(warming.count("addresses") == 42);
+  CHECK(warming.count("paths") == 41);
+  CHECK(warming.count("stored") == 41);
+  CHECK(warming.count("failed") == 1);
+  CHECK(contains(warming.output, "{\"path\":\"/nowhere\",\"status\":404"));
+
+  upstream.kill();
+  all_are_hits(daemon, {"8.8.8.8"});
+  for (const std::string& ip : ips) {
+    const Response response = get(daemon.url("/places/" + ip + "?full=1"));
+    CHECK(response.status == 200);
+    CHECK(response.body == expected_body(ip));
+    CHECK(response.field("Cache-Status").starts_with("holdfast; hit; "));
+  }
+}
+
+TEST_CASE("--route asks for each line of a list as text, and --check says what is missing") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"HOLDFAST_CONFIG", write_routes(folder)}});
+  const std::string list = write_list(folder, "192.0.2.7\n192.0.2.8 # of two\n");
+  Warming check(daemon.url(""), {"--check", "--route", "/places/{}?full=1", list});
+  CHECK(check.wait() == 1);
+  CHECK(check.count("missing") == 2);
+  CHECK(upstream.count("requests") == 0);
+  Warming warming(daemon.url(""), {"--route", "/places/{}?full=1", list});
+  CHECK(warming.wait() == 0);
+  CHECK(warming.count("fetched") == 2);
+  upstream.kill();
+  CHECK(get(daemon.url("/places/192.0.2.8?full=1")).body == expected_body("192.0.2.8"));
+  Warming again(daemon.url(""), {"--check", "--route", "/places/{}?full=1", list});
+  CHECK(again.wait() == 0);
+}
+
+TEST_CASE("a sitemap of the site that --host names is warmed for that site") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), {{"HOLDFAST_CONFIG", write_routes(folder)}});
+  const std::string list = write_list(
+      folder,
+      "<?xml version=\"1.0\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n"
+      "<url><loc>https://www.example.com/geo/192.0.2.7?a=1&amp;b=2</loc></url>\n"
+      "<url><loc>https://www.example.com/geo/192.0.2.8</loc></url>\n</urlset>\n");
+  Warming warming(daemon.url(""), {"--host", "www.example.com", list});
+  CHECK(warming.wait() == 0);
+  CHECK(warming.count("fetched") == 2);
+  upstream.kill();
+  const Response response =
+      ask({.url = daemon.url("/geo/192.0.2.7?a=1&b=2"), .fields = {"Host: www.example.com"}});
+  CHECK(response.status == 200);
+  CHECK(response.body == expected_body("192.0.2.7"));
 }
 
 TEST_CASE("an answer of some other server is never taken for stored") {

@@ -74,7 +74,8 @@ void take_end(Transfer& transfer, CURLcode code) {
 }  // namespace
 
 struct HttpClient::Impl {
-  explicit Impl(std::string url) : base_url(std::move(url)), multi(curl_multi_init()) {
+  Impl(std::string url, std::string host_to_send)
+      : base_url(std::move(url)), host(std::move(host_to_send)), multi(curl_multi_init()) {
     if (!multi) throw std::runtime_error("curl_multi_init failed");
   }
   ~Impl() {
@@ -91,10 +92,13 @@ struct HttpClient::Impl {
     curl_slist_free_all(transfer.fields);
     transfer.fields = nullptr;
     transfer.reply = {};
-    if (!cache_control.empty()) {
-      transfer.fields = curl_slist_append(nullptr, ("Cache-Control: " + cache_control).c_str());
-      if (!transfer.fields) throw std::runtime_error("out of memory");
-    }
+    const auto add = [&](const std::string& line) {
+      curl_slist* const longer = curl_slist_append(transfer.fields, line.c_str());
+      if (!longer) throw std::runtime_error("out of memory");
+      transfer.fields = longer;
+    };
+    if (!host.empty()) add("Host: " + host);
+    if (!cache_control.empty()) add("Cache-Control: " + cache_control);
     curl_easy_setopt(handle, CURLOPT_URL, (base_url + path).c_str());
     curl_easy_setopt(handle, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -113,12 +117,14 @@ struct HttpClient::Impl {
   }
 
   const std::string base_url;
+  const std::string host;
   CURLM* const multi;
   std::unordered_map<CURL*, std::unique_ptr<Transfer>> running;
   std::vector<std::unique_ptr<Transfer>> idle;
 };
 
-HttpClient::HttpClient(std::string base_url) : impl_(std::make_unique<Impl>(std::move(base_url))) {}
+HttpClient::HttpClient(std::string base_url, std::string host)
+    : impl_(std::make_unique<Impl>(std::move(base_url), std::move(host))) {}
 HttpClient::~HttpClient() = default;
 
 void HttpClient::start(std::uint64_t tag, const std::string& path, const std::string& cache_control,

@@ -20,7 +20,8 @@ class HttpClient {
   };
 
   // Throws std::runtime_error if libcurl cannot be set up.
-  explicit HttpClient(std::string base_url);
+  // `host` is sent as Host; empty: the URL's.
+  explicit HttpClient(std::string base_url, std::string host = "");
   ~HttpClient();
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;

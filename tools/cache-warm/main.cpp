@@ -1,4 +1,4 @@
-// cache-warm: has a running daemon fetch and store what a list of addresses asks
+// cache-warm: has a running daemon fetch and store what a list of addresses or paths asks
 // for. Lists in, plan, run, summary.
 #include <unistd.h>
 
@@ -22,8 +22,8 @@ int refuse(const std::string& why) {
   return kUsage;
 }
 
-// False: too many addresses.
-bool read_list(const std::string& file, AddressList& list) {
+// False: too many requests.
+bool read_list(const std::string& file, RequestList& list) {
   if (file == "-") return list.read(std::cin, "standard input");
   errno = 0;
   std::ifstream in(file, std::ios::binary);
@@ -33,32 +33,33 @@ bool read_list(const std::string& file, AddressList& list) {
   return true;
 }
 
-void report_problems(const AddressList& list) {
-  for (const AddressList::Problem& problem : list.problems()) {
+void report_problems(const RequestList& list) {
+  for (const RequestList::Problem& problem : list.problems()) {
     std::fprintf(stderr, "%s: \"%s\": %s\n", problem.place.c_str(), problem.text.c_str(),
                  problem.reason.c_str());
   }
   const std::size_t more = list.problem_count() - list.problems().size();
   if (more > 0) std::fprintf(stderr, "and %zu bad lines more\n", more);
-  for (const AddressList::Unread& unread : list.unread()) {
+  for (const RequestList::Unread& unread : list.unread()) {
     std::fprintf(stderr, "%s: %s\n", unread.name.c_str(), unread.reason.c_str());
   }
 }
 
 int warm_up(Options options) {
   if (options.files.empty()) {
-    if (isatty(STDIN_FILENO)) return refuse("name a list of addresses, or - for standard input");
+    if (isatty(STDIN_FILENO))
+      return refuse("name a list of addresses or paths, or - for standard input");
     options.files = {"-"};
   }
-  AddressList list(options.max_addresses);
+  RequestList list(options.max_addresses, options.pattern, Site(options.url, options.host));
   for (const std::string& file : options.files) {
     if (read_list(file, list)) continue;
     report_problems(list);
-    return refuse("too many addresses");
+    return refuse("too many addresses or paths");
   }
   report_problems(list);
-  if (list.addresses().empty()) {
-    return refuse("no addresses in " + options.files.front() +
+  if (list.size() == 0) {
+    return refuse("no addresses or paths in " + options.files.front() +
                   (options.files.size() > 1 ? " or the other lists" : ""));
   }
   if (options.strict && !list.is_whole()) {
@@ -68,7 +69,7 @@ int warm_up(Options options) {
   const StopSignals signals;
   if (!daemon_is_ready(options, signals)) return kNotAllStored;
   base::Random random(base::Random::entropy());
-  Plan plan(list.addresses().size(), options.plan, random, std::chrono::steady_clock::now());
+  Plan plan(list.size(), options.plan, random, std::chrono::steady_clock::now());
   Progress progress(stderr, Progress::style_for(stderr, options.quiet));
   const Ending ending = run(plan, list, options, signals, progress);
   std::fputs((options.json ? summary_json : summary_text)(plan, list, ending).c_str(), stdout);

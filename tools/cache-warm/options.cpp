@@ -5,12 +5,14 @@
 #include <iostream>
 
 #include "config/values.h"
+#include "site.h"
 
 namespace holdfast::warm {
 namespace {
 
 constexpr const char* kFooter =
-    "A list holds one address or CIDR block a line; # starts a comment. Each address is\n"
+    "A list holds one address or CIDR block a line, or a path with its query, or a URL of\n"
+    "the daemon's (or of --host), or it is an XML sitemap; # starts a comment. Each is\n"
     "asked for once, however often and in whatever spelling it is listed. A bad line is\n"
     "reported with its place and skipped, as is a list that cannot be read, and the exit\n"
     "code is then 1; with --strict nothing is asked.\n"
@@ -48,10 +50,16 @@ auto count_within(std::uint64_t least, std::uint64_t most) {
 }
 
 void add_what(CLI::App& app, Options& options) {
-  app.add_option("FILE", options.files, "lists of addresses; - is standard input");
+  app.add_option("FILE", options.files, "lists of addresses or paths; - is standard input");
   add_parsed(app, "--url", "the daemon's base URL [http://127.0.0.1:3000]", &config::parse_base_url,
              [&](const std::string& url) { options.url = url; });
-  add_parsed(app, "--max-addresses", "most addresses, with those of blocks [1000000]",
+  add_parsed(app, "--host", "the site whose URLs are listed: sent as Host [the host of --url]",
+             &parse_host, [&](const std::string& host) { options.host = host; });
+  add_parsed(app, "--route",
+             "what a line that is no path is asked as: {ip} is an address, {} any text, "
+             "percent-encoded [/lookup/{ip}]",
+             &Pattern::parse, [&](const Pattern& pattern) { options.pattern = pattern; });
+  add_parsed(app, "--max-addresses", "most addresses, with those of blocks, and paths [1000000]",
              count_within(1, 50'000'000), [&](std::uint64_t n) { options.max_addresses = n; });
   app.add_flag("--strict", options.strict,
                "ask nothing if any line is bad, or a list cannot be read");
@@ -73,7 +81,7 @@ void add_how(CLI::App& app, Options& options, std::string& wait) {
   app.add_option("--rate", plan.fetches_per_second,
                  "most fetches a second; what is stored does not count [no limit]")
       ->check(CLI::Range(0.001, 1e6));
-  add_parsed(app, "--attempts", "fetches of one address before it counts as failed [8]",
+  add_parsed(app, "--attempts", "fetches of one address or path before it counts as failed [8]",
              count_within(1, 100),
              [&](std::uint64_t n) { plan.attempts = static_cast<unsigned>(n); });
   add_parsed(app, "--timeout", "longest wait for one answer [30s]",
@@ -81,7 +89,7 @@ void add_how(CLI::App& app, Options& options, std::string& wait) {
              [&](base::Duration value) { options.timeout = value; });
   add_parsed(app, "--give-up-after",
              "end when the daemon refuses or is gone and nothing got on for so long, or the "
-             "upstream answers none of 50 addresses, and then none for so long [2m]",
+             "upstream answers none of 50 requests, and then none for so long [2m]",
              &config::parse_duration, [&](base::Duration value) { plan.give_up_after = value; });
   app.add_flag("--keep-going", plan.keep_going,
                "go through the list also where the upstream answers nothing");
@@ -93,8 +101,9 @@ void add_how(CLI::App& app, Options& options, std::string& wait) {
 std::optional<Options> parse_options(int argc, const char* const* argv, int& exit_code) {
   Options options;
   std::string wait;
-  CLI::App app("Has a running holdfast fetch and store the answers for a list of addresses.",
-               "cache-warm");
+  CLI::App app(
+      "Has a running holdfast fetch and store the answers for a list of addresses or paths.",
+      "cache-warm");
   app.footer(kFooter);
   app.set_version_flag("--version", std::string("cache-warm ") + CACHE_WARM_VERSION);
   add_what(app, options);

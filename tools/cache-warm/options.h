@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "plan.h"
+#include "target.h"
 
 namespace holdfast::warm {
 
@@ -18,6 +19,8 @@ inline constexpr int kUsage = 2;  // nothing was asked
 struct Options {
   std::vector<std::string> files;  // "-" is standard input
   std::string url = "http://127.0.0.1:3000";
+  std::string host;  // sent as Host; empty: that of `url`
+  Pattern pattern;   // --route
   std::size_t max_addresses = 1'000'000;
   bool strict = false;
   std::chrono::seconds refresh_within = std::chrono::hours(1);

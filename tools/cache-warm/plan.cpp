@@ -12,11 +12,11 @@ constexpr base::SteadyTime kNever = base::SteadyTime::max();
 
 }  // namespace
 
-Plan::Plan(std::size_t addresses, PlanSettings settings, base::Random& random, base::SteadyTime now)
-    : total_(addresses),
+Plan::Plan(std::size_t items, PlanSettings settings, base::Random& random, base::SteadyTime now)
+    : total_(items),
       settings_(settings),
       random_(random),
-      states_(addresses),
+      states_(items),
       next_fetch_at_(now),
       window_(settings.concurrency),
       paused_until_(now),
@@ -64,7 +64,7 @@ base::SteadyTime Plan::wake() const {
 
 void Plan::end(const Step& step, const Verdict& verdict, base::SteadyTime now) {
   --in_flight_;
-  State& state = states_[step.address];
+  State& state = states_[step.item];
   const bool probe = step.ask == Step::Ask::Probe;
   const bool overloaded = verdict.kind == Kind::Pause && verdict.status == 503;
   if (!probe && (overloaded || verdict.kind == Kind::TryAgain)) note_failure(step, now);
@@ -90,7 +90,7 @@ void Plan::end(const Step& step, const Verdict& verdict, base::SteadyTime now) {
     case Kind::NotStored:
       state.due = true;
       if (settings_.check_only) return fail(counts_.missing, step, verdict, now);
-      fetches_.push_back({step.address, Step::Ask::Fetch});
+      fetches_.push_back({step.item, Step::Ask::Fetch});
       return;
     case Kind::TryAgain:
       if (!probe && upstream_is_gone()) return pause(step, verdict, now);
@@ -113,13 +113,13 @@ void Plan::fail(std::size_t& count, const Step& step, const Verdict& verdict,
                 base::SteadyTime now) {
   settle(count, now);
   if (failures_.size() >= kFailuresKept) return;
-  failures_.push_back({step.address, verdict.status,
+  failures_.push_back({step.item, verdict.status,
                        verdict.kind == Kind::NotStored ? "not stored, or due" : verdict.reason});
 }
 
 void Plan::again(const Step& step, Step::Ask ask, const Verdict& verdict, bool kept,
                  base::SteadyTime now) {
-  State& state = states_[step.address];
+  State& state = states_[step.item];
   if (++state.attempts >= settings_.attempts) {
     if (kept) return settle(counts_.kept, now);
     return fail(counts_.failed, step, verdict, now);
@@ -129,14 +129,14 @@ void Plan::again(const Step& step, Step::Ask ask, const Verdict& verdict, bool k
       settings_.backoff_most, settings_.backoff_first * (1U << std::min(state.attempts - 1, 20)));
   // Half of it is jitter, so that what failed together does not come back together.
   const base::Duration wait = longest / 2 + random_.up_to(longest / 2);
-  later_.push({now + std::max<base::Duration>(wait, verdict.retry_after), {step.address, ask}});
+  later_.push({now + std::max<base::Duration>(wait, verdict.retry_after), {step.item, ask}});
 }
 
-// No attempt of the address's: it is not at fault.
+// No attempt of the item's: it is not at fault.
 void Plan::pause(const Step& step, const Verdict& verdict, base::SteadyTime now) {
   ++counts_.retries;
   auto& asked = step.ask == Step::Ask::Fetch ? fetches_ : ready_;
-  // Of an upstream that is gone another address may be the one that it answers.
+  // Of an upstream that is gone another item may be the one that it answers.
   upstream_is_gone() ? asked.push_back(step) : asked.push_front(step);
   pause_reason_ = verdict.reason;
   fetch_trouble_ = step.ask == Step::Ask::Fetch && !verdict.unreachable;
@@ -162,7 +162,7 @@ void Plan::calm(bool fetched) {
 }
 
 void Plan::note_failure(const Step& step, base::SteadyTime now) {
-  State& state = states_[step.address];
+  State& state = states_[step.item];
   if (std::exchange(state.failed, true)) return;
   if (++failed_in_a_row_ == settings_.gone_after) gone_since_ = now;
 }
@@ -178,7 +178,7 @@ bool Plan::upstream_is_gone() const {
 std::string Plan::last_trouble() const {
   if (!upstream_is_gone()) return pause_reason_;
   return std::to_string(failed_in_a_row_) +
-         " addresses in a row got no answer of the upstream's, the last error: " + pause_reason_ +
+         " in a row got no answer of the upstream's, the last error: " + pause_reason_ +
          " (--keep-going asks for the others all the same)";
 }
 

@@ -1,4 +1,4 @@
-// Plan decides what to ask next, and when. For each address:
+// Plan decides what to ask next, and when. For each item of the list (an address, a path):
 //
 //   probe ("only if stored") --fresh enough--> there already
 //     | no
@@ -9,9 +9,9 @@
 // Probes never cost the upstream anything, so only fetches are held to the rate.
 // When the daemon says that it cannot take more (429, 503), or cannot be reached,
 // everything rests for a while that grows, one request tries, and from then on
-// twice as many at a time with every success. So it does when many addresses in a row
-// got errors and none an answer: then the upstream is gone, rather than those addresses
-// bad, and trying costs no address an attempt of its own, as one after another is tried.
+// twice as many at a time with every success. So it does when many items in a row
+// got errors and none an answer: then the upstream is gone, rather than those items
+// bad, and trying costs none an attempt of its own, as one after another is tried.
 //
 // Time and chance are arguments; one thread.
 #pragma once
@@ -33,7 +33,7 @@ namespace holdfast::warm {
 struct PlanSettings {
   unsigned concurrency = 16;
   double fetches_per_second = 0;  // 0: no limit
-  unsigned attempts = 8;          // fetches of one address
+  unsigned attempts = 8;          // fetches of one item
   bool check_only = false;        // probes only
   base::Duration backoff_first = std::chrono::milliseconds(250);
   base::Duration backoff_most = std::chrono::seconds(15);
@@ -41,15 +41,15 @@ struct PlanSettings {
   base::Duration pause_most = std::chrono::seconds(15);
   // Without any success for so long, while the daemon cannot take more: it is over.
   base::Duration give_up_after = std::chrono::minutes(2);
-  // So many different addresses without an answer, and none with one, are an upstream that is
+  // So many different items without an answer, and none with one, are an upstream that is
   // gone: it is waited for as long as that.
   std::uint32_t gone_after = 50;
-  bool keep_going = false;  // each address has its attempts, whatever became of the others
+  bool keep_going = false;  // each item has its attempts, whatever became of the others
 };
 
 struct Step {
   enum class Ask { Probe, Fetch };
-  std::uint32_t address = 0;  // its place in the list
+  std::uint32_t item = 0;  // its place in the list
   Ask ask = Ask::Probe;
 };
 
@@ -66,20 +66,20 @@ struct Counts {
   std::size_t stored() const { return there + fetched + kept + not_found; }
   std::size_t settled() const { return stored() + failed + missing; }
   // Most of what the upstream was asked for is unknown to it: rather a wrong path, or data that
-  // it lost, than a list of so many wrong addresses.
+  // it lost, than a list of so many wrong items.
   bool mostly_unknown() const { return not_found >= 20 && not_found > fetched; }
 };
 
-// An address that is not stored, and why.
+// An item that is not stored, and why.
 struct Failure {
-  std::uint32_t address = 0;
+  std::uint32_t item = 0;
   int status = 0;
   std::string reason;
 };
 
 class Plan {
  public:
-  Plan(std::size_t addresses, PlanSettings settings, base::Random& random, base::SteadyTime now);
+  Plan(std::size_t items, PlanSettings settings, base::Random& random, base::SteadyTime now);
 
   // A step to take now, or none. Each must come back through end().
   std::optional<Step> next(base::SteadyTime now);

@@ -62,7 +62,7 @@ Verdict judge_content(const CacheStatus& cache, int status) {
     verdict.kind = status != 200 ? Kind::NotFound : cache.hit ? Kind::Fresh : Kind::Fetched;
   } else {
     verdict.kind = Kind::Hopeless;
-    verdict.reason = "the upstream forbids storing it";
+    verdict.reason = "an answer that is not stored: the upstream or the route forbids it";
   }
   return verdict;
 }
@@ -82,7 +82,10 @@ Verdict judge_any(const Reply& reply) {
     case 404:
     case 410:
       if (cache.ours) return judge_content(cache, reply.status);
-      break;
+      verdict.kind = Kind::Hopeless;
+      verdict.reason = "status " + std::to_string(reply.status) +
+                       ", and not the upstream's: does the daemon have a route for it?";
+      return verdict;
     case 504:
       if (cache.detail == "only-if-cached") {
         verdict.kind = Kind::NotStored;

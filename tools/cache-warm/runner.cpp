@@ -50,7 +50,7 @@ std::string wishes(const Step& step, std::chrono::seconds refresh_within) {
 }
 
 std::uint64_t tag_of(const Step& step) {
-  return (std::uint64_t{step.address} << 1) | (step.ask == Step::Ask::Fetch ? 1 : 0);
+  return (std::uint64_t{step.item} << 1) | (step.ask == Step::Ask::Fetch ? 1 : 0);
 }
 
 Step step_of(std::uint64_t tag) {
@@ -106,9 +106,9 @@ bool daemon_is_ready(const Options& options, const StopSignals& signals) {
   }
 }
 
-Ending run(Plan& plan, const AddressList& list, const Options& options, const StopSignals& signals,
+Ending run(Plan& plan, const RequestList& list, const Options& options, const StopSignals& signals,
            Progress& progress) {
-  HttpClient client(options.url);
+  HttpClient client(options.url, options.host);
   const SteadyTime started = now();
   Ending ending;
   progress.update(plan, started);
@@ -122,8 +122,8 @@ Ending run(Plan& plan, const AddressList& list, const Options& options, const St
       break;
     }
     while (const auto step = plan.next(now())) {
-      client.start(tag_of(*step), "/lookup/" + to_text(list.addresses()[step->address]),
-                   wishes(*step, options.refresh_within), options.timeout);
+      client.start(tag_of(*step), list.target(step->item), wishes(*step, options.refresh_within),
+                   options.timeout);
     }
     const SteadyTime wake = plan.wake();
     Duration most = kTick;

@@ -2,12 +2,12 @@
 // asks for an end. One thread; blocks.
 #pragma once
 
-#include "address_list.h"
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "options.h"
 #include "plan.h"
 #include "progress.h"
+#include "request_list.h"
 #include "summary.h"
 
 namespace holdfast::warm {
@@ -29,7 +29,7 @@ class StopSignals {
 // line on stderr says why. False also when a signal came.
 bool daemon_is_ready(const Options& options, const StopSignals& signals);
 
-Ending run(Plan& plan, const AddressList& list, const Options& options, const StopSignals& signals,
+Ending run(Plan& plan, const RequestList& list, const Options& options, const StopSignals& signals,
            Progress& progress);
 
 }  // namespace holdfast::warm

@@ -24,19 +24,19 @@ std::string count_of(std::size_t count, const char* what) {
 
 }  // namespace
 
-bool complete(const Plan& plan, const AddressList& list) {
+bool complete(const Plan& plan, const RequestList& list) {
   return plan.counts().stored() == plan.total() && list.is_whole() &&
          !plan.counts().mostly_unknown();
 }
 
-std::string summary_text(const Plan& plan, const AddressList& list, const Ending& ending) {
+std::string summary_text(const Plan& plan, const RequestList& list, const Ending& ending) {
   const Counts& counts = plan.counts();
   const std::size_t pending = plan.total() - counts.settled();
   std::string text;
   const auto& failures = plan.failures();
   const std::size_t shown = std::min(failures.size(), kFailuresShown);
   for (std::size_t i = 0; i < shown; ++i) {
-    text += to_text(list.addresses()[failures[i].address]) + ": " + failures[i].reason + "\n";
+    text += list.name(failures[i].item) + ": " + failures[i].reason + "\n";
   }
   const std::size_t not_shown = counts.failed + counts.missing - shown;
   if (not_shown > 0) text += "and " + count_of(not_shown, "more\n");
@@ -54,14 +54,16 @@ std::string summary_text(const Plan& plan, const AddressList& list, const Ending
   if (!list.unread().empty())
     text += "lists that were not read: " + std::to_string(list.unread().size()) + "\n";
   if (counts.mostly_unknown()) {
-    text += "most are unknown to the upstream: is the path in the daemon's API_URL right?\n";
+    text += list.paths() > 0
+                ? "most are unknown to the upstream: are the list and the daemon's routes right?\n"
+                : "most are unknown to the upstream: is the path in the daemon's API_URL right?\n";
   }
   if (ending.interrupted) text += "interrupted; run it again to go on\n";
   if (ending.gave_up) text += "gave up: " + plan.last_trouble() + "\n";
   return text;
 }
 
-std::string summary_json(const Plan& plan, const AddressList& list, const Ending& ending) {
+std::string summary_json(const Plan& plan, const RequestList& list, const Ending& ending) {
   const Counts& counts = plan.counts();
   std::string json = "{";
   const auto add = [&json](const char* name, const std::string& value) {
@@ -79,6 +81,7 @@ std::string summary_json(const Plan& plan, const AddressList& list, const Ending
   observe::append_json_escaped(trouble, ending.gave_up ? plan.last_trouble() : "");
   add("gave_up_because", trouble + "\"");
   number("addresses", plan.total());
+  number("paths", list.paths());
   number("stored", counts.stored());
   number("there", counts.there);
   number("fetched", counts.fetched);
@@ -96,8 +99,9 @@ std::string summary_json(const Plan& plan, const AddressList& list, const Ending
   std::string failures = "[";
   for (const Failure& failure : plan.failures()) {
     if (failures.size() > 1) failures += ',';
-    failures += "{\"ip\":\"" + to_text(list.addresses()[failure.address]) +
-                "\",\"status\":" + std::to_string(failure.status) + ",\"reason\":\"";
+    failures += list.is_address(failure.item) ? "{\"ip\":\"" : "{\"path\":\"";
+    observe::append_json_escaped(failures, list.name(failure.item));
+    failures += "\",\"status\":" + std::to_string(failure.status) + ",\"reason\":\"";
     observe::append_json_escaped(failures, failure.reason);
     failures += "\"}";
   }

@@ -309,7 +309,7 @@ TEST_CASE_FIXTURE(Fixture,
     std::set<std::uint32_t> asked;
     run_with(
         [&](const Step& step) {
-          asked.insert(step.address);
+          asked.insert(step.item);
           return false;
         },
         status);
@@ -320,7 +320,7 @@ TEST_CASE_FIXTURE(Fixture,
     // It rested: the upstream was not asked for all of them.
     CHECK(asked.size() < 500);
     CHECK(plan->counts().failed == 0);
-    CHECK(plan->last_trouble().find("addresses in a row got no answer of the upstream's, the last "
+    CHECK(plan->last_trouble().find("in a row got no answer of the upstream's, the last "
                                     "error: as scripted") != std::string::npos);
   }
 }
@@ -338,7 +338,7 @@ TEST_CASE_FIXTURE(Fixture,
 TEST_CASE_FIXTURE(Fixture, "a tenth of failures, or nine tenths, never ends a run") {
   for (const unsigned one_in : {10U, 2U}) {
     make(20000, {.attempts = 2});
-    run_with([&](const Step& step) { return step.address % 10 < (one_in == 10 ? 9 : 1); });
+    run_with([&](const Step& step) { return step.item % 10 < (one_in == 10 ? 9 : 1); });
     CHECK(plan->finished());
     CHECK(plan->counts().fetched == (one_in == 10 ? 18000 : 2000));
   }
@@ -346,7 +346,7 @@ TEST_CASE_FIXTURE(Fixture, "a tenth of failures, or nine tenths, never ends a ru
 
 TEST_CASE_FIXTURE(Fixture, "forty bad addresses in a row are bad addresses") {
   make(1000, {.attempts = 2});
-  run_with([&](const Step& step) { return step.address < 100 || step.address >= 140; });
+  run_with([&](const Step& step) { return step.item < 100 || step.item >= 140; });
   CHECK(plan->finished());
   CHECK(plan->counts().failed == 40);
 }

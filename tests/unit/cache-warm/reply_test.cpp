@@ -40,6 +40,12 @@ TEST_CASE("an answer of something else than the daemon is never taken for stored
   CHECK(kind(200, "holdfast2; hit") == Kind::Hopeless);
 }
 
+TEST_CASE("a 404 of the daemon's own says that no route takes the path") {
+  Reply reply;
+  reply.status = 404;
+  CHECK(judge(reply).reason.find("does the daemon have a route for it?") != std::string::npos);
+}
+
 TEST_CASE("other caches between may add their own word") {
   CHECK(kind(200, "nginx; fwd=miss, holdfast; hit; ttl=5") == Kind::Fresh);
   CHECK(kind(200, "holdfast; fwd=uri-miss; stored, nginx; hit") == Kind::Fetched);

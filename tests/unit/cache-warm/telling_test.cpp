@@ -66,7 +66,7 @@ TEST_CASE("the rate is of the last ten seconds") {
 }
 
 TEST_CASE("the summary as JSON holds every count, and reasons that need escaping") {
-  AddressList list(10);
+  RequestList list(10, {}, Site("http://127.0.0.1:3000"));
   std::istringstream in("8.8.8.8\n8.8.8.8\n2001:db8::1\nbad\n");
   REQUIRE(list.read(in, "list"));
   base::Random random(1);
@@ -104,6 +104,24 @@ TEST_CASE("the summary as JSON holds every count, and reasons that need escaping
         "interrupted; run it again to go on\n");
 }
 
+TEST_CASE("what is no address is told by its path, in words and as JSON") {
+  RequestList list(10, {}, Site("http://127.0.0.1:3000"));
+  std::istringstream in("/a?b=\"\n8.8.8.8\n");
+  REQUIRE(list.read(in, "list"));
+  base::Random random(1);
+  base::SteadyTime now{1h};
+  Plan plan(2, {.attempts = 1}, random, now);
+  const Step first = *plan.next(now);
+  plan.end(first, {.kind = Verdict::Kind::Hopeless, .status = 400, .reason = "status 400"}, now);
+  simdjson::dom::parser parser;
+  simdjson::dom::element json;
+  REQUIRE(parser.parse(summary_json(plan, list, {})).get(json) == simdjson::SUCCESS);
+  CHECK(std::uint64_t(json["addresses"]) == 2);
+  CHECK(std::uint64_t(json["paths"]) == 1);
+  CHECK(std::string_view(json["failures"].at(0)["path"]) == "/a?b=%22");
+  CHECK(summary_text(plan, list, {}).starts_with("/a?b=%22: status 400\n0 of 2 stored: "));
+}
+
 TEST_CASE("options are taken, and --wait takes no list for its duration") {
   int exit_code = 0;
   const auto options = parse({"--wait", "a.txt", "-", "--url=http://localhost:8080/x/", "--rate",
@@ -117,6 +135,9 @@ TEST_CASE("options are taken, and --wait takes no list for its duration") {
   CHECK(options->refresh_within == 90min);
   CHECK(options->plan.concurrency == 3);
   CHECK(options->json);
+  CHECK(options->pattern.of_address("::1") == "/lookup/::1");
+  CHECK(parse({"--route", "/v1/{}"}, exit_code)->pattern.of_text("a b").value() == "/v1/a%20b");
+  CHECK(parse({"--host", "WWW.example.com:81"}, exit_code)->host == "www.example.com:81");
   CHECK(parse({"--wait=5s"}, exit_code)->wait == 5s);
   CHECK_FALSE(parse({}, exit_code)->wait.has_value());
 }
@@ -133,6 +154,12 @@ TEST_CASE("a bad option is a usage error") {
                                                     {"--attempts", "101"},
                                                     {"--max-addresses", "0"},
                                                     {"--timeout", "0"},
+                                                    {"--route", "/v1"},
+                                                    {"--route", "{}"},
+                                                    {"--host", "http://x"},
+                                                    {"--host", "x/y"},
+                                                    {"--host", "a b"},
+                                                    {"--host", ""},
                                                     {"--no-such"},
                                                     {"-", "-"}}) {
     CAPTURE(arguments[0]);
