@@ -84,6 +84,10 @@ class Planner {
     auto target =
         proxy::TargetTemplate::parse(route_.target.empty() ? as_it_came : route_.target, *match);
     if (!target) return wrong("target", target.error().message);
+    if (upstream_.token_in == config::TokenIn::Query && names_token(route_.target)) {
+      return wrong("target", "has \"" + upstream_.token_name +
+                                 "\" in its query, which is the upstream's token_query");
+    }
     auto query = plan_query();
     if (!query) return tl::unexpected(query.error());
     proxy::RoutePlan plan{.name = route_.name,
@@ -127,6 +131,18 @@ class Planner {
       target += segment.type ? "/{" + segment.text + "}" : "/" + segment.text;
     }
     return target.empty() ? "/" : target;
+  }
+
+  // A target of the settings, in whose query the names are written as they are.
+  bool names_token(std::string_view target) const {
+    const std::size_t question = target.find('?');
+    if (question == std::string_view::npos) return false;
+    for (std::string_view rest = target.substr(question + 1); !rest.empty();) {
+      const std::string_view parameter = rest.substr(0, rest.find('&'));
+      rest.remove_prefix(std::min(parameter.size() + 1, rest.size()));
+      if (parameter.substr(0, parameter.find('=')) == upstream_.token_name) return true;
+    }
+    return false;
   }
 
   // The token's parameter is ours: a client's of that name would stand beside it.

@@ -15,8 +15,8 @@
 #include <string_view>
 #include <vector>
 
-#include "proxy/body_check.h"
 #include "lookup_route.h"
+#include "proxy/body_check.h"
 #include "proxy/ip_address.h"
 #include "require.h"
 

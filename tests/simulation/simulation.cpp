@@ -123,8 +123,7 @@ void Simulation::run() {
               ", parked ", upstream_settings_.max_parked, ", waiters ",
               flights_settings_.max_waiters, ", budget ", upstream_settings_.retry_budget.per_fetch,
               " a fetch and ", upstream_settings_.retry_budget.reserve_per_second, "/s, deadline ",
-              text(patience_), ", ttl ", storing_.ttl.count(), "s, memory ",
-              memory_bytes_);
+              text(patience_), ", ttl ", storing_.ttl.count(), "s, memory ", memory_bytes_);
   plan();
   boot();
   run_until(begun_ + horizon_);

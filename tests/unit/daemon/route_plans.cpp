@@ -72,11 +72,11 @@ std::string route(const std::string& keys, const std::string& match = "/r/{id}",
 // Not to be compiled any more once a plan has a field that the comparison below does not know.
 auto every_field(const proxy::RoutePlan& plan) {
   const auto& [name, key_prefix, match, target, host, methods, query, key_fields,
-               host_goes_upstream, request_fields, batch_path, body, storing, response_fields,
-               most_attempts, offline] = plan;
+               host_goes_upstream, request_fields, fields_removed, batch_path, body, storing,
+               response_fields, most_attempts, offline] = plan;
   return std::tie(name, key_prefix, match, target, host, methods, query, key_fields,
-                  host_goes_upstream, request_fields, batch_path, body, storing, response_fields,
-                  most_attempts, offline);
+                  host_goes_upstream, request_fields, fields_removed, batch_path, body, storing,
+                  response_fields, most_attempts, offline);
 }
 
 std::string query_of(const proxy::RoutePlan& plan, std::optional<std::string_view> query) {
@@ -255,7 +255,9 @@ TEST_CASE("what is wrong with a route is told with file, line, route and key") {
            {route("validate = { content_type = \"json\" }"),
             "5: [[route]] \"r\": validate.content_type", "json"},
            {route("ttl_by_status = { \"404\" = \"5m\", \"500\" = \"5m\" }"),
-            "5: [[route]] \"r\": ttl_by_status.500", "is not stored in this mode"}}) {
+            "5: [[route]] \"r\": ttl_by_status.500", "is not stored in this mode"},
+           {route("target = \"/t?a=1&key={id}\"", "/r/{id}", "token_query = \"key\""),
+            "5: [[route]] \"r\": target", "has \"key\" in its query"}}) {
     CAPTURE(wrong.text);
     const std::string error = error_of(wrong.text);
     CAPTURE(error);

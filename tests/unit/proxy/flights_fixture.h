@@ -116,9 +116,7 @@ inline FetchResult failed(FetchEnd end, Outcome outcome, int status = 0) {
 }
 
 struct Fixture {
-  Fixture() {
-    make({});
-  }
+  Fixture() { make({}); }
 
   void make(Flights::Settings settings) {
     flights.emplace(Flights::Parts{loop, fetcher, memory, store, log, metrics, shard}, settings, 1);
