@@ -51,12 +51,8 @@ Answer answer_at_once(const cache::StoredPtr& stored, std::chrono::seconds min_f
                       base::WallTime now) {
   if (!stored) return {};
   const cache::Freshness freshness = cache::freshness(*stored, now);
-  if (!fresh_enough(freshness, min_fresh)) return {};
-  if (freshness.use == cache::Use::Fresh) return from_stored(Rung::Fresh, stored);
-  if (freshness.use == cache::Use::StaleWhileRevalidate) {
-    return from_stored(Rung::StaleWhileRevalidate, stored);
-  }
-  return {};
+  const std::optional<Rung> rung = rung_at_once(freshness, min_fresh);
+  return rung ? from_stored(*rung, stored) : Answer{};
 }
 
 using Remains = cache::MemoryCache::Remains;
@@ -76,6 +72,14 @@ bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fr
   if (min_fresh <= std::chrono::seconds(0)) return true;
   return freshness.use == cache::Use::Fresh &&
          freshness.ttl >= std::min(min_fresh, freshness.ttl_at_first / 2);
+}
+
+std::optional<Rung> rung_at_once(const cache::Freshness& freshness,
+                                 std::chrono::seconds min_fresh) {
+  if (!fresh_enough(freshness, min_fresh)) return std::nullopt;
+  if (freshness.use == cache::Use::Fresh) return Rung::Fresh;
+  if (freshness.use == cache::Use::StaleWhileRevalidate) return Rung::StaleWhileRevalidate;
+  return std::nullopt;
 }
 
 Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
@@ -113,64 +117,102 @@ Flights::~Flights() {
 void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline,
                    std::chrono::seconds min_fresh, Callback callback,
                    const upstream::Fields& fields) {
-  if (abandoned_) return callback(refusal("the service is stopping"));
-  const auto flying = flights_.find(key);
-  if (flying != flights_.end()) {
-    Flight& flight = *flying->second;
-    // Memory did not have it, or has no room for it; to this client the flight is a
-    // refresh behind.
-    if (Answer answer = answer_at_once(flight.stored, min_fresh, parts_.loop.clock().wall());
-        answer.content) {
-      return callback(std::move(answer));
-    }
-    if (flight.patience_over && usable_if_error(flight)) {
-      Answer answer = kept(flight.stored);
-      answer.collapsed = answer.forwarded;
-      return callback(std::move(answer));
-    }
-    if (waiters_ < settings_.max_waiters && !unshared_.resting(key, parts_.loop.now())) {
+  Prospect prospect = decide(key, min_fresh, true);
+  switch (prospect.way) {
+    case Prospect::Way::Answer:
+      if (prospect.refresh) refresh(route, key);
+      if (prospect.full && !prospect.answer.content) parts_.shard.add(shed_by_waiters_);
+      return callback(std::move(prospect.answer));
+    case Prospect::Way::Join: {
+      Flight& flight = *flights_.find(key)->second;
       parts_.fetcher.extend(flight.fetch, deadline - settings_.answer_margin,
                             upstream::Priority::Miss);
       return add_waiter(flight, deadline, true, std::move(callback));
     }
+    case Prospect::Way::Fetch:
+      break;
+  }
+  Flight& flight = start(route, key, std::move(prospect.stored), deadline, upstream::Priority::Miss,
+                         fields, prospect.alone);
+  add_waiter(flight, deadline, false, std::move(callback));
+}
+
+Flights::Prospect Flights::prospect(std::string_view key, std::chrono::seconds min_fresh) {
+  Prospect prospect;
+  prospect.stored = parts_.memory.find(key);
+  prospect.answer = answer_at_once(prospect.stored, min_fresh, parts_.loop.clock().wall());
+  if (!prospect.answer.content) return decide(key, min_fresh, false);
+  prospect.refresh = prospect.answer.rung == Rung::StaleWhileRevalidate;
+  prospect.resting = resting(key);
+  return prospect;
+}
+
+Flights::Prospect Flights::decide(std::string_view key, std::chrono::seconds min_fresh, bool keep) {
+  Prospect prospect;
+  const auto answer = [&prospect](Answer with) {
+    prospect.way = Prospect::Way::Answer;
+    prospect.answer = std::move(with);
+    return std::move(prospect);
+  };
+  if (abandoned_) return answer(refusal("the service is stopping"));
+  const base::SteadyTime now = parts_.loop.now();
+  prospect.full = waiters_ >= settings_.max_waiters;
+  const auto flying = flights_.find(key);
+  if (flying != flights_.end()) {
+    const Flight& flight = *flying->second;
+    prospect.stored = flight.stored;
+    // Memory did not have it, or has no room for it; to this client the flight is a
+    // refresh behind.
+    if (Answer at_once = answer_at_once(flight.stored, min_fresh, parts_.loop.clock().wall());
+        at_once.content) {
+      return answer(std::move(at_once));
+    }
+    if (flight.patience_over && usable_if_error(flight)) {
+      Answer stale = kept(flight.stored);
+      stale.collapsed = stale.forwarded;
+      return answer(std::move(stale));
+    }
+    if (!prospect.full && !unshared_.resting(key, now)) {
+      prospect.way = Prospect::Way::Join;
+      return prospect;
+    }
   }
 
-  cache::StoredPtr stored = find_stored(key);
-  if (stored) {
-    const cache::Freshness freshness = cache::freshness(*stored, parts_.loop.clock().wall());
+  prospect.stored = find_stored(key, keep);
+  if (prospect.stored) {
+    const cache::Freshness freshness =
+        cache::freshness(*prospect.stored, parts_.loop.clock().wall());
+    prospect.resting = resting_.resting(key, now);
     // Refreshed first only for who asked for that, and if it can be done now.
-    const bool at_once = fresh_enough(freshness, min_fresh) ||
-                         resting_.resting(key, parts_.loop.now()) ||
-                         waiters_ >= settings_.max_waiters;
+    const bool at_once = fresh_enough(freshness, min_fresh) || prospect.resting || prospect.full;
     switch (freshness.use) {
       case cache::Use::Fresh:
         if (!at_once) break;
-        return callback(from_stored(Rung::Fresh, std::move(stored)));
+        return answer(from_stored(Rung::Fresh, prospect.stored));
       case cache::Use::StaleWhileRevalidate:
         if (!at_once) break;
-        refresh(route, key);
-        return callback(from_stored(Rung::StaleWhileRevalidate, std::move(stored)));
+        prospect.refresh = true;
+        return answer(from_stored(Rung::StaleWhileRevalidate, prospect.stored));
       case cache::Use::StaleIfError:
-        if (resting_.resting(key, parts_.loop.now()) || waiters_ >= settings_.max_waiters) {
-          Answer answer = from_stored(Rung::StaleIfError, std::move(stored));
-          answer.was_stale = true;
-          return callback(std::move(answer));
+        if (prospect.resting || prospect.full) {
+          Answer stale = from_stored(Rung::StaleIfError, prospect.stored);
+          stale.was_stale = true;
+          return answer(std::move(stale));
         }
         break;
       case cache::Use::Unusable:
         break;
     }
   }
-  if (auto told = resting_.told(key, parts_.loop.now())) return callback(*std::move(told));
-  if (waiters_ >= settings_.max_waiters) {
-    parts_.shard.add(shed_by_waiters_);
-    return callback(refusal("too many requests are waiting for the upstream"));
+  if (auto told = resting_.told(key, now)) {
+    prospect.resting = true;
+    prospect.full = false;  // that is not why
+    return answer(*std::move(told));
   }
-
-  const bool alone = flying != flights_.end() || unshared_.resting(key, parts_.loop.now());
-  Flight& flight =
-      start(route, key, std::move(stored), deadline, upstream::Priority::Miss, fields, alone);
-  add_waiter(flight, deadline, false, std::move(callback));
+  if (prospect.full) return answer(refusal("too many requests are waiting for the upstream"));
+  prospect.way = Prospect::Way::Fetch;
+  prospect.alone = flying != flights_.end() || unshared_.resting(key, now);
+  return prospect;
 }
 
 Answer Flights::stored(std::string_view key, std::chrono::seconds min_fresh) {
@@ -247,12 +289,12 @@ void Flights::abandon_all() {
   }
 }
 
-cache::StoredPtr Flights::find_stored(std::string_view key) {
+cache::StoredPtr Flights::find_stored(std::string_view key, bool keep) {
   if (cache::StoredPtr stored = parts_.memory.find(key)) return stored;
   // A store that cannot read has said so itself, in log, health and metrics; here
   // it is the same as a store that has nothing.
   cache::StoredPtr stored = parts_.store.find(key).value_or(nullptr);
-  if (stored) parts_.memory.put(key, stored);
+  if (stored && keep) parts_.memory.put(key, stored);
   return stored;
 }
 
@@ -454,31 +496,43 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
 
 Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
   Answer answer;
-  answer.forwarded = true;
-  answer.was_stale = flight.stored != nullptr;
   cache::StoredPtr stored = usable_if_error(flight) ? flight.stored : nullptr;
   // It may have come to memory since the flight began: a store that could not be
   // read then can be now. The flight's own stays, as its validators were sent.
   if (!stored) stored = parts_.memory.find(flight.key);
-  if (usable_if_error(stored)) {
-    answer = kept(stored);
-  } else if (auto body = flight.route.offline_body(flight.key)) {
-    cache::StoredParts parts;
-    parts.fields = "Content-Type: application/json\r\n";
-    parts.body = std::move(*body);
-    parts.response_time = parts_.loop.clock().wall();
-    answer.rung = Rung::Offline;
-    answer.content = cache::make_stored(std::move(parts));
+  if (auto ours = without_upstream(flight.route, flight.key, stored)) {
+    answer = *std::move(ours);
   } else {
     ErrorText text = error_for(result);
     answer.status = text.status;
     answer.detail = std::move(text.detail);
     answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
   }
+  if (answer.rung == Rung::Offline || answer.rung == Rung::Error) {
+    answer.forwarded = true;
+    answer.was_stale = flight.stored != nullptr;
+  }
   answer.upstream_status = result.reply.status;
   answer.attempts = result.attempts_sent;
   answer.cause = cause_of(result);
   return answer;
+}
+
+std::optional<Answer> Flights::without_upstream(Route& route, std::string_view key,
+                                                const cache::StoredPtr& stored) {
+  if (usable_if_error(stored)) return kept(stored);
+  auto body = route.offline_body(key);
+  if (!body) return std::nullopt;
+  cache::StoredParts parts;
+  parts.fields = "Content-Type: application/json\r\n";
+  parts.body = std::move(*body);
+  parts.response_time = parts_.loop.clock().wall();
+  return from_stored(Rung::Offline, cache::make_stored(std::move(parts)));
+}
+
+std::size_t Flights::waiting_for(std::string_view key) const {
+  const auto found = flights_.find(key);
+  return found == flights_.end() ? 0 : found->second->waiters.size();
 }
 
 void Flights::answer_all(Flight& flight, const Answer& answer) {
