@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/fetch_words.h"
+#include "proxy/flight_answers.h"
 #include "upstream/judge.h"
 #include "upstream/message.h"
 
@@ -31,30 +32,6 @@ bool is_keys_own(const FetchResult& result) {
          (result.end == FetchEnd::Answered && !is_answer(result));
 }
 
-Answer refusal(const char* detail) {
-  Answer answer;
-  answer.status = 503;
-  answer.detail = detail;
-  answer.retry_after = std::chrono::seconds(1);
-  return answer;
-}
-
-Answer from_stored(Rung rung, cache::StoredPtr stored) {
-  Answer answer;
-  answer.rung = rung;
-  answer.content = std::move(stored);
-  return answer;
-}
-
-// The first two rungs. Without content if there is nothing to be used at once.
-Answer answer_at_once(const cache::StoredPtr& stored, std::chrono::seconds min_fresh,
-                      base::WallTime now) {
-  if (!stored) return {};
-  const cache::Freshness freshness = cache::freshness(*stored, now);
-  const std::optional<Rung> rung = rung_at_once(freshness, min_fresh);
-  return rung ? from_stored(*rung, stored) : Answer{};
-}
-
 using Remains = cache::MemoryCache::Remains;
 
 // Of what was purged, so many entries are freed in one go, in a millisecond or so.
@@ -67,20 +44,6 @@ void free_some(base::Scheduler& loop, std::shared_ptr<Remains> remains) {
 }
 
 }  // namespace
-
-bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fresh) {
-  if (min_fresh <= std::chrono::seconds(0)) return true;
-  return freshness.use == cache::Use::Fresh &&
-         freshness.ttl >= std::min(min_fresh, freshness.ttl_at_first / 2);
-}
-
-std::optional<Rung> rung_at_once(const cache::Freshness& freshness,
-                                 std::chrono::seconds min_fresh) {
-  if (!fresh_enough(freshness, min_fresh)) return std::nullopt;
-  if (freshness.use == cache::Use::Fresh) return Rung::Fresh;
-  if (freshness.use == cache::Use::StaleWhileRevalidate) return Rung::StaleWhileRevalidate;
-  return std::nullopt;
-}
 
 Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
     : parts_(parts),
@@ -135,84 +98,6 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
   Flight& flight = start(route, key, std::move(prospect.stored), deadline, upstream::Priority::Miss,
                          fields, prospect.alone);
   add_waiter(flight, deadline, false, std::move(callback));
-}
-
-Flights::Prospect Flights::prospect(std::string_view key, std::chrono::seconds min_fresh) {
-  Prospect prospect;
-  prospect.stored = parts_.memory.find(key);
-  prospect.answer = answer_at_once(prospect.stored, min_fresh, parts_.loop.clock().wall());
-  if (!prospect.answer.content) return decide(key, min_fresh, false);
-  prospect.refresh = prospect.answer.rung == Rung::StaleWhileRevalidate;
-  prospect.resting = resting(key);
-  return prospect;
-}
-
-Flights::Prospect Flights::decide(std::string_view key, std::chrono::seconds min_fresh, bool keep) {
-  Prospect prospect;
-  const auto answer = [&prospect](Answer with) {
-    prospect.way = Prospect::Way::Answer;
-    prospect.answer = std::move(with);
-    return std::move(prospect);
-  };
-  if (abandoned_) return answer(refusal("the service is stopping"));
-  const base::SteadyTime now = parts_.loop.now();
-  prospect.full = waiters_ >= settings_.max_waiters;
-  const auto flying = flights_.find(key);
-  if (flying != flights_.end()) {
-    const Flight& flight = *flying->second;
-    prospect.stored = flight.stored;
-    // Memory did not have it, or has no room for it; to this client the flight is a
-    // refresh behind.
-    if (Answer at_once = answer_at_once(flight.stored, min_fresh, parts_.loop.clock().wall());
-        at_once.content) {
-      return answer(std::move(at_once));
-    }
-    if (flight.patience_over && usable_if_error(flight)) {
-      Answer stale = kept(flight.stored);
-      stale.collapsed = stale.forwarded;
-      return answer(std::move(stale));
-    }
-    if (!prospect.full && !unshared_.resting(key, now)) {
-      prospect.way = Prospect::Way::Join;
-      return prospect;
-    }
-  }
-
-  prospect.stored = find_stored(key, keep);
-  if (prospect.stored) {
-    const cache::Freshness freshness =
-        cache::freshness(*prospect.stored, parts_.loop.clock().wall());
-    prospect.resting = resting_.resting(key, now);
-    // Refreshed first only for who asked for that, and if it can be done now.
-    const bool at_once = fresh_enough(freshness, min_fresh) || prospect.resting || prospect.full;
-    switch (freshness.use) {
-      case cache::Use::Fresh:
-        if (!at_once) break;
-        return answer(from_stored(Rung::Fresh, prospect.stored));
-      case cache::Use::StaleWhileRevalidate:
-        if (!at_once) break;
-        prospect.refresh = true;
-        return answer(from_stored(Rung::StaleWhileRevalidate, prospect.stored));
-      case cache::Use::StaleIfError:
-        if (prospect.resting || prospect.full) {
-          Answer stale = from_stored(Rung::StaleIfError, prospect.stored);
-          stale.was_stale = true;
-          return answer(std::move(stale));
-        }
-        break;
-      case cache::Use::Unusable:
-        break;
-    }
-  }
-  if (auto told = resting_.told(key, now)) {
-    prospect.resting = true;
-    prospect.full = false;  // that is not why
-    return answer(*std::move(told));
-  }
-  if (prospect.full) return answer(refusal("too many requests are waiting for the upstream"));
-  prospect.way = Prospect::Way::Fetch;
-  prospect.alone = flying != flights_.end() || unshared_.resting(key, now);
-  return prospect;
 }
 
 Answer Flights::stored(std::string_view key, std::chrono::seconds min_fresh) {
@@ -518,23 +403,6 @@ Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
   return answer;
 }
 
-std::optional<Answer> Flights::without_upstream(Route& route, std::string_view key,
-                                                const cache::StoredPtr& stored) {
-  if (usable_if_error(stored)) return kept(stored);
-  auto body = route.offline_body(key);
-  if (!body) return std::nullopt;
-  cache::StoredParts parts;
-  parts.fields = "Content-Type: application/json\r\n";
-  parts.body = std::move(*body);
-  parts.response_time = parts_.loop.clock().wall();
-  return from_stored(Rung::Offline, cache::make_stored(std::move(parts)));
-}
-
-std::size_t Flights::waiting_for(std::string_view key) const {
-  const auto found = flights_.find(key);
-  return found == flights_.end() ? 0 : found->second->waiters.size();
-}
-
 void Flights::answer_all(Flight& flight, const Answer& answer) {
   std::list<Waiter> waiters = std::exchange(flight.waiters, {});
   waiters_ -= waiters.size();
@@ -545,25 +413,6 @@ void Flights::answer_all(Flight& flight, const Answer& answer) {
     waiter.timer.cancel();
     waiter.callback(std::move(own));
   }
-}
-
-// What a flight's waiters get when it cannot give them better. A response that is
-// still fresh (they asked for fresher) is an ordinary hit.
-Answer Flights::kept(const cache::StoredPtr& stored) const {
-  const cache::Freshness freshness = cache::freshness(*stored, parts_.loop.clock().wall());
-  if (freshness.use == cache::Use::Fresh) return from_stored(Rung::Fresh, stored);
-  Answer answer = from_stored(Rung::StaleIfError, stored);
-  answer.forwarded = answer.was_stale = true;
-  return answer;
-}
-
-bool Flights::usable_if_error(const cache::StoredPtr& stored) const {
-  return stored &&
-         cache::freshness(*stored, parts_.loop.clock().wall()).use != cache::Use::Unusable;
-}
-
-bool Flights::usable_if_error(const Flight& flight) const {
-  return !flight.purged && usable_if_error(flight.stored);
 }
 
 void Flights::note_forbidden(const Storable& storable) {
