@@ -95,6 +95,19 @@ TEST_CASE("the verbs are plain HTTP, each by the one method it allows") {
   CHECK(inspect.status == 405);
   CHECK(inspect.field("Allow") == "GET");
   CHECK(by_http("GET", "/inspect?ip=8.8.8.8").body.find("\"in_memory\":true") != std::string::npos);
+  CHECK(by_http("POST", "/explain?path=/lookup/8.8.8.8").status == 405);
+  const Response explain =
+      by_http("GET", "/explain?path=/lookup/8.8.8.8%3Fx&field=A%3A+b&field=C:d");
+  CHECK(explain.field("Content-Type") == "application/json");
+  CHECK(contains(explain.body, "{\"key\":\"lookup/8.8.8.8\",\"route\":\"lookup\""));
+  CHECK(contains(explain.body, "\"rung\":\"fresh\""));
+  CHECK(contains(by_http("GET", "/explain?path=/lookup/8.8.8.8&text").body, "now         fresh: "));
+  for (const char* wrong :
+       {"", "?path=x", "?path=/nowhere", "?path=/lookup/x", "?ip=8.8.8.8",
+        "?path=/lookup/8.8.8.8&field=a%20b:c", "?path=/lookup/8.8.8.8&method=POST"}) {
+    CAPTURE(wrong);
+    CHECK(by_http("GET", "/explain" + std::string(wrong)).status == 400);
+  }
   CHECK(by_http("POST", "/purge?ip=8.8.8.8%00").status == 400);
   CHECK(by_http("POST", "/purge?ip=").status == 400);
   CHECK(by_http("POST", "/purge?ip=8.8.8.8").body == "{\"purged\":1}\n");

@@ -231,6 +231,22 @@ TEST_CASE("the rung it names is the one that answers, all the way down") {
   CHECK(text.has("stored      nothing"));
 }
 
+TEST_CASE("a fetch under way is one that a request would join") {
+  const Folder folder;
+  Upstream upstream;
+  Explain explain(folder, upstream);
+  explain.environment.emplace_back("HEDGE", "off");
+  Daemon daemon(folder, upstream.url(), explain.environment);
+  upstream.tell("hold", "");
+  std::jthread client([&] { CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200); });
+  upstream.wait_until("held=1");
+  CHECK(explain.of_daemon("8.8.8.8", "why") == "waits for the fetch that is under way");
+  const auto text = explain({"/lookup/8.8.8.8"});
+  CHECK(text.has("fetch       under way, 1 waiting"));
+  CHECK(upstream.count("requests") == 1);
+  upstream.tell("release", "");
+}
+
 TEST_CASE("a daemon with other settings is one whose answer is told apart") {
   const Folder folder;
   Upstream upstream;
