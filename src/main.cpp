@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "daemon/admin_command.h"
 #include "daemon/daemon.h"
+#include "daemon/explain_command.h"
 #include "daemon/start_check.h"
 #include "daemon/store_command.h"
 #include "daemon/version.h"
@@ -60,22 +61,31 @@ int check(const config::Settings& settings) {
   return print(text + "the settings are valid\n");
 }
 
+// 1: no route takes it.
+int explain(const config::ToExplain& what) {
+  const auto explained = daemon::explain_command(what);
+  if (!explained) return refuse(explained.error().message);
+  const int printed = print(explained->text);
+  return printed != 0 || explained->taken ? printed : 1;
+}
+
 // A word in the place of a command that is none. It may be a secret that lost its flag, so that
 // only what looks like a command is repeated.
 std::string no_such_command(std::string_view word) {
   constexpr std::size_t kLongest = 15;
   const bool plain =
       word.size() <= kLongest && word.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") == word.npos;
-  const std::string hint = base::nearest(word, {"admin", "store"});
+  const std::string hint = base::nearest(word, {"admin", "explain", "store"});
   return (plain ? "\"" + std::string(word) + "\" is no command" : std::string("no such command")) +
          (hint.empty() ? "" : "; did you mean " + hint + "?") +
-         "; there are admin and store, and a flag for every setting, as --port 3000 (see --help)";
+         "; there are admin, explain and store, and a flag for every setting, as --port 3000 (see "
+         "--help)";
 }
 
 int run(int argc, char** argv) {
   const std::string_view first = argc > 1 ? argv[1] : "";
   if (first == "admin") return daemon::admin_command(argc - 1, argv + 1);
-  if (argc > 1 && first != "store" && !first.starts_with('-')) {
+  if (argc > 1 && first != "store" && first != "explain" && !first.starts_with('-')) {
     return refuse(no_such_command(first));
   }
   auto loaded = load(argc, argv);
@@ -84,6 +94,7 @@ int run(int argc, char** argv) {
   if (const auto* to_check = std::get_if<config::ToCheck>(&*loaded)) {
     return check(to_check->settings);
   }
+  if (const auto* what = std::get_if<config::ToExplain>(&*loaded)) return explain(*what);
   if (const auto* command = std::get_if<config::StoreCommand>(&*loaded)) {
     return daemon::run_store_command(*command);
   }

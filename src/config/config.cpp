@@ -41,7 +41,13 @@ bool is_switch(const std::string& argument) {
 // layers are parsed by the same code.
 class CommandLine {
  public:
-  explicit CommandLine(const Program& program) : app_(program.summary, program.name) {
+  enum class For { Daemon, Explain };
+  CommandLine(const Program& program, For what)
+      : app_(what == For::Daemon ? program.summary
+                                 : "Say what becomes of a request with these settings, and of the "
+                                   "daemon that runs with them.",
+             what == For::Daemon ? program.name : program.name + " explain"),
+        what_(what) {
     app_.set_help_flag();
     app_.allow_extras();
     app_.get_formatter()->column_width(34);
@@ -49,21 +55,29 @@ class CommandLine {
         "Every setting is also an environment variable (CACHE_TTL) and a key of the settings\n"
         "file (cache_ttl). A flag wins over the environment, which wins over the file.\n"
         "Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB. The log goes to standard error.\n"
-        "Commands for a store's file: " +
-        program.name + " store --help\n");
+        "Commands: " +
+        program.name + " admin --help, " + program.name + " explain --help, " + program.name +
+        " store --help\n");
 
     add_action("-h,--help", "Print this help.");
-    add_action("-V,--version", "Print the version.");
+    if (what == For::Explain) {
+      app_.add_option("URL_OR_PATH", target_, "A path with its query, or a URL with the Host.");
+      app_.add_option("--method", method_, "The request's method. [GET]")
+          ->type_name("METHOD")
+          ->take_last()
+          ->group("Request");
+      app_.add_option("--field", fields_, "A field of the request; may be given several times.")
+          ->type_name("'NAME: VALUE'")
+          ->allow_extra_args(false)
+          ->take_all()
+          ->group("Request");
+      add_action("--json", "Print JSON, for programs.");
+    }
+    if (what == For::Daemon) add_action("-V,--version", "Print the version.");
     config_ =
         app_.add_option("--config", ignore_, "Settings file. [" + std::string(kFileVariable) + "]");
     config_->type_name("FILE")->take_last()->group("Actions");
-    add_action("--check-config",
-               "Check the settings, and the files, folders and addresses they name, and exit.");
-    add_action("--print-config", "Print the settings in force and where each came from.");
-    add_action("--print-example-config", "Print a settings file with every key, commented out.");
-    add_action("--settings-table", "Print the settings as a Markdown table.");
-    add_action("--settings-man", "Print the settings as roff, for the man page.");
-    for (const TextFlag& flag : program.text_flags) add_action(flag.flag, flag.help);
+    if (what == For::Daemon) add_daemons_actions(program);
 
     for (const Setting& setting : setting_table()) {
       const std::string initial(setting.initial.text.empty() ? setting.initial.note
@@ -81,7 +95,9 @@ class CommandLine {
     // In reverse, as CLI11 wants them, and without the program's name.
     std::vector<std::string> arguments;
     for (int i = argc - 1; i > 0; --i) {
-      const bool alone = arguments.empty() || arguments.back().rfind("--", 0) == 0;
+      // What has a slash is the request to explain; no switch has such a value.
+      const bool alone = arguments.empty() || arguments.back().rfind("--", 0) == 0 ||
+                         arguments.back().find('/') != std::string::npos;
       arguments.emplace_back(argv[i]);
       if (alone && is_switch(arguments.back())) arguments.back() += "=on";
     }
@@ -96,13 +112,22 @@ class CommandLine {
     // What follows "=" may be a secret.
     const std::string word = unknown.front().substr(0, unknown.front().find('='));
     if (word.size() < 2 || word.front() != '-') {
+      if (what_ == For::Explain) return invalid_input("one URL or path at a time");
       return invalid_input("unexpected argument; every setting has a flag, as --port 3000");
     }
     return invalid_input("unknown flag " + toml_string(word) +
                          did_you_mean(base::nearest(word, names())));
   }
 
-  bool has(const std::string& flag) const { return app_.get_option(flag)->count() > 0; }
+  bool has(const std::string& flag) const {
+    const CLI::Option* const option = app_.get_option_no_throw(flag);
+    return option != nullptr && option->count() > 0;
+  }
+  base::Result<ExplainCommand> explain() const {
+    auto command = make_explain_command(target_, method_, fields_);
+    if (command) command->json = has("--json");
+    return command;
+  }
   std::string help() const { return app_.help(); }
 
   std::optional<std::string> config_file() const {
@@ -122,6 +147,16 @@ class CommandLine {
   }
 
  private:
+  void add_daemons_actions(const Program& program) {
+    add_action("--check-config",
+               "Check the settings, and the files, folders and addresses they name, and exit.");
+    add_action("--print-config", "Print the settings in force and where each came from.");
+    add_action("--print-example-config", "Print a settings file with every key, commented out.");
+    add_action("--settings-table", "Print the settings as a Markdown table.");
+    add_action("--settings-man", "Print the settings as roff, for the man page.");
+    for (const TextFlag& flag : program.text_flags) add_action(flag.flag, flag.help);
+  }
+
   void add_action(const std::string& flag, const std::string& help) {
     app_.add_flag(flag, help)->disable_flag_override()->group("Actions");
   }
@@ -135,7 +170,11 @@ class CommandLine {
   }
 
   CLI::App app_;
+  const For what_;
   std::string ignore_;  // results are read from the options
+  std::string target_;
+  std::string method_ = "GET";
+  std::vector<std::string> fields_;
   CLI::Option* config_ = nullptr;
   std::vector<CLI::Option*> settings_;
 };
@@ -311,7 +350,12 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
     }
     return std::visit([](auto& what) { return Outcome(std::move(what)); }, *command);
   }
-  CommandLine command_line(program);
+  const bool explain = is_explain_command(argc, argv);
+  if (explain) {
+    --argc;
+    ++argv;
+  }
+  CommandLine command_line(program, explain ? CommandLine::For::Explain : CommandLine::For::Daemon);
   if (auto parsed = command_line.parse(argc, argv); !parsed) return tl::unexpected(parsed.error());
 
   // These answer whatever the settings are.
@@ -324,6 +368,17 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
     if (command_line.has(flag.flag)) return Printout{flag.text()};
   }
 
+  if (explain) {
+    // What is wrong with the command itself comes before what is wrong with the settings.
+    auto command = command_line.explain();
+    if (!command) {
+      return invalid_input("explain: " + command.error().message + "; see " + program.name +
+                           " explain --help");
+    }
+    auto settings = read_settings(command_line, environment);
+    if (!settings) return tl::unexpected(settings.error());
+    return ToExplain{*std::move(settings), *std::move(command)};
+  }
   auto settings = read_settings(command_line, environment);
   if (!settings) return tl::unexpected(settings.error());
   if (command_line.has("--print-config")) return Printout{print_config(*settings)};

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "config/explain_command.h"
+#include "config/in_force.h"
 #include "config/settings.h"
 #include "config/store_command.h"
 
@@ -43,7 +45,12 @@ struct Printout {
 struct ToCheck {
   Settings settings;
 };
-using Outcome = std::variant<Settings, ToCheck, Printout, StoreCommand>;
+// For `holdfast explain`.
+struct ToExplain {
+  Settings settings;
+  ExplainCommand command;
+};
+using Outcome = std::variant<Settings, ToCheck, Printout, StoreCommand, ToExplain>;
 
 // An error is one line that names the setting, where it was set, its value unless
 // that may be a secret, and what was expected: print it and exit with 2.
@@ -61,15 +68,6 @@ struct Changes {
   bool none() const { return now.empty() && needs_restart.empty(); }
 };
 Changes changes(const Settings& before, const Settings& after);
-
-// The settings in force, in the table's order, for people: secrets are "(secret)",
-// what is not set is "none".
-struct InForce {
-  std::string key;
-  std::string value;
-  std::string source;  // "default", "environment PORT", ...
-};
-std::vector<InForce> settings_in_force(const Settings& settings);
 
 // The settings in force as a settings file, each with where it came from;
 // secrets are masked and commented out.

@@ -3,6 +3,7 @@
 
 #include "config/built_in_routing.h"
 #include "config/config.h"
+#include "config/in_force.h"
 #include "config/routing_file.h"
 #include "config/setting_table.h"
 #include "config/settings_file.h"
@@ -27,22 +28,6 @@ std::string file_value(const Setting& setting, std::string_view text) {
     text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
   }
   return out + "]";
-}
-
-std::string source_text(const Setting& setting, const Settings& settings) {
-  const auto found = settings.sources.find(setting.key);
-  if (found == settings.sources.end()) return "default";
-  switch (found->second.kind) {
-    case Source::Kind::Default:
-      return "default";
-    case Source::Kind::File:
-      return settings.config_file + ":" + std::to_string(found->second.line);
-    case Source::Kind::Environment:
-      return "environment " + setting.environment_variable();
-    case Source::Kind::Flag:
-      return "flag " + setting.flag();
-  }
-  return "default";
 }
 
 void append_heading(std::string& out, std::string_view& group, const Setting& setting) {
@@ -100,16 +85,6 @@ void append_commented_out(std::string& out, std::string_view text) {
 }
 
 }  // namespace
-
-std::vector<InForce> settings_in_force(const Settings& settings) {
-  std::vector<InForce> all;
-  for (const Setting& setting : setting_table()) {
-    std::string value = setting.value.text(settings);
-    value = value.empty() ? "none" : setting.shown(value);
-    all.push_back({std::string(setting.key), std::move(value), source_text(setting, settings)});
-  }
-  return all;
-}
 
 std::string print_config(const Settings& settings) {
   std::string out;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/masked_url.h"
+#include "config/masking.h"
 #include "config/routing_file.h"
 #include "config/setting_table.h"
 #include "config/values.h"
@@ -39,43 +40,12 @@ std::string texts_table(const std::vector<std::pair<std::string, std::string>>& 
   return table_text(quoted);
 }
 
-// A piece of a URL that may be a key. What has a parameter in it is a template's.
-bool looks_like_a_key(std::string_view piece) {
-  return piece.find('{') == piece.npos &&
-         base::masked_url("http://h/" + std::string(piece)).find("***") != std::string::npos;
-}
-
-// A target, whose path or query may hold a key for all requests.
-std::string masked_target(std::string_view target) {
-  std::string out;
-  while (!target.empty()) {
-    const std::size_t end = std::min(target.find_first_of("/?&=;"), target.size());
-    const std::string_view piece = target.substr(0, end);
-    out += looks_like_a_key(piece) ? "***" : piece;
-    if (end < target.size()) out += target[end];
-    target.remove_prefix(std::min(end + 1, target.size()));
-  }
-  return out;
-}
-
-// Fields whose value gives access to something, as their names have it.
-bool is_secret_field(std::string_view name) {
-  std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  constexpr std::array kParts = {"auth", "key", "token", "secret", "cookie", "pass", "credential"};
-  return std::any_of(kParts.begin(), kParts.end(),
-                     [&](const char* part) { return lower.find(part) != std::string::npos; });
-}
-
 class Lines {
  public:
-  explicit Lines(const std::string& heading) : text_(heading + "\n") {}
-
   // `masked`: as it may be shown.
   void add(std::string_view key, const std::string& value, const std::string& masked) {
     is_masked_ = is_masked_ || masked != value;
-    text_.append(key).append(" = ").append(masked).append("\n");
+    rows_.push_back({std::string(key), masked});
   }
   void add(std::string_view key, const std::string& value) { add(key, value, value); }
   void add_text(std::string_view key, const std::string& text) {
@@ -104,19 +74,18 @@ class Lines {
 
   // With a value masked, or left out as a comment, a settings file would say something else: an
   // upstream's token would go where API_URL is. So all of it is a comment then.
-  std::string take() {
-    if (!is_masked_) return std::move(text_);
-    std::string out;
-    for (std::size_t at = 0; at < text_.size();) {
-      const std::size_t end = text_.find('\n', at) + 1;
-      out.append("# ").append(text_, at, end - at);
-      at = end;
+  std::string text(const std::string& heading) const {
+    const char* const begin = is_masked_ ? "# " : "";
+    std::string out = begin + heading + "\n";
+    for (const SectionRow& row : rows_) {
+      out.append(begin).append(row.key).append(" = ").append(row.value).append("\n");
     }
     return out;
   }
+  std::vector<SectionRow> rows() && { return std::move(rows_); }
 
  private:
-  std::string text_;
+  std::vector<SectionRow> rows_;
   bool is_masked_ = false;
 };
 
@@ -186,11 +155,9 @@ void append_changes(std::vector<std::string>& out, std::string_view kind,
   }
 }
 
-}  // namespace
-
-std::string section_text(const UpstreamConfig& upstream, Secrets secrets) {
+Lines lines_of(const UpstreamConfig& upstream, Secrets secrets) {
   const Settings& settings = upstream.settings;
-  Lines lines("[upstream." + upstream.name + "]");
+  Lines lines;
   if (says(upstream.place, "urls")) {
     std::vector<std::string> masked = settings.api_urls;
     for (std::string& url : masked) {
@@ -205,12 +172,12 @@ std::string section_text(const UpstreamConfig& upstream, Secrets secrets) {
   }
   if (upstream.host != "upstream") lines.add_text("host", upstream.host);
   lines.add_settings(Scope::Upstream, upstream.place, settings);
-  return lines.take();
+  return lines;
 }
 
-std::string section_text(const RouteConfig& route, const Routing& routing, Secrets secrets) {
+Lines lines_of(const RouteConfig& route, const Routing& routing, Secrets secrets) {
   const RouteConfig defaults;
-  Lines lines("[[route]]");
+  Lines lines;
   lines.add_text("name", route.name);
   lines.add_text("match", route.match);
   lines.add_text("host", route.host);
@@ -239,7 +206,25 @@ std::string section_text(const RouteConfig& route, const Routing& routing, Secre
   lines.add_fields("response_set", route.response_set, secrets);
   lines.add_list("response_remove", route.response_remove);
   lines.add_settings(Scope::Route, route.place, route.settings);
-  return lines.take();
+  return lines;
+}
+
+}  // namespace
+
+std::string section_text(const UpstreamConfig& upstream, Secrets secrets) {
+  return lines_of(upstream, secrets).text("[upstream." + upstream.name + "]");
+}
+
+std::string section_text(const RouteConfig& route, const Routing& routing, Secrets secrets) {
+  return lines_of(route, routing, secrets).text("[[route]]");
+}
+
+std::vector<SectionRow> section_rows(const UpstreamConfig& upstream) {
+  return lines_of(upstream, Secrets::Masked).rows();
+}
+
+std::vector<SectionRow> section_rows(const RouteConfig& route, const Routing& routing) {
+  return lines_of(route, routing, Secrets::Masked).rows();
 }
 
 std::vector<std::string> changed_sections(const Routing& before, const Routing& after) {

@@ -39,6 +39,14 @@ enum class Secrets {
 std::string section_text(const UpstreamConfig& upstream, Secrets secrets);
 std::string section_text(const RouteConfig& route, const Routing& routing, Secrets secrets);
 
+// What the section says, key by key, masked.
+struct SectionRow {
+  std::string key;
+  std::string value;  // as in a file
+};
+std::vector<SectionRow> section_rows(const UpstreamConfig& upstream);
+std::vector<SectionRow> section_rows(const RouteConfig& route, const Routing& routing);
+
 // "upstream geo", "route lookup": the sections that differ, or are in one of the two alone. What
 // they take from the settings of the whole program does not count, nor does the token in a file.
 std::vector<std::string> changed_sections(const Routing& before, const Routing& after);

@@ -7,6 +7,8 @@
 #include <span>
 
 #include "cache/freshness.h"
+#include "config/explain_command.h"
+#include "daemon/live_state.h"
 #include "daemon/version.h"
 #include "http/field_syntax.h"
 #include "http/problem.h"
@@ -63,9 +65,12 @@ struct Verb {
     return {names.data(), static_cast<std::size_t>(count)};
   }
 };
+// May be given several times.
+constexpr std::string_view kField = "field";
 constexpr std::array kVerbs = {
     Verb{"/status", false, {}},
     Verb{"/inspect", false, {"ip", "path", "host"}},
+    Verb{"/explain", false, {"path", "host", "method", kField, "text"}},
     Verb{"/purge", true, {"ip", "block", "path", "host", "all"}},
     Verb{"/stale", true, {"ip", "block", "path", "host"}},
     Verb{"/breaker", true, {"state", "origin", "upstream"}},
@@ -122,7 +127,7 @@ void Admin::handle(http::Server&, http::ExchangeId id, const http::Request& requ
   if (request.body.find('=') != request.body.npos) {
     return answer(id, {400, "arguments go into the query, not into the content"});
   }
-  auto read = AdminArguments::read(request.query, known->parameters());
+  auto read = AdminArguments::read(request.query, known->parameters(), kField);
   if (!read) return answer(id, {400, read.error().message});
   AdminArguments arguments = *std::move(read);
   const std::string verb(request.path.substr(1));
@@ -144,7 +149,7 @@ std::size_t Admin::body_limit(http::Method, std::string_view) const {
 }
 
 void Admin::wait_for_origin(http::ExchangeId id, std::string_view verb) {
-  const bool changes = verb != "status" && verb != "inspect";
+  const bool changes = verb != "status" && verb != "inspect" && verb != "explain";
   waiting_[id].set_after(parts_.control, kPatience, [this, id, changes] {
     std::string why = "the origin loop has not answered within 10 s; /livez says whether it hangs";
     if (changes) why += "; what was asked for may still be done";
@@ -168,9 +173,13 @@ void Admin::answer(http::ExchangeId id, const Reply& reply) {
   http::Response response;
   response.status = reply.status;
   const bool error = reply.status >= 400;
-  const std::string body = error ? http::problem_json(reply.status, reply.body) : reply.body + "\n";
+  const std::string body = error        ? http::problem_json(reply.status, reply.body)
+                           : reply.text ? reply.body
+                                        : reply.body + "\n";
   response.fields = error ? http::kProblemFields
-                          : "Content-Type: application/json\r\nCache-Control: no-store\r\n";
+                    : reply.text
+                        ? "Content-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n"
+                        : "Content-Type: application/json\r\nCache-Control: no-store\r\n";
   response.more_fields = reply.fields;
   response.body = body;
   server_.respond(id, response);
@@ -195,6 +204,7 @@ void Admin::reply(http::ExchangeId id, Reply reply) {
 void Admin::work(http::ExchangeId id, std::string_view verb, const AdminArguments& arguments) {
   if (verb == "status") return reply(id, status());
   if (verb == "inspect") return reply(id, inspect(arguments));
+  if (verb == "explain") return reply(id, explain(arguments));
   if (verb == "stale") return start_errand(id, arguments, "marked", &Admin::mark_stale);
   if (verb == "breaker") return reply(id, breaker(arguments));
   const auto all = arguments.all();
@@ -322,6 +332,24 @@ Admin::Reply Admin::inspect(const AdminArguments& arguments) {
   return {200, object.take()};
 }
 
+Admin::Reply Admin::explain(const AdminArguments& arguments) {
+  const auto given = [&arguments](std::string_view name, const char* otherwise) {
+    const std::string* const text = arguments.find(name);
+    return text ? *text : std::string(otherwise);
+  };
+  const std::string path = given("path", "");
+  if (!path.starts_with('/')) return {400, "expected path=/PATH"};
+  auto command =
+      config::make_explain_command(path, given("method", "GET"), arguments.all_of(kField));
+  if (!command) return {400, command.error().message};
+  if (const std::string* const host = arguments.find("host")) command->host = *host;
+  const auto state =
+      live_state({parts_.origin, parts_.memory, parts_.store, parts_.request_deadline}, *command);
+  if (!state) return {400, state.error().message};
+  if (arguments.find("text")) return {.body = live_text(*state), .text = true};
+  return {200, live_json(*state)};
+}
+
 Admin::Reply Admin::purge_all() {
   parts_.origin.purge_all();
   return {200, Object().text("purged", "all").take()};
@@ -398,7 +426,13 @@ Admin::Reply Admin::breaker(const AdminArguments& arguments) {
       names += (names.empty() ? "" : ", ") + one.name;
     }
   }
-  if (all.empty()) return {404, "no such upstream"};
+  if (all.empty()) {
+    for (const auto& group : parts_.origin.groups()) {
+      if (group->shown_name().empty()) continue;
+      names += (names.empty() ? "" : ", ") + group->shown_name();
+    }
+    return {404, "no such upstream" + (names.empty() ? names : "; there are: " + names)};
+  }
   const auto is_name = [&](const std::string& text) {
     return std::any_of(all.begin(), all.end(), [&](const auto& group) {
       return std::any_of(group.second.begin(), group.second.end(),

@@ -4,6 +4,9 @@
 //
 //   GET  /status                       what runs, what is stored, what the upstream does
 //   GET  /inspect?WHAT                 what is stored for it, and its age
+//   GET  /explain?path=/P[&host=H][&method=M][&field=Name: value]...[&text]
+//                                      what would become of that request now, and why; `text`:
+//                                      for people
 //   POST /purge?WHAT | all             forget it, in memory and store
 //   POST /stale?WHAT                   keep it, but refresh it with its next use
 //   POST /breaker?state=open|close|auto[&origin=NAME][&upstream=NAME]
@@ -45,6 +48,7 @@ class Admin final : public http::Handler {
     observe::Shard& shard;  // the control loop's
     observe::Health& health;
     std::function<void()> drain;
+    base::Duration request_deadline{};
   };
   // `socket` listens already.
   Admin(Parts parts, base::UniqueFd socket);
@@ -59,6 +63,7 @@ class Admin final : public http::Handler {
     int status = 200;
     std::string body;              // JSON; for an error what is wrong, for people
     std::string_view fields = {};  // lines of literals, besides the usual ones
+    bool text = false;             // the body is no JSON
   };
 
   // What is to be done to a number of keys, on the origin loop.
@@ -80,6 +85,7 @@ class Admin final : public http::Handler {
   void work(http::ExchangeId id, std::string_view verb, const AdminArguments& arguments);
   Reply status();
   Reply inspect(const AdminArguments& arguments);
+  Reply explain(const AdminArguments& arguments);
   Reply breaker(const AdminArguments& arguments);
   Reply purge_all();
   void start_errand(http::ExchangeId id, const AdminArguments& arguments, std::string_view done,

@@ -57,7 +57,8 @@ std::string joined(std::span<const std::string_view> names) {
 }  // namespace
 
 base::Result<AdminArguments> AdminArguments::read(std::string_view query,
-                                                  std::span<const std::string_view> known) {
+                                                  std::span<const std::string_view> known,
+                                                  std::string_view repeatable) {
   AdminArguments arguments;
   while (!query.empty()) {
     const std::size_t end = std::min(query.find('&'), query.size());
@@ -70,7 +71,8 @@ base::Result<AdminArguments> AdminArguments::read(std::string_view query,
       return base::invalid_input("unknown parameter \"" + shown(pair.substr(0, equals)) +
                                  "\"; there are: " + joined(known));
     }
-    if (arguments.find(*name)) return base::invalid_input(*name + " is given more than once");
+    if (*name != repeatable && arguments.find(*name))
+      return base::invalid_input(*name + " is given more than once");
     AdminArgument argument{*name, std::nullopt};
     if (equals < pair.size()) {
       argument.value = decoded(pair.substr(equals + 1));
@@ -88,6 +90,14 @@ const std::string* AdminArguments::find(std::string_view name) const {
     if (argument.name == name) return argument.value ? &*argument.value : &kNothing;
   }
   return nullptr;
+}
+
+std::vector<std::string> AdminArguments::all_of(std::string_view name) const {
+  std::vector<std::string> values;
+  for (const AdminArgument& argument : arguments_) {
+    if (argument.name == name) values.push_back(argument.value.value_or(""));
+  }
+  return values;
 }
 
 base::Result<bool> AdminArguments::all() const {

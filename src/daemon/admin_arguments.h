@@ -20,13 +20,16 @@ struct AdminArgument {
 
 class AdminArguments {
  public:
-  // "a=b&c", each name one of `known`. A plus sign is one: addresses and names of origins
-  // have no blanks. Errors: InvalidInput, naming what is wrong.
+  // "a=b&c", each name one of `known`, once, but for one that may be repeated. A plus sign is one:
+  // addresses and names of origins have no blanks. Errors: InvalidInput, naming what is wrong.
   static base::Result<AdminArguments> read(std::string_view query,
-                                           std::span<const std::string_view> known);
+                                           std::span<const std::string_view> known,
+                                           std::string_view repeatable = {});
 
   // Null if it is absent; empty also if it has no value.
   const std::string* find(std::string_view name) const;
+  // The values of a name that may be repeated, in their order.
+  std::vector<std::string> all_of(std::string_view name) const;
   // Whether "all" was asked for: by "all", "all=true" or "all=1". Any other value is an
   // error, "false" too: who writes that may mean this address or that block.
   base::Result<bool> all() const;

@@ -1,19 +1,17 @@
 #include "daemon/admin_command.h"
 
-#include <curl/curl.h>
-
-#include <cerrno>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <memory>
+#include <functional>
+#include <initializer_list>
 #include <optional>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <vector>
 
-#include "base/result.h"
 #include "base/suggest.h"
+#include "daemon/admin_client.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -27,37 +25,32 @@ struct VerbUsage {
 };
 constexpr VerbUsage kVerbUsages[] = {
     {"status", ""},
-    {"inspect", " ADDRESS"},
-    {"purge", " ADDRESS|BLOCK|all"},
-    {"stale", " ADDRESS|BLOCK"},
-    {"breaker", " open|close|auto [ORIGIN]"},
+    {"inspect", " ADDRESS|path=/PATH [host=HOST]"},
+    {"explain", " path=/PATH [host=HOST] [method=METHOD] [field='NAME: VALUE']... [text]"},
+    {"purge", " ADDRESS|BLOCK|path=/PATH [host=HOST]|all"},
+    {"stale", " ADDRESS|BLOCK|path=/PATH [host=HOST]"},
+    {"breaker", " open|close|auto [ORIGIN] [upstream=NAME]"},
     {"log-level", " debug|info|warn|error"},
     {"drain", ""},
 };
 constexpr const char* kUsageText =
     "usage: holdfast admin [--socket PATH] VERB ...\n"
     "  status                         what runs, what is stored, what the upstream does\n"
-    "  inspect ADDRESS                what is stored for it: age, ttl, validators\n"
-    "  purge ADDRESS|BLOCK|all        forget it, in memory and store\n"
-    "  stale ADDRESS|BLOCK            keep it, but refresh it with its next use\n"
-    "  breaker open|close|auto [ORIGIN]\n"
+    "  inspect WHAT                   what is stored for it: age, ttl, validators\n"
+    "  explain path=/PATH [host=HOST] [method=METHOD] [field='NAME: VALUE']... [text]\n"
+    "                                 which rung would answer that request now, and why\n"
+    "  purge WHAT|BLOCK|all           forget it, in memory and store\n"
+    "  stale WHAT|BLOCK               keep it, but refresh it with its next use\n"
+    "  breaker open|close|auto [ORIGIN] [upstream=NAME]\n"
     "  log-level debug|info|warn|error    until the next reload\n"
     "  drain                          finish what is in flight and exit, as SIGTERM\n"
+    "WHAT is path=/PATH [host=HOST], as a client would ask for it, its query with it, or an\n"
+    "ADDRESS of the first route that takes batches; so is a BLOCK.\n"
     "The socket is ADMIN_SOCKET, else $RUNTIME_DIRECTORY/admin.sock, else\n"
     "/run/holdfast/admin.sock. Only the daemon's own user and root may use it.\n";
 
-struct Call {
-  bool is_post = false;
-  std::string target;
-};
-Call get(std::string target) {
-  return {false, std::move(target)};
-}
-Call post(std::string target) {
-  return {true, std::move(target)};
-}
-
-// What could end a target or a request line early has no place in an argument.
+// What could end a target or a request line early has no place in an argument without a name; it
+// would be a mistake there, as none holds it.
 bool is_plain(const std::string& text) {
   if (text.empty()) return false;
   for (const char c : text) {
@@ -66,24 +59,73 @@ bool is_plain(const std::string& text) {
   return true;
 }
 
-std::optional<Call> call_for(const std::vector<std::string>& words) {
-  if (words.empty()) return std::nullopt;
-  for (const std::string& word : words) {
-    if (!is_plain(word)) return std::nullopt;
+// "path=/v1/x?y" for one of the names: what follows is taken as it is.
+std::optional<std::string_view> name_in(std::string_view word,
+                                        std::initializer_list<std::string_view> names) {
+  const std::string_view name = word.substr(0, word.find('='));
+  const bool known =
+      name.size() < word.size() && std::find(names.begin(), names.end(), name) != names.end();
+  return known ? std::optional(name) : std::nullopt;
+}
+
+// Arguments with names as they are, one without by `name_of`. Null for one that has none.
+std::optional<AdminCall> call_with(
+    bool changes, const std::vector<std::string>& words,
+    std::initializer_list<std::string_view> names,
+    const std::function<std::string_view(std::string_view)>& name_of) {
+  AdminCall call{changes, "/" + words[0]};
+  char between = '?';
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    std::string_view value = words[i];
+    std::string_view name;
+    if (const auto given = name_in(value, names)) {
+      name = *given;
+      value.remove_prefix(name.size() + 1);
+    } else {
+      name = is_plain(words[i]) ? name_of(value) : std::string_view();
+      if (name.empty()) return std::nullopt;
+    }
+    call.target.append(1, between).append(name);
+    between = '&';
+    // It stands for itself.
+    if (name == value) continue;
+    call.target.append("=").append(escaped_argument(value));
   }
+  return call;
+}
+
+std::optional<AdminCall> call_for(const std::vector<std::string>& words) {
+  if (words.empty()) return std::nullopt;
   const std::string& verb = words[0];
   const std::size_t arguments = words.size() - 1;
-  if (arguments == 0 && verb == "status") return get("/status");
-  if (arguments == 0 && verb == "drain") return post("/drain");
-  if (arguments == 1 && verb == "inspect") return get("/inspect?ip=" + words[1]);
-  if (arguments == 1 && verb == "log-level") return post("/log-level?level=" + words[1]);
-  if (arguments == 1 && (verb == "purge" || verb == "stale")) {
-    if (words[1] == "all" && verb == "purge") return post("/purge?all");
-    const bool block = words[1].find('/') != std::string::npos;
-    return post("/" + verb + (block ? "?block=" : "?ip=") + words[1]);
+  if (arguments == 0 && verb == "status") return AdminCall{false, "/status"};
+  if (arguments == 0 && verb == "drain") return AdminCall{true, "/drain"};
+  if (arguments == 0) return std::nullopt;
+  if (verb == "inspect") {
+    return call_with(false, words, {"ip", "path", "host"},
+                     [](std::string_view) { return std::string_view("ip"); });
   }
-  if ((arguments == 1 || arguments == 2) && verb == "breaker") {
-    return post("/breaker?state=" + words[1] + (arguments == 2 ? "&origin=" + words[2] : ""));
+  if (verb == "explain") {
+    return call_with(false, words, {"path", "host", "method", "field"}, [](std::string_view word) {
+      return std::string_view(word.starts_with('/') ? "path" : word == "text" ? "text" : "");
+    });
+  }
+  if (verb == "purge" || verb == "stale") {
+    const bool purge = verb == "purge";
+    return call_with(true, words, {"ip", "block", "path", "host"}, [purge](std::string_view word) {
+      if (word == "all" && purge) return std::string_view("all");
+      const bool block = word.find('/') != word.npos;
+      return std::string_view(block ? "block" : "ip");
+    });
+  }
+  if (verb == "log-level" && arguments == 1) {
+    return call_with(true, words, {}, [](std::string_view) { return std::string_view("level"); });
+  }
+  if (verb == "breaker") {
+    std::size_t unnamed = 0;
+    return call_with(true, words, {"origin", "upstream"}, [&unnamed](std::string_view) {
+      return std::string_view(unnamed++ == 0 ? "state" : unnamed == 2 ? "origin" : "");
+    });
   }
   return std::nullopt;
 }
@@ -120,50 +162,7 @@ std::string default_socket() {
   if (const std::string folder = variable("RUNTIME_DIRECTORY"); !folder.empty()) {
     return folder + "/admin.sock";
   }
-  return "/run/holdfast/admin.sock";
-}
-
-struct Answer {
-  int status = 0;
-  std::string body;
-};
-
-constexpr long kPatienceSeconds = 30;
-
-std::size_t append(char* bytes, std::size_t, std::size_t count, void* body) {
-  static_cast<std::string*>(body)->append(bytes, count);
-  return count;
-}
-
-base::Result<Answer> ask(const std::string& path, const Call& call) {
-  const std::unique_ptr<CURL, decltype(&curl_easy_cleanup)> curl(curl_easy_init(),
-                                                                 &curl_easy_cleanup);
-  const std::string url = "http://holdfast" + call.target;
-  Answer answer;
-  const auto set = [&curl](CURLoption option, auto value) {
-    return curl_easy_setopt(curl.get(), option, value) == CURLE_OK;
-  };
-  const bool ready = curl && set(CURLOPT_UNIX_SOCKET_PATH, path.c_str()) &&
-                     set(CURLOPT_URL, url.c_str()) && set(CURLOPT_NOPROXY, "*") &&
-                     set(CURLOPT_TIMEOUT, kPatienceSeconds) &&
-                     set(CURLOPT_WRITEFUNCTION, &append) && set(CURLOPT_WRITEDATA, &answer.body) &&
-                     (!call.is_post || set(CURLOPT_POSTFIELDS, ""));
-  const CURLcode result = ready ? curl_easy_perform(curl.get()) : CURLE_FAILED_INIT;
-  if (result != CURLE_OK) {
-    long system_error = 0;
-    if (curl) curl_easy_getinfo(curl.get(), CURLINFO_OS_ERRNO, &system_error);
-    const char* const why = system_error != 0 ? std::strerror(static_cast<int>(system_error))
-                                              : curl_easy_strerror(result);
-    const bool absent = system_error == ENOENT;
-    return base::internal_error(
-        base::ErrorKind::Io,
-        path + ": " + why +
-            (absent ? "; is the daemon running, with ADMIN_SOCKET set to that?" : ""));
-  }
-  long status = 0;
-  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);
-  answer.status = static_cast<int>(status);
-  return answer;
+  return kUsualAdminSocket;
 }
 
 }  // namespace
@@ -186,7 +185,7 @@ int admin_command(int argc, const char* const* argv) {
     std::fprintf(stderr, "holdfast admin: %s\n", problem.c_str());
     return kUsage;
   }
-  const auto answer = ask(path, *call);
+  const auto answer = ask_admin(path, *call);
   if (!answer) {
     std::fprintf(stderr, "holdfast admin: %s\n", answer.error().message.c_str());
     return kExitRefused;

@@ -202,7 +202,8 @@ void Daemon::open_admin() {
       Admin::Parts{control_, *origin_, memory_, *store_, log_, metrics_, shard_, health_,
                    [this] {
                      if (!health_.draining()) drain();
-                   }},
+                   },
+                   settings_.request_deadline},
       std::move(admin_socket_));
 }
 

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "config/routing.h"
 #include "http/connection_places.h"
 
 namespace holdfast::daemon {

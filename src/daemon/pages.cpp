@@ -1,7 +1,17 @@
 #include "daemon/pages.h"
 
+#include <algorithm>
+#include <array>
+
 namespace holdfast::daemon {
 namespace {
+
+constexpr std::string_view kLivez = "/livez";
+constexpr std::string_view kReadyz = "/readyz";
+constexpr std::string_view kHealthz = "/healthz";
+constexpr std::string_view kMetrics = "/metrics";
+constexpr std::string_view kStatus = "/status";
+constexpr std::string_view kStatusJson = "/status.json";
 
 // The loops turn. Rendered where it is asked, so that a stuck loop elsewhere
 // cannot keep it from saying so.
@@ -59,14 +69,20 @@ proxy::Page status_for_programs(const PageParts& parts) {
 }  // namespace
 
 proxy::Pages make_pages(PageParts parts) {
+  const auto named = [](std::string_view path) { return std::string(path); };
   return {
-      {"/livez", [parts] { return livez(parts); }, nullptr},
-      {"/readyz", [parts] { return readyz(parts); }, nullptr},
-      {"/healthz", [parts] { return healthz(parts); }, nullptr},
-      {"/metrics", [parts] { return metrics(parts); }, &parts.control, true},
-      {"/status", [parts] { return status(parts); }, &parts.control, true},
-      {"/status.json", [parts] { return status_for_programs(parts); }, &parts.control, true},
+      {named(kLivez), [parts] { return livez(parts); }, nullptr},
+      {named(kReadyz), [parts] { return readyz(parts); }, nullptr},
+      {named(kHealthz), [parts] { return healthz(parts); }, nullptr},
+      {named(kMetrics), [parts] { return metrics(parts); }, &parts.control, true},
+      {named(kStatus), [parts] { return status(parts); }, &parts.control, true},
+      {named(kStatusJson), [parts] { return status_for_programs(parts); }, &parts.control, true},
   };
+}
+
+bool is_page(std::string_view path) {
+  constexpr std::array kAll = {kLivez, kReadyz, kHealthz, kMetrics, kStatus, kStatusJson};
+  return std::find(kAll.begin(), kAll.end(), path) != kAll.end();
 }
 
 }  // namespace holdfast::daemon

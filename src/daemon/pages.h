@@ -23,5 +23,7 @@ struct PageParts {
 };
 
 proxy::Pages make_pages(PageParts parts);
+// Whether one of them has that path.
+bool is_page(std::string_view path);
 
 }  // namespace holdfast::daemon

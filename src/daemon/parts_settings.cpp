@@ -88,7 +88,7 @@ cache::StoreSettings store_settings(const config::Settings& settings) {
 
 upstream::CurlTransport::Settings transport_settings(const config::UpstreamConfig& upstream,
                                                      std::size_t largest_body) {
-  using Credential = upstream::CurlTransport::Credential;
+  using upstream::Credential;
   const config::Settings& settings = upstream.settings;
   upstream::CurlTransport::Settings transport;
   transport.body_limit_bytes = largest_body;

@@ -18,6 +18,7 @@
 #include <array>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "http/field_syntax.h"
 

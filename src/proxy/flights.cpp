@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "proxy/fetch_words.h"
+#include "proxy/flight_answers.h"
 #include "upstream/judge.h"
 #include "upstream/message.h"
 
@@ -41,34 +42,6 @@ bool is_about_request(const FetchResult& result) {
          status != kProxyAuthentication && status != kMisdirected && status != kUpgrade;
 }
 
-Answer refusal(const char* detail) {
-  Answer answer;
-  answer.status = 503;
-  answer.detail = detail;
-  answer.retry_after = std::chrono::seconds(1);
-  return answer;
-}
-
-Answer from_stored(Rung rung, cache::StoredPtr stored) {
-  Answer answer;
-  answer.rung = rung;
-  answer.content = std::move(stored);
-  return answer;
-}
-
-// The first two rungs. Without content if there is nothing to be used at once.
-Answer answer_at_once(const cache::StoredPtr& stored, std::chrono::seconds min_fresh,
-                      base::WallTime now) {
-  if (!stored) return {};
-  const cache::Freshness freshness = cache::freshness(*stored, now);
-  if (!fresh_enough(freshness, min_fresh)) return {};
-  if (freshness.use == cache::Use::Fresh) return from_stored(Rung::Fresh, stored);
-  if (freshness.use == cache::Use::StaleWhileRevalidate) {
-    return from_stored(Rung::StaleWhileRevalidate, stored);
-  }
-  return {};
-}
-
 using Remains = cache::MemoryCache::Remains;
 
 // Of what was purged, so many entries are freed in one go, in a millisecond or so.
@@ -81,12 +54,6 @@ void free_some(base::Scheduler& loop, std::shared_ptr<Remains> remains) {
 }
 
 }  // namespace
-
-bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fresh) {
-  if (min_fresh <= std::chrono::seconds(0)) return true;
-  return freshness.use == cache::Use::Fresh &&
-         freshness.ttl >= std::min(min_fresh, freshness.ttl_at_first / 2);
-}
 
 Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
     : parts_(parts),
@@ -123,63 +90,23 @@ Flights::~Flights() {
 void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline,
                    std::chrono::seconds min_fresh, Callback callback,
                    const upstream::Fields& fields) {
-  if (abandoned_) return callback(refusal("the service is stopping"));
-  const auto flying = flights_.find(key);
-  if (flying != flights_.end()) {
-    Flight& flight = *flying->second;
-    // Memory did not have it, or has no room for it; to this client the flight is a
-    // refresh behind.
-    if (Answer answer = answer_at_once(flight.stored, min_fresh, parts_.loop.clock().wall());
-        answer.content) {
-      return callback(std::move(answer));
-    }
-    if (flight.patience_over && usable_if_error(flight)) {
-      Answer answer = kept(flight.stored);
-      answer.collapsed = answer.forwarded;
-      return callback(std::move(answer));
-    }
-    if (waiters_ < settings_.max_waiters && !unshared_.resting(key, parts_.loop.now())) {
+  Prospect prospect = decide(key, min_fresh, true);
+  switch (prospect.way) {
+    case Prospect::Way::Answer:
+      if (prospect.refresh) refresh(route, key);
+      if (prospect.full && !prospect.answer.content) parts_.shard.add(shed_by_waiters_);
+      return callback(std::move(prospect.answer));
+    case Prospect::Way::Join: {
+      Flight& flight = *flights_.find(key)->second;
       parts_.fetcher.extend(flight.fetch, deadline - settings_.answer_margin,
                             upstream::Priority::Miss);
       return add_waiter(flight, deadline, true, std::move(callback));
     }
+    case Prospect::Way::Fetch:
+      break;
   }
-
-  cache::StoredPtr stored = find_stored(key);
-  if (stored) {
-    const cache::Freshness freshness = cache::freshness(*stored, parts_.loop.clock().wall());
-    // Refreshed first only for who asked for that, and if it can be done now.
-    const bool at_once = fresh_enough(freshness, min_fresh) ||
-                         resting_.resting(key, parts_.loop.now()) ||
-                         waiters_ >= settings_.max_waiters;
-    switch (freshness.use) {
-      case cache::Use::Fresh:
-        if (!at_once) break;
-        return callback(from_stored(Rung::Fresh, std::move(stored)));
-      case cache::Use::StaleWhileRevalidate:
-        if (!at_once) break;
-        refresh(route, key);
-        return callback(from_stored(Rung::StaleWhileRevalidate, std::move(stored)));
-      case cache::Use::StaleIfError:
-        if (resting_.resting(key, parts_.loop.now()) || waiters_ >= settings_.max_waiters) {
-          Answer answer = from_stored(Rung::StaleIfError, std::move(stored));
-          answer.was_stale = true;
-          return callback(std::move(answer));
-        }
-        break;
-      case cache::Use::Unusable:
-        break;
-    }
-  }
-  if (auto told = resting_.told(key, parts_.loop.now())) return callback(*std::move(told));
-  if (waiters_ >= settings_.max_waiters) {
-    parts_.shard.add(shed_by_waiters_);
-    return callback(refusal("too many requests are waiting for the upstream"));
-  }
-
-  const bool alone = flying != flights_.end() || unshared_.resting(key, parts_.loop.now());
-  Flight& flight =
-      start(route, key, std::move(stored), deadline, upstream::Priority::Miss, fields, alone);
+  Flight& flight = start(route, key, std::move(prospect.stored), deadline, upstream::Priority::Miss,
+                         fields, prospect.alone);
   add_waiter(flight, deadline, false, std::move(callback));
 }
 
@@ -257,12 +184,12 @@ void Flights::abandon_all() {
   }
 }
 
-cache::StoredPtr Flights::find_stored(std::string_view key) {
+cache::StoredPtr Flights::find_stored(std::string_view key, bool keep) {
   if (cache::StoredPtr stored = parts_.memory.find(key)) return stored;
   // A store that cannot read has said so itself, in log, health and metrics; here
   // it is the same as a store that has nothing.
   cache::StoredPtr stored = parts_.store.find(key).value_or(nullptr);
-  if (stored) parts_.memory.put(key, stored);
+  if (stored && keep) parts_.memory.put(key, stored);
   return stored;
 }
 
@@ -467,23 +394,18 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
 
 Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
   Answer answer;
-  answer.forwarded = true;
-  answer.was_stale = flight.stored != nullptr;
   cache::StoredPtr stored = usable_if_error(flight) ? flight.stored : nullptr;
   // It may have come to memory since the flight began: a store that could not be
   // read then can be now. The flight's own stays, as its validators were sent.
   if (!stored) stored = parts_.memory.find(flight.key);
-  if (usable_if_error(stored)) {
-    answer = kept(stored);
-  } else if (auto body = flight.route.offline_body(flight.key)) {
-    cache::StoredParts parts;
-    parts.fields = "Content-Type: application/json\r\n";
-    parts.body = std::move(*body);
-    parts.response_time = parts_.loop.clock().wall();
-    answer.rung = Rung::Offline;
-    answer.content = cache::make_stored(std::move(parts));
+  if (auto ours = without_upstream(flight.route, flight.key, stored)) {
+    answer = *std::move(ours);
   } else {
     answer = error_or_passed(flight, result);
+  }
+  if (answer.rung == Rung::Offline || answer.rung == Rung::Error) {
+    answer.forwarded = true;
+    answer.was_stale = flight.stored != nullptr;
   }
   answer.upstream_status = result.reply.status;
   answer.attempts = result.attempts_sent;
@@ -525,25 +447,6 @@ void Flights::answer_all(Flight& flight, const Answer& answer) {
     waiter.timer.cancel();
     waiter.callback(std::move(own));
   }
-}
-
-// What a flight's waiters get when it cannot give them better. A response that is
-// still fresh (they asked for fresher) is an ordinary hit.
-Answer Flights::kept(const cache::StoredPtr& stored) const {
-  const cache::Freshness freshness = cache::freshness(*stored, parts_.loop.clock().wall());
-  if (freshness.use == cache::Use::Fresh) return from_stored(Rung::Fresh, stored);
-  Answer answer = from_stored(Rung::StaleIfError, stored);
-  answer.forwarded = answer.was_stale = true;
-  return answer;
-}
-
-bool Flights::usable_if_error(const cache::StoredPtr& stored) const {
-  return stored &&
-         cache::freshness(*stored, parts_.loop.clock().wall()).use != cache::Use::Unusable;
-}
-
-bool Flights::usable_if_error(const Flight& flight) const {
-  return !flight.purged && usable_if_error(flight.stored);
 }
 
 void Flights::note_forbidden(const Storable& storable) {

@@ -51,6 +51,9 @@ namespace holdfast::proxy {
 // will do.
 bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fresh);
 
+// The rung of what may be used at once, fresh or stale; none of what may not.
+std::optional<Rung> rung_at_once(const cache::Freshness& freshness, std::chrono::seconds min_fresh);
+
 class Flights {
  public:
   struct Settings {
@@ -104,6 +107,27 @@ class Flights {
   void join(Route& route, std::string_view key, base::SteadyTime deadline,
             std::chrono::seconds min_fresh, Callback callback, const upstream::Fields& fields = {});
 
+  // What becomes of a request for `key` that comes now: join() does what this says.
+  struct Prospect {
+    enum class Way : std::uint8_t {
+      Answer,  // `answer`, now
+      Join,    // waits for the fetch that is under way
+      Fetch,   // waits for a fetch of its own
+    };
+    Way way = Way::Answer;
+    Answer answer;
+    bool refresh = false;  // behind the answer, which is stale, unless the key rests
+    bool resting = false;  // the key does
+    bool full = false;     // too many wait already
+    bool alone = false;    // nobody may join that fetch
+    cache::StoredPtr stored;
+  };
+  // Changes nothing. First what a worker answers from memory, without asking here.
+  Prospect prospect(std::string_view key, std::chrono::seconds min_fresh);
+  // What those who wait for a fetch get if it fails: what is stored, or something of our own.
+  std::optional<Answer> without_upstream(Route& route, std::string_view key,
+                                         const cache::StoredPtr& stored);
+
   // What is stored for `key`, if it may be used at once and is fresh enough. Never
   // makes the upstream work, not even behind the answer.
   Answer stored(std::string_view key, std::chrono::seconds min_fresh);
@@ -125,6 +149,15 @@ class Flights {
   // For people who inspect a key.
   bool fetching(std::string_view key) const { return flights_.contains(key); }
   bool resting(std::string_view key) const { return resting_.resting(key, parts_.loop.now()); }
+  // For how much longer; zero: it does not. And why, if that is known: what clients are told.
+  base::Duration rests_for(std::string_view key) const {
+    return resting_.left(key, parts_.loop.now());
+  }
+  std::optional<Answer> told(std::string_view key) const {
+    return resting_.told(key, parts_.loop.now());
+  }
+  // How many wait for the fetch that others may join.
+  std::size_t waiting_for(std::string_view key) const;
 
   // Drops the fetches and answers every waiter, with 503 where nothing is stored; so
   // is whoever joins afterwards. For a stop whose time is up.
@@ -153,8 +186,9 @@ class Flights {
     base::Timer patience;
   };
 
-  // What is stored for `key`, in memory or in the store; null if nothing.
-  cache::StoredPtr find_stored(std::string_view key);
+  // What is stored for `key`, in memory or in the store; null if nothing. `keep`: in memory then.
+  cache::StoredPtr find_stored(std::string_view key, bool keep = true);
+  Prospect decide(std::string_view key, std::chrono::seconds min_fresh, bool keep);
   // `apart`: for one client alone, so that nobody joins it.
   Flight& start(Route& route, std::string_view key, cache::StoredPtr stored,
                 base::SteadyTime deadline, upstream::Priority priority,

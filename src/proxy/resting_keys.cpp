@@ -10,6 +10,10 @@ bool RestingKeys::resting(std::string_view key, base::SteadyTime now) const {
   return found != keys_.end() && now < found->second.until;
 }
 
+base::Duration RestingKeys::left(std::string_view key, base::SteadyTime now) const {
+  return resting(key, now) ? keys_.find(key)->second.until - now : base::Duration::zero();
+}
+
 void RestingKeys::failed(std::string_view key, base::SteadyTime now, base::Random& random) {
   rest(key, now, random).told = nullptr;
 }

@@ -34,6 +34,9 @@ class RestingKeys {
 
   bool resting(std::string_view key, base::SteadyTime now) const;
 
+  // For how much longer it does; zero: it does not.
+  base::Duration left(std::string_view key, base::SteadyTime now) const;
+
   // Doubles the rest of a key that failed again; half of it is jitter.
   void failed(std::string_view key, base::SteadyTime now, base::Random& random);
   // ... and until then clients are told that.

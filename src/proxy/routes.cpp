@@ -9,18 +9,12 @@ namespace holdfast::proxy {
 using base::invalid_input;
 
 Routes::Routes(std::vector<Entry> entries) : entries_(std::move(entries)) {
-  for (std::size_t i = 0; i < entries_.size(); ++i) {
-    const RoutePlan& plan = entries_[i].route.plan();
-    static_cast<void>(table_.add(i, plan.match, plan.host, plan.methods));
-  }
+  for (std::size_t i = 0; i < entries_.size(); ++i) choice_.add(i, entries_[i].route.plan());
 }
 
 const Routes::Entry* Routes::batch_at(std::string_view path) const {
-  for (const Entry& entry : entries_) {
-    const std::string& at = entry.route.plan().batch_path;
-    if (!at.empty() && at == path) return &entry;
-  }
-  return nullptr;
+  const std::size_t route = choice_.batch_at(path);
+  return route == RouteChoice::kNone ? nullptr : &entries_[route];
 }
 
 base::Result<Routes::Named> Routes::named(std::string_view host, std::string_view target) const {

@@ -10,7 +10,7 @@
 #include "proxy/flights.h"
 #include "proxy/parameters.h"
 #include "proxy/route.h"
-#include "proxy/route_table.h"
+#include "proxy/route_choice.h"
 
 namespace holdfast::proxy {
 
@@ -30,7 +30,11 @@ class Routes {
   // As RouteTable::find() has it.
   RouteTable::Match find(std::string_view host, std::string_view method, std::string_view path,
                          Parameters& parameters) const {
-    return table_.find(host, method, path, parameters);
+    return choice_.find(host, method, path, parameters);
+  }
+  // As RouteChoice::take() has it.
+  Taken take(const http::Request& request, std::string& storage, Parameters& parameters) const {
+    return choice_.take(request, storage, parameters);
   }
 
   // The route that takes a POST of many there; null: none does.
@@ -50,7 +54,7 @@ class Routes {
 
  private:
   std::vector<Entry> entries_;
-  RouteTable table_;
+  RouteChoice choice_;
 };
 
 }  // namespace holdfast::proxy

@@ -7,7 +7,6 @@
 #include "http/cache_control.h"
 #include "http/content_coding.h"
 #include "http/problem.h"
-#include "proxy/canonical_path.h"
 #include "proxy/last_moment.h"
 #include "proxy/response_fields.h"
 #include "proxy/trace_context.h"
@@ -18,12 +17,6 @@ namespace {
 using http::Known;
 using http::Method;
 using observe::Level;
-
-constexpr MethodSet kReadable = [] {
-  MethodSet methods = *MethodSet::named("GET");
-  methods |= *MethodSet::named("HEAD");
-  return methods;
-}();
 
 // The store hears of one hit in this many: enough to know what is popular, and
 // no cost on the way of the others.
@@ -121,66 +114,42 @@ void Service::take_page(http::Server& server, http::ExchangeId id, const http::R
   if (page != nullptr && is_readable(request.method)) {
     return page_desk_.send(server, id, request, request_id_, *page);
   }
-  not_taken(server, id, request, kReadable);
+  not_taken(server, id, request, kReadableMethods);
 }
 
 void Service::take_routed(http::Server& server, http::ExchangeId id, const http::Request& request) {
-  std::string_view path;
-  if (const char* problem = canonical_path(request.path, path_, path)) {
-    return send_problem(server, id, request, 400, problem);
-  }
   Parameters parameters;
-  RouteTable::Match match =
-      parts_.routes.find(request.field(Known::Host), request.method_name, path, parameters);
-  if (match.outcome == RouteTable::Outcome::Found) {
-    return look_up(server, id, request, served_[match.route], parameters);
-  }
-  if (Served* const served = batch_at(path); served != nullptr && !is_readable(request.method)) {
-    if (request.method == Method::Post) {
-      return served->batches->start(server, id, request, request_id_);
-    }
-    match.allowed |= *MethodSet::named("POST");
-    return not_taken(server, id, request, match.allowed);
-  }
-  switch (match.outcome) {
-    case RouteTable::Outcome::Found:
-      break;
-    case RouteTable::Outcome::BadParameter:
-      served_[match.route].counts.count(CacheOutcome::Error, 400,
+  const Taken taken = parts_.routes.take(request, path_, parameters);
+  switch (taken.by) {
+    case Taken::By::Route:
+      return look_up(server, id, request, served_[taken.route], parameters);
+    case Taken::By::Batch:
+      return served_[taken.route].batches->start(server, id, request, request_id_);
+    case Taken::By::BadPath:
+      return send_problem(server, id, request, 400, taken.why);
+    case Taken::By::BadValue:
+      served_[taken.route].counts.count(CacheOutcome::Error, 400,
                                         parts_.worker.now() - request.received);
-      return send_problem(server, id, request, 400, match.objection, {}, true);
-    case RouteTable::Outcome::MethodNotAllowed:
-      return not_taken(server, id, request, match.allowed);
-    case RouteTable::Outcome::NotFound:
-      // For OPTIONS alone: it is what balancers check with unless they are told better.
-      if (path == "/" && request.method == Method::Options) {
-        return take_page(server, id, request, nullptr);
-      }
-      return send_problem(server, id, request, 404, "no such path");
+      return send_problem(server, id, request, 400, taken.why, {}, true);
+    case Taken::By::BadMethod:
+      return not_taken(server, id, request, taken.allowed);
+    case Taken::By::OwnOptions:
+      return take_page(server, id, request, nullptr);
+    case Taken::By::Nobody:
+      return send_problem(server, id, request, 404, taken.why);
   }
 }
 
 void Service::not_taken(http::Server& server, http::ExchangeId id, const http::Request& request,
                         MethodSet allowed) {
-  std::string names = allowed.text();
-  const std::string fields = "Allow: " + names + ", OPTIONS\r\n";
+  const std::string fields = "Allow: " + allowed.text() + ", OPTIONS\r\n";
   if (request.method == Method::Options) {
     http::Response response;
     response.status = 204;
     response.fields = fields;
     return server.respond(id, response);
   }
-  const std::size_t last = names.rfind(", ");
-  const char* const verb = last == std::string::npos ? " is served here" : " are served here";
-  if (last != std::string::npos) names.replace(last, 2, " and ");
-  send_problem(server, id, request, 405, "only " + names + verb, fields);
-}
-
-Service::Served* Service::batch_at(std::string_view path) {
-  for (Served& served : served_) {
-    if (served.batches && served.route.plan().batch_path == path) return &served;
-  }
-  return nullptr;
+  send_problem(server, id, request, 405, only_served(allowed), fields);
 }
 
 void Service::take_request_id(const http::Request& request) {
@@ -221,25 +190,15 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
   if (!answer.content) return ask_origin(server, exchange, tracestate);
   const cache::Freshness freshness =
       cache::freshness(*answer.content, parts_.worker.clock().wall());
-  if (!fresh_enough(freshness, exchange.wanted.min_fresh)) {
-    return ask_origin(server, exchange, tracestate);
+  const std::optional<Rung> rung = rung_at_once(freshness, exchange.wanted.min_fresh);
+  if (!rung) return ask_origin(server, exchange, tracestate);
+  if (*rung == Rung::StaleWhileRevalidate && !exchange.wanted.only_if_cached &&
+      refresh_gate_.open(key_, request.received)) {
+    parts_.origin.post([&flights = served.flights, &route = served.route, key = key_] {
+      flights.refresh(route, key);
+    });
   }
-  switch (freshness.use) {
-    case cache::Use::Fresh:
-      answer.rung = Rung::Fresh;
-      break;
-    case cache::Use::StaleWhileRevalidate:
-      answer.rung = Rung::StaleWhileRevalidate;
-      if (!exchange.wanted.only_if_cached && refresh_gate_.open(key_, request.received)) {
-        parts_.origin.post([&flights = served.flights, &route = served.route, key = key_] {
-          flights.refresh(route, key);
-        });
-      }
-      break;
-    case cache::Use::StaleIfError:
-    case cache::Use::Unusable:
-      return ask_origin(server, exchange, tracestate);
-  }
+  answer.rung = *rung;
   if (hits_until_used_-- == 0) {
     hits_until_used_ = kHitsPerUse - 1;
     parts_.store.used(key_);

@@ -109,7 +109,6 @@ class Service final : public http::Handler {
   void take_routed(http::Server& server, http::ExchangeId id, const http::Request& request);
   void not_taken(http::Server& server, http::ExchangeId id, const http::Request& request,
                  MethodSet allowed);
-  Served* batch_at(std::string_view path);
   void look_up(http::Server& server, http::ExchangeId id, const http::Request& request,
                Served& served, const Parameters& parameters);
   void ask_origin(http::Server& server, const Exchange& exchange, std::string_view tracestate);

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "upstream/curl_outcome.h"
+#include "upstream/outgoing.h"
 #include "upstream/reply_times.h"
 
 namespace holdfast::upstream {
@@ -40,13 +41,6 @@ bool is_refused_by_libcurl(CURLcode code) {
 }
 
 }  // namespace
-
-bool printable(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
-  });
-}
 
 Attempt::Attempt(Transport::AttemptId id, base::EventLoop& loop,
                  const CurlTransport::Settings& settings, Kind kind, const Sending& sending,
@@ -85,15 +79,9 @@ void Attempt::ask(const std::string& url, const Fields& fields) {
   easy_.reset(curl_easy_init());
   if (!easy_) throw std::bad_alloc();
   CURL* easy = easy_.get();
-  for (const Field& field : fields) {
-    if (field.name.empty() || !printable(field.name) || !printable(field.value)) continue;
+  for (const Field& field : head_fields(fields, settings_.host, settings_.user_agent)) {
     append(fields_, field.name + ": " + field.value);
   }
-  const bool has_host = find_field(fields, "Host") != nullptr;
-  if (!settings_.host.empty() && !has_host) append(fields_, "Host: " + settings_.host);
-  // A request without it takes any coding (RFC 9110, 12.5.3). Some code what they send all
-  // the same; see undo_content_codings().
-  append(fields_, "Accept-Encoding: identity");
   if (!sending_.address.empty()) append(connect_to_, connect_to(sending_.address));
 
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
@@ -101,7 +89,6 @@ void Attempt::ask(const std::string& url, const Fields& fields) {
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
   curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L);  // see reply_content.h
   curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to_.get());
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, settings_.user_agent.c_str());
   curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_.data());
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &Attempt::on_open);

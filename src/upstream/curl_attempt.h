@@ -29,9 +29,6 @@ struct ListDeleter {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
-// Whether it may stand in a request: no control character in it.
-bool printable(std::string_view text);
-
 // What the TLS connections of one time have in common: whom they trust, and the sessions
 // that may be taken up again, which were checked against that. Outlives their handles.
 struct TlsState {

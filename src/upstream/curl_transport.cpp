@@ -17,6 +17,7 @@
 
 #include "upstream/curl_attempt.h"
 #include "upstream/curl_pool.h"
+#include "upstream/outgoing.h"
 #include "upstream/trust_store.h"
 
 namespace holdfast::upstream {
@@ -61,21 +62,6 @@ TrustStore::Settings trust_settings(const CurlTransport::Settings& settings) {
   if (easy) curl_easy_getinfo(easy.get(), CURLINFO_CAINFO, &machines);
   trust.ca_file = machines != nullptr ? machines : "/etc/ssl/certs/ca-certificates.crt";
   return trust;
-}
-
-std::string escaped_for_query(std::string_view text) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (letter || (c >= '0' && c <= '9') || std::string_view("-._~").find(c) != std::string::npos) {
-      out += c;
-    } else {
-      out.append("%").append(1, kHex[byte >> 4]).append(1, kHex[byte & 15U]);
-    }
-  }
-  return out;
 }
 
 void replace_all(std::string& text, std::string_view what, std::string_view by) {
@@ -210,7 +196,7 @@ Transport::AttemptId CurlTransport::begin(std::unique_ptr<Attempt> made, const R
     return id;
   }
   if (attempt.kind() == Attempt::Kind::Request && !token_.empty()) {
-    const auto [target, fields] = with_credential(request);
+    const auto [target, fields] = with_credential(request, settings_.credential, token_);
     attempt.ask(origin.url + target, fields);
   } else {
     attempt.ask(origin.url + request.target, request.fields);
@@ -221,21 +207,6 @@ Transport::AttemptId CurlTransport::begin(std::unique_ptr<Attempt> made, const R
     run(attempt);
   }
   return id;
-}
-
-// The token in place of whatever the request says by that name: it is nobody else's to choose.
-Request CurlTransport::with_credential(Request request) const {
-  const Credential& credential = settings_.credential;
-  if (credential.in == Credential::In::Query) {
-    request.target += request.target.find('?') == std::string::npos ? '?' : '&';
-    request.target += credential.name + "=" + escaped_for_query(token_);
-    return request;
-  }
-  const bool bearer = credential.in == Credential::In::Bearer;
-  const std::string name = bearer ? "Authorization" : credential.name;
-  std::erase_if(request.fields, [&](const Field& field) { return is_field(field, name); });
-  request.fields.push_back({name, bearer ? "Bearer " + token_ : token_});
-  return request;
 }
 
 void CurlTransport::wait_for_trust(Attempt& attempt) {

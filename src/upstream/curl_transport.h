@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/event_loop.h"
+#include "upstream/outgoing.h"
 #include "upstream/spare_connections.h"
 #include "upstream/transport.h"
 
@@ -39,12 +40,6 @@ void set_up_libcurl();
 
 class CurlTransport final : public Transport {
  public:
-  // How the token goes with a request.
-  struct Credential {
-    enum class In { Bearer, Field, Query };
-    In in = In::Bearer;  // Authorization: Bearer
-    std::string name;    // of the field, or of the parameter that is added to the query
-  };
   struct Settings {
     // One per origin: scheme, authority and maybe a path, "http://api.example:8000/v1".
     // A trailing slash is dropped: targets bring their own.
@@ -131,7 +126,6 @@ class CurlTransport final : public Transport {
   using Place = std::pair<std::size_t, std::string>;  // an origin, an address
 
   AttemptId begin(std::unique_ptr<Attempt> attempt, const Request& request);
-  Request with_credential(Request request) const;
   void hide_credential(Reply& reply) const;
   void wait_for_trust(Attempt& attempt);
   void run(Attempt& attempt);

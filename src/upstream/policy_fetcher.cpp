@@ -79,10 +79,8 @@ Fetcher::FetchId PolicyFetcher::start(FetchRequest request, Callback callback) {
                               [this, &fetch] { on_deadline(fetch); });
   for (auto& origin : origins_) origin->probe.remember(fetch.request.request.target);
 
-  if (fetch.refresh() && waiting_refreshes_ >= settings_.refresh.max_waiting) {
-    finish(fetch, FetchEnd::GaveUp);
-  } else if (!fetch.refresh() && waiting() - waiting_refreshes_ >= settings_.max_waiting) {
-    finish(fetch, FetchEnd::Overloaded);
+  if (crowded(fetch)) {
+    finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Overloaded);
   } else {
     budget_.deposit(now());
     for (auto& origin : origins_) {
@@ -92,6 +90,47 @@ Fetcher::FetchId PolicyFetcher::start(FetchRequest request, Callback callback) {
     pump();
   }
   return id;
+}
+
+bool PolicyFetcher::crowded(const Fetch& fetch) const {
+  return fetch.refresh() ? waiting_refreshes_ >= settings_.refresh.max_waiting
+                         : waiting() - waiting_refreshes_ >= settings_.max_waiting;
+}
+
+PolicyFetcher::Outlook PolicyFetcher::outlook(bool may_park, base::Duration deadline) {
+  Fetch fetch;
+  fetch.request.may_park = may_park;
+  fetch.request.deadline = now() + deadline;
+  fetch.started = fetch.ready_since = now();
+  Outlook outlook;
+  const auto ends = [&outlook](FetchEnd end, Outcome outcome) {
+    outlook.way = Outlook::Way::Ends;
+    outlook.end = end;
+    outlook.outcome = outcome;
+    return outlook;
+  };
+  if (crowded(fetch)) return ends(FetchEnd::Overloaded, Outcome::Local);
+  Choice choice;
+  switch (bar(fetch, now(), choice)) {
+    case Bar::None:
+      break;
+    case Bar::Parks:
+      if (const auto end = not_parked(fetch)) return ends(*end, Outcome::Ok);
+      outlook.way = Outlook::Way::Parked;
+      for (const auto& origin : origins_) {
+        outlook.until = std::min(outlook.until, origin->breaker.probe_at());
+      }
+      return outlook;
+    case Bar::NotTrusted:
+      return ends(FetchEnd::Refused, Outcome::Certificate);
+    case Bar::NotAdmitted:
+      return ends(FetchEnd::Refused, Outcome::Unauthorized);
+  }
+  if (choice.origin == nullptr) {
+    outlook.way = Outlook::Way::Waits;
+    outlook.until = choice.until;
+  }
+  return outlook;
 }
 
 void PolicyFetcher::extend(FetchId id, base::SteadyTime deadline, Priority priority) {
@@ -258,13 +297,18 @@ void PolicyFetcher::make_ready(Fetch& fetch) {
   move(fetch, Place::Ready);
 }
 
-void PolicyFetcher::park(Fetch& fetch) {
+std::optional<FetchEnd> PolicyFetcher::not_parked(const Fetch& fetch) const {
   const bool hope = std::any_of(origins_.begin(), origins_.end(), [](const auto& origin) {
     return origin->breaker.forced() == Breaker::Forced::No;
   });
-  if (fetch.refresh() || fetch.held) return finish(fetch, FetchEnd::GaveUp);
-  if (!hope || !fetch.request.may_park) return finish(fetch, FetchEnd::BreakerOpen);
-  if (parked_.size() >= settings_.max_parked) return finish(fetch, FetchEnd::CrowdedOut);
+  if (fetch.refresh() || fetch.held) return FetchEnd::GaveUp;
+  if (!hope || !fetch.request.may_park) return FetchEnd::BreakerOpen;
+  if (parked_.size() >= settings_.max_parked) return FetchEnd::CrowdedOut;
+  return std::nullopt;
+}
+
+void PolicyFetcher::park(Fetch& fetch) {
+  if (const auto end = not_parked(fetch)) return finish(fetch, *end);
   move(fetch, Place::Parked);
   // A probe may be overdue, if there was nothing to send it with.
   for (auto& origin : origins_) probe_if_due(*origin);

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -56,6 +57,22 @@ class PolicyFetcher final : public Fetcher {
 
   Status status();
 
+  // How a fetch that a client starts now would begin, for people who ask. Changes nothing.
+  struct Outlook {
+    enum class Way {
+      Sent,
+      Waits,   // for a slot, the pace or a name: until `until`, if that is known
+      Parked,  // until a probe of an open breaker is answered
+      Ends,    // at once, with `end`: nobody is asked
+    };
+    Way way = Way::Sent;
+    base::SteadyTime until = base::SteadyTime::max();
+    FetchEnd end = FetchEnd::Answered;
+    Outcome outcome = Outcome::Ok;  // of Refused: why
+  };
+  // `may_park` as in FetchRequest, `deadline` from now.
+  Outlook outlook(bool may_park, base::Duration deadline);
+
  private:
   struct Attempt;
   struct BareProbe;
@@ -95,6 +112,13 @@ class PolicyFetcher final : public Fetcher {
   bool starved_concerned();
   Sent try_send(Fetch& fetch, base::SteadyTime& wake);
   Choice choose(const Fetch& fetch, base::SteadyTime now);
+  // Why a fetch may go nowhere, however long it waited for its turn.
+  enum class Bar { None, Parks, NotTrusted, NotAdmitted };
+  Bar bar(const Fetch& fetch, base::SteadyTime now, Choice& choice);
+  // How a fetch ends that would have to be parked and may not; none: it is parked.
+  std::optional<FetchEnd> not_parked(const Fetch& fetch) const;
+  // Too many wait for their turn.
+  bool crowded(const Fetch& fetch) const;
   // Until then a pause binds the fetch.
   base::SteadyTime patient_until(const Fetch& fetch) const;
   static bool worth_sending(const Fetch& fetch, const Origin& origin, base::Duration left);

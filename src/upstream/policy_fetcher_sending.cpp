@@ -102,29 +102,15 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
     wake = std::min(wake, std::max(when, at + base::Duration(1)));
   };
 
-  const auto refused = [&] {
-    fetch.result.outcome = Outcome::Unauthorized;
-    finish(fetch, FetchEnd::Refused);
-    return Sent::NotThis;
-  };
-  if (all_refuse(at)) return refused();
-  const Choice choice = choose(fetch, at);
-  if (choice.all_open) {
+  Choice choice;
+  const Bar bar = this->bar(fetch, at, choice);
+  if (bar == Bar::Parks) {
     park(fetch);
     return Sent::NotThis;
   }
-  if (choice.none_trusted) {
-    fetch.result.outcome = Outcome::Certificate;
+  if (bar != Bar::None) {
+    fetch.result.outcome = bar == Bar::NotTrusted ? Outcome::Certificate : Outcome::Unauthorized;
     finish(fetch, FetchEnd::Refused);
-    return Sent::NotThis;
-  }
-  if (choice.none_admits) {
-    // One that would is known to be down, maybe, but not for ever.
-    const bool hope = std::any_of(origins_.begin(), origins_.end(), [&](const auto& origin) {
-      return !origin->breaker.allows() && !origin->token.refuses(at) && !fetch.is_final_at(*origin);
-    });
-    if (!hope) return refused();
-    park(fetch);
     return Sent::NotThis;
   }
   if (fetch.refresh()) {
@@ -186,6 +172,19 @@ PolicyFetcher::Sent PolicyFetcher::try_send(Fetch& fetch, base::SteadyTime& wake
   send(fetch, *target, Beside::Nothing, probe);
   if (needs_company(fetch, *target)) (void)try_race(fetch, Beside::Hedge);
   return Sent::Yes;
+}
+
+PolicyFetcher::Bar PolicyFetcher::bar(const Fetch& fetch, base::SteadyTime at, Choice& choice) {
+  if (all_refuse(at)) return Bar::NotAdmitted;
+  choice = choose(fetch, at);
+  if (choice.all_open) return Bar::Parks;
+  if (choice.none_trusted) return Bar::NotTrusted;
+  if (!choice.none_admits) return Bar::None;
+  // One that would is known to be down, maybe, but not for ever.
+  const bool hope = std::any_of(origins_.begin(), origins_.end(), [&](const auto& origin) {
+    return !origin->breaker.allows() && !origin->token.refuses(at) && !fetch.is_final_at(*origin);
+  });
+  return hope ? Bar::Parks : Bar::NotAdmitted;
 }
 
 // Where some of what is asked goes wrong, a third failure in a row is what clients wait longest

@@ -26,5 +26,14 @@ offers 'json text' holdfast --log-format =
 offers '' holdfast --no-such-fl
 cd "$(dirname "$1")" || exit
 offers 'holdfast' holdfast --config hold
-offers '' holdfast ''
+offers 'admin explain store' holdfast ''
+offers 'explain' holdfast e
+offers 'breaker' holdfast admin b
+offers 'drain' holdfast admin d
+offers 'check compact' holdfast store c
+offers 'holdfast' holdfast store check hold
+offers '--method' holdfast explain --meth
+offers '--cache-ttl --cache-ttl-override' holdfast explain /lookup/8.8.8.8 --cache
+offers '--socket' holdfast admin --so
+offers '' holdfast explain ''
 exit "$failed"

@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <stop_token>
 #include <thread>
 
@@ -94,6 +95,19 @@ TEST_CASE("the verbs are plain HTTP, each by the one method it allows") {
   CHECK(inspect.status == 405);
   CHECK(inspect.field("Allow") == "GET");
   CHECK(by_http("GET", "/inspect?ip=8.8.8.8").body.find("\"in_memory\":true") != std::string::npos);
+  CHECK(by_http("POST", "/explain?path=/lookup/8.8.8.8").status == 405);
+  const Response explain =
+      by_http("GET", "/explain?path=/lookup/8.8.8.8%3Fx&field=A%3A+b&field=C:d");
+  CHECK(explain.field("Content-Type") == "application/json");
+  CHECK(contains(explain.body, "{\"key\":\"lookup/8.8.8.8\",\"route\":\"lookup\""));
+  CHECK(contains(explain.body, "\"rung\":\"fresh\""));
+  CHECK(contains(by_http("GET", "/explain?path=/lookup/8.8.8.8&text").body, "now         fresh: "));
+  for (const char* wrong :
+       {"", "?path=x", "?path=/nowhere", "?path=/lookup/x", "?ip=8.8.8.8",
+        "?path=/lookup/8.8.8.8&field=a%20b:c", "?path=/lookup/8.8.8.8&method=POST"}) {
+    CAPTURE(wrong);
+    CHECK(by_http("GET", "/explain" + std::string(wrong)).status == 400);
+  }
   CHECK(by_http("POST", "/purge?ip=8.8.8.8%00").status == 400);
   CHECK(by_http("POST", "/purge?ip=").status == 400);
   CHECK(by_http("POST", "/purge?ip=8.8.8.8").body == "{\"purged\":1}\n");
@@ -440,4 +454,126 @@ TEST_CASE("an answer that is cut off is an error") {
   const auto result = admin({"status"});
   CHECK(result.code == 1);
   CHECK(result.has("admin.sock: "));
+}
+
+namespace {
+
+// Two routes beside each other; keys of the second hold a query.
+constexpr const char* kRoutes = R"(
+[upstream.geo]
+urls = ["URL"]
+token_file = "TOKEN"
+
+[upstream.other]
+urls = ["URL"]
+token_file = "TOKEN"
+
+[[route]]
+name = "lookup"
+match = "/lookup/{ip:ip}"
+target = "/geoip/{ip}"
+query = "none"
+upstream = "geo"
+batch = "/lookup"
+
+[[route]]
+name = "asked"
+match = "/asked/{ip:ip}"
+target = "/geoip/{ip}"
+host = "asked.example"
+upstream = "other"
+)";
+
+Process::Environment with_routes(const Folder& folder, const Upstream& upstream,
+                                 Process::Environment settings) {
+  std::string text = kRoutes;
+  const std::string token = (folder.path / "token").string();
+  std::ofstream(token) << Upstream::kToken;
+  for (const auto& [name, value] : {std::pair{"URL", upstream.url()}, {"TOKEN", token}}) {
+    const std::string what = name;
+    for (std::size_t at = text.find(what); at != text.npos; at = text.find(what)) {
+      text.replace(at, what.size(), value);
+    }
+  }
+  const std::string path = (folder.path / "holdfast.toml").string();
+  std::ofstream(path) << text;
+  settings.emplace_back("HOLDFAST_CONFIG", path);
+  settings.emplace_back("API_TOKEN", "");
+  settings.emplace_back("API_URL", "");
+  return settings;
+}
+
+Query asked(const Daemon& daemon, const std::string& path, bool if_cached = false) {
+  Query query{daemon.url(path), "GET", {"Host: asked.example"}};
+  if (if_cached) query.fields.push_back("Cache-Control: only-if-cached");
+  return query;
+}
+
+}  // namespace
+
+TEST_CASE("a path names what it is of every route, its query and the client's host with it") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), with_routes(folder, upstream, admin.setting()));
+  const std::string query = "/asked/8.8.8.8?a=1&b=%26%3D";
+  REQUIRE(ask(asked(daemon, query)).status == 200);
+  REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+
+  const auto there = admin({"inspect", "path=" + query, "host=ASKED.example:80"});
+  INFO(there.output);
+  CHECK(there.has("/8.8.8.8?a=1&b=%26%3D\",\"in_memory\":true"));
+  CHECK(admin({"inspect", "path=/asked/8.8.8.8?a=1", "host=asked.example"})
+            .has("\"in_memory\":false"));
+  CHECK(admin({"stale", "path=" + query, "host=asked.example"}).has("{\"marked\":1}"));
+  CHECK(admin({"inspect", "path=" + query, "host=asked.example"})
+            .has("\"use\":\"stale-while-revalidate\""));
+  CHECK(admin({"purge", "host=asked.example", "path=" + query}).has("{\"purged\":1}"));
+  CHECK(ask(asked(daemon, query, true)).status == 504);
+  CHECK(status_if_cached(daemon, "8.8.8.8") == 200);
+  CHECK(admin({"purge", "path=/lookup/::ffff:8.8.8.8?x"}).has("{\"purged\":1}"));
+  CHECK(status_if_cached(daemon, "8.8.8.8") == 504);
+
+  REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  struct Refused {
+    std::vector<std::string> words;
+    std::string named;
+  };
+  for (const Refused& wrong : std::vector<Refused>{
+           {{"purge", "path=/nowhere"}, "path: no route takes this path"},
+           {{"purge", "path=/asked/8.8.8.8"}, "path: no route takes this path"},
+           {{"purge", "path=/lookup/x"}, "path: not an IPv4 or IPv6 address"},
+           {{"purge", "path="}, "path: "},
+           {{"purge", "path=/lookup/%zz"}, "path: "},
+           {{"purge", "path=/lookup/8.8.8.8", "8.8.8.8"}, "expected either ip="},
+           {{"stale", "8.8.8.0/24", "path=/lookup/8.8.8.8"}, "expected either ip="},
+           {{"purge", "all", "path=/lookup/8.8.8.8"}, "all beside path"},
+           {{"purge", "path=/lookup/8.8.8.8", "path=/lookup/8.8.8.8"}, "more than once"},
+           {{"inspect", "8.8.8.8", "host=a.example"}, "host: goes with a path"}}) {
+    CAPTURE(wrong.words.back());
+    const auto refused = admin(wrong.words);
+    CHECK(refused.code == 1);
+    INFO(refused.output);
+    CHECK(refused.has(wrong.named));
+  }
+  CHECK(admin({"purge", "paht=/lookup/8.8.8.8"}).code != 0);
+  CHECK(status_if_cached(daemon, "8.8.8.8") == 200);
+}
+
+TEST_CASE("a breaker is forced for one upstream by its name") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url(), with_routes(folder, upstream, admin.setting()));
+  CHECK(admin({"breaker", "open", "upstream=other"}).has("\"origins\":1"));
+  const std::string state = "\"breaker\":\"open\",\"forced\":true";
+  const auto status = admin({"status"});
+  CHECK(status.has("\"upstream\":\"other\"," + state));
+  CHECK_FALSE(status.has("\"upstream\":\"geo\"," + state));
+  CHECK(get(daemon.lookup_url("8.8.8.8")).status == 200);
+  CHECK(ask(asked(daemon, "/asked/8.8.8.8")).status >= 502);
+  const auto nobody = admin({"breaker", "auto", "upstream=nobody"});
+  CHECK(nobody.code == 1);
+  CHECK(nobody.has("no such upstream; there are: geo, other"));
+  CHECK(admin({"breaker", "auto", "upstream=other"}).code == 0);
 }

@@ -116,14 +116,16 @@ TEST_CASE("a word that is no command is refused in one line that says what there
     CHECK(std::count(refusal.output.begin(), refusal.output.end(), '\n') == 1);
     return refusal.output;
   };
-  CHECK(contains(says({"foo"}), "\"foo\" is no command; there are admin and store, and a flag"));
+  CHECK(contains(says({"foo"}),
+                 "\"foo\" is no command; there are admin, explain and store, and a flag"));
   CHECK(contains(says({"stroe"}), "did you mean store?"));
   // It may be a token that lost its flag.
   CHECK_FALSE(contains(says({"s3cr3t"}), "s3cr3t"));
-  CHECK(contains(says({"admin", "foo"}), "no such verb; there are status, inspect, purge"));
+  CHECK(
+      contains(says({"admin", "foo"}), "no such verb; there are status, inspect, explain, purge"));
   CHECK(contains(says({"admin", "statsu"}), "did you mean status?"));
   CHECK(contains(says({"admin"}), "a verb is missing: status, inspect"));
-  CHECK(contains(says({"admin", "purge"}), "expected: purge ADDRESS|BLOCK|all"));
+  CHECK(contains(says({"admin", "purge"}), "expected: purge ADDRESS|BLOCK|path="));
   CHECK(contains(says({"admin", "--sockte", "x"}), "the only flag is --socket PATH"));
 }
 

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <string>
+#include <vector>
 
 using namespace holdfast;
 using daemon::AdminArguments;
@@ -51,6 +53,14 @@ TEST_CASE("an origin named by its URL, key and all, is not told as it is") {
   CHECK(text("origin=a.example%2Fv1%2Fsk_live_123") == "origin=a.example/v1/***");
   CHECK(daemon::masked_origin("a.example:80/v1/***") == "a.example:80/v1/***");
   CHECK(daemon::masked_origin("http://a.example/KEY123") == "http://a.example/***");
+}
+
+TEST_CASE("the one name that may be repeated keeps its order, and no other is repeated") {
+  const auto read = AdminArguments::read("all=A%3A%20b&ip=1&all=C:d", kKnown, "all");
+  REQUIRE(read);
+  CHECK(read->all_of("all") == std::vector<std::string>{"A: b", "C:d"});
+  CHECK(read->all_of("block").empty());
+  CHECK_FALSE(AdminArguments::read("ip=1&ip=2", kKnown, "all"));
 }
 
 TEST_CASE("what is unknown, given twice or broken is an error that names it") {

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 
+#include "http/connection_places.h"
 #include "test_server.h"
 
 using namespace holdfast;

@@ -243,6 +243,45 @@ TEST_CASE(
   CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
 }
 
+TEST_CASE("the outlook of a fetch is how one that starts then begins, and costs nothing") {
+  using Way = PolicyFetcher::Outlook::Way;
+  Settings settings;
+  settings.concurrency = 1;
+  settings.max_waiting = 2;
+  World world(1, settings);
+  const auto way = [&](bool may_park = true) { return world.fetcher.outlook(may_park, 10s).way; };
+  CHECK(way() == Way::Sent);
+  CHECK(world.upstream.attempts == 0);
+  world.fetch("/a");
+  CHECK(way() == Way::Waits);
+  world.fetch("/b");
+  world.fetch("/c");
+  CHECK(world.fetcher.outlook(true, 10s).end == FetchEnd::Overloaded);
+  world.settle();
+  CHECK(way() == Way::Sent);
+
+  world.upstream.always[0] = Fault::Refused;
+  world.fetch_all(1, 1, 1s);
+  REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  CHECK(way() == Way::Parked);
+  CHECK(world.fetcher.outlook(true, 10s).until < base::SteadyTime::max());
+  CHECK(world.fetcher.outlook(false, 10s).end == FetchEnd::BreakerOpen);
+  CHECK(world.fetcher.status().parked == 0);
+  world.fetcher.force_breaker(0, Breaker::Forced::Open);
+  CHECK(world.fetcher.outlook(true, 10s).end == FetchEnd::BreakerOpen);
+  CHECK(way() == Way::Ends);
+}
+
+TEST_CASE("the outlook knows of a token that is refused") {
+  World world;
+  world.upstream.always[0] = Fault::Unauthorized;
+  world.fetch_all(20, 3);
+  const PolicyFetcher::Outlook outlook = world.fetcher.outlook(true, 10s);
+  CHECK(outlook.way == PolicyFetcher::Outlook::Way::Ends);
+  CHECK(outlook.end == FetchEnd::Refused);
+  CHECK(outlook.outcome == Outcome::Unauthorized);
+}
+
 TEST_CASE("who waited for an upstream that stayed down is told so, and not that it was slow") {
   World world;
   world.upstream.always[0] = Fault::Refused;

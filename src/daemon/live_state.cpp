@@ -1,0 +1,190 @@
+#include "daemon/live_state.h"
+
+#include "daemon/client_request.h"
+#include "http/cache_control.h"
+#include "proxy/fetch_words.h"
+
+namespace holdfast::daemon {
+namespace {
+
+using proxy::Flights;
+using proxy::Rung;
+using Way = Flights::Prospect::Way;
+using Outlook = upstream::PolicyFetcher::Outlook;
+
+std::string_view name_of(Rung rung) {
+  switch (rung) {
+    case Rung::Fresh:
+      return "fresh";
+    case Rung::StaleWhileRevalidate:
+      return "stale-while-revalidate";
+    case Rung::Fetched:
+      return "fetch";
+    case Rung::StaleIfError:
+      return "stale-if-error";
+    case Rung::Offline:
+      return "offline";
+    case Rung::NotStored:
+      return "not-stored";
+    case Rung::Error:
+      break;
+  }
+  return "error";
+}
+
+std::string in_seconds(base::Duration time) {
+  return std::to_string(std::chrono::ceil<std::chrono::seconds>(time).count()) + " s";
+}
+
+OriginGroup& group_of(Origin& origin, const Flights& flights) {
+  for (const auto& group : origin.groups()) {
+    if (&group->flights() == &flights) return *group;
+  }
+  return *origin.groups().front();
+}
+
+class Looker {
+ public:
+  Looker(const LiveParts& parts, const proxy::Routes::Entry& entry, LiveState& state)
+      : parts_(parts),
+        entry_(entry),
+        group_(group_of(parts.origin, entry.flights)),
+        state_(state) {}
+
+  void look(const http::RequestCacheControl& wanted) {
+    Flights& flights = entry_.flights;
+    look_at_stored();
+    state_.fetching = flights.fetching(state_.key);
+    state_.waiting = flights.waiting_for(state_.key);
+    state_.rests_for = flights.rests_for(state_.key);
+    if (const auto told = flights.told(state_.key)) {
+      state_.rests_because = told->cause.empty() ? told->detail : told->cause;
+    }
+    state_.upstream = group_.shown_name();
+    state_.upstream_status = group_.fetcher().status();
+    decide(wanted);
+  }
+
+ private:
+  void look_at_stored() {
+    state_.now = parts_.origin.loop().clock().wall();
+    const cache::StoredPtr in_memory = parts_.memory.find(state_.key);
+    const auto read = parts_.store.find(state_.key);
+    state_.in_memory = in_memory != nullptr;
+    state_.in_store = read && *read != nullptr;
+    if (!read) state_.store_error = read.error().message;
+    state_.stored = in_memory ? in_memory : read.value_or(nullptr);
+    if (state_.stored) state_.freshness = cache::freshness(*state_.stored, state_.now);
+  }
+
+  void decide(const http::RequestCacheControl& wanted) {
+    const Flights::Prospect prospect = entry_.flights.prospect(state_.key, wanted.min_fresh);
+    if (wanted.only_if_cached) {
+      const bool usable =
+          state_.stored && proxy::rung_at_once(state_.freshness, wanted.min_fresh).has_value();
+      if (!usable) return say(Rung::NotStored, "only-if-cached, and nothing is usable at once");
+    }
+    switch (prospect.way) {
+      case Way::Answer:
+        return answered(prospect);
+      case Way::Join:
+        say(Rung::Fetched, "waits for the fetch that is under way");
+        return say_fallback(prospect);
+      case Way::Fetch:
+        return fetched(prospect);
+    }
+  }
+
+  void answered(const Flights::Prospect& prospect) {
+    const proxy::Answer& answer = prospect.answer;
+    if (!answer.content) return say(answer.rung, answer.detail);
+    if (answer.rung == Rung::Fresh) {
+      return say(answer.rung, state_.in_memory ? "stored in memory" : "stored on disk");
+    }
+    if (prospect.resting) {
+      return say(answer.rung,
+                 "the last refresh failed, and the key rests for " + in_seconds(state_.rests_for));
+    }
+    if (prospect.refresh) {
+      return say(answer.rung, state_.fetching ? "a refresh is under way" : "refreshed behind it");
+    }
+    say(answer.rung, prospect.full ? "too many requests wait for the upstream"
+                                   : "the fetch that is under way takes longer than the patience");
+  }
+
+  void fetched(const Flights::Prospect& prospect) {
+    const auto fallback =
+        entry_.flights.without_upstream(entry_.route, state_.key, prospect.stored);
+    const bool may_park = !fallback || fallback->rung == Rung::Offline;
+    const Outlook outlook = group_.fetcher().outlook(may_park, parts_.request_deadline);
+    const std::string until =
+        outlook.until == base::SteadyTime::max()
+            ? std::string()
+            : ", in " + in_seconds(std::max(base::Duration::zero(),
+                                            outlook.until - parts_.origin.loop().now()));
+    switch (outlook.way) {
+      case Outlook::Way::Sent:
+        say(Rung::Fetched, "nothing is stored that may be used before");
+        break;
+      case Outlook::Way::Waits:
+        say(Rung::Fetched, "it waits for its turn" + until);
+        break;
+      case Outlook::Way::Parked:
+        say(Rung::Fetched, "every breaker is open: it waits for the next probe" + until);
+        break;
+      case Outlook::Way::Ends: {
+        upstream::FetchResult result;
+        result.end = outlook.end;
+        result.outcome = outlook.outcome;
+        return say(fallback ? fallback->rung : Rung::Error, proxy::error_for(result).detail);
+      }
+    }
+    say_fallback(prospect);
+  }
+
+  void say_fallback(const Flights::Prospect& prospect) {
+    const auto fallback =
+        entry_.flights.without_upstream(entry_.route, state_.key, prospect.stored);
+    state_.if_it_fails = name_of(fallback ? fallback->rung : Rung::Error);
+  }
+
+  void say(Rung rung, std::string why) {
+    state_.rung = name_of(rung);
+    state_.why = std::move(why);
+  }
+
+  const LiveParts& parts_;
+  const proxy::Routes::Entry& entry_;
+  OriginGroup& group_;
+  LiveState& state_;
+};
+
+}  // namespace
+
+base::Result<LiveState> live_state(const LiveParts& parts, const config::ExplainCommand& command) {
+  const ClientRequest client(command);
+  if (client.refusal()) return base::invalid_input(std::string(client.refusal()->detail));
+  const http::Request& request = client.request();
+  const proxy::Routes& routes = parts.origin.routes();
+  std::string storage;
+  proxy::Parameters parameters;
+  const proxy::Taken taken = routes.take(request, storage, parameters);
+  if (taken.by == proxy::Taken::By::Batch) {
+    return base::invalid_input("a batch has a key for each element; name a path");
+  }
+  if (taken.by != proxy::Taken::By::Route) {
+    return base::invalid_input(taken.why != nullptr ? taken.why
+                                                    : proxy::only_served(taken.allowed));
+  }
+  const proxy::Routes::Entry& entry = routes[taken.route];
+  LiveState state;
+  if (const char* problem = entry.route.key(parameters, request, state.key)) {
+    return base::invalid_input(problem);
+  }
+  state.route = entry.route.name();
+  Looker(parts, entry, state)
+      .look(http::parse_request_cache_control(request.field(http::Known::CacheControl)));
+  return state;
+}
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,55 @@
+// What a running daemon knows of one request's key now: what is stored, who fetches, how its
+// upstream is, and which rung of the ladder would answer. Asked of the parts that would answer it,
+// which change nothing for it. Origin loop only.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "cache/memory_cache.h"
+#include "cache/store.h"
+#include "config/explain_command.h"
+#include "daemon/origin.h"
+#include "proxy/flights.h"
+#include "upstream/status.h"
+
+namespace holdfast::daemon {
+
+struct LiveState {
+  std::string route;
+  std::string key;
+
+  cache::StoredPtr stored;  // null: nothing is
+  bool in_memory = false;
+  bool in_store = false;
+  std::string store_error;
+  cache::Freshness freshness;
+
+  bool fetching = false;
+  std::size_t waiting = 0;     // for that fetch
+  base::Duration rests_for{};  // zero: the key does not rest
+  std::string rests_because;   // what clients are told; empty: not known any more
+  std::string upstream;        // its name; empty: the built-in one
+  upstream::Status upstream_status;
+  base::WallTime now;
+
+  std::string_view rung;  // "fresh", "stale-while-revalidate", "fetch", "stale-if-error", ...
+  std::string why;
+  std::string_view if_it_fails;  // the rung then; empty: no fetch decides
+};
+
+struct LiveParts {
+  Origin& origin;
+  cache::MemoryCache& memory;
+  cache::Store& store;
+  base::Duration request_deadline;
+};
+
+// Errors: no route takes it, and why; InvalidInput.
+base::Result<LiveState> live_state(const LiveParts& parts, const config::ExplainCommand& command);
+
+std::string live_json(const LiveState& state);  // an object, "key" first
+std::string live_text(const LiveState& state);  // for people; "key" first
+
+}  // namespace holdfast::daemon

@@ -1,0 +1,36 @@
+// The answers that Flights makes without a fetch. Internal to its files.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "proxy/flights.h"
+
+namespace holdfast::proxy {
+
+inline Answer refusal(const char* detail) {
+  Answer answer;
+  answer.status = 503;
+  answer.detail = detail;
+  answer.retry_after = std::chrono::seconds(1);
+  return answer;
+}
+
+inline Answer from_stored(Rung rung, cache::StoredPtr stored) {
+  Answer answer;
+  answer.rung = rung;
+  answer.content = std::move(stored);
+  return answer;
+}
+
+// The first two rungs. Without content if there is nothing to be used at once.
+inline Answer answer_at_once(const cache::StoredPtr& stored, std::chrono::seconds min_fresh,
+                             base::WallTime now) {
+  if (!stored) return {};
+  const cache::Freshness freshness = cache::freshness(*stored, now);
+  const std::optional<Rung> rung = rung_at_once(freshness, min_fresh);
+  return rung ? from_stored(*rung, stored) : Answer{};
+}
+
+}  // namespace holdfast::proxy

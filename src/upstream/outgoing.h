@@ -1,0 +1,31 @@
+// What a request has when it goes out, besides what its route says: the token, and the fields that
+// are ours. The transport sends it, and people are shown it, from here. Pure; any thread.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "upstream/message.h"
+
+namespace holdfast::upstream {
+
+// How the token goes with a request.
+struct Credential {
+  enum class In { Bearer, Field, Query };
+  In in = In::Bearer;  // Authorization: Bearer
+  std::string name;    // of the field, or of the parameter that is added to the query
+};
+
+// The token in place of whatever the request says by that name: it is nobody else's to choose.
+Request with_credential(Request request, const Credential& credential, const std::string& token);
+
+// No control character is in it.
+bool printable(std::string_view text);
+
+std::string escaped_for_query(std::string_view text);
+
+// The lines of a request's head, but for a Host of the URL's, which goes without saying. `host`: of
+// every request that brings none; empty: the URL's. What may not stand in a line is left out.
+Fields head_fields(const Fields& fields, const std::string& host, const std::string& user_agent);
+
+}  // namespace holdfast::upstream

@@ -1,0 +1,242 @@
+// What becomes of a request by the settings alone.
+#include "daemon/explain.h"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <string>
+
+#include "config/config.h"
+
+using namespace holdfast;
+using daemon::Explanation;
+
+namespace {
+
+constexpr const char* kFile = R"(
+api_url = "http://127.0.0.1:8000"
+cache_ttl = "2h"
+
+[upstream.one]
+urls = ["https://one.example/v2", "https://two.example:8443"]
+token_file = "TOKEN"
+token_query = "key"
+host = "client"
+attempt_timeout = "3s"
+
+[upstream.two]
+urls = ["http://[::1]:80"]
+host = "fixed.example"
+
+[[route]]
+name = "any"
+match = "/v1/{what:rest}"
+upstream = "two"
+key_fields = ["Accept-Language"]
+request_set = { "X-Api-Key" = "hidden", "Accept" = "text/plain" }
+validate = { json = false, content_type = "text/plain", min_body = "1KiB" }
+
+[[route]]
+name = "item"
+match = "/v1/items/{id:int}"
+host = "shop.example"
+upstream = "one"
+target = "/things/{id}.json"
+query = { keep = ["lang"] }
+stale_if_error = "1h"
+validate = { require = ["/id:integer", "/name"], equal = { "/id" = "id" }, reject_if = { "/state" = ["gone"] } }
+
+[[route]]
+name = "named"
+match = "/v1/items/{id}"
+upstream = "two"
+batch = "/v1/items"
+)";
+
+class Folder {
+ public:
+  Folder() {
+    std::string name = "/tmp/holdfast-explain-XXXXXX";
+    REQUIRE(mkdtemp(name.data()) != nullptr);
+    path = name;
+  }
+  ~Folder() {
+    std::remove((path + "/token").c_str());
+    std::remove((path + "/holdfast.toml").c_str());
+    ::rmdir(path.c_str());
+  }
+  std::string path;
+};
+
+struct Asked {
+  Folder folder;
+  std::string error;
+  Explanation explanation;
+  std::string text;
+
+  bool says(const std::string& part) const { return text.find(part) != std::string::npos; }
+};
+
+// `arguments` of `holdfast explain`, with the file above unless `with_file` is false.
+Asked ask(std::vector<std::string> arguments, bool with_file = true,
+          const std::map<std::string, std::string>& variables = {}) {
+  Asked asked;
+  std::string text = kFile;
+  text.replace(text.find("TOKEN"), 5, asked.folder.path + "/token");
+  std::ofstream(asked.folder.path + "/token") << "t0p-s3cret";
+  std::ofstream(asked.folder.path + "/holdfast.toml") << text;
+  arguments.insert(arguments.begin(), {"holdfast", "explain"});
+  if (with_file) arguments.push_back("--config=" + asked.folder.path + "/holdfast.toml");
+  std::vector<const char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
+  const auto loaded =
+      config::load(static_cast<int>(argv.size()), argv.data(),
+                   [&](const std::string& name) -> std::optional<std::string> {
+                     const auto found = variables.find(name);
+                     return found == variables.end() ? std::nullopt : std::optional(found->second);
+                   },
+                   {.name = "holdfast", .version = "", .summary = "", .text_flags = {}});
+  if (!loaded) {
+    asked.error = loaded.error().message;
+    return asked;
+  }
+  const auto& what = std::get<config::ToExplain>(*loaded);
+  auto explained = daemon::explain(what.settings, what.command);
+  REQUIRE(explained);
+  asked.explanation = *std::move(explained);
+  asked.text = explanation_text(asked.explanation);
+  CHECK_FALSE(asked.says("t0p-s3cret"));
+  CHECK(explanation_json(asked.explanation).find("t0p-s3cret") == std::string::npos);
+  return asked;
+}
+
+std::string setting(const std::vector<config::InForce>& all, const std::string& key,
+                    const std::string& folder) {
+  for (const config::InForce& one : all) {
+    if (one.key != key) continue;
+    std::string source = one.source;
+    if (!folder.empty() && source.starts_with(folder)) source.erase(0, folder.size() + 1);
+    return one.value + " from " + source;
+  }
+  return "absent";
+}
+
+std::string field(const Explanation& explanation, const std::string& name) {
+  const std::string* const value = upstream::find_field(explanation.fields, name);
+  return value ? *value : "absent";
+}
+
+}  // namespace
+
+TEST_CASE("a request of the built-in route, with what the program itself was given") {
+  const auto asked = ask({"/lookup/::ffff:8.8.8.8?x", "--cache-ttl", "2h"}, false,
+                         {{"API_URL", "http://127.0.0.1:8000/v1"}, {"API_TOKEN", "t0p-s3cret"}});
+  CHECK(asked.error == "");
+  const Explanation& explanation = asked.explanation;
+  CHECK(explanation.route == "lookup");
+  CHECK(explanation.key == "lookup/8.8.8.8");
+  CHECK(explanation.request_line == "GET /v1/geoip/8.8.8.8");
+  CHECK(field(explanation, "Host") == "127.0.0.1:8000");
+  CHECK(field(explanation, "Authorization") == "Bearer (secret)");
+  CHECK(field(explanation, "Accept-Encoding") == "identity");
+  CHECK(setting(explanation.route_settings, "cache_ttl", "") == "2h from flag --cache-ttl");
+  CHECK(setting(explanation.route_settings, "negative_ttl", "").ends_with(" from default"));
+  CHECK(setting(explanation.upstream_settings, "api_token", "") ==
+        "(secret) from environment API_TOKEN");
+  CHECK(asked.says("/latitude is a number"));
+  CHECK(asked.says("/ip is the {ip} of the path"));
+  CHECK(asked.says("the built-in configuration"));
+}
+
+TEST_CASE("of several routes the most specific one, the next one, and why") {
+  const auto item = ask({"http://SHOP.example:3000/v1/items/7?lang=de&utm=1"});
+  CHECK(item.error == "");
+  CHECK(item.explanation.route == "item");
+  CHECK(item.explanation.next == "named");
+  CHECK(item.explanation.why_not_next == "it names the host, named takes any");
+  CHECK(item.explanation.request_line == "GET /v2/things/7.json?lang=de&key=(secret)");
+  CHECK(field(item.explanation, "Host") == "shop.example:3000");
+  CHECK(item.explanation.urls.size() == 2);
+  CHECK(item.says("/id is the {id} of the path"));
+  CHECK(item.says("/name is there"));
+  CHECK(item.says("/state is none of \"gone\""));
+
+  const auto named = ask({"/v1/items/7"});
+  CHECK(named.explanation.route == "named");
+  CHECK(named.explanation.next == "any");
+  CHECK(named.explanation.why_not_next == "\"items\" goes before {what:rest}");
+  CHECK(field(named.explanation, "Host") == "fixed.example");
+  CHECK(field(named.explanation, "Authorization") == "absent");
+
+  const auto any = ask({"/v1/a/b", "--field", "accept-language: de", "--field=X: y"});
+  CHECK(any.explanation.route == "any");
+  CHECK(any.explanation.next == "");
+  CHECK(any.explanation.key.ends_with("/a/b accept-language=de"));
+  CHECK(field(any.explanation, "X-Api-Key") == "(secret)");
+  CHECK(field(any.explanation, "Accept") == "text/plain");
+  CHECK(field(any.explanation, "accept-language") == "de");
+  CHECK(field(any.explanation, "X") == "absent");
+  CHECK_FALSE(any.says("hidden"));
+  CHECK(any.says("any content, called text/plain, of 1KiB at least"));
+}
+
+TEST_CASE("each setting has its place") {
+  const auto asked = ask({"http://shop.example/v1/items/7", "--stale-while-revalidate", "3d"}, true,
+                         {{"HEDGE", "off"}});
+  const std::string& folder = asked.folder.path;
+  const auto& route = asked.explanation.route_settings;
+  CHECK(setting(route, "stale_if_error", folder) == "60m from holdfast.toml:31");
+  CHECK(setting(route, "cache_ttl", folder) == "2h from holdfast.toml:3");
+  CHECK(setting(route, "stale_while_revalidate", folder) ==
+        "3d from flag --stale-while-revalidate");
+  CHECK(setting(route, "target", folder) == "\"/things/{id}.json\" from holdfast.toml:29");
+  CHECK(setting(route, "max_body", folder) == "\"8MiB\" from default");
+  const auto& upstream = asked.explanation.upstream_settings;
+  CHECK(setting(upstream, "attempt_timeout", folder) == "3s from holdfast.toml:10");
+  CHECK(setting(upstream, "hedge", folder) == "off from environment HEDGE");
+  CHECK(setting(upstream, "token_query", folder) == "\"key\" from holdfast.toml:8");
+  CHECK(setting(upstream, "api_token", folder) == "absent");
+  CHECK(asked.explanation.place == folder + "/holdfast.toml:24");
+}
+
+TEST_CASE("what no route takes gets the service's own words") {
+  const auto refused = [](std::vector<std::string> arguments) {
+    const auto asked = ask(std::move(arguments));
+    CHECK_FALSE(asked.explanation.taken());
+    CHECK(asked.says("none: "));
+    return std::to_string(asked.explanation.status) + " " + asked.explanation.why;
+  };
+  CHECK(refused({"/nowhere"}) == "404 no such path");
+  CHECK(refused({"/v1/items/7", "--method=DELETE"}) == "405 only GET and HEAD are served here");
+  CHECK(refused({"/v1/items/7", "--method", "OPTIONS"}) == "204 Allow: GET, HEAD, OPTIONS");
+  CHECK(refused({"/v1/items", "--method=PUT"}) == "405 only GET, HEAD and POST are served here");
+  CHECK(refused({"/v1/%zz"}).starts_with("400 "));
+  CHECK(refused({"/v1/a", "--method", "CONNECT"}).starts_with("501 "));
+  CHECK(refused({"/metrics"}) == "200 a page of the service's own, before any route");
+  CHECK(refused({"http://a b/v1/a"}).starts_with("400 "));
+  const auto value = ask({"/lookup/nowhere"}, false, {{"API_URL", "http://127.0.0.1:1"}});
+  CHECK(value.explanation.why == "not an IPv4 or IPv6 address");
+  CHECK(value.explanation.near == "lookup");
+}
+
+TEST_CASE("a batch is a route's, with a key for each element") {
+  const auto asked = ask({"/v1/items", "--method", "POST"});
+  CHECK(asked.explanation.route == "named");
+  CHECK(asked.explanation.batch);
+  CHECK(asked.explanation.key == "");
+  CHECK(asked.says("one for each element"));
+  CHECK(asked.says("fixed.example"));
+}
+
+TEST_CASE("what is wrong with the command or the settings is one line") {
+  CHECK(ask({}).error.starts_with("explain: expected a path"));
+  CHECK(ask({"/a", "/b"}).error == "one URL or path at a time");
+  CHECK(ask({"/a", "--field", "x"}).error.starts_with("explain: --field: "));
+  CHECK(ask({"/a", "--cache-ttl", "x"}).error.starts_with("--cache-ttl"));
+  CHECK(ask({"/a", "--check-config"}).error.find("unknown flag") != std::string::npos);
+  CHECK(ask({"--cache-ttl-override", "/v1/a"}).explanation.route == "any");
+}
