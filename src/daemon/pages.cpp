@@ -1,7 +1,17 @@
 #include "daemon/pages.h"
 
+#include <algorithm>
+#include <array>
+
 namespace holdfast::daemon {
 namespace {
+
+constexpr const char* kLivez = "/livez";
+constexpr const char* kReadyz = "/readyz";
+constexpr const char* kHealthz = "/healthz";
+constexpr const char* kMetrics = "/metrics";
+constexpr const char* kStatus = "/status";
+constexpr const char* kStatusJson = "/status.json";
 
 // The loops turn. Rendered where it is asked, so that a stuck loop elsewhere
 // cannot keep it from saying so.
@@ -58,14 +68,20 @@ proxy::Page status_for_programs(const PageParts& parts) {
 
 }  // namespace
 
+bool is_page(std::string_view path) {
+  constexpr std::array<std::string_view, 6> kAll{kLivez,   kReadyz, kHealthz,
+                                                 kMetrics, kStatus, kStatusJson};
+  return std::find(kAll.begin(), kAll.end(), path) != kAll.end();
+}
+
 proxy::Pages make_pages(PageParts parts) {
   return {
-      {"/livez", [parts] { return livez(parts); }, nullptr},
-      {"/readyz", [parts] { return readyz(parts); }, nullptr},
-      {"/healthz", [parts] { return healthz(parts); }, nullptr},
-      {"/metrics", [parts] { return metrics(parts); }, &parts.control, true},
-      {"/status", [parts] { return status(parts); }, &parts.control, true},
-      {"/status.json", [parts] { return status_for_programs(parts); }, &parts.control, true},
+      {kLivez, [parts] { return livez(parts); }, nullptr},
+      {kReadyz, [parts] { return readyz(parts); }, nullptr},
+      {kHealthz, [parts] { return healthz(parts); }, nullptr},
+      {kMetrics, [parts] { return metrics(parts); }, &parts.control, true},
+      {kStatus, [parts] { return status(parts); }, &parts.control, true},
+      {kStatusJson, [parts] { return status_for_programs(parts); }, &parts.control, true},
   };
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string_view>
 
 #include "base/scheduler.h"
 #include "observe/health.h"
@@ -23,5 +24,8 @@ struct PageParts {
 };
 
 proxy::Pages make_pages(PageParts parts);
+
+// Whether one of them is there, so that no route gets what is asked for by that path.
+bool is_page(std::string_view path);
 
 }  // namespace holdfast::daemon
