@@ -1,6 +1,7 @@
 // The keys of a [[route]].
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 
 #include "base/suggest.h"
 #include "config/section_reader.h"
@@ -252,6 +253,11 @@ void read_set_cookie(Reader& r, const FileValue& value, Route& route) {
           shown_in_error(word) + ": expected one of \"pass\", \"strip\", \"store\"");
 }
 
+bool is_one_of(std::string_view field, std::initializer_list<std::string_view> names) {
+  return std::any_of(names.begin(), names.end(),
+                     [field](std::string_view name) { return same_field(field, name); });
+}
+
 // Why no route may have the field in `key`, or nothing.
 std::string_view objection_to(std::string_view key, std::string_view field) {
   if (!is_token(field)) return " is no field's name; expected one such as \"X-Name\"";
@@ -259,7 +265,19 @@ std::string_view objection_to(std::string_view key, std::string_view field) {
     return " is no route's to change; expected host in the [upstream.NAME] instead";
   }
   if (is_framing_field(field)) return " belongs to the connection; expected any other field";
+  if (key == "response_set" &&
+      is_one_of(field, {"Age", "Date", "ETag", "Cache-Status", "Content-Encoding"})) {
+    return " is worked out for each answer; expected any other field";
+  }
   if (key.starts_with("response")) return {};
+  // What they get is a part of an answer, or none, and would be taken for the whole.
+  if (key != "request_remove" && is_one_of(field, {"Range", "If-Range", "If-Match", "If-None-Match",
+                                                   "If-Modified-Since", "If-Unmodified-Since"})) {
+    return " asks for less than an answer; expected any other field";
+  }
+  if (key != "request_remove" && same_field(field, "Accept-Encoding")) {
+    return " is ours to say, as answers are stored uncoded; expected any other field";
+  }
   if (same_field(field, "Authorization")) {
     return " carries a credential; expected a token_file in the [upstream.NAME] instead";
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string_view>
 
 #include "base/scheduler.h"
 #include "observe/health.h"
@@ -23,7 +24,7 @@ struct PageParts {
 };
 
 proxy::Pages make_pages(PageParts parts);
-// Whether one of them has that path.
+// Whether one of them has that path, so that no route gets what is asked for by it.
 bool is_page(std::string_view path);
 
 }  // namespace holdfast::daemon

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/suggest.h"
+#include "daemon/pages.h"
 #include "daemon/parts_settings.h"
 #include "proxy/canonical_path.h"
 #include "proxy/route_table.h"
@@ -21,6 +22,9 @@ using Status = base::Result<void>;
 // What the metrics have room for.
 constexpr std::size_t kMostRoutes = 256;
 constexpr std::size_t kMostUpstreams = 64;
+
+constexpr const char* kIsPage =
+    "is a page of this program's own, so that no request gets to the route";
 
 // FNV-1a, 64 bits: the same everywhere and for ever, as what is on disk depends on it.
 class Fingerprint {
@@ -80,6 +84,7 @@ class Planner {
   base::Result<proxy::RoutePlan> plan() {
     auto match = proxy::PathTemplate::parse(route_.match);
     if (!match) return wrong("match", match.error().message);
+    if (is_page(route_.match)) return wrong("match", kIsPage);
     const std::string as_it_came = target_as_it_came(*match);
     auto target =
         proxy::TargetTemplate::parse(route_.target.empty() ? as_it_came : route_.target, *match);
@@ -247,6 +252,7 @@ class Planner {
     if (plan.host_goes_upstream) {
       return wrong("batch", "the upstream's host is \"client\", and an element has none");
     }
+    if (is_page(route_.batch)) return wrong("batch", kIsPage);
     plan.batch_path = route_.batch;
     return {};
   }

@@ -7,7 +7,6 @@
 #include "http/cache_control.h"
 #include "http/content_coding.h"
 #include "http/problem.h"
-#include "proxy/batch_request.h"
 #include "proxy/last_moment.h"
 #include "proxy/response_fields.h"
 #include "proxy/storing.h"
@@ -24,6 +23,14 @@ constexpr std::size_t kKeysPerTurn = 32;
 constexpr std::size_t kBatchHitsPerUse = 16;
 
 constexpr std::size_t kNoLookup = static_cast<std::size_t>(-1);
+
+BatchElements elements_of(const Route& route) {
+  for (const auto& segment : route.plan().match.segments()) {
+    if (segment.type == ParameterType::Ip) return {};
+    if (segment.type == ParameterType::Int) return {.in_words = "integers", .integers = true};
+  }
+  return {.in_words = "strings"};
+}
 
 }  // namespace
 
@@ -83,6 +90,7 @@ struct Batches::Errand {
 Batches::Batches(Parts parts, Settings settings, observe::Metrics& metrics, observe::Shard& shard)
     : parts_(parts),
       settings_(settings),
+      elements_(elements_of(parts.route)),
       counts_(metrics, shard, std::string(parts.route.name()) + "_batch") {}
 
 Batches::~Batches() = default;
@@ -100,9 +108,9 @@ void Batches::start(http::Server& server, http::ExchangeId id, const http::Reque
     return refuse(batch, 415, "the content of a batch comes without a content coding",
                   "Accept-Encoding: identity\r\n");
   }
-  BatchRequest parsed = parse_batch(request.body, settings_.max_elements);
+  BatchRequest parsed = parse_batch(request.body, settings_.max_elements, elements_);
   if (parsed.status != 0) return refuse(batch, parsed.status, parsed.detail);
-  resolve(batch, std::move(parsed.elements));
+  resolve(batch, request, std::move(parsed.elements));
   if (batch.open == 0) return finish(batch);
 
   const base::SteadyTime deadline = batch.received + settings_.request_deadline;
@@ -129,14 +137,15 @@ void Batches::abandoned(http::ExchangeId id) {
 }
 
 // Gives each element its lookup, and answers from memory what can be.
-void Batches::resolve(Batch& batch, std::vector<std::string> elements) {
+void Batches::resolve(Batch& batch, const http::Request& request,
+                      std::vector<std::string> elements) {
   std::unordered_map<std::string, std::size_t> by_key;
   by_key.reserve(elements.size());
   batch.elements.reserve(elements.size());
   std::string key;
   for (std::string& text : elements) {
     Batch::Element& element = batch.elements.emplace_back();
-    element.problem = parts_.route.key_of_subject(text, key);
+    element.problem = parts_.route.key_of_subject(text, request, key);
     if (element.problem != nullptr) {
       element.text = std::move(text);
       continue;
@@ -272,19 +281,19 @@ void Batches::finish(Batch& batch) {
     }
     const Lookup& lookup = batch.lookups[element.lookup];
     const Answer& answer = lookup.answer;
-    const std::string_view subject = parts_.route.subject(lookup.key);
+    const auto subject = [&] { return parts_.route.value_of(lookup.key); };
     if (!answer.content) {
-      append_error(body, name, subject, answer.detail, answer.status);
+      append_error(body, name, subject(), answer.detail, answer.status);
       count(cache_outcome(answer), answer.status, lookup.answered);
     } else if (answer.content->status != 200) {
       const int status = answer.content->status;
       append_error(
-          body, name, subject,
+          body, name, subject(),
           upstream::is_negative(status) ? kNoSuchEntry : "the upstream refused the request",
           status);
       count(cache_outcome(answer), answer.content->status, lookup.answered);
     } else if (body.size() + answer.content->body.size() > settings_.max_answer_bytes) {
-      append_error(body, name, subject, "too large for this batch: ask for it alone", 413);
+      append_error(body, name, subject(), "too large for this batch: ask for it alone", 413);
       count(CacheOutcome::Error, 413, lookup.answered);
     } else {
       body += answer.content->body;

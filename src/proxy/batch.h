@@ -1,7 +1,7 @@
-// Batches answers POST /lookup: many addresses in one request, an array in the
-// same order. Each address is looked up as if it were asked for alone: from memory,
-// or by the flights on the origin loop, where it joins whoever asks for it too. One
-// per worker; its loop's thread only.
+// Batches answers a POST of many, such as POST /lookup: many addresses in one request, an array
+// in the same order. Each is looked up as if it were asked for alone, by the same client: from
+// memory, or by the flights on the origin loop, where it joins whoever asks for it too. One per
+// worker; its loop's thread only.
 //
 // A batch's life: start() answers at once what is wrong as a whole, and what
 // memory knows all of. Else the missing keys go to the origin loop, a few a turn,
@@ -26,6 +26,7 @@
 #include "observe/log.h"
 #include "observe/metrics.h"
 #include "proxy/answer.h"
+#include "proxy/batch_request.h"
 #include "proxy/flights.h"
 #include "proxy/refresh_gate.h"
 #include "proxy/request_metrics.h"
@@ -73,7 +74,7 @@ class Batches {
   struct Batch;
   struct Errand;
 
-  void resolve(Batch& batch, std::vector<std::string> elements);
+  void resolve(Batch& batch, const http::Request& request, std::vector<std::string> elements);
   bool find_in_memory(Lookup& lookup, const Batch& batch);
   void run(const std::shared_ptr<Errand>& errand);
   void take(http::ExchangeId id, std::size_t lookup, Answer answer);
@@ -83,6 +84,7 @@ class Batches {
 
   Parts parts_;
   Settings settings_;
+  const BatchElements elements_;
   RequestMetrics counts_;
   std::unordered_map<http::ExchangeId, std::unique_ptr<Batch>> batches_;
 };

@@ -17,7 +17,7 @@ class Reader {
  public:
   using Json = nlohmann::json;
 
-  explicit Reader(std::size_t most) : most_(most) {}
+  Reader(std::size_t most, BatchElements elements) : most_(most), elements_(elements) {}
   BatchRequest take() { return std::move(out_); }
 
   // What nlohmann::json_sax asks for; false ends the parsing.
@@ -28,17 +28,16 @@ class Reader {
   bool end_array() { return true; }
   bool string(std::string& text) {
     if (!in_array_) return not_an_array();
-    if (out_.elements.size() == most_) {
-      return refuse(413, "more than " + std::to_string(most_) + " addresses");
-    }
-    out_.elements.push_back(std::move(text));
-    return true;
+    return take_element(std::move(text));
   }
   bool null() { return other(); }
   bool boolean(bool) { return other(); }
-  bool number_integer(std::int64_t) { return other(); }
-  bool number_unsigned(std::uint64_t) { return other(); }
-  bool number_float(double, const std::string&) { return other(); }
+  bool number_integer(std::int64_t number) { return integer(std::to_string(number)); }
+  bool number_unsigned(std::uint64_t number) { return integer(std::to_string(number)); }
+  // A longer integer comes as this too; its text says what it is.
+  bool number_float(double, const std::string& text) {
+    return text.find_first_of(".eE") == text.npos ? integer(text) : other();
+  }
   bool binary(Json::binary_t&) { return other(); }
   bool start_object(std::size_t) { return other(); }
   bool key(std::string&) { return other(); }
@@ -54,13 +53,27 @@ class Reader {
     out_.detail = std::move(detail);
     return false;
   }
-  bool not_an_array() { return refuse(400, "not a JSON array of addresses"); }
+  bool take_element(std::string text) {
+    if (out_.elements.size() == most_) {
+      return refuse(413, "more than " + std::to_string(most_) + " " + elements_.in_words);
+    }
+    out_.elements.push_back(std::move(text));
+    return true;
+  }
+  bool integer(std::string text) {
+    return in_array_ && elements_.integers ? take_element(std::move(text)) : other();
+  }
+  bool not_an_array() {
+    return refuse(400, std::string("not a JSON array of ") + elements_.in_words);
+  }
   bool not_a_string() {
-    return refuse(400, "element " + std::to_string(out_.elements.size()) + " is not a string");
+    return refuse(400, "element " + std::to_string(out_.elements.size()) +
+                           (elements_.integers ? " is no integer" : " is not a string"));
   }
   bool other() { return in_array_ ? not_a_string() : not_an_array(); }
 
   const std::size_t most_;
+  const BatchElements elements_;
   bool in_array_ = false;
   BatchRequest out_;
 };
@@ -77,8 +90,8 @@ bool equals(std::string_view text, std::string_view other) {
 
 }  // namespace
 
-BatchRequest parse_batch(std::string_view content, std::size_t most) {
-  Reader reader(most);
+BatchRequest parse_batch(std::string_view content, std::size_t most, BatchElements elements) {
+  Reader reader(most, elements);
   Reader::Json::sax_parse(content.begin(), content.end(), &reader);
   BatchRequest batch = reader.take();
   // nlohmann takes a NUL for the end of the text, and so never sees what follows.

@@ -1,4 +1,4 @@
-// Reads the content of POST /lookup: a JSON array of addresses. Pure function;
+// Reads the content of a batch: a JSON array of strings, such as addresses. Pure function;
 // any thread.
 #pragma once
 
@@ -10,7 +10,7 @@
 namespace holdfast::proxy {
 
 struct BatchRequest {
-  // Each element as it was written, unescaped; valid UTF-8, but not yet an address.
+  // Each element as it was written, unescaped; valid UTF-8, but not yet an address, say.
   std::vector<std::string> elements;
 
   // Why there are none: the status to answer, 0 if all is well, and for people
@@ -19,9 +19,15 @@ struct BatchRequest {
   std::string detail;
 };
 
-// 400 for what is no JSON (RFC 8259), no array, or holds anything but strings;
-// 413 for more than `most` elements.
-BatchRequest parse_batch(std::string_view content, std::size_t most);
+// What the elements are.
+struct BatchElements {
+  const char* in_words = "addresses";
+  bool integers = false;  // they may be JSON integers too
+};
+
+// 400 for what is no JSON (RFC 8259), no array, or holds anything but strings (and integers, where
+// they may be); 413 for more than `most` elements.
+BatchRequest parse_batch(std::string_view content, std::size_t most, BatchElements elements = {});
 
 // Whether a Content-Type is JSON: "application/json", whatever parameters it has. The
 // type defines none, so they mean nothing (RFC 8259, 11); what is not UTF-8 is no JSON.

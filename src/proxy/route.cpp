@@ -150,6 +150,16 @@ const char* Route::key_of_subject(std::string_view subject, std::string& key) co
   return this->key(parameters, std::string_view(), key);
 }
 
+const char* Route::key_of_subject(std::string_view subject, const http::Request& request,
+                                  std::string& key) const {
+  if (const char* problem = key_of_subject(subject, key)) return problem;
+  return plan_.key_fields.empty() ? nullptr : append_fields(request, key);
+}
+
+std::string Route::value_of(std::string_view key) const {
+  return unescaped(parts_of(subject(key)).values);
+}
+
 bool Route::take_values(std::string_view values, Parameters& parameters) const {
   std::size_t left = 0;
   for (const auto& segment : plan_.match.segments()) left += segment.type.has_value() ? 1 : 0;

@@ -76,9 +76,14 @@ class Route {
   // none), and of an element of a batch.
   const char* key(const Parameters& parameters, std::string_view query, std::string& key) const;
   const char* key_of_subject(std::string_view subject, std::string& key) const;
+  // ... with the fields of the request that has the batch.
+  const char* key_of_subject(std::string_view subject, const http::Request& request,
+                             std::string& key) const;
 
   // What a key is called towards people and in logs: "8.8.8.8".
   std::string_view subject(std::string_view key) const { return key.substr(prefix_size_); }
+  // The value that key_of_subject() was given, in the one spelling that it has.
+  std::string value_of(std::string_view key) const;
   // Whether it is a key of this route, in its canonical form.
   bool is_key(std::string_view key) const;
 

@@ -330,7 +330,10 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
 
 std::string objection_to(Route& route, std::string_view key, const cache::StoredResponse& stored) {
   if (!route.is_key(key)) return "the key is none of ours";
-  const bool negative = stored.status == 404 || stored.status == 410;
+  const bool negative = upstream::is_negative(stored.status);
+  if (!negative && stored.status != 200) {
+    return "a " + std::to_string(stored.status) + " is never stored";
+  }
   if (negative && !route.plan().storing.pass_client_errors) {
     // Of the upstream's, only the status is kept.
     const bool ours = stored.fields == kNegativeFields &&

@@ -231,7 +231,7 @@ void CurlTransport::run(Attempt& attempt) {
 
 // An upstream that redirects may repeat what it was asked with, and that is told to people.
 void CurlTransport::hide_credential(Reply& reply) const {
-  if (settings_.credential.in != Credential::In::Query || token_.empty()) return;
+  if (token_.empty()) return;
   for (Field& field : reply.fields) {
     if (!is_field(field, "Location")) continue;
     replace_all(field.value, escaped_for_query(token_), "***");

@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include <simdjson.h>
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 
+#include "api.h"
 #include "geo_answer.h"
 
 namespace holdfast::scenario {
@@ -29,6 +32,19 @@ std::uint64_t number_in(const std::string& json, const std::string& member) {
     throw std::runtime_error("no number " + member + " in " + json);
   }
   return number;
+}
+
+// "?ip=192.0.2.7", "?key=%2Fpackages%2Fa", or nothing.
+std::string as_parameter(const std::string& subject) {
+  if (subject.empty()) return {};
+  if (subject.front() != '/') return "?ip=" + subject;
+  std::string parameter = "?key=";
+  for (const unsigned char c : subject) {
+    char escaped[4];
+    std::snprintf(escaped, sizeof escaped, "%%%02X", c);
+    parameter += escaped;
+  }
+  return parameter;
 }
 
 // What a sanitizer, or a loop that hung, had to say is among them.
@@ -54,8 +70,12 @@ Folder::~Folder() {
 }
 
 Upstream::Upstream(std::vector<std::string> options) {
-  std::vector<std::string> command{
-      path_from("FLAKY_UPSTREAM"), "--port", "0", "--control-port", "0", "--token", kToken};
+  std::vector<std::string> command{path_from("FLAKY_UPSTREAM"), "--port", "0", "--control-port",
+                                   "0"};
+  const auto has = [&](const char* option) {
+    return std::find(options.begin(), options.end(), option) != options.end();
+  };
+  if (!has("--api") && !has("--token")) command.insert(command.end(), {"--token", kToken});
   command.insert(command.end(), options.begin(), options.end());
   process_ = std::make_unique<Process>(std::move(command), Process::Environment{});
   const std::string ready = process_->wait_for_line("\"port\"");
@@ -68,24 +88,33 @@ std::string Upstream::url() const {
 }
 
 void Upstream::tell(const std::string& knob, const std::string& content) {
-  const Response response =
-      ask({"http://127.0.0.1:" + std::to_string(control_port_) + "/" + knob, "PUT", {}, content});
+  const Response response = ask({control_url("/" + knob), "PUT", {}, content});
   if (response.status != 200)
     throw std::runtime_error(knob + ": " + response.body + response.error);
 }
 
-std::string Upstream::stats(const std::string& ip) {
-  const std::string url = "http://127.0.0.1:" + std::to_string(control_port_) + "/stats";
-  return get(ip.empty() ? url : url + "?ip=" + ip).body;
+void Upstream::script(const std::string& subject, const std::string& outcomes) {
+  tell("script" + as_parameter(subject), outcomes);
 }
 
-std::uint64_t Upstream::count(const std::string& member, const std::string& ip) {
-  return number_in(stats(ip), member);
+std::string Upstream::control_url(const std::string& path) const {
+  return "http://127.0.0.1:" + std::to_string(control_port_) + path;
+}
+
+std::string Upstream::stats(const std::string& subject) {
+  return get(control_url("/stats" + as_parameter(subject))).body;
+}
+
+std::string Upstream::heard() {
+  return get(control_url("/heard")).body;
+}
+
+std::uint64_t Upstream::count(const std::string& member, const std::string& subject) {
+  return number_in(stats(subject), member);
 }
 
 void Upstream::wait_until(const std::string& condition) {
-  const Response response =
-      get("http://127.0.0.1:" + std::to_string(control_port_) + "/wait?timeout=50s&" + condition);
+  const Response response = get(control_url("/wait?timeout=50s&" + condition));
   if (response.status != 200) throw std::runtime_error(condition + ": " + response.body);
 }
 
@@ -178,6 +207,17 @@ double Daemon::metric_sum(const std::string& family) const {
   return sum;
 }
 
+std::filesystem::path routing_file(const Folder& folder) {
+  return folder.path / "routing.toml";
+}
+
+Daemon routed(const Folder& folder, const std::string& file, Process::Environment settings) {
+  std::ofstream(routing_file(folder)) << file;
+  settings.insert(settings.end(),
+                  {{"HOLDFAST_CONFIG", routing_file(folder).string()}, {"API_TOKEN", ""}});
+  return Daemon(folder, "", std::move(settings));
+}
+
 Process::Environment one_attempt(Process::Environment more) {
   more.insert(more.end(),
               {{"HEDGE", "off"}, {"ATTEMPT_TIMEOUT", "60s"}, {"REQUEST_DEADLINE", "60s"}});
@@ -218,6 +258,20 @@ std::string expected_body(const std::string& ip) {
   const auto address = flaky::parse_address(ip);
   if (!address) throw std::runtime_error(ip + " is not an address");
   return flaky::geo_answer(*address);
+}
+
+std::string api_says(const std::string& api, const std::string& target,
+                     const std::string& accept_language) {
+  flaky::Request request;
+  request.method = "GET";
+  request.target = target;
+  if (!accept_language.empty()) request.fields.emplace_back("Accept-Language", accept_language);
+  const auto made = flaky::make_api(api);
+  const auto answer = made ? (*made)->answer(request, 0) : std::nullopt;
+  if (!answer || answer->message.status != 200) {
+    throw std::runtime_error(api + " has nothing at " + target);
+  }
+  return answer->message.content;
 }
 
 std::vector<std::string> other_ips(std::size_t count) {

@@ -25,6 +25,8 @@ class Folder {
   std::filesystem::path path;
 };
 
+// Of `options`, --api makes it another API than the lookup, and --token, --token-field and
+// --token-query say what it asks for; else the lookup asks for kToken.
 class Upstream {
  public:
   explicit Upstream(std::vector<std::string> options = {});
@@ -32,9 +34,14 @@ class Upstream {
   std::string url() const;
   // Sends `content` to a knob of the control port: tell("faults", "500=0.3").
   void tell(const std::string& knob, const std::string& content);
-  // A number of the control port's statistics, by its JSON member name.
-  std::uint64_t count(const std::string& member, const std::string& ip = "");
-  std::string stats(const std::string& ip = "");
+  // The same for what is asked of one thing: script("/packages/a", "500,ok").
+  void script(const std::string& subject, const std::string& outcomes);
+  // A number of the control port's statistics, by its JSON member name. A subject is an address,
+  // or what another API calls its key ("/packages/a").
+  std::uint64_t count(const std::string& member, const std::string& subject = "");
+  std::string stats(const std::string& subject = "");
+  // The latest requests as they came, as JSON: {"requests":[{"method":...},...]}.
+  std::string heard();
   // Returns when the condition holds: wait_until("in_flight=5").
   void wait_until(const std::string& condition);
   // As after a crash: connections are refused from now on.
@@ -43,10 +50,16 @@ class Upstream {
   static constexpr const char* kToken = "s3cr3t-t0ken-for-scenarios";
 
  private:
+  std::string control_url(const std::string& path) const;
+
   std::unique_ptr<Process> process_;
   std::uint16_t port_ = 0;
   std::uint16_t control_port_ = 0;
 };
+
+// What a healthy upstream of that API (flaky-upstream --api) says, byte for byte.
+std::string api_says(const std::string& api, const std::string& target,
+                     const std::string& accept_language = "");
 
 // How a daemon is started, if not simply.
 struct Launch {
@@ -94,6 +107,10 @@ class Daemon {
   std::uint16_t port_ = 0;
   bool may_be_blocked_ = false;
 };
+
+// A daemon whose upstreams and routes are those of the text, which is its settings file then.
+std::filesystem::path routing_file(const Folder& folder);
+Daemon routed(const Folder& folder, const std::string& file, Process::Environment settings = {});
 
 // Settings with which a fetch is one attempt, however slow the machine: for tests that
 // count what reaches the upstream. An answer that takes 100 ms would be hedged. After eight

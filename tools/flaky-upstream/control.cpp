@@ -35,6 +35,16 @@ base::Result<std::uint64_t> parse_limit(std::string_view text) {
   return text == "off" ? base::Result<std::uint64_t>(0) : parse_count(text);
 }
 
+// What `ip`, or `key` for another API, names, as it is counted by; "" if neither is there.
+base::Result<std::string> subject_of(const Request& request) {
+  if (const auto key = request.parameter("key")) return *key;
+  const auto ip = request.parameter("ip");
+  if (!ip) return std::string();
+  const auto address = parse_address(*ip);
+  if (!address) return base::invalid_input("ip: not an IP address");
+  return address->text;
+}
+
 Message json(std::string content) {
   Message message;
   message.content = std::move(content);
@@ -78,12 +88,11 @@ Message Control::get(const Request& request) const {
   const auto path = request.path();
   auto& stats = upstream_.stats();
   if (path == "/stats") {
-    const auto ip = request.parameter("ip");
-    if (!ip) return json(upstream_.stats_json());
-    const auto address = parse_address(*ip);
-    if (!address) return json_error(400, "ip: not an IP address");
-    const auto found = stats.ips.find(address->text);
-    return json(ip_json(address->text, found == stats.ips.end() ? IpCounts{} : found->second));
+    const auto subject = subject_of(request);
+    if (!subject) return json_error(400, subject.error().message);
+    if (subject->empty()) return json(upstream_.stats_json());
+    const auto found = stats.ips.find(*subject);
+    return json(ip_json(*subject, found == stats.ips.end() ? IpCounts{} : found->second));
   }
   if (path == "/ips") {
     std::string text = "{";
@@ -100,7 +109,8 @@ Message Control::get(const Request& request) const {
     auto content = upstream_.content(*address);
     return content ? json(std::move(*content)) : json_error(404, "no data for this address");
   }
-  return json_error(404, "no such path; GET /stats, /ips, /answer or /wait");
+  if (path == "/heard") return json(upstream_.heard_json());
+  return json_error(404, "no such path; GET /stats, /ips, /heard, /answer or /wait");
 }
 
 Message Control::put(const Request& request) {
@@ -133,14 +143,11 @@ base::Result<std::string> Control::apply(std::string_view path, const Request& r
     });
   }
   if (path == "/script") {
-    std::string ip;
-    if (const auto wanted = request.parameter("ip")) {
-      const auto address = parse_address(*wanted);
-      if (!address) return base::invalid_input("ip: not an IP address");
-      ip = address->text;
-    }
-    return upstream_.script().set(ip, text).map(
-        [](std::size_t steps) { return std::to_string(steps); });
+    const auto subject = subject_of(request);
+    if (!subject) return tl::unexpected(subject.error());
+    return upstream_.script().set(*subject, text).map([](std::size_t steps) {
+      return std::to_string(steps);
+    });
   }
   if (path == "/latency") {
     const auto latency = parse_latency(text);

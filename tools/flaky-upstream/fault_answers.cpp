@@ -105,11 +105,8 @@ WirePlan plan_with_fault(Fault fault, const Exchange& exchange, const FaultSetti
       return plan_of(with_content(exchange, ""), keep_alive);
     case Fault::NotAnObject:
       return plan_of(with_content(exchange, "[]"), keep_alive);
-    case Fault::MissingFields: {
-      std::string object = "{\"ip\":";
-      append_json_string(object, exchange.address.text);
-      return plan_of(with_content(exchange, object + "}"), keep_alive);
-    }
+    case Fault::MissingFields:
+      return plan_of(with_content(exchange, exchange.partial_content), keep_alive);
     case Fault::ResetBody:
       return {head_of(exchange.answer, content.size(), keep_alive) +
                   content.substr(0, content.size() / 2),
@@ -131,10 +128,13 @@ WirePlan plan_with_fault(Fault fault, const Exchange& exchange, const FaultSetti
                     ",\"padding\":\"" + std::string(settings.oversized_bytes, 'x') + "\"");
       return plan_of(with_content(exchange, std::move(padded)), keep_alive);
     }
-    case Fault::Redirect: {
+    case Fault::Redirect:
+    case Fault::RedirectEcho: {
       Message message = with_content(exchange, "");
       message.status = 301;
-      message.fields.emplace_back("Location", "https://moved.example/v2");
+      message.fields.emplace_back(
+          "Location",
+          "https://moved.example" + (fault == Fault::Redirect ? "/v2" : exchange.repeated));
       return plan_of(message, keep_alive);
     }
     case Fault::Bom:

@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "chance.h"
 #include "faults.h"
-#include "geo_answer.h"
 #include "http_message.h"
 
 namespace holdfast::flaky {
@@ -20,10 +19,11 @@ struct FaultSettings {
 
 // What the fault is played on.
 struct Exchange {
-  const Address& address;
   Message answer;             // what a healthy upstream would have said: with content,
                               // unless the fault is None or Slow
   std::string other_content;  // a healthy body about another address
+  std::string partial_content;
+  std::string repeated;  // what the client sent, its token too, as a path and query
   bool keep_alive = true;
 };
 

@@ -35,6 +35,8 @@ constexpr std::array kFaults{
     FaultInfo{Fault::Redirect, "redirect", false, "301 to another host"},
     FaultInfo{Fault::Bom, "bom", false, "200 with a byte order mark before the JSON"},
     FaultInfo{Fault::Html404, "html404", false, "404 with a balancer's HTML page, no JSON"},
+    FaultInfo{Fault::RedirectEcho, "redirect-echo", false,
+              "301 to another host, with what was asked and the token"},
 };
 static_assert(kFaults.size() == kFaultCount - 1);
 

@@ -44,8 +44,9 @@ enum class Fault : std::uint8_t {
   Redirect,       // 301 to another host
   Bom,            // 200, the right answer behind a byte order mark
   Html404,        // 404, an HTML page: a balancer's, not the API's
+  RedirectEcho,   // 301 to another host, with all that the request said
 };
-inline constexpr std::size_t kFaultCount = static_cast<std::size_t>(Fault::Html404) + 1;
+inline constexpr std::size_t kFaultCount = static_cast<std::size_t>(Fault::RedirectEcho) + 1;
 
 struct FaultInfo {
   Fault fault;

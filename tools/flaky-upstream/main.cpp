@@ -27,9 +27,21 @@ void raise_descriptor_limit() {
 }
 
 int print_answer(const Options& options, const AnswerSource* database) {
-  const auto address = parse_address(options.print_ip);
+  if (options.upstream.api) {
+    Request request;
+    request.method = "GET";
+    request.target = options.print;
+    const auto answer = options.upstream.api->answer(request, options.upstream.edition);
+    if (!answer || answer->message.status != 200) {
+      std::cerr << "flaky-upstream: no data for " << options.print << "\n";
+      return 1;
+    }
+    std::cout << answer->message.content << "\n";
+    return 0;
+  }
+  const auto address = parse_address(options.print);
   if (!address) {
-    std::cerr << "flaky-upstream: --print: \"" << options.print_ip << "\" is not an IP address\n";
+    std::cerr << "flaky-upstream: --print: \"" << options.print << "\" is not an IP address\n";
     return 2;
   }
   const auto content = database != nullptr ? database->content(*address)
@@ -90,7 +102,7 @@ int run(Options options) {
     }
     database = std::move(*opened);
   }
-  if (!options.print_ip.empty()) return print_answer(options, database.get());
+  if (!options.print.empty()) return print_answer(options, database.get());
 
   std::unique_ptr<Tls> tls;
   std::unique_ptr<CaFile> ca;

@@ -24,6 +24,11 @@ CLI::Option* add_parsed(CLI::App& app, const std::string& name, const std::strin
       description);
 }
 
+base::Result<std::shared_ptr<const Api>> make_api_for_all(std::string_view name) {
+  return make_api(name).map(
+      [](std::unique_ptr<Api>&& api) { return std::shared_ptr<const Api>(std::move(api)); });
+}
+
 std::string fault_help() {
   std::string text =
       "Faults for --faults NAME=FRACTION,... (and PUT /faults at the control port):\n";
@@ -54,7 +59,9 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int& exi
   std::string cache_control, last_modified;
   std::vector<std::string> binds, names, latencies_for;
 
-  CLI::App app("A GeoIP upstream that misbehaves on demand: GET /geoip/{ip}", "flaky-upstream");
+  CLI::App app(
+      "An upstream that misbehaves on demand: GET /geoip/{ip}, or one of the APIs of --api",
+      "flaky-upstream");
   app.footer(fault_help());
   app.add_option("--bind", binds,
                  "address to listen on; may be given again, the control port is at the first "
@@ -64,12 +71,19 @@ std::optional<Options> parse_options(int argc, const char* const* argv, int& exi
   app.add_option("--control-port", options.control_port, "0: any free port")->capture_default_str();
   app.add_option("--path", paths, "what the address follows; may be given again [/geoip/]")
       ->allow_extra_args(false);
-  app.add_option("--token", upstream.token, "bearer token to ask for; 401 without it");
+  add_parsed(app, "--api", "instead of the lookup: weather, registry or search", &make_api_for_all,
+             [&](const std::shared_ptr<const Api>& api) { upstream.api = api; });
+  app.add_option("--token", upstream.token, "token to ask for, as bearer; 401 without it");
+  auto* const token_field =
+      app.add_option("--token-field", upstream.token_field, "the field that has it instead");
+  app.add_option("--token-query", upstream.token_query, "the query parameter that has it instead")
+      ->excludes(token_field);
   app.add_option("--mmdb", options.mmdb,
                  "answer from this MaxMind-format database; may be given again")
       ->allow_extra_args(false);
   app.add_option("--edition", upstream.edition, "which release of the generated data");
-  app.add_option("--print", options.print_ip, "print the answer for this address, and end");
+  app.add_option("--print", options.print,
+                 "print the answer for this address, or path and query of the API, and end");
   app.add_option("--seed", upstream.seed, "of all chance")->capture_default_str();
 
   add_parsed(app, "--faults", "which faults, and how often; see below", &FaultMix::parse,

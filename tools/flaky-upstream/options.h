@@ -15,7 +15,8 @@ struct Options {
   std::uint16_t port = 8000;
   std::uint16_t control_port = 8001;
   std::vector<std::string> mmdb;  // empty: answers are generated
-  std::string print_ip;           // not empty: print its answer and end
+  std::string print;              // an address, or another API's path and query: print the
+                                  // answer and end
   bool tls = false;
   std::string tls_certificate, tls_key;  // files; empty: made here, for tls_names
   std::vector<std::string> tls_names = {"localhost", "127.0.0.1", "::1"};

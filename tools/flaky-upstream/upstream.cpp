@@ -8,6 +8,9 @@
 namespace holdfast::flaky {
 namespace {
 
+// Requests that can be read back.
+constexpr std::size_t kHeard = 256;
+
 std::string etag_of(std::string_view content) {
   char text[24];
   std::snprintf(text, sizeof text, "\"%016llx\"", static_cast<unsigned long long>(fnv1a(content)));
@@ -173,6 +176,7 @@ void Upstream::reset_counters() {
   stats_.ips = std::move(ips);
   rate_limit_.forget();
   script_.clear();
+  heard_.clear();
   server_.reset_counts();
 }
 
@@ -184,10 +188,42 @@ Upstream::Decision Upstream::refuse(const Request& request, Outcome outcome, Mes
 // The order is that of a real service: routing, then who asks, then what for.
 // Chance touches only requests that would have been answered.
 Upstream::Decision Upstream::decide(const Request& request) {
+  heard_.push_back(request);
+  if (heard_.size() > kHeard) heard_.pop_front();
   if (availability_.blackholed()) {
     ++stats_.outcomes[static_cast<std::size_t>(Outcome::Blackholed)];
     return {{{}, WirePlan::End::Hang}};
   }
+  return settings_.api ? decide_api(request) : decide_lookup(request);
+}
+
+std::optional<Upstream::Decision> Upstream::objection(const Request& request) {
+  if (request.method != "GET") {
+    Message message = json_error(405, "only GET is allowed");
+    message.fields.emplace_back("Allow", "GET");
+    return refuse(request, Outcome::BadMethod, std::move(message));
+  }
+  if (!settings_.token.empty() && token_of(request) != settings_.token) {
+    const bool bearer = settings_.token_field.empty() && settings_.token_query.empty();
+    Message message =
+        json_error(401, bearer ? "missing or wrong bearer token" : "missing or wrong token");
+    if (bearer) message.fields.emplace_back("WWW-Authenticate", "Bearer");
+    return refuse(request, Outcome::Unauthorized, std::move(message));
+  }
+  return std::nullopt;
+}
+
+Upstream::Decision Upstream::decide_api(const Request& request) {
+  auto healthy = settings_.api->answer(request, settings_.edition);
+  if (!healthy) return refuse(request, Outcome::NotFound, json_error(404, "no such path"));
+  if (auto refused = objection(request)) return *std::move(refused);
+  if (healthy->key.empty()) {
+    return refuse(request, Outcome::InvalidIp, std::move(healthy->message));
+  }
+  return answer(request, *std::move(healthy), settings_.latency);
+}
+
+Upstream::Decision Upstream::decide_lookup(const Request& request) {
   const auto path = request.path();
   const auto prefix =
       std::find_if(settings_.paths.begin(), settings_.paths.end(),
@@ -195,54 +231,66 @@ Upstream::Decision Upstream::decide(const Request& request) {
   if (prefix == settings_.paths.end()) {
     return refuse(request, Outcome::NotFound, json_error(404, "no such path"));
   }
-  if (request.method != "GET") {
-    Message message = json_error(405, "only GET is allowed");
-    message.fields.emplace_back("Allow", "GET");
-    return refuse(request, Outcome::BadMethod, std::move(message));
-  }
-  if (!authorized(request)) {
-    Message message = json_error(401, "missing or wrong bearer token");
-    message.fields.emplace_back("WWW-Authenticate", "Bearer");
-    return refuse(request, Outcome::Unauthorized, std::move(message));
-  }
+  if (auto refused = objection(request)) return *std::move(refused);
   std::string text;
   const bool decoded = percent_decode(path.substr(prefix->size()), text);
   const auto address = decoded ? parse_address(text) : std::nullopt;
   if (!address) return refuse(request, Outcome::InvalidIp, json_error(400, "not an IP address"));
-  return answer(request, *address);
+  return answer(request, lookup_answer(*address), latency_of(*address));
 }
 
-Upstream::Decision Upstream::answer(const Request& request, const Address& address) {
-  auto& counts = stats_.ips[address.text];
+ApiAnswer Upstream::lookup_answer(const Address& address) const {
+  ApiAnswer answer;
+  answer.key = address.text;
+  if (auto body = content(address)) {
+    answer.message.content = *std::move(body);
+  } else {
+    answer.message = json_error(404, "no data for this address");
+  }
+  answer.other = [this, other = neighbour(address)] {
+    return content(other).value_or(geo_answer(other));
+  };
+  answer.partial = "{\"ip\":";
+  append_json_string(answer.partial, address.text);
+  answer.partial += '}';
+  return answer;
+}
+
+Upstream::Decision Upstream::answer(const Request& request, ApiAnswer healthy,
+                                    const Latency& latency) {
+  auto& counts = stats_.ips[healthy.key];
   const auto turn = counts.requests++;
   counts.max_in_flight = std::max(counts.max_in_flight, ++counts.in_flight);
 
-  Chance chance(settings_.seed, fnv1a(address.text), turn);
+  Chance chance(settings_.seed, fnv1a(healthy.key), turn);
   Decision decision;
-  decision.ip = address.text;
-  decision.delay = draw(latency_of(address), chance);
+  decision.ip = healthy.key;
+  decision.delay = draw(latency, chance);
   if (!rate_limit_.allow(loop_.now())) {
     auto limited =
         refuse(request, Outcome::RateLimited, too_many_requests(std::chrono::seconds(1)));
-    limited.ip = address.text;
+    limited.ip = healthy.key;
     return limited;
   }
 
   Fault fault = Fault::None;
-  if (!script_.next(address.text, fault)) fault = settings_.faults.draw(chance);
+  if (!script_.next(healthy.key, fault)) fault = settings_.faults.draw(chance);
   if (fault == Fault::Slow) decision.delay += settings_.fault_settings.slow_delay;
 
   Outcome outcome = Outcome::Ok;
   // A broken upstream does not get as far as looking at conditions.
   const bool may_be_304 = fault == Fault::None || fault == Fault::Slow;
   const Request unconditional;
-  const Request& healthy_request = may_be_304 ? request : unconditional;
-  Exchange exchange{
-      address, healthy_answer(healthy_request, address, outcome), {}, request.keep_alive};
-  if (fault == Fault::OtherIp) {
-    const auto other = neighbour(address);
-    exchange.other_content = content(other).value_or(geo_answer(other));
+  Exchange exchange;
+  exchange.answer =
+      with_validators(may_be_304 ? request : unconditional, std::move(healthy.message),
+                      healthy.has_etag || settings_.etag, outcome);
+  if (fault == Fault::OtherIp) exchange.other_content = healthy.other();
+  exchange.partial_content = std::move(healthy.partial);
+  if (fault == Fault::RedirectEcho) {
+    exchange.repeated = "/" + token_of(request).value_or("") + request.target;
   }
+  exchange.keep_alive = request.keep_alive;
   decision.plan = plan_with_fault(fault, exchange, settings_.fault_settings, chance);
   ++counts.faults[static_cast<std::size_t>(fault)];
   if (fault == Fault::None) {
@@ -253,44 +301,64 @@ Upstream::Decision Upstream::answer(const Request& request, const Address& addre
   return decision;
 }
 
-Message Upstream::healthy_answer(const Request& request, const Address& address,
-                                 Outcome& outcome) const {
-  auto body = content(address);
-  if (!body) {
+Message Upstream::with_validators(const Request& request, Message message, bool etag,
+                                  Outcome& outcome) const {
+  if (message.status != 200) {
     outcome = Outcome::NotFound;
-    return json_error(404, "no data for this address");
+    return message;
   }
-  Message message;
-  message.fields = settings_.fields;
-  if (settings_.etag) message.fields.emplace_back("ETag", etag_of(*body));
+  message.fields.insert(message.fields.begin(), settings_.fields.begin(), settings_.fields.end());
+  if (etag) message.fields.emplace_back("ETag", etag_of(message.content));
   const auto* none_match = request.field("If-None-Match");
   const auto* modified_since = request.field("If-Modified-Since");
   const auto* last_modified = find_field(message.fields, "Last-Modified");
   // RFC 9110, 13.2.2: If-None-Match, where present, alone decides. Dates are
   // compared as text: whoever validates sends back what it was given.
-  const bool unchanged =
-      none_match != nullptr
-          ? settings_.etag && none_match_lists(*none_match, message.fields.back().second)
-          : modified_since != nullptr && last_modified != nullptr &&
-                *modified_since == *last_modified;
+  const bool unchanged = none_match != nullptr
+                             ? etag && none_match_lists(*none_match, message.fields.back().second)
+                             : modified_since != nullptr && last_modified != nullptr &&
+                                   *modified_since == *last_modified;
   if (unchanged) {
     outcome = Outcome::NotModified;
     message.status = 304;
     message.content_type.clear();
-  } else {
-    message.content = std::move(*body);
+    message.content.clear();
   }
   return message;
 }
 
-bool Upstream::authorized(const Request& request) const {
-  if (settings_.token.empty()) return true;
+std::optional<std::string> Upstream::token_of(const Request& request) const {
+  if (!settings_.token_query.empty()) return request.parameter(settings_.token_query);
+  if (!settings_.token_field.empty()) {
+    const auto* field = request.field(settings_.token_field);
+    return field == nullptr ? std::nullopt : std::optional(std::string(trim(*field)));
+  }
   const auto* field = request.field("Authorization");
-  if (field == nullptr) return false;
+  if (field == nullptr) return std::nullopt;
   // The scheme's case does not matter (RFC 9110, 11.1).
   const std::string_view value = *field;
-  return value.size() > 7 && equals_ignoring_case(value.substr(0, 7), "Bearer ") &&
-         trim(value.substr(7)) == settings_.token;
+  if (value.size() <= 7 || !equals_ignoring_case(value.substr(0, 7), "Bearer ")) {
+    return std::nullopt;
+  }
+  return std::string(trim(value.substr(7)));
+}
+
+std::string Upstream::heard_json() const {
+  std::string text = "{\"requests\":[";
+  for (const Request& request : heard_) {
+    if (text.back() != '[') text += ',';
+    text += "{\"method\":";
+    append_json_string(text, request.method);
+    text += ",\"target\":";
+    append_json_string(text, request.target);
+    text += ",\"fields\":[";
+    for (const auto& [name, value] : request.fields) {
+      if (text.back() != '[') text += ',';
+      append_json_string(text, name + ": " + value);
+    }
+    text += "]}";
+  }
+  return text + "]}";
 }
 
 std::string Upstream::stats_json() {

@@ -1,11 +1,12 @@
-// Upstream is the GeoIP service that flaky-upstream plays: it decides what each
-// request gets, and when. Control (control.h) turns its knobs while it runs.
+// Upstream is the service that flaky-upstream plays, the lookup or another API: it decides what
+// each request gets, and when. Control (control.h) turns its knobs while it runs.
 // Everything belongs to the loop's thread; nothing blocks.
 //
 // A request's life: received -> (latency) -> (held) -> sent -> ended. It is in
 // flight from received to ended, and one that hangs is so until its client goes.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "answer_source.h"
+#include "api.h"
 #include "availability.h"
 #include "block.h"
 #include "fault_answers.h"
@@ -27,7 +29,9 @@ namespace holdfast::flaky {
 
 struct UpstreamSettings {
   std::vector<std::string> paths = {"/geoip/"};  // what the address may follow
+  std::shared_ptr<const Api> api;                // instead of the lookup
   std::string token;                             // empty: none is asked for
+  std::string token_field, token_query;          // where it is looked for; both empty: bearer
   std::uint64_t seed = 1;
   std::uint64_t requests_per_second = 0;  // 0: no limit
   FaultMix faults;
@@ -81,13 +85,15 @@ class Upstream final : public RequestHandler {
   std::string stats_json();
   // The content of a healthy answer; none if there is none for the address.
   std::optional<std::string> content(const Address& address) const;
+  // The latest requests as they came, oldest first: {"requests":[{"method":...},...]}.
+  std::string heard_json() const;
 
   void on_request(ConnectionId id, Request request) override;
   void on_answer_end(ConnectionId id, bool complete) override;
 
  private:
   struct InFlight {
-    std::string ip;  // empty if the request named none
+    std::string ip;  // or another API's key; empty if the request named none
     WirePlan plan;
     base::Timer delay;
     std::uint64_t held_as = 0;  // 0: not held
@@ -100,12 +106,19 @@ class Upstream final : public RequestHandler {
   };
 
   Decision decide(const Request& request);
-  Decision answer(const Request& request, const Address& address);
+  Decision decide_lookup(const Request& request);
+  Decision decide_api(const Request& request);
+  // Null, or the refusal of one that does not ask as it should.
+  std::optional<Decision> objection(const Request& request);
+  Decision answer(const Request& request, ApiAnswer healthy, const Latency& latency);
+  ApiAnswer lookup_answer(const Address& address) const;
   Decision refuse(const Request& request, Outcome outcome, Message message);
   const Latency& latency_of(const Address& address) const;
   bool closes_now() const;
-  Message healthy_answer(const Request& request, const Address& address, Outcome& outcome) const;
-  bool authorized(const Request& request) const;
+  Message with_validators(const Request& request, Message message, bool etag,
+                          Outcome& outcome) const;
+  // The token that the request has, if any.
+  std::optional<std::string> token_of(const Request& request) const;
   void ready(ConnectionId id);
   void transmit(ConnectionId id);
   void changed() const;
@@ -118,6 +131,7 @@ class Upstream final : public RequestHandler {
   std::uint64_t close_counts_from_ = 0;  // stats_.requests then
   RateLimit rate_limit_;
   FaultScript script_;
+  std::deque<Request> heard_;
   bool holding_ = false;
   std::uint64_t last_held_ = 0;
   std::map<std::uint64_t, ConnectionId> held_;  // oldest first

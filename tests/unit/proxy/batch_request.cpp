@@ -52,6 +52,18 @@ TEST_CASE("JSON that is no array of strings is refused with the element that is 
   CHECK(refusal(std::string(60'000, '[')) == "element 0 is not a string");
 }
 
+TEST_CASE("where they may be, integers are elements by their digits, and nothing else is") {
+  const BatchElements integers{.in_words = "integers", .integers = true};
+  CHECK(parse_batch(R"([1,"2",-3,123456789012345678901])", 9, integers).elements ==
+        Elements{"1", "2", "-3", "123456789012345678901"});
+  for (const char* content : {"[1.0]", "[1e2]", "[true]", "[[1]]", "1"}) {
+    CAPTURE(content);
+    CHECK(parse_batch(content, 9, integers).status == 400);
+  }
+  CHECK(parse_batch("[1,2,3]", 2, integers).detail == "more than 2 integers");
+  CHECK(parse_batch("{}", 2, integers).detail == "not a JSON array of integers");
+}
+
 TEST_CASE("more elements than allowed are 413, however the array ends") {
   CHECK(refusal(R"(["a","b","c","d"])", 413) == "more than 3 addresses");
   CHECK(refusal(R"(["a","b","c","d", oops)", 413) == "more than 3 addresses");

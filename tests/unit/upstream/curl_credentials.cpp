@@ -11,12 +11,10 @@ namespace holdfast::upstream {
 using namespace std::chrono_literals;
 using test::CurlBench;
 using test::kHello;
-using test::Peer;
+using Peer = test::RawServer::Peer;
 using test::RawServer;
 
 namespace {
-
-using Credential = CurlTransport::Credential;
 
 // The head that goes out for a request with those fields.
 std::string head_of(Credential credential, const std::string& target, Fields fields,
