@@ -266,7 +266,8 @@ std::string_view objection_to(std::string_view key, std::string_view field) {
   }
   if (is_framing_field(field)) return " belongs to the connection; expected any other field";
   if (key == "response_set" &&
-      is_one_of(field, {"Age", "Date", "ETag", "Cache-Status", "Content-Encoding"})) {
+      is_one_of(field, {"Age", "Cache-Control", "Cache-Status", "Content-Encoding", "Date", "ETag",
+                        "X-Request-ID"})) {
     return " is worked out for each answer; expected any other field";
   }
   if (key.starts_with("response")) return {};
