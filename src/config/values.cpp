@@ -196,7 +196,10 @@ base::Result<bool> parse_switch(std::string_view text) {
 base::Result<std::string> parse_base_url(std::string_view text) {
   const auto scheme_end = text.find("://");
   const std::string scheme = lower(text.substr(0, scheme_end));
-  if (scheme_end == std::string_view::npos || (scheme != "http" && scheme != "https")) {
+  if (scheme_end == std::string_view::npos) {
+    return expected("expected a URL with its scheme, such as https://api.example.com");
+  }
+  if (scheme != "http" && scheme != "https") {
     return expected("expected a URL such as https://api.example.com");
   }
   const std::string_view rest = text.substr(scheme_end + 3);

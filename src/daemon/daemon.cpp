@@ -76,6 +76,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
   if (auto bound = daemon->bind_listeners(); !bound) return tl::unexpected(bound.error());
   if (auto bound = daemon->bind_admin(); !bound) return tl::unexpected(bound.error());
   daemon->open_store();
+  daemon->loading_judge_ = std::make_shared<proxy::StoredJudge>(*plans);
   daemon->origin_ = std::make_unique<Origin>(
       Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_, daemon->metrics_,
             daemon->health_, daemon->liveness_, daemon->failures_},
@@ -302,7 +303,11 @@ void Daemon::start() {
   // first of them may be asked at once.
   health_.set_listening(true);
   // A little is left free, so that this does not evict what clients ask for now.
-  cache::load_memory(*store_, memory_, settings_.memory_limit_bytes / 10 * 9);
+  cache::load_memory(*store_, memory_, settings_.memory_limit_bytes / 10 * 9,
+                     [judge = loading_judge_](std::string_view key, const auto& stored) {
+                       return judge->takes(key, stored);
+                     });
+  loading_judge_.reset();
   // Before the first request can be counted.
   history_.emplace(status::History::Settings{}, status::read_counts(metrics_), control_.now());
   // So that health says what is known by now to the first who asks.

@@ -40,6 +40,7 @@
 #include "observe/metrics.h"
 #include "observe/repeat_limiter.h"
 #include "proxy/pages.h"
+#include "proxy/stored_judge.h"
 #include "status/history.h"
 #include "status/page.h"
 
@@ -113,6 +114,7 @@ class Daemon {
   std::optional<status::History> history_;
   base::Timer history_timer_;
   std::atomic<double> runway_{std::numeric_limits<double>::quiet_NaN()};
+  std::shared_ptr<proxy::StoredJudge> loading_judge_;  // until what is loaded has it
   std::unique_ptr<Origin> origin_;
   proxy::Pages pages_;
   std::vector<std::unique_ptr<Worker>> workers_;

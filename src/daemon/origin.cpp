@@ -25,6 +25,7 @@ Origin::Origin(Parts parts, const config::Settings& settings, std::vector<proxy:
   }
   const config::Routing& routing = *settings.routing;
   std::vector<std::vector<std::string>> names = origin_names(routing);
+  judge_.emplace(plans);
   for (std::size_t i = 0; i < routing.upstreams.size(); ++i) {
     std::size_t largest_body = 0;
     for (std::size_t route = 0; route < plans.size(); ++route) {
@@ -36,7 +37,8 @@ Origin::Origin(Parts parts, const config::Settings& settings, std::vector<proxy:
         [this](base::Resource resource) {
           shard_.add(shortages_[static_cast<std::size_t>(resource)]);
           if (on_lack_) on_lack_(resource);
-        }));
+        },
+        *judge_));
   }
   std::vector<proxy::Routes::Entry> entries;
   for (std::size_t i = 0; i < plans.size(); ++i) {

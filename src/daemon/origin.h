@@ -19,6 +19,7 @@
 #include "observe/repeat_limiter.h"
 #include "observe/stall_watch.h"
 #include "proxy/routes.h"
+#include "proxy/stored_judge.h"
 
 namespace holdfast::daemon {
 
@@ -69,6 +70,7 @@ class Origin {
   std::array<observe::Counter, base::kResources.size()> shortages_;
   std::function<void(base::Resource)> on_lack_;
   std::vector<std::unique_ptr<proxy::Route>> owned_;  // before the flights that know them
+  std::optional<proxy::StoredJudge> judge_;
   std::vector<std::unique_ptr<OriginGroup>> groups_;
   std::optional<proxy::Routes> routes_;
   base::Timer health_timer_;

@@ -12,15 +12,17 @@ namespace holdfast::daemon {
 OriginGroup::OriginGroup(const Parts& parts, base::EventLoop& loop, base::Random& random,
                          observe::Shard& shard, const config::UpstreamConfig& upstream,
                          std::size_t largest_body, std::vector<std::string> names,
-                         std::function<void(base::Resource)> on_lack)
+                         std::function<void(base::Resource)> on_lack, proxy::StoredJudge& judge)
     : parts_(parts),
       loop_(loop),
       name_(upstream.built_in ? "" : upstream.name),
       transport_(loop, transport_settings(upstream, largest_body), upstream.settings.api_token),
       fetcher_(loop, random, transport_, upstream_settings(upstream, names), parts.metrics, shard,
                parts.log),
-      flights_({loop, fetcher_, parts.memory, parts.store, parts.log, parts.metrics, shard},
-               flights_settings(upstream), base::Random::entropy()) {
+      flights_(
+          {loop, fetcher_, parts.memory, parts.store, parts.log, parts.metrics, shard,
+           [&judge](std::string_view key, const auto& stored) { return judge.takes(key, stored); }},
+          flights_settings(upstream), base::Random::entropy()) {
   look_up_names(upstream.settings.api_urls);
   transport_.on_lack(std::move(on_lack));
   const std::string label = name_.empty() ? "upstream" : "upstream " + name_;

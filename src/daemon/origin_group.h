@@ -19,6 +19,7 @@
 #include "observe/health.h"
 #include "observe/metrics.h"
 #include "proxy/flights.h"
+#include "proxy/stored_judge.h"
 #include "upstream/curl_transport.h"
 #include "upstream/names.h"
 #include "upstream/policy_fetcher.h"
@@ -33,7 +34,7 @@ class OriginGroup {
   OriginGroup(const Parts& parts, base::EventLoop& loop, base::Random& random,
               observe::Shard& shard, const config::UpstreamConfig& upstream,
               std::size_t largest_body, std::vector<std::string> names,
-              std::function<void(base::Resource)> on_lack);
+              std::function<void(base::Resource)> on_lack, proxy::StoredJudge& judge);
   OriginGroup(const OriginGroup&) = delete;
   OriginGroup& operator=(const OriginGroup&) = delete;
 

@@ -189,6 +189,7 @@ cache::StoredPtr Flights::find_stored(std::string_view key, bool keep) {
   // A store that cannot read has said so itself, in log, health and metrics; here
   // it is the same as a store that has nothing.
   cache::StoredPtr stored = parts_.store.find(key).value_or(nullptr);
+  if (stored && parts_.is_right && !parts_.is_right(key, *stored)) stored = nullptr;
   if (stored && keep) parts_.memory.put(key, stored);
   return stored;
 }

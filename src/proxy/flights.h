@@ -92,6 +92,8 @@ class Flights {
     observe::Log& log;
     observe::Metrics& metrics;
     observe::Shard& shard;
+    // Whether what comes from the store is right by the rules of today; none: all of it is.
+    std::function<bool(std::string_view key, const cache::StoredResponse&)> is_right = {};
   };
   Flights(Parts parts, Settings settings, std::uint64_t seed);
   ~Flights();

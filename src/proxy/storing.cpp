@@ -328,6 +328,18 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
   return storable(std::move(parts), forbids);
 }
 
+bool is_right_still(Route& route, std::string_view key, const cache::StoredResponse& stored) {
+  // Of the upstream's, only the status is kept then.
+  if (upstream::is_negative(stored.status) && !route.plan().storing.pass_client_errors) return true;
+  upstream::Reply reply;
+  reply.status = stored.status;
+  reply.body = stored.body;
+  reply.fields = fields_of(stored.fields);
+  const upstream::Outcome outcome = route.validate(key, reply).outcome;
+  // For want of memory nothing is known of it; it was right once.
+  return outcome == upstream::Outcome::Ok || outcome == upstream::Outcome::Local;
+}
+
 std::string objection_to(Route& route, std::string_view key, const cache::StoredResponse& stored) {
   if (!route.is_key(key)) return "the key is none of ours";
   const bool negative = upstream::is_negative(stored.status);

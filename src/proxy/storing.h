@@ -51,6 +51,10 @@ bool may_share(const upstream::Reply& reply, const StoringPolicy& policy);
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
                  const StoringPolicy& policy, base::WallTime received, base::Random& random);
 
+// Whether the route's rules of today take what is stored under its `key`. On the thread of
+// validate().
+bool is_right_still(Route& route, std::string_view key, const cache::StoredResponse& stored);
+
 // Why `stored` cannot be what `route` has under `key`, for people; empty if it can.
 // For what comes from elsewhere than the upstream. On the thread of validate().
 std::string objection_to(Route& route, std::string_view key, const cache::StoredResponse& stored);

@@ -283,6 +283,15 @@ TEST_CASE("a restart keeps what is stored, and a route that asks for something e
   CHECK(asked(upstream, "kept-a") == 1);
   CHECK(get(daemon.url("/moved/a")).body == says("new-a"));
   CHECK(daemon.stop() == 0);
+  // What is stored does not keep to a rule that is new: it is as good as not there.
+  upstream.tell("mode", "down");
+  Daemon strict =
+      routed(folder, upstream_section(upstream) +
+                         route("kept", "/kept/{name}",
+                               "target = \"/packages/kept-{name}\"\nattempts = 1\n"
+                               "validate = { require = [\"/never:string\"] }"));
+  CHECK(get(strict.url("/kept/a")).status == 502);
+  CHECK(strict.stop() == 0);
 }
 
 TEST_CASE("the Host that goes upstream: the URL's, the client's, or one that is set") {

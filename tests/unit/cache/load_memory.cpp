@@ -85,6 +85,17 @@ TEST_CASE("what is erased while memory is loaded from the store does not come ba
   CHECK(memory.find("key"));
 }
 
+TEST_CASE("what nobody takes any more is passed over") {
+  MemoryCache memory({.limit_bytes = 64 << 20});
+  SlowStore store;
+  load_memory(store, memory, 48 << 20,
+              [](std::string_view key, const StoredResponse&) { return key != "gone"; });
+  CHECK(store.hands_over("gone"));
+  CHECK(store.hands_over("key"));
+  CHECK_FALSE(memory.find("gone"));
+  CHECK(memory.find("key"));
+}
+
 TEST_CASE("loading from the store ends where memory has so many bytes") {
   MemoryCache memory({.limit_bytes = 1 << 20, .shards = 1});
   SlowStore store;

@@ -1,6 +1,7 @@
 // What the upstream says of a request itself, where the route passes that to clients; Set-Cookie
 // and lifetimes by status, which a route says too.
 #include "flights_fixture.h"
+#include "proxy/stored_judge.h"
 
 using namespace holdfast;
 using namespace holdfast::proxy;
@@ -168,4 +169,39 @@ TEST_CASE_FIXTURE(Passing, "fields that a route removes or sets are not kept of 
                                 {"Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"}};
   CHECK(answer_to(answered("8.8.8.8", fields)).content->fields ==
         "Content-Type: application/json\r\n");
+}
+
+TEST_CASE_FIXTURE(Passing, "what a stricter rule would refuse is not answered from the store") {
+  StoredJudge judge({lookup_plan()});
+  const auto right = cache::make_stored(
+      {.fields = "Content-Type: application/json\r\n", .body = body_for("8.8.8.8")});
+  const auto wrong = cache::make_stored(
+      {.fields = "Content-Type: application/json\r\n", .body = R"({"ip":"8.8.8.8"})"});
+  CHECK(judge.takes("lookup/8.8.8.8", *right));
+  CHECK_FALSE(judge.takes("lookup/8.8.8.8", *wrong));
+  CHECK_FALSE(judge.takes("lookup/9.9.9.9", *right));
+  CHECK_FALSE(judge.takes("gone~12345678/8.8.8.8", *right));
+  CHECK(judge.takes("lookup/8.8.8.8", *cache::make_stored({.status = 404})));
+
+  flights.emplace(Flights::Parts{loop, fetcher, memory, store, log, metrics, shard,
+                                 [&](std::string_view key, const cache::StoredResponse& stored) {
+                                   return judge.takes(key, stored);
+                                 }},
+                  Flights::Settings{}, 1);
+  const auto fresh = [&](const cache::StoredPtr& like) {
+    cache::StoredParts parts = *like;
+    parts.response_time = loop.clock().wall();
+    parts.freshness_lifetime = 1h;
+    return cache::make_stored(std::move(parts));
+  };
+  store.rows["lookup/8.8.8.8"] = fresh(wrong);
+  const std::size_t first = ask("8.8.8.8");
+  CHECK_FALSE(answers[first].has_value());
+  fetcher.end(fetcher.last, answered("8.8.8.8"));
+  CHECK(answers[first]->rung == Rung::Fetched);
+  memory.clear();
+  store.rows["lookup/8.8.8.8"] = fresh(right);
+  const std::size_t second = ask("8.8.8.8");
+  REQUIRE(answers[second].has_value());
+  CHECK(answers[second]->rung == Rung::Fresh);
 }
