@@ -198,17 +198,17 @@ tl::expected<std::string, WrongValue> flat_value(const FileValue& value) {
   const auto error_at = [](const FileValue& wrong, std::string_view what) {
     return tl::unexpected(WrongValue{wrong.line, what});
   };
-  using Kind = FileValue::Kind;
-  if (value.kind == Kind::Table) return error_at(value, "expected a value, not a table");
-  if (value.kind == Kind::Other) {
+  if (value.kind == FileValue::Kind::Table) return error_at(value, "expected a value, not a table");
+  if (value.kind == FileValue::Kind::Other) {
     return error_at(
         value, "expected a value: \"text\" in quotes, a whole number, true or false, or an array");
   }
-  if (value.kind != Kind::Array) return value.text;
+  if (value.kind != FileValue::Kind::Array) return value.text;
   std::string joined;
   bool first = true;
   for (const FileValue& element : value.elements) {
-    if (element.kind != Kind::Text) return error_at(element, "expected an array of strings");
+    if (element.kind != FileValue::Kind::Text)
+      return error_at(element, "expected an array of strings");
     // The parts of a list have no commas; one here would make two of one.
     if (element.text.find(',') != std::string::npos) {
       return error_at(element, "expected no comma inside a string of an array");

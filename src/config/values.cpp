@@ -207,7 +207,9 @@ base::Result<std::string> parse_base_url(std::string_view text) {
   std::string_view path = rest.substr(authority.size());
 
   if (authority.find('@') != std::string_view::npos) {
-    return expected("expected a URL without credentials; they belong in API_TOKEN");
+    return expected(
+        "expected a URL without credentials; a token belongs in a file, API_TOKEN_FILE or "
+        "token_file");
   }
   if (path.find_first_of("?#") != std::string_view::npos) {
     return expected("expected a URL without a query or a fragment");

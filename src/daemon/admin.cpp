@@ -58,7 +58,7 @@ class Object {
 struct Verb {
   std::string_view path;
   bool changes;  // so it is a POST, and logged
-  std::array<std::string_view, 5> names;
+  std::array<std::string_view, 6> names;
 
   std::span<const std::string_view> parameters() const {
     const auto count = std::find(names.begin(), names.end(), "") - names.begin();
@@ -69,10 +69,10 @@ struct Verb {
 constexpr std::string_view kField = "field";
 constexpr std::array kVerbs = {
     Verb{"/status", false, {}},
-    Verb{"/inspect", false, {"ip", "path", "host"}},
+    Verb{"/inspect", false, {"ip", "path", "host", kField}},
     Verb{"/explain", false, {"path", "host", "method", kField, "text"}},
-    Verb{"/purge", true, {"ip", "block", "path", "host", "all"}},
-    Verb{"/stale", true, {"ip", "block", "path", "host"}},
+    Verb{"/purge", true, {"ip", "block", "path", "host", kField, "all"}},
+    Verb{"/stale", true, {"ip", "block", "path", "host", kField}},
     Verb{"/breaker", true, {"state", "origin", "upstream"}},
     Verb{"/log-level", true, {"level"}},
     Verb{"/drain", true, {}},
@@ -274,9 +274,15 @@ base::Result<std::vector<proxy::Routes::Named>> Admin::keys_of(
     return base::invalid_input("expected either ip=ADDRESS, block=ADDRESS/LENGTH or path=/PATH");
   }
   if (host && !path) return base::invalid_input("host: goes with a path");
+  const std::vector<std::string> fields = arguments.all_of(kField);
+  if (!fields.empty() && !path) return base::invalid_input("field: goes with a path");
   std::vector<proxy::Routes::Named> keys;
   if (path) {
-    auto named = routes.named(host ? std::string_view(*host) : std::string_view(), *path);
+    const auto asked = config::make_explain_command("/", "GET", fields);
+    if (!asked) return tl::unexpected(asked.error());
+    std::vector<http::FieldLine> lines;
+    for (const auto& [name, value] : asked->fields) lines.push_back({name, value});
+    auto named = routes.named(host ? std::string_view(*host) : std::string_view(), *path, lines);
     if (!named) return base::invalid_input("path: " + named.error().message);
     keys.push_back(*std::move(named));
     return keys;
@@ -362,6 +368,10 @@ void Admin::start_errand(http::ExchangeId id, const AdminArguments& arguments,
   auto errand = std::make_shared<Errand>();
   errand->id = id;
   errand->keys = *std::move(keys);
+  const proxy::RoutePlan& plan = errand->keys.front().entry->route.plan();
+  if (!plan.key_fields.empty() && arguments.all_of(kField).empty()) {
+    errand->note = "of requests without the route's key_fields; field='Name: value' names others";
+  }
   continue_errand(std::move(errand), done, step);
 }
 
@@ -373,7 +383,10 @@ void Admin::continue_errand(std::shared_ptr<Errand> errand, std::string_view don
     if (!(this->*step)(*errand, named, failure)) return reply(errand->id, std::move(failure));
   }
   if (errand->next == errand->keys.size()) {
-    return reply(errand->id, {200, Object().number(done, errand->count).take()});
+    Object object;
+    object.number(done, errand->count);
+    if (!errand->note.empty()) object.text("note", errand->note);
+    return reply(errand->id, {200, object.take()});
   }
   parts_.origin.loop().post([this, errand = std::move(errand), done, step]() mutable {
     continue_errand(std::move(errand), done, step);
@@ -399,7 +412,8 @@ bool Admin::mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply&
   parts.upstream_last_modified.clear();
   cache::StoredPtr stale = cache::make_stored(std::move(parts));
   parts_.memory.put(key, stale);
-  if (!parts_.store.put(key, stale)) {
+  const bool has_store = parts_.store.status().state != cache::StoreStatus::State::Off;
+  if (has_store && !parts_.store.put(key, stale)) {
     failure = {503, "not all is marked, the store is busy"};
     return false;
   }

@@ -14,7 +14,7 @@
 //   POST /drain                        as SIGTERM
 //
 // WHAT is ip=A, block=A/N (not to inspect), both of the first route that takes batches, or
-// path=/P[&host=H], as a client would ask for it, its query with it.
+// path=/P[&host=H][&field=Name: value]..., as a client would ask for it, its query with it.
 //
 // Only our own user and root get in. Lives on the control loop and asks the
 // origin loop for what that owns, a few keys at a time; if that hangs, the client
@@ -72,6 +72,7 @@ class Admin final : public http::Handler {
     std::vector<proxy::Routes::Named> keys;
     std::size_t next = 0;
     std::size_t count = 0;  // of those to whom it was done
+    std::string note;
   };
   using Step = bool (Admin::*)(Errand&, const proxy::Routes::Named& named, Reply& failure);
 

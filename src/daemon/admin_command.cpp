@@ -25,10 +25,10 @@ struct VerbUsage {
 };
 constexpr VerbUsage kVerbUsages[] = {
     {"status", ""},
-    {"inspect", " ADDRESS|path=/PATH [host=HOST]"},
+    {"inspect", " ADDRESS|path=/PATH [host=HOST] [field='NAME: VALUE']..."},
     {"explain", " path=/PATH [host=HOST] [method=METHOD] [field='NAME: VALUE']... [text]"},
-    {"purge", " ADDRESS|BLOCK|path=/PATH [host=HOST]|all"},
-    {"stale", " ADDRESS|BLOCK|path=/PATH [host=HOST]"},
+    {"purge", " ADDRESS|BLOCK|path=/PATH [host=HOST] [field='NAME: VALUE']...|all"},
+    {"stale", " ADDRESS|BLOCK|path=/PATH [host=HOST] [field='NAME: VALUE']..."},
     {"breaker", " open|close|auto [ORIGIN] [upstream=NAME]"},
     {"log-level", " debug|info|warn|error"},
     {"drain", ""},
@@ -44,8 +44,8 @@ constexpr const char* kUsageText =
     "  breaker open|close|auto [ORIGIN] [upstream=NAME]\n"
     "  log-level debug|info|warn|error    until the next reload\n"
     "  drain                          finish what is in flight and exit, as SIGTERM\n"
-    "WHAT is path=/PATH [host=HOST], as a client would ask for it, its query with it, or an\n"
-    "ADDRESS of the first route that takes batches; so is a BLOCK.\n"
+    "WHAT is path=/PATH [host=HOST] [field='NAME: VALUE']..., as a client would ask for it, its\n"
+    "query with it, or an ADDRESS of the first route that takes batches; so is a BLOCK.\n"
     "The socket is ADMIN_SOCKET, else $RUNTIME_DIRECTORY/admin.sock, else\n"
     "/run/holdfast/admin.sock. Only the daemon's own user and root may use it.\n";
 
@@ -102,8 +102,9 @@ std::optional<AdminCall> call_for(const std::vector<std::string>& words) {
   if (arguments == 0 && verb == "drain") return AdminCall{true, "/drain"};
   if (arguments == 0) return std::nullopt;
   if (verb == "inspect") {
-    return call_with(false, words, {"ip", "path", "host"},
-                     [](std::string_view) { return std::string_view("ip"); });
+    return call_with(false, words, {"ip", "path", "host", "field"}, [](std::string_view word) {
+      return std::string_view(word.starts_with('/') ? "path" : "ip");
+    });
   }
   if (verb == "explain") {
     return call_with(false, words, {"path", "host", "method", "field"}, [](std::string_view word) {
@@ -112,11 +113,13 @@ std::optional<AdminCall> call_for(const std::vector<std::string>& words) {
   }
   if (verb == "purge" || verb == "stale") {
     const bool purge = verb == "purge";
-    return call_with(true, words, {"ip", "block", "path", "host"}, [purge](std::string_view word) {
+    const auto name_of = [purge](std::string_view word) {
       if (word == "all" && purge) return std::string_view("all");
+      if (word.starts_with('/')) return std::string_view("path");
       const bool block = word.find('/') != word.npos;
       return std::string_view(block ? "block" : "ip");
-    });
+    };
+    return call_with(true, words, {"ip", "block", "path", "host", "field"}, name_of);
   }
   if (verb == "log-level" && arguments == 1) {
     return call_with(true, words, {}, [](std::string_view) { return std::string_view("level"); });

@@ -489,6 +489,9 @@ void Daemon::take_settings() {
   auto reread = reread_();
   reload_.at = clock_.wall();
   if (!reread) return refuse_settings(reread.error().message);
+  if (reread->routing->routes.front().built_in && !settings_.routing->routes.front().built_in) {
+    return refuse_settings(reread->config_file + ": has no [[route]] any more");
+  }
   if (auto plans = plan_routes(*reread->routing); !plans) {
     return refuse_settings(plans.error().message);
   }

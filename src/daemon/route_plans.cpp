@@ -60,6 +60,9 @@ std::string key_prefix(const config::RouteConfig& route, const config::UpstreamC
   fingerprint.add(route.host);
   fingerprint.add(upstream.name);
   fingerprint.add(upstream.host);
+  // The first of its URLs: others stand in for it, and may come and go.
+  const std::string& url = upstream.settings.api_urls.front();
+  fingerprint.add(url.substr(std::min(url.find("://"), url.size())));
   fingerprint.add_count(route.request_set.size());
   for (const auto& [name, value] : route.request_set) {
     fingerprint.add(name);
@@ -85,15 +88,20 @@ class Planner {
     auto match = proxy::PathTemplate::parse(route_.match);
     if (!match) return wrong("match", match.error().message);
     if (is_page(route_.match)) return wrong("match", kIsPage);
+    for (const auto& segment : match->segments()) {
+      // As others write parameters; escaped, it is a literal.
+      const bool foreign = segment.text.starts_with(':') || segment.text.find('*') == 0;
+      if (segment.type || !foreign) continue;
+      return wrong("match", "segment \"" + segment.text +
+                                "\": a parameter is {name}, and {name:rest} all that follows");
+    }
     const std::string as_it_came = target_as_it_came(*match);
     auto target =
         proxy::TargetTemplate::parse(route_.target.empty() ? as_it_came : route_.target, *match);
     if (!target) return wrong("target", target.error().message);
-    if (upstream_.token_in == config::TokenIn::Query && names_token(route_.target)) {
-      return wrong("target", "has \"" + upstream_.token_name +
-                                 "\" in its query, which is the upstream's token_query");
-    }
-    auto query = plan_query();
+    const auto own = names_in_query(route_.target);
+    if (!own) return tl::unexpected(own.error());
+    auto query = plan_query(*own);
     if (!query) return tl::unexpected(query.error());
     proxy::RoutePlan plan{.name = route_.name,
                           .key_prefix = key_prefix(route_, upstream_),
@@ -138,20 +146,34 @@ class Planner {
     return target.empty() ? "/" : target;
   }
 
-  // A target of the settings, in whose query the names are written as they are.
-  bool names_token(std::string_view target) const {
+  // Those of a target: what a client says by these names does not stand beside them.
+  base::Result<std::vector<std::string>> names_in_query(std::string_view target) const {
+    std::vector<std::string> names;
     const std::size_t question = target.find('?');
-    if (question == std::string_view::npos) return false;
+    if (question == std::string_view::npos) return names;
     for (std::string_view rest = target.substr(question + 1); !rest.empty();) {
       const std::string_view parameter = rest.substr(0, rest.find('&'));
       rest.remove_prefix(std::min(parameter.size() + 1, rest.size()));
-      if (parameter.substr(0, parameter.find('=')) == upstream_.token_name) return true;
+      const std::string_view name = parameter.substr(0, parameter.find('='));
+      if (name.empty()) continue;
+      // Which parameter it is must be known, and the same to all who read it.
+      if (name.find_first_of("{%;*") != std::string_view::npos ||
+          parameter.find(';') != std::string_view::npos) {
+        return wrong("target", "query: \"" + std::string(parameter) +
+                                   "\": a name stands as it is, without a parameter, an escape, "
+                                   "\";\" or \"*\"");
+      }
+      if (upstream_.token_in == config::TokenIn::Query && name == upstream_.token_name) {
+        return wrong("target", "has \"" + upstream_.token_name +
+                                   "\" in its query, which is the upstream's token_query");
+      }
+      names.emplace_back(name);
     }
-    return false;
+    return names;
   }
 
   // The token's parameter is ours: a client's of that name would stand beside it.
-  base::Result<proxy::QueryRules> plan_query() const {
+  base::Result<proxy::QueryRules> plan_query(std::vector<std::string> reserved) const {
     using Mode = config::QueryConfig::Mode;
     using Which = proxy::QuerySettings::Which;
     proxy::QuerySettings query;
@@ -171,17 +193,20 @@ class Planner {
         query.which = Which::Ignore;
         break;
     }
-    const std::string& ours = upstream_.token_name;
     const bool in_query = upstream_.token_in == config::TokenIn::Query;
-    if (in_query && (query.which == Which::All || query.which == Which::Ignore)) {
+    if (in_query) reserved.push_back(upstream_.token_name);
+    if (!reserved.empty() && (query.which == Which::All || query.which == Which::Ignore)) {
       query.which = Which::Ignore;
-      query.names.push_back(ours);
+      query.names.insert(query.names.end(), reserved.begin(), reserved.end());
     }
     auto rules = proxy::QueryRules::parse(query);
     if (!rules) return wrong("query", rules.error().message);
-    std::string kept;
-    if (in_query && rules->append(ours + "=", kept) == nullptr && !kept.empty()) {
-      return wrong("query", "keeps \"" + ours + "\", which is the upstream's token_query");
+    for (const std::string& name : reserved) {
+      std::string kept;
+      if (rules->append(name + "=", kept) != nullptr || kept.empty()) continue;
+      const bool token = in_query && name == upstream_.token_name;
+      return wrong("query", "keeps \"" + name + "\", which is " +
+                                (token ? "the upstream's token_query" : "in the query of target"));
     }
     return rules;
   }
@@ -229,6 +254,16 @@ class Planner {
       auto type = proxy::parse_content_type(validate.content_type);
       if (!type) return wrong("validate.content_type", type.error().message);
       rules.content_type = *std::move(type);
+      const bool may_be_json = rules.content_type.find("json") != std::string::npos ||
+                               rules.content_type.find('*') != std::string::npos;
+      if (rules.needs_json() && !may_be_json) {
+        return wrong("validate.content_type",
+                     "is no JSON, which the content has to be; json = false is missing, or the "
+                     "rules with a pointer are too many");
+      }
+    }
+    if (!validate.json && rules.needs_json()) {
+      return wrong("validate.json", "is false, and the rules with a pointer need JSON");
     }
     return {};
   }

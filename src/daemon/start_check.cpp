@@ -94,7 +94,12 @@ Checked check_tls_files(const config::UpstreamConfig& upstream) {
   const auto is_about = [&](const std::string& file) {
     return !file.empty() && problem.starts_with(file + ":");
   };
-  if (!upstream.built_in) return base::invalid_input(upstream.place.of("") + ": " + problem);
+  if (!upstream.built_in) {
+    const char* const key = is_about(settings.api_client_key_file)    ? "api_client_key_file"
+                            : is_about(settings.api_client_cert_file) ? "api_client_cert_file"
+                                                                      : "api_ca_file";
+    return base::invalid_input(upstream.place.of(key) + ": " + problem);
+  }
   const char* const name = is_about(settings.api_client_key_file)    ? "API_CLIENT_KEY_FILE:"
                            : is_about(settings.api_client_cert_file) ? "API_CLIENT_CERT_FILE:"
                            : settings.api_ca_file.empty()            ? "API_CA_FILE is not set, and"

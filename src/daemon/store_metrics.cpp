@@ -34,33 +34,33 @@ void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
 
 void export_store(observe::Metrics& metrics, const cache::Store& store,
                   const observe::Dependency& health, StoreLimits limits) {
-  using Status = cache::StoreStatus;
   const auto number = [&](Family family, observe::Labels labels, auto member) {
     metrics.callback(family, std::move(labels),
                      [&store, member] { return static_cast<double>(store.status().*member); });
   };
   // Off by the operator's wish is not up either.
   metrics.callback(Family::StoreUp, {}, [&store, &health] {
-    return store.status().state == Status::State::Ok && health.state() == observe::HealthState::Ok
+    return store.status().state == cache::StoreStatus::State::Ok &&
+                   health.state() == observe::HealthState::Ok
                ? 1.0
                : 0.0;
   });
-  number(Family::StoreEntries, {}, &Status::entries);
-  number(Family::StoreSizeBytes, {}, &Status::size_bytes);
-  number(Family::StoreQueue, {}, &Status::queued);
-  number(Family::StorePuts, {{"result", "committed"}}, &Status::committed);
-  number(Family::StorePuts, {{"result", "dropped"}}, &Status::dropped);
-  number(Family::StoreErrors, {{"kind", "read"}}, &Status::read_errors);
-  number(Family::StoreErrors, {{"kind", "write"}}, &Status::write_errors);
-  number(Family::StoreErrors, {{"kind", "corrupt"}}, &Status::corrupt_rows);
-  number(Family::StoreEvictions, {}, &Status::evicted);
+  number(Family::StoreEntries, {}, &cache::StoreStatus::entries);
+  number(Family::StoreSizeBytes, {}, &cache::StoreStatus::size_bytes);
+  number(Family::StoreQueue, {}, &cache::StoreStatus::queued);
+  number(Family::StorePuts, {{"result", "committed"}}, &cache::StoreStatus::committed);
+  number(Family::StorePuts, {{"result", "dropped"}}, &cache::StoreStatus::dropped);
+  number(Family::StoreErrors, {{"kind", "read"}}, &cache::StoreStatus::read_errors);
+  number(Family::StoreErrors, {{"kind", "write"}}, &cache::StoreStatus::write_errors);
+  number(Family::StoreErrors, {{"kind", "corrupt"}}, &cache::StoreStatus::corrupt_rows);
+  number(Family::StoreEvictions, {}, &cache::StoreStatus::evicted);
   const auto moment = [&](Family family, auto member) {
     metrics.callback(family, {}, [&store, member] {
       return std::chrono::duration<double>((store.status().*member).time_since_epoch()).count();
     });
   };
-  moment(Family::StoreOldest, &Status::oldest);
-  moment(Family::StoreNewest, &Status::newest);
+  moment(Family::StoreOldest, &cache::StoreStatus::oldest);
+  moment(Family::StoreNewest, &cache::StoreStatus::newest);
   metrics.callback(Family::StoreLimitBytes, {},
                    [limits] { return static_cast<double>(limits.bytes); });
   metrics.callback(Family::StoreQueueLimit, {},
@@ -69,18 +69,18 @@ void export_store(observe::Metrics& metrics, const cache::Store& store,
 
 void describe_store(observe::Dependency& health, const cache::Store& store,
                     std::uint64_t limit_bytes) {
-  using Status = cache::StoreStatus;
   const auto number = [&](const char* name, auto member) {
     health.fact(name,
                 [&store, member] { return static_cast<std::int64_t>(store.status().*member); });
   };
-  health.fact("writable", [&store] { return store.status().state == Status::State::Ok; });
+  health.fact("writable",
+              [&store] { return store.status().state == cache::StoreStatus::State::Ok; });
   health.fact("locked", [&store] { return store.status().locked; });
-  number("entries", &Status::entries);
-  number("size_bytes", &Status::size_bytes);
+  number("entries", &cache::StoreStatus::entries);
+  number("size_bytes", &cache::StoreStatus::size_bytes);
   health.fact("limit_bytes", [limit_bytes] { return static_cast<std::int64_t>(limit_bytes); });
-  number("queued", &Status::queued);
-  number("dropped", &Status::dropped);
+  number("queued", &cache::StoreStatus::queued);
+  number("dropped", &cache::StoreStatus::dropped);
 }
 
 std::function<void(base::Duration)> commit_timer(observe::Metrics& metrics) {

@@ -108,6 +108,10 @@ void Batches::start(http::Server& server, http::ExchangeId id, const http::Reque
     return refuse(batch, 415, "the content of a batch comes without a content coding",
                   "Accept-Encoding: identity\r\n");
   }
+  // Its elements are asked for without one, so it would be lost.
+  if (!parts_.route.takes_no_query(request.query)) {
+    return refuse(batch, 400, "a batch takes no query");
+  }
   BatchRequest parsed = parse_batch(request.body, settings_.max_elements, elements_);
   if (parsed.status != 0) return refuse(batch, parsed.status, parsed.detail);
   resolve(batch, request, std::move(parsed.elements));

@@ -15,6 +15,7 @@ namespace holdfast::proxy {
 namespace {
 
 constexpr std::string_view kHost = "host";
+constexpr const char* kTab = "a tab in a field that is part of the key";
 constexpr const char* kTooLong = "longer than what is kept: 4096 bytes with its query and fields";
 
 // The parts of a key behind its prefix.
@@ -112,7 +113,9 @@ const char* Route::append_fields(const http::Request& request, std::string& key)
   for (const std::string& name : plan_.key_fields) {
     bool first = true;
     for (const http::FieldLine& line : request.fields) {
-      if (!http::equals_ignoring_case(line.name, name)) continue;
+      // An empty one says nothing, and a tab is one of the things that not all read alike.
+      if (!http::equals_ignoring_case(line.name, name) || line.value.empty()) continue;
+      if (line.value.find('\t') != std::string_view::npos) return kTab;
       if (first) {
         key.append(" ").append(name).append("=");
       } else {
@@ -214,7 +217,8 @@ bool Route::is_key(std::string_view key) const {
     append_value(unescaped(field.substr(equals + 1)), value);
     if (value != field.substr(equals + 1)) return false;
     const std::string plain = unescaped(value);
-    if (std::any_of(plain.begin(), plain.end(), http::is_forbidden_control)) return false;
+    const auto is_control = [](char c) { return c == '\t' || http::is_forbidden_control(c); };
+    if (plain.empty() || std::any_of(plain.begin(), plain.end(), is_control)) return false;
   }
   return true;
 }

@@ -80,6 +80,12 @@ class Route {
   const char* key_of_subject(std::string_view subject, const http::Request& request,
                              std::string& key) const;
 
+  // Whether nothing of the query would go upstream.
+  bool takes_no_query(std::string_view query) const {
+    std::string kept;
+    return query.empty() || (plan_.query.append(query, kept) == nullptr && kept.empty());
+  }
+
   // What a key is called towards people and in logs: "8.8.8.8".
   std::string_view subject(std::string_view key) const { return key.substr(prefix_size_); }
   // The value that key_of_subject() was given, in the one spelling that it has.

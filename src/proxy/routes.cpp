@@ -17,7 +17,8 @@ const Routes::Entry* Routes::batch_at(std::string_view path) const {
   return route == RouteChoice::kNone ? nullptr : &entries_[route];
 }
 
-base::Result<Routes::Named> Routes::named(std::string_view host, std::string_view target) const {
+base::Result<Routes::Named> Routes::named(std::string_view host, std::string_view target,
+                                          std::span<const http::FieldLine> fields) const {
   const std::size_t question = target.find('?');
   std::string storage;
   std::string_view path;
@@ -30,6 +31,7 @@ base::Result<Routes::Named> Routes::named(std::string_view host, std::string_vie
   if (match.outcome != RouteTable::Outcome::Found) return invalid_input("no route takes this path");
   Named named{&entries_[match.route], {}};
   http::Request request;
+  request.fields = fields;
   request.known[static_cast<std::size_t>(http::Known::Host)] = host;
   if (question != std::string_view::npos) request.query = target.substr(question + 1);
   if (const char* problem = named.entry->route.key(parameters, request, named.key)) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,7 +47,8 @@ class Routes {
     const Entry* entry;
     std::string key;
   };
-  base::Result<Named> named(std::string_view host, std::string_view target) const;
+  base::Result<Named> named(std::string_view host, std::string_view target,
+                            std::span<const http::FieldLine> fields = {}) const;
   // The same of one of a batch's elements, by the first route that takes batches.
   base::Result<Named> named_by_subject(std::string_view subject) const;
   // The route of a key, null if it is none's.

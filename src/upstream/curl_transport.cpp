@@ -15,6 +15,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "base/masked_url.h"
 #include "upstream/curl_attempt.h"
 #include "upstream/curl_pool.h"
 #include "upstream/outgoing.h"
@@ -71,6 +72,38 @@ void replace_all(std::string& text, std::string_view what, std::string_view by) 
   }
 }
 
+std::string unescaped(std::string_view text) {
+  const auto digit = [&text](std::size_t at) {
+    const char c = at < text.size() ? text[at] : ' ';
+    if (c >= '0' && c <= '9') return c - '0';
+    const char lower = static_cast<char>(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+  };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '%' && digit(i + 1) >= 0 && digit(i + 2) >= 0;
+    out += escape ? static_cast<char>(digit(i + 1) * 16 + digit(i + 2)) : text[i];
+    i += escape ? 2 : 0;
+  }
+  return out;
+}
+
+// What may be a key in a URL's path, as masked_url() has it.
+std::vector<std::string> keys_in(std::string_view url) {
+  const std::string_view scheme = "http://";
+  std::vector<std::string> keys;
+  const std::size_t authority = url.find("://");
+  std::size_t at = url.find('/', authority == url.npos ? 0 : authority + 3);
+  while (at != url.npos) {
+    const std::size_t end = std::min(url.find('/', at + 1), url.size());
+    const std::string segment(url.substr(at + 1, end - at - 1));
+    const std::string plain = std::string(scheme) + "host/" + segment;
+    if (!segment.empty() && base::masked_url(plain) != plain) keys.push_back(segment);
+    at = end == url.size() ? url.npos : end;
+  }
+  return keys;
+}
+
 }  // namespace
 
 void set_up_libcurl() {
@@ -102,8 +135,12 @@ CurlTransport::CurlTransport(base::EventLoop& loop, Settings settings, std::stri
     if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
     const bool tls = part_of(parsed.get(), CURLUPART_SCHEME) == "https";
     const bool has_address = is_address(host);
-    origins_.push_back(
-        {.url = std::move(url), .host = std::move(host), .tls = tls, .has_address = has_address});
+    std::vector<std::string> keys = keys_in(url);
+    origins_.push_back({.url = std::move(url),
+                        .keys = std::move(keys),
+                        .host = std::move(host),
+                        .tls = tls,
+                        .has_address = has_address});
   }
   knocks_ = new_pool();
   const bool any_tls = std::any_of(origins_.begin(), origins_.end(),
@@ -230,17 +267,34 @@ void CurlTransport::run(Attempt& attempt) {
 }
 
 // An upstream that redirects may repeat what it was asked with, and that is told to people.
-void CurlTransport::hide_credential(Reply& reply) const {
-  if (token_.empty()) return;
+void CurlTransport::hide_credentials(std::size_t origin, Reply& reply) const {
   for (Field& field : reply.fields) {
     if (!is_field(field, "Location")) continue;
-    replace_all(field.value, escaped_for_query(token_), "***");
-    replace_all(field.value, token_, "***");
+    for (const std::string& key : origins_[origin].keys) replace_all(field.value, key, "***");
+    if (!token_.empty()) {
+      replace_all(field.value, escaped_for_query(token_), "***");
+      replace_all(field.value, token_, "***");
+    }
+    if (still_tells(origin, field.value)) field.value = "***";
   }
 }
 
+// In whichever spelling.
+bool CurlTransport::still_tells(std::size_t origin, std::string text) const {
+  constexpr int kMostTimesEscaped = 5;
+  for (int i = 0; i < kMostTimesEscaped && text.find('%') != std::string::npos; ++i) {
+    text = unescaped(text);
+    const auto is_in = [&text](const std::string& key) { return text.find(key) != text.npos; };
+    const auto& keys = origins_[origin].keys;
+    if ((!token_.empty() && is_in(token_)) || std::any_of(keys.begin(), keys.end(), is_in)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void CurlTransport::finished(Attempt& attempt) {
-  hide_credential(attempt.reply());
+  hide_credentials(attempt.sending().origin, attempt.reply());
   if (SpareConnections* spares = spares_of(attempt)) {
     const Reply& reply = attempt.reply();
     if (reply.transport == Outcome::Ok) {

@@ -116,6 +116,7 @@ class CurlTransport final : public Transport {
  private:
   struct Origin {
     std::string url;
+    std::vector<std::string> keys;  // what of it nobody shall see
     std::string host;
     bool tls = false;
     bool has_address = false;              // `host` is one
@@ -126,7 +127,8 @@ class CurlTransport final : public Transport {
   using Place = std::pair<std::size_t, std::string>;  // an origin, an address
 
   AttemptId begin(std::unique_ptr<Attempt> attempt, const Request& request);
-  void hide_credential(Reply& reply) const;
+  void hide_credentials(std::size_t origin, Reply& reply) const;
+  bool still_tells(std::size_t origin, std::string text) const;
   void wait_for_trust(Attempt& attempt);
   void run(Attempt& attempt);
   void finished(Attempt& attempt);

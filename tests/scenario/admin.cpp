@@ -482,6 +482,13 @@ match = "/asked/{ip:ip}"
 target = "/geoip/{ip}"
 host = "asked.example"
 upstream = "other"
+
+[[route]]
+name = "by-language"
+match = "/by-language/{ip:ip}"
+target = "/geoip/{ip}"
+upstream = "geo"
+key_fields = ["Accept-Language"]
 )";
 
 Process::Environment with_routes(const Folder& folder, const Upstream& upstream,
@@ -531,8 +538,25 @@ TEST_CASE("a path names what it is of every route, its query and the client's ho
   CHECK(admin({"purge", "host=asked.example", "path=" + query}).has("{\"purged\":1}"));
   CHECK(ask(asked(daemon, query, true)).status == 504);
   CHECK(status_if_cached(daemon, "8.8.8.8") == 200);
-  CHECK(admin({"purge", "path=/lookup/::ffff:8.8.8.8?x"}).has("{\"purged\":1}"));
+  CHECK(admin({"purge", "/lookup/::ffff:8.8.8.8"}).has("{\"purged\":1}"));
   CHECK(status_if_cached(daemon, "8.8.8.8") == 504);
+
+  // A variant is named by the fields that made it.
+  const auto in_german = [&](bool if_cached) {
+    Query german{daemon.url("/by-language/8.8.8.8"), "GET", {"Accept-Language: de"}};
+    if (if_cached) german.fields.push_back("Cache-Control: only-if-cached");
+    return ask(german).status;
+  };
+  REQUIRE(in_german(false) == 200);
+  const auto without = admin({"purge", "/by-language/8.8.8.8"});
+  CHECK(without.has("\"purged\":0"));
+  CHECK(without.has("\"note\":\"of requests without the route's key_fields"));
+  CHECK(in_german(true) == 200);
+  CHECK(admin({"inspect", "/by-language/8.8.8.8", "field=Accept-Language: de"})
+            .has("\"in_memory\":true"));
+  CHECK(
+      admin({"purge", "/by-language/8.8.8.8", "field=Accept-Language: de"}).has("{\"purged\":1}"));
+  CHECK(in_german(true) == 504);
 
   REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
   struct Refused {

@@ -236,6 +236,7 @@ TEST_CASE("a batch of a route's own: integers, its member's name, its key fields
   CHECK(asked(upstream, "1") == 1);
   CHECK(get(daemon.url("/item/1")).body == says("1"));
   CHECK(asked(upstream, "1") == 1);
+  CHECK(post("/items?x", "[1]").status == 400);
   CHECK(contains(post("/items", "[1.5]").body, "element 0 is no integer"));
   CHECK(contains(post("/items", "{}").body, "not a JSON array of integers"));
   const Response wrong = ask({daemon.url("/items"), "PUT", {}, "[]"});
@@ -285,11 +286,10 @@ TEST_CASE("a restart keeps what is stored, and a route that asks for something e
   CHECK(daemon.stop() == 0);
   // What is stored does not keep to a rule that is new: it is as good as not there.
   upstream.tell("mode", "down");
-  Daemon strict =
-      routed(folder, upstream_section(upstream) +
-                         route("kept", "/kept/{name}",
-                               "target = \"/packages/kept-{name}\"\nattempts = 1\n"
-                               "validate = { require = [\"/never:string\"] }"));
+  Daemon strict = routed(folder, upstream_section(upstream) +
+                                     route("kept", "/kept/{name}",
+                                           "target = \"/packages/kept-{name}\"\nattempts = 1\n"
+                                           "validate = { require = [\"/never:string\"] }"));
   CHECK(get(strict.url("/kept/a")).status == 502);
   CHECK(strict.stop() == 0);
 }

@@ -320,6 +320,20 @@ TEST_CASE("more routes or upstreams than the metrics have room for are refused b
   CHECK(error_of(many(1, 257)) == "h.toml:1026: [[route]] \"r256\": at most 256 routes");
 }
 
+TEST_CASE("a client's query has none of the names that the target says itself") {
+  const auto plan = plans_of(route("target = \"/t?format=json&id={id}&flag\"")).front();
+  CHECK(query_of(plan, "format=xml&a=1&id=2&flag&f%6Frmat=y") == "?a=1");
+  const File kept(route("target = \"/t?format=json\"\nquery = { keep = [\"for*\"] }"));
+  const std::string error = plan_routes(kept.routing()).error().message;
+  CHECK(contains(error, "keeps \"format\", which is in the query of target"));
+  for (const char* target : {"/t?{id}=x", "/t?a%62=x", "/t?a;b=x", "/t?a*=x"}) {
+    CAPTURE(target);
+    const File odd(route("target = \"" + std::string(target) + "\""));
+    REQUIRE_FALSE(plan_routes(odd.routing()).has_value());
+    CHECK(contains(plan_routes(odd.routing()).error().message, "a name stands as it is"));
+  }
+}
+
 TEST_CASE("a client's parameter of the token's name never goes beside the token") {
   for (const std::string& rule : {std::string(), std::string("query = \"all\""),
                                   std::string("query = { ignore = [\"utm_*\"] }")}) {
@@ -371,6 +385,10 @@ TEST_CASE("a key has another prefix once anything changes what it means") {
   changes(route("response_set = { \"A\" = \"b\" }"));
   changes(route("response_remove = [\"B\"]"));
   changes(route("set_cookie = \"store\""));
+  changes(route("client_errors = \"problem\""));
+  // Another API, for all that is known.
+  changes(route("", "/r/{id}", "urls = [\"https://another.example\"]"));
+  changes(route("", "/r/{id}", "urls = [\"https://another.example/v2\"]"));
 }
 
 TEST_CASE("a key keeps its prefix while it means the same") {
@@ -384,11 +402,16 @@ TEST_CASE("a key keeps its prefix while it means the same") {
     CAPTURE(keys);
     CHECK(key_prefix_of(route(keys)) == before);
   }
-  for (const char* upstream : {"urls = [\"https://another.example\"]", "token_field = \"X-Key\"",
-                               "attempt_timeout = \"1s\""}) {
+  for (const char* upstream : {"token_field = \"X-Key\"", "attempt_timeout = \"1s\""}) {
     CAPTURE(upstream);
     CHECK(key_prefix_of(route("", "/r/{id}", upstream)) == before);
   }
+  const auto at = [](const std::string& urls) {
+    return key_prefix_of(route("", "/r/{id}", "urls = [" + urls + "]"));
+  };
+  // One more that stands in for it, and another scheme.
+  CHECK(at("\"http://a.example\", \"http://b.example\"") == at("\"http://a.example\""));
+  CHECK(at("\"https://a.example\"") == at("\"http://a.example\""));
   // Set by us for every answer, whatever is stored.
   CHECK(key_prefix_of(route("response_set = { \"A\" = \"b\" }")) ==
         key_prefix_of(route("response_set = { \"A\" = \"c\" }")));

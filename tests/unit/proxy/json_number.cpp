@@ -41,7 +41,9 @@ TEST_CASE("two numbers are the same by their values") {
   const char* const same[][2] = {{"1", "1.0"},           {"100", "1e2"},    {"1.50", "15e-1"},
                                  {"0", "-0.0e7"},        {"0.001", "1e-3"}, {"-20", "-2E+1"},
                                  {"1e400", "0.0010e403"}};
-  for (const auto& [one, other] : same) {
+  for (const auto& pair : same) {
+    const std::string one = pair[0];
+    const std::string other = pair[1];
     CAPTURE(one);
     CHECK(same_json_number(one, other));
     CHECK(same_json_number(other, one));
@@ -51,7 +53,9 @@ TEST_CASE("two numbers are the same by their values") {
       {"12", "1.2"},       {"1e400", "1e401"},
       {"101", "11"},       {"0", "1e-400"},
       {"1e400", "1e-400"}, {"1e9999999999999999999", "1e9999999999999999998"}};
-  for (const auto& [one, other] : different) {
+  for (const auto& pair : different) {
+    const std::string one = pair[0];
+    const std::string other = pair[1];
     CAPTURE(one);
     CHECK(!same_json_number(one, other));
     CHECK(!same_json_number(other, one));

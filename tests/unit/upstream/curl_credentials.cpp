@@ -11,7 +11,6 @@ namespace holdfast::upstream {
 using namespace std::chrono_literals;
 using test::CurlBench;
 using test::kHello;
-using Peer = test::RawServer::Peer;
 using test::RawServer;
 
 namespace {
@@ -19,7 +18,7 @@ namespace {
 // The head that goes out for a request with those fields.
 std::string head_of(Credential credential, const std::string& target, Fields fields,
                     const std::string& host = {}) {
-  RawServer server([](const Peer& peer) {
+  RawServer server([](const RawServer::Peer& peer) {
     peer.send(kHello);
     return true;
   });
@@ -62,7 +61,7 @@ TEST_CASE("the token is a parameter of the query where that is said, percent-enc
 }
 
 TEST_CASE("an upstream that repeats the query where it redirects to shows nobody the token") {
-  RawServer server([](const Peer& peer) {
+  RawServer server([](const RawServer::Peer& peer) {
     peer.send(
         "HTTP/1.1 302 Found\r\nLocation: /b?key=s3cr%2Bt%20%26k&x=s3cr+t &k\r\n"
         "Content-Length: 0\r\n\r\n");
@@ -74,6 +73,37 @@ TEST_CASE("an upstream that repeats the query where it redirects to shows nobody
   const Reply reply = bench.get("/a");
   REQUIRE(find_field(reply.fields, "Location"));
   CHECK(*find_field(reply.fields, "Location") == "/b?key=***&x=***");
+}
+
+TEST_CASE("nor does it in another spelling") {
+  const std::string token = "ab/cd+efghij==";
+  for (const char* location : {"/login/%2fback%3fkey%3dab%2fcd%2befghij%3d%3d",
+                               "/login/back%253Fkey%253Dab%252Fcd%252Befghij%253D%253D",
+                               "/login/ab%2Fcd+efghij%3D%3D", "/login/a%62/cd+efghij=="}) {
+    CAPTURE(location);
+    RawServer server([location](const RawServer::Peer& peer) {
+      peer.send("HTTP/1.1 302 Found\r\nLocation: " + std::string(location) +
+                "\r\nContent-Length: 0\r\n\r\n");
+      return true;
+    });
+    CurlTransport::Settings settings{.base_urls = {server.url()}};
+    settings.credential = {Credential::In::Query, "key"};
+    CurlBench bench(std::move(settings), token);
+    CHECK(*find_field(bench.get("/a").fields, "Location") == "***");
+  }
+}
+
+TEST_CASE("nor a key in the URL that it was asked by") {
+  RawServer server([](const RawServer::Peer& peer) {
+    peer.send(
+        "HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1/v1/k3y0123456789abcdef/a/\r\n"
+        "Content-Length: 0\r\n\r\n");
+    return true;
+  });
+  CurlBench bench(CurlTransport::Settings{.base_urls = {server.url() + "/v1/k3y0123456789abcdef"}});
+  const Reply reply = bench.get("/a");
+  REQUIRE(find_field(reply.fields, "Location"));
+  CHECK(*find_field(reply.fields, "Location") == "http://127.0.0.1/v1/***/a/");
 }
 
 TEST_CASE("Host is the URL's, what is set for all, or what the request brings") {
