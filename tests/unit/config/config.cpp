@@ -274,7 +274,7 @@ TEST_CASE("a bad value in a layer that is hidden by another is still an error") 
 
 TEST_CASE("of several wrong lines in the file the first is named") {
   Start start;
-  for (const auto& [text, error] :
+  for (const auto& [wrong, error] :
        {std::pair{"workers = 0\nport = 70000\n", ":1: workers=\"0\""},
         {"workers = 1.5\nport = 70000\n", ":1: expected a value"},
         {"port = 70000\nbind = [1]\n", ":1: port"},
@@ -282,6 +282,7 @@ TEST_CASE("of several wrong lines in the file the first is named") {
         {"port = 1\nport2 = 2\n[section]\n", ":2: unknown key"},
         {"upstream.x.urls = 1\nprot = 1\n", ":1: [upstream.x]: urls"},
         {"[sektion]\n[upstream.x]\nurls = 1\n", ":1: unknown section"}}) {
+    const std::string text = wrong;
     CAPTURE(text);
     start.arguments = {"--config", start.file("h.toml", text)};
     CHECK(contains(start.error(), error));
