@@ -433,6 +433,8 @@ void Daemon::on_token(std::size_t upstream, const base::Result<std::string>& tok
     return;
   }
   upstreams_[upstream].token = *token;
+  // A reload compares with what is in force.
+  if (file == settings_.api_token_file) settings_.api_token = *token;
   origin_->set_token(upstream, *token);
   log_.event(Level::Info, "token_changed", {{"path", file}});
 }

@@ -425,8 +425,11 @@ Answer Flights::error_or_passed(Flight& flight, const FetchResult& result) {
       flight.route.validate(flight.key, result.reply).outcome == Outcome::Ok) {
     answer.rung = Rung::Fetched;
     answer.content = make_passed(result.reply, policy, parts_.loop.clock().wall());
-    // In memory alone, so that it is not asked for by each client anew.
-    if (!flight.purged && may_share(result.reply, policy)) {
+    if (!may_share(result.reply, policy)) {
+      unshared_.failed(flight.key, parts_.loop.now(), random_);
+      send_on_alone(flight);
+    } else if (!flight.purged) {
+      // In memory alone, so that it is not asked for by each client anew.
       parts_.memory.put(flight.key, answer.content);
     }
     return answer;

@@ -77,6 +77,32 @@ TEST_CASE_FIXTURE(Passing, "one that may not be shared is for who asked") {
   }
 }
 
+TEST_CASE_FIXTURE(
+    Passing, "one that may not be shared is for who asked, and not for those who waited along") {
+  storing.set_cookie = StoringPolicy::SetCookie::Pass;
+  use(storing);
+  const upstream::Fields kinds[] = {{{"Set-Cookie", "session=1"}},
+                                    {{"Cache-Control", "private"}},
+                                    {{"Cache-Control", "no-store"}}};
+  for (const upstream::Fields& fields : kinds) {
+    const std::size_t first = ask("8.8.8.8");
+    const auto fetch = fetcher.last;
+    const std::size_t second = ask("8.8.8.8");
+    REQUIRE(fetcher.last == fetch);
+    fetcher.end(fetch, refused(400, kWord, fields));
+    REQUIRE(answers[first].has_value());
+    CHECK(answers[first]->content->status == 400);
+    CHECK_FALSE(answers[second].has_value());
+    REQUIRE(fetcher.last == fetch + 1);
+    fetcher.end(fetcher.last, refused(422));
+    REQUIRE(answers[second].has_value());
+    CHECK(answers[second]->content->status == 422);
+    CHECK(answers[second]->content->fields.find("Set-Cookie") == std::string::npos);
+    flights->purge_all();
+    use(storing);
+  }
+}
+
 TEST_CASE_FIXTURE(Passing, "what is about us, or is not the API's own word, is an error of ours") {
   for (const int status : {407, 421, 426}) {
     CAPTURE(status);
