@@ -21,6 +21,7 @@
 #include "cache/no_store.h"
 #include "http/server.h"
 #include "lookup_route.h"
+#include "patience.h"
 #include "proxy/ip_address.h"
 #include "proxy/service.h"
 #include "require.h"
@@ -95,7 +96,7 @@ class Stack {
   // has had the time to read that.
   std::string answers_to(std::string_view first, std::string_view second) {
     const base::UniqueFd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const timeval most{30, 0};
+    const timeval most{kPatience.count(), 0};
     ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
     const auto connect = [&] {
       return ::connect(client.get(), reinterpret_cast<const sockaddr*>(&name_), name_size_);

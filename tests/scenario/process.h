@@ -13,11 +13,11 @@
 #include <thread>
 #include <vector>
 
+#include "patience.h"
+
 namespace holdfast::scenario {
 
-// How long any one thing may take before a scenario fails: far more than a busy
-// machine or a sanitizer needs, so that no test depends on speed.
-inline constexpr std::chrono::seconds kPatience{60};
+using holdfast::kPatience;
 
 class Process {
  public:

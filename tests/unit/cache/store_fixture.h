@@ -18,6 +18,7 @@
 #include "cache/sqlite_store.h"
 #include "cache/stored_response.h"
 #include "observe/log.h"
+#include "patience.h"
 
 namespace holdfast::cache {
 
@@ -67,9 +68,8 @@ class SharedClock final : public base::Clock {
           .count()};
 };
 
-// Seconds are plenty on any machine; a test that needs them has failed anyway.
 inline bool eventually(const std::function<bool()>& condition) {
-  for (const auto end = std::chrono::steady_clock::now() + 20s;
+  for (const auto end = std::chrono::steady_clock::now() + kPatience;
        std::chrono::steady_clock::now() < end;) {
     if (condition()) return true;
     std::this_thread::sleep_for(1ms);

@@ -10,6 +10,7 @@
 #include <charconv>
 
 #include "geo_answer.h"
+#include "patience.h"
 #include "text.h"
 
 namespace holdfast::flaky {
@@ -27,7 +28,7 @@ std::string Reply::field(std::string_view name) const {
 
 Client::Client(std::uint16_t port, const char* to)
     : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  const timeval patience{10, 0};
+  const timeval patience{kPatience.count(), 0};
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   sockaddr_in address{};
   address.sin_family = AF_INET;

@@ -1,6 +1,6 @@
 // A flaky-upstream inside the test, and a client that sees every byte and how
 // the connection ended. Nothing sleeps: what has to be waited for is asked of the
-// control port, and a socket that stays silent for ten seconds fails the test.
+// control port, and a socket that stays silent for kPatience fails the test.
 #pragma once
 
 #include <string>

@@ -624,7 +624,7 @@ TEST_CASE("draining closes idle connections and finishes the others") {
   CHECK(answer.body == "late");
   CHECK(answer.field("Connection") == "close");
   waiting.close();
-  CHECK(done.wait_for(20s) == std::future_status::ready);
+  CHECK(done.wait_for(kPatience) == std::future_status::ready);
   CHECK(server.connections() == 0);
   CHECK(server.counted(Family::ConnectionsClosed, "drain", 3) == 3);
 }
@@ -638,7 +638,7 @@ TEST_CASE("draining without connections is done at once, and answers what is in 
   const auto answer = client.read();
   CHECK(answer.status == 200);
   client.close();
-  CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
+  CHECK(drained.get_future().wait_for(kPatience) == std::future_status::ready);
 }
 
 TEST_CASE("draining serves the first request of a connection that has just been accepted") {
@@ -664,7 +664,7 @@ TEST_CASE("draining serves the first request of a connection that has just been 
   }
   server.pass(500ms);
   CHECK(says_nothing.at_end());
-  CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
+  CHECK(drained.get_future().wait_for(kPatience) == std::future_status::ready);
 }
 
 TEST_CASE("draining answers a request that is on its way on a kept connection") {
@@ -680,7 +680,7 @@ TEST_CASE("draining answers a request that is on its way on a kept connection") 
   CHECK(answer.body == "GET /last");
   CHECK(answer.field("Connection") == "close");
   kept.close();
-  CHECK(drained.get_future().wait_for(20s) == std::future_status::ready);
+  CHECK(drained.get_future().wait_for(kPatience) == std::future_status::ready);
 }
 
 TEST_CASE("the server may be destroyed when it is drained") {
@@ -692,5 +692,5 @@ TEST_CASE("the server may be destroyed when it is drained") {
       destroyed.set_value();
     });
   });
-  CHECK(destroyed.get_future().wait_for(20s) == std::future_status::ready);
+  CHECK(destroyed.get_future().wait_for(kPatience) == std::future_status::ready);
 }

@@ -25,6 +25,7 @@
 #include "base/event_loop.h"
 #include "http/client_limits.h"
 #include "http/server.h"
+#include "patience.h"
 
 namespace holdfast::http::test {
 
@@ -143,7 +144,7 @@ class TestHandler final : public Handler {
  private:
   template <typename Condition>
   void await(std::unique_lock<std::mutex>& lock, Condition condition) {
-    changed_.wait_for(lock, 20s, condition);
+    CHECK(changed_.wait_for(lock, kPatience, condition));
   }
 
   std::mutex mutex_;
@@ -218,9 +219,12 @@ class TestServer {
   // Lets loop turns pass until it is so; for what no event tells of.
   template <typename Condition>
   bool await(Condition condition) {
-    const auto until = std::chrono::steady_clock::now() + 20s;
+    const auto until = std::chrono::steady_clock::now() + kPatience;
     while (!condition()) {
-      if (std::chrono::steady_clock::now() > until) return false;
+      if (std::chrono::steady_clock::now() > until) {
+        FAIL_CHECK("waited in vain");
+        return false;
+      }
       barrier();
       std::this_thread::yield();
     }
@@ -275,7 +279,7 @@ class Client {
     if (receive_buffer > 0) {
       ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     }
-    const timeval most{20, 0};  // a hang fails the test instead of stopping it
+    const timeval most{kPatience.count(), 0};  // a hang fails the test instead of stopping it
     ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
     ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
     sockaddr_in to{};
@@ -339,7 +343,10 @@ class Client {
   std::optional<std::string> read_to_end() {
     while (more()) {
     }
-    if (!clean_end_) return std::nullopt;
+    if (!clean_end_) {
+      MESSAGE("no clean end: ", std::strerror(end_error_), ", behind ", buffer_.size(), " bytes");
+      return std::nullopt;
+    }
     return std::exchange(buffer_, {});
   }
   // True if the server has closed and sent nothing more.
@@ -360,6 +367,7 @@ class Client {
     char bytes[16384];
     const ssize_t got = ::recv(fd_.get(), bytes, sizeof bytes, 0);
     clean_end_ = got == 0;
+    end_error_ = got < 0 ? errno : 0;
     if (got <= 0) return false;
     buffer_.append(bytes, static_cast<std::size_t>(got));
     return true;
@@ -368,6 +376,7 @@ class Client {
   base::UniqueFd fd_;
   bool connected_ = false;
   bool clean_end_ = false;
+  int end_error_ = 0;
   std::string buffer_;
 };
 

@@ -96,7 +96,7 @@ class Stack {
   void on_origin(const std::function<void()>& function) { on(origin_, function); }
   // Waits until so many requests wait for the origin loop.
   bool in_flight(std::size_t count) {
-    const auto until = std::chrono::steady_clock::now() + 20s;
+    const auto until = std::chrono::steady_clock::now() + kPatience;
     while (server_->stats().in_flight != count) {
       if (std::chrono::steady_clock::now() > until) return false;
       on(worker_, [] {});
@@ -442,7 +442,7 @@ TEST_CASE("how many lines were left out is told after a while, and at the end") 
     for (int i = 0; i < 150; ++i) REQUIRE(client.ask(get("/lookup/nonsense")).status == 400);
     CHECK(stack.logged().find("not_logged") == std::string::npos);
     stack.clock.advance(10s);
-    const auto until = std::chrono::steady_clock::now() + 20s;
+    const auto until = std::chrono::steady_clock::now() + kPatience;
     while (stack.logged().find(R"("event":"rejections_not_logged","count":50)") ==
            std::string::npos) {
       REQUIRE(std::chrono::steady_clock::now() < until);

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "fake_name_server.h"
+#include "patience.h"
 #include "upstream/names.h"
 
 using namespace std::chrono_literals;
@@ -240,7 +241,7 @@ TEST_CASE("a name that moves is followed, and kept while the name server is sile
   });
   const auto becomes = [&](const Strings& expected) {
     std::unique_lock lock(mutex);
-    return changed.wait_for(lock, 30s, [&] { return now == expected; });
+    return changed.wait_for(lock, kPatience, [&] { return now == expected; });
   };
   CHECK(becomes({"127.0.0.1"}));
   bench.server.set(kName, {.addresses = {"127.0.0.2"}, .ttl = 0s},
