@@ -103,8 +103,8 @@ test_in() {
   local folder=$1 status=0 counts
   shift
   rm -f "$folder/meson-logs/testlog.json"
-  # Many of them wait more than they compute.
-  meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $((2 * $(nproc))) "$@" "${filter[@]}" || status=$?
+  # Most of them wait more than they compute.
+  meson test -C "$folder" --no-rebuild --print-errorlogs --num-processes $((3 * $(nproc))) "$@" "${filter[@]}" || status=$?
   # A doctest program counts as its test cases, any other test as one.
   counts=$(python3 - "$folder/meson-logs/testlog.json" <<'EOF'
 import json, os, re, sys

@@ -12,7 +12,7 @@ using test::World;
 
 namespace {
 
-const base::SteadyTime kStart{1h};
+const base::SteadyTime kFirst{1h};
 
 // So many different keys, one after the other, all answered.
 void good_keys(World& world, int count) {
@@ -34,30 +34,30 @@ bool closed(World& world) {
 TEST_CASE("a row of equal answers is no chance where others are luckier, and only there") {
   const RecentLuck::Settings settings;
   RecentLuck luck(settings);
-  const base::SteadyTime later = kStart + 1min;
+  const base::SteadyTime later = kFirst + 1min;
   CHECK(luck.needed(later, 1) >= 20);  // nothing is known
-  CHECK_FALSE(luck.needed(later, 1, kStart, later));
-  for (std::size_t i = 0; i < 20; ++i) luck.answered(kStart + 1s, 100 + i, 0);
+  CHECK_FALSE(luck.needed(later, 1, kFirst, later));
+  for (std::size_t i = 0; i < 20; ++i) luck.answered(kFirst + 1s, 100 + i, 0);
   CHECK(luck.needed(later, 1) == 5);
-  CHECK(luck.needed(later, 1, kStart, later) == 5);
+  CHECK(luck.needed(later, 1, kFirst, later) == 5);
   // Nobody was answered meanwhile.
-  CHECK_FALSE(luck.needed(later, 1, kStart + 2s, later));
-  for (std::size_t i = 0; i < 200; ++i) luck.answered(kStart + 3s, 200 + i, 0);
+  CHECK_FALSE(luck.needed(later, 1, kFirst + 2s, later));
+  for (std::size_t i = 0; i < 200; ++i) luck.answered(kFirst + 3s, 200 + i, 0);
   CHECK(luck.needed(later, 1) == 3);
   // Others were answered meanwhile, but with difficulty.
-  luck.answered(kStart + 5s, 2, 3);
-  CHECK(luck.needed(later, 1, kStart + 4s, later).value_or(0) > 20);
-  CHECK_FALSE(luck.needed(later, 2, kStart + 4s, later));  // its own luck is no other's
+  luck.answered(kFirst + 5s, 2, 3);
+  CHECK(luck.needed(later, 1, kFirst + 4s, later).value_or(0) > 20);
+  CHECK_FALSE(luck.needed(later, 2, kFirst + 4s, later));  // its own luck is no other's
   // One that was answered at once may have been lucky where half fail: four were not.
-  luck.answered(kStart + 10s, 3, 0);
-  CHECK(luck.needed(later, 1, kStart + 9s, later).value_or(0) > 20);
-  for (std::size_t key = 4; key < 7; ++key) luck.answered(kStart + 10s, key, 0);
-  CHECK(luck.needed(later, 1, kStart + 9s, later) == 4);
-  luck.failed(kStart + 10s, 7);
-  CHECK(luck.needed(later, 1, kStart + 9s, later).value_or(0) > 5);
+  luck.answered(kFirst + 10s, 3, 0);
+  CHECK(luck.needed(later, 1, kFirst + 9s, later).value_or(0) > 20);
+  for (std::size_t key = 4; key < 7; ++key) luck.answered(kFirst + 10s, key, 0);
+  CHECK(luck.needed(later, 1, kFirst + 9s, later) == 4);
+  luck.failed(kFirst + 10s, 7);
+  CHECK(luck.needed(later, 1, kFirst + 9s, later).value_or(0) > 5);
   // Half of all fail at random.
   RecentLuck half(settings);
-  for (std::size_t i = 0; i < 100; ++i) half.answered(kStart, i, 1);
+  for (std::size_t i = 0; i < 100; ++i) half.answered(kFirst, i, 1);
   CHECK(half.needed(later, 1000) == 20);
   // What is long past says nothing of now.
   CHECK(luck.needed(later + 1h, 1) >= 20);
@@ -88,10 +88,10 @@ TEST_CASE("a token is doubted for what several keys met, and a 403 is always abo
   CHECK_FALSE(token.refused(403, 2));
   CHECK(token.refused(403, 3));
   TokenState known{{}};
-  known.accepted(kStart);
+  known.accepted(kFirst);
   for (int i = 0; i < 10; ++i) CHECK_FALSE(known.refused(401, 1));
   CHECK_FALSE(known.refused(401, 2));
-  known.accepted(kStart);
+  known.accepted(kFirst);
   CHECK_FALSE(known.refused(401, 3));
   CHECK_FALSE(known.refused(401, 1));
   CHECK(known.refused(401, 2));
@@ -108,11 +108,11 @@ TEST_CASE(
   for (const bool silent : {true, false}) {
     Breaker breaker({}, random);
     for (std::size_t key = 0; key < 40; ++key) {
-      breaker.failed(kStart, key, silent ? Breaker::Bad::Silence : Breaker::Bad::Answer);
+      breaker.failed(kFirst, key, silent ? Breaker::Bad::Silence : Breaker::Bad::Answer);
     }
     REQUIRE(breaker.state() == Breaker::State::Open);
-    breaker.probe_started(kStart + 1s);
-    breaker.probe_ended(kStart + 1s, false, true);
+    breaker.probe_started(kFirst + 1s);
+    breaker.probe_ended(kFirst + 1s, false, true);
     CHECK((breaker.state() == Breaker::State::Closed) == silent);
   }
 }
@@ -121,22 +121,22 @@ TEST_CASE("whole answers bring a doubt where a witness is at hand, and open with
   using Bad = Breaker::Bad;
   base::Random random(1);
   Breaker breaker({}, random);
-  for (std::size_t key = 0; key < 100; ++key) breaker.failed(kStart, key, Bad::Doubtful);
+  for (std::size_t key = 0; key < 100; ++key) breaker.failed(kFirst, key, Bad::Doubtful);
   CHECK(breaker.state() == Breaker::State::Closed);
   CHECK(breaker.in_doubt());
-  breaker.succeeded(kStart);  // the witness
+  breaker.succeeded(kFirst);  // the witness
   CHECK_FALSE(breaker.in_doubt());
-  for (std::size_t key = 0; key < 100; ++key) breaker.failed(kStart + 500ms, key, Bad::Doubtful);
+  for (std::size_t key = 0; key < 100; ++key) breaker.failed(kFirst + 500ms, key, Bad::Doubtful);
   CHECK_FALSE(breaker.in_doubt());  // it has just been asked
-  breaker.failed(kStart + 2s, 1000, Bad::Doubtful);
+  breaker.failed(kFirst + 2s, 1000, Bad::Doubtful);
   CHECK(breaker.in_doubt());
-  breaker.failed(kStart + 2s, 1001, Bad::Silence);
+  breaker.failed(kFirst + 2s, 1001, Bad::Silence);
   CHECK(breaker.state() == Breaker::State::Open);
   CHECK_FALSE(breaker.in_doubt());
 }
 
 TEST_CASE("a probe asks for what was answered lately, and for another where that failed") {
-  DependencyProbe probe({}, kStart);
+  DependencyProbe probe({}, kFirst);
   probe.answered({"/good", {{"Accept", "a/b"}, {"If-None-Match", "x"}}}, 1, {});
   probe.remember("/bad");
   CHECK(probe.question().request.target == "/good");

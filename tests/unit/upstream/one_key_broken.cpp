@@ -2,6 +2,7 @@
 // them at random. See recent_luck.h.
 #include <doctest/doctest.h>
 
+#include "seeds.h"
 #include "simulated_upstream.h"
 #include "upstream/policy_fetcher.h"
 
@@ -9,6 +10,7 @@ namespace holdfast::upstream {
 
 using namespace std::chrono_literals;
 using test::Fault;
+using test::of_seeds;
 using test::World;
 
 namespace {
@@ -70,7 +72,7 @@ TEST_CASE("a network that breaks connections at random costs nobody his answer")
   for (const double share : {0.5, 0.7, 0.8}) {
     for (const bool begins : {false, true}) {
       for (const int concurrency : {1, 20, 50}) {
-        for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+        for (int seed = 1; seed <= of_seeds(3); ++seed) {
           CAPTURE(share);
           CAPTURE(begins);
           CAPTURE(concurrency);

@@ -2,6 +2,7 @@
 // keys' own. See refused_keys.h.
 #include <doctest/doctest.h>
 
+#include "seeds.h"
 #include "simulated_upstream.h"
 #include "upstream/policy_fetcher.h"
 
@@ -9,6 +10,7 @@ namespace holdfast::upstream {
 
 using namespace std::chrono_literals;
 using test::Fault;
+using test::of_seeds;
 using test::World;
 
 namespace {
@@ -111,7 +113,7 @@ TEST_CASE("a limit is no key's trouble, also where it comes after a good time") 
   };
   for (const Limit& limit : {Limit{50, 50, 100}, Limit{50, 10, 60}, Limit{20, 1, 30},
                              Limit{20, 10, 40}, Limit{10, 10, 13}, Limit{5, 10, 8}}) {
-    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    for (int seed = 1; seed <= of_seeds(5); ++seed) {
       CAPTURE(limit.rate);
       CAPTURE(limit.asked);
       CAPTURE(seed);

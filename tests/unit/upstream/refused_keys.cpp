@@ -5,11 +5,13 @@
 #include <deque>
 
 #include "base/random.h"
+#include "seeds.h"
 
 namespace holdfast::upstream {
 namespace {
 
 using namespace std::chrono_literals;
+using test::of_seeds;
 
 const base::SteadyTime kFirstTurn{1h};
 constexpr auto kTurn = 10ms;
@@ -77,7 +79,7 @@ TEST_CASE("bad keys count together, though most of what is asked for is bad") {
 
 TEST_CASE("what refuses at random, or lets a part through, refuses nobody for himself") {
   for (const double share : {0.1, 0.5, 0.9}) {
-    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    for (int seed = 1; seed <= of_seeds(20); ++seed) {
       CAPTURE(share);
       CAPTURE(seed);
       base::Random random(seed);
