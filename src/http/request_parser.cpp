@@ -16,10 +16,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "base/byte_words.h"
 #include "http/field_syntax.h"
 
 namespace holdfast::http {
@@ -30,24 +32,36 @@ constexpr std::size_t kBad = static_cast<std::size_t>(-2);
 // The longest method there is a use for, a version and two spaces.
 constexpr std::size_t kRequestLineExtra = 64;
 
-// Whether the text of a line holds a control byte other than HTAB. Eight bytes
-// at a time, as every byte of every head passes here: of a byte below 0x20, or
-// equal to 0x7f, the subtraction alone sets the top bit.
-bool has_control(std::string_view text) {
-  constexpr std::uint64_t kOnes = 0x0101010101010101U;
-  constexpr std::uint64_t kTops = 0x80 * kOnes;
-  while (text.size() >= sizeof(std::uint64_t)) {
-    std::uint64_t word;
-    std::memcpy(&word, text.data(), sizeof word);
-    const std::uint64_t low = (word - 0x20 * kOnes) & ~word;
-    const std::uint64_t del = word ^ (0x7f * kOnes);
-    if (((low | ((del - kOnes) & ~del)) & kTops) != 0) {
-      const auto eight = text.substr(0, sizeof word);
-      if (std::any_of(eight.begin(), eight.end(), is_forbidden_control)) return true;
-    }
-    text.remove_prefix(sizeof word);
+// Whether a byte of `text` is `bad`. Eight bytes at a time, as every byte of every head passes
+// here: in a word that is not `suspect` there is none.
+template <typename Suspect, typename Bad>
+bool has_any(std::string_view text, Suspect suspect, Bad bad) {
+  constexpr std::size_t kBytes = base::kWordBytes;
+  if (text.size() < kBytes) return std::any_of(text.begin(), text.end(), bad);
+  // Of the last word some were looked at before.
+  const char* const last = text.data() + text.size() - kBytes;
+  for (const char* at = text.data();; at = std::min(at + kBytes, last)) {
+    if (suspect(base::read_word(at)) && std::any_of(at, at + kBytes, bad)) return true;
+    if (at == last) return false;
   }
-  return std::any_of(text.begin(), text.end(), is_forbidden_control);
+}
+
+// Whether the text of a line holds a control byte other than HTAB.
+bool has_control(std::string_view text) {
+  const auto suspect = [](std::uint64_t word) {
+    return (~word & (base::bytes_within(word, 0, 0x1f) | base::bytes_equal(word, 0x7f))) != 0;
+  };
+  return has_any(text, suspect, is_forbidden_control);
+}
+
+// Whether there is a byte that no request target may hold.
+bool has_foreign(std::string_view target) {
+  const auto suspect = [](std::uint64_t word) {
+    return (base::bytes_within(word, 0x21, 0x7e) & ~base::bytes_equal(word, '#') & ~word) !=
+           base::kTopBits;
+  };
+  const auto foreign = [](char c) { return c <= 0x20 || c >= 0x7f || c == '#'; };
+  return has_any(target, suspect, foreign);
 }
 
 // The token chars that `line` starts with.
@@ -65,11 +79,11 @@ Method method_of(std::string_view name) {
   return Method::Other;
 }
 
-// unreserved, sub-delims and "%" (RFC 3986, 3.2.2): tokens with some more, some less.
+// unreserved and sub-delims (RFC 3986, 3.2.2): tokens with some more, some less.
 constexpr auto kHostChars = [] {
   auto table = kTokenChars;
   for (const char c : {'(', ')', ',', ';', '='}) table[static_cast<unsigned char>(c)] = true;
-  for (const char c : {'#', '^', '`', '|'}) table[static_cast<unsigned char>(c)] = false;
+  for (const char c : {'#', '^', '`', '|', '%'}) table[static_cast<unsigned char>(c)] = false;
   return table;
 }();
 
@@ -93,12 +107,15 @@ bool is_valid_host(std::string_view host) {
     }
     at = close + 1;
   } else {
-    while (at < host.size() && is_host_char(host[at])) {
-      if (host[at] == '%' &&
-          (host.size() - at < 3 || !is_hex(host[at + 1]) || !is_hex(host[at + 2]))) {
-        return false;
+    while (at < host.size()) {
+      if (is_host_char(host[at])) {
+        ++at;
+      } else if (host[at] == '%' && host.size() - at >= 3 && is_hex(host[at + 1]) &&
+                 is_hex(host[at + 2])) {
+        at += 3;
+      } else {
+        break;
       }
-      ++at;
     }
     if (at == 0) return false;
   }
@@ -143,7 +160,7 @@ struct RequestParser::State {
   std::string_view name, value;
   std::string_view authority;  // of an absolute-form target
   unsigned fields = 0;
-  std::vector<FieldLine> lines;
+  std::vector<FieldLine> lines;  // as many as there may be: the first `fields` are the head's
   unsigned hosts = 0;
   bool has_length = false;
   bool has_coding = false;
@@ -157,7 +174,8 @@ struct RequestParser::State {
   std::array<std::string, static_cast<std::size_t>(Known::kCount)> joined;
 };
 
-RequestParser::State::State(Limits limits_of_ours) : limits(limits_of_ours) {
+RequestParser::State::State(Limits limits_of_ours)
+    : limits(limits_of_ours), lines(limits_of_ours.fields) {
   llhttp_settings_init(&callbacks);
   // The bytes are contiguous and complete, so each span comes in one piece.
   callbacks.on_header_field = [](llhttp_t* parser, const char* at, std::size_t size) {
@@ -275,10 +293,8 @@ bool RequestParser::State::read_target(std::string_view target) {
   if (target.size() > limits.target_bytes) {
     return refuse(414, RejectReason::TargetTooLong, "the request target is too long");
   }
-  for (const char c : target) {
-    if (c <= 0x20 || c >= 0x7f || c == '#') {
-      return refuse(400, RejectReason::Malformed, "a byte that no request target may hold");
-    }
+  if (has_foreign(target)) {
+    return refuse(400, RejectReason::Malformed, "a byte that no request target may hold");
   }
   authority = {};
   if (request.method_name == "CONNECT") {
@@ -347,7 +363,7 @@ bool RequestParser::State::take_field() {
     return refuse(431, RejectReason::TooManyFields, "too many field lines");
   }
   const auto text = trim(value);
-  lines.push_back({name, text});
+  lines[fields - 1] = {name, text};
   auto& known = head->request.known;
   const auto first_of = [&](Known which) {
     auto& slot = known[static_cast<std::size_t>(which)];
@@ -469,7 +485,7 @@ bool RequestParser::State::finish() {
   if (!authority.empty()) {
     head->request.known[static_cast<std::size_t>(Known::Host)] = authority;
   }
-  head->request.fields = lines;
+  head->request.fields = std::span(lines).first(fields);
   head->keep_alive = !asks_close && (!head->http10 || asks_keep_alive);
   if (has_coding) {
     head->framing = Framing::Chunked;
@@ -491,7 +507,7 @@ const Refusal& RequestParser::refusal() const {
 RequestParser::Outcome RequestParser::parse(std::string_view input, std::size_t& checked,
                                             RequestHead& head) {
   State& state = *state_;
-  head = RequestHead{};
+  assert(head.bytes == 0);  // what is left of another head would stay
   state.head = &head;
   const bool at_start = checked == 0;  // else the request line was read by an earlier call
   const std::size_t size = state.check_lines(input, checked);
@@ -506,7 +522,6 @@ RequestParser::Outcome RequestParser::parse(std::string_view input, std::size_t&
   const auto bytes = input.substr(0, size);
 
   state.fields = state.hosts = 0;
-  state.lines.clear();
   state.has_length = state.has_coding = false;
   state.asks_close = state.asks_keep_alive = false;
   const bool good = (at_start || state.read_request_line(bytes.substr(0, bytes.find("\r\n")))) &&

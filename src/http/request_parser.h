@@ -49,7 +49,8 @@ class RequestParser {
   RequestParser(const RequestParser&) = delete;
   RequestParser& operator=(const RequestParser&) = delete;
 
-  // Reads the head that `input` starts with. `checked` is the caller's, 0 for a
+  // Reads the head that `input` starts with into `head`, which is as it was made, or as an
+  // Incomplete left it. `checked` is the caller's, 0 for a
   // new head: how much of it earlier calls found in order, so that a head that
   // trickles in is not read anew from its start each time. An incomplete head is
   // refused as soon as what is there cannot become a good one.

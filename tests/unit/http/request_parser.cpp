@@ -173,6 +173,24 @@ TEST_CASE("a target with a fragment, or bytes outside visible ASCII, is malforme
   CHECK(status_of_line("GET /%00%0d%0a HTTP/1.1") == 0);
 }
 
+TEST_CASE("a byte that may not be is found wherever it stands") {
+  for (const std::size_t size : {1U, 7U, 8U, 9U, 17U}) {
+    for (std::size_t at = 0; at < size; ++at) {
+      for (int c = 0; c < 256; ++c) {
+        std::string text(size, 'a');
+        text[at] = static_cast<char>(c);
+        CAPTURE(size);
+        CAPTURE(at);
+        CAPTURE(c);
+        const bool good_in_target = c > 0x20 && c < 0x7f && c != '#';
+        CHECK(status_of_line("GET /" + text + " HTTP/1.1") == (good_in_target ? 0 : 400));
+        const bool good_in_value = c == '\t' || (c >= 0x20 && c != 0x7f);
+        CHECK(status_with("X:" + text + "\r\n") == (good_in_value ? 0 : 400));
+      }
+    }
+  }
+}
+
 TEST_CASE("HTTP/1.1 needs exactly one valid Host") {
   CHECK(status_of("GET / HTTP/1.1\r\n\r\n") == 400);
   CHECK(status_of("GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n") == 400);
