@@ -1,12 +1,15 @@
-// Nearly every path is canonical as it comes, so it is scanned first, and written anew only
-// from the first byte on that must change. Dot segments are looked for in the result: there an
-// unreserved character is never escaped, and hex is upper case, so each has one spelling left.
+// Nearly every path is canonical as it comes, and made of letters, digits and a few more: that is
+// told of eight bytes at a time. Any other is scanned once more, and written anew only from the
+// first byte on that must change. Dot segments are looked for in the result: there an unreserved
+// character is never escaped, and hex is upper case, so each has one spelling left.
 #include "proxy/canonical_path.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 
+#include "base/byte_words.h"
 #include "proxy/percent_encoding.h"
 
 namespace holdfast::proxy {
@@ -42,6 +45,30 @@ constexpr std::array<ByteKind, 256> kKinds = [] {
 
 ByteKind kind_of(char c) {
   return kKinds[static_cast<unsigned char>(c)];
+}
+
+// Of a word, the bytes that stand for themselves: most of those that do, so that a word with
+// another is one to look at closely.
+std::uint64_t plain_bytes(std::uint64_t word) {
+  constexpr std::uint64_t kCase = 0x20 * base::kOneEach;
+  return ~word & (base::bytes_within(word, '-', ':') | base::bytes_within(word | kCase, 'a', 'z') |
+                  base::bytes_equal(word, '_'));
+}
+
+// Whether it is canonical without an escape, and no segment so much as begins with a dot. False
+// says nothing.
+bool is_plain(std::string_view path) {
+  constexpr std::size_t kBytes = base::kWordBytes;
+  if (path.size() <= kBytes) return false;
+  // A word with the one a byte before it; of the last ones some bytes were looked at before.
+  const char* const last = path.data() + path.size() - kBytes;
+  for (const char* at = path.data() + 1;; at = std::min(at + kBytes, last)) {
+    const std::uint64_t word = base::read_word(at);
+    const std::uint64_t first =
+        base::bytes_equal(base::read_word(at - 1), '/') & base::bytes_equal(word, '.');
+    if (plain_bytes(word) != base::kTopBits || first != 0) return false;
+    if (at == last) return true;
+  }
 }
 
 bool is_canonical_escape(std::string_view text) {
@@ -128,6 +155,10 @@ bool has_dot_segment(std::string_view canonical) {
 const char* canonical_path(std::string_view path, std::string& storage,
                            std::string_view& canonical) {
   if (!path.starts_with('/')) return "a path that does not start with a slash";
+  if (is_plain(path)) {
+    canonical = path;
+    return nullptr;
+  }
   std::string_view result = path;
   const std::size_t good = canonical_prefix(path);
   if (good < path.size()) {

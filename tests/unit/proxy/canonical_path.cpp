@@ -111,6 +111,42 @@ TEST_CASE("the refusal says why") {
   CHECK(canonical_form("a/b") == "refused: a path that does not start with a slash");
 }
 
+TEST_CASE("a byte means the same wherever it stands in a path") {
+  for (int c = 0; c < 256; ++c) {
+    const char byte = static_cast<char>(c);
+    const std::string alone = canonical_form(std::string("/x") + byte + "x");
+    for (const std::size_t size : {7U, 8U, 15U, 16U, 17U, 30U}) {
+      for (std::size_t at = 1; at < size; ++at) {
+        std::string path(size, 'x');
+        path[0] = '/';
+        path[at] = byte;
+        CAPTURE(path);
+        const std::string form = canonical_form(path);
+        if (alone.starts_with("refused")) {
+          CHECK(form == alone);
+        } else {
+          CHECK(form ==
+                path.substr(0, at) + alone.substr(2, alone.size() - 3) + path.substr(at + 1));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a dot segment is found wherever it stands in a path") {
+  for (const std::string_view text : {"/.", "/..", "/./", "/../", "/.;", "/..;v=1"}) {
+    for (const std::size_t before : {0U, 1U, 5U, 6U, 7U, 8U, 9U, 13U, 14U, 15U, 16U, 17U}) {
+      for (const std::size_t after : {0U, 1U, 7U, 8U, 9U}) {
+        if (after > 0 && !text.ends_with('/')) continue;
+        const std::string path = (before > 0 ? "/" + std::string(before - 1, 'x') : "") +
+                                 std::string(text) + std::string(after, 'x');
+        CAPTURE(path);
+        CHECK(canonical_form(path) == "refused: a dot segment in the path");
+      }
+    }
+  }
+}
+
 TEST_CASE("storage is used again from path to path") {
   std::string storage;
   std::string_view result;
