@@ -68,6 +68,27 @@ std::size_t write_ipv4(const unsigned char* bytes, char* out) {
 
 }  // namespace
 
+bool is_canonical_ipv4(std::string_view text) {
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto digit = [&] {  // more than 9 if there is none
+    return at == end ? 10U : static_cast<unsigned char>(*at) - unsigned{'0'};
+  };
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0 && (at == end || *at++ != '.')) return false;
+    unsigned octet = digit();
+    if (octet > 9) return false;
+    ++at;
+    if (octet == 0) continue;  // no other digit follows a zero
+    for (unsigned next = digit(); octet <= 25 && next <= 9; next = digit()) {
+      octet = octet * 10 + next;
+      ++at;
+    }
+    if (octet > 255) return false;
+  }
+  return at == end;
+}
+
 std::optional<IpText> canonical_ip(std::string_view text) {
   // inet_pton stops at a NUL, so one inside must be refused here.
   if (text.empty() || text.size() > kMaxText || text.find('\0') != text.npos) return std::nullopt;

@@ -21,6 +21,10 @@ class IpText {
   std::size_t size_ = 0;
 };
 
+// Whether `text` is an IPv4 address in its canonical form. What canonical_ip() says too, at a
+// fraction of the cost.
+bool is_canonical_ipv4(std::string_view text);
+
 // Accepts what inet_pton does: no leading zeros, no zone, no port, no brackets.
 std::optional<IpText> canonical_ip(std::string_view text);
 

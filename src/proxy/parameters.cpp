@@ -105,29 +105,34 @@ bool Parameters::take(ParameterType type, std::string_view text) {
     case ParameterType::Rest:
       break;
   }
-  values_[size_++] = text;
+  add(text);
   return true;
 }
 
 bool Parameters::take_ip(std::string_view text) {
+  // What most paths with an address have.
+  if (is_canonical_ipv4(text)) {
+    add(text);
+    return true;
+  }
   const std::optional<IpText> ip = canonical_ip_from_path(text);
   if (!ip) return false;
   std::array<char, kLongestCopy>& copy = copies_[size_];
   const std::string_view canonical = ip->view();
   std::copy(canonical.begin(), canonical.end(), copy.begin());
-  values_[size_++] = {copy.data(), canonical.size()};
+  add({copy.data(), canonical.size()});
   return true;
 }
 
 bool Parameters::take_lower(std::string_view text) {
   if (std::none_of(text.begin(), text.end(), is_upper)) {
-    values_[size_++] = text;
+    add(text);
     return true;
   }
   std::array<char, kLongestCopy>& copy = copies_[size_];
   std::transform(text.begin(), text.end(), copy.begin(),
                  [](char c) { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; });
-  values_[size_++] = {copy.data(), text.size()};
+  add({copy.data(), text.size()});
   return true;
 }
 

@@ -41,7 +41,9 @@ class Parameters {
   Parameters& operator=(const Parameters&) = delete;
 
   std::size_t size() const { return size_; }
-  std::string_view operator[](std::size_t index) const { return values_[index]; }
+  std::string_view operator[](std::size_t index) const {
+    return {values_[index].data, values_[index].size};
+  }
 
   // Adds the value that `text`, of a canonical path, has as a `type`. False, and nothing is
   // added, if it has none. There must be fewer than kMost so far.
@@ -55,8 +57,16 @@ class Parameters {
   bool take_ip(std::string_view text);
   bool take_lower(std::string_view text);
 
+  void add(std::string_view value) { values_[size_++] = {value.data(), value.size()}; }
+
+  // A view that a constructor need not touch.
+  struct Value {
+    const char* data;
+    std::size_t size;
+  };
+
   std::size_t size_ = 0;
-  std::array<std::string_view, kMost> values_{};
+  std::array<Value, kMost> values_;
   // One place for each value, so that what is forgotten needs no accounts.
   std::array<std::array<char, kLongestCopy>, kMost> copies_;
 };

@@ -59,6 +59,21 @@ TEST_CASE("a canonical address is its own canonical form") {
   }
 }
 
+TEST_CASE("an IPv4 address in its canonical form is told from all else") {
+  for (const std::string octet :
+       {"",    "0",   "00",  "01",  "1",   "9",   "10",  "99",        "099",  "100",
+        "199", "200", "249", "250", "255", "256", "300", "999",       "1000", "-1",
+        "+1",  " 1",  "1 ",  "a",   "0x1", ":",   "/",   "4294967297"}) {
+    for (const std::string& text :
+         {octet + ".2.3.4", "1." + octet + ".3.4", "1.2." + octet + ".4", "1.2.3." + octet,
+          "1.2.3.4." + octet, "1.2." + octet, "::ffff:1.2.3." + octet, octet}) {
+      CAPTURE(text);
+      const bool is_one = text.find(':') == text.npos && canonical(text) == text;
+      CHECK(is_canonical_ipv4(text) == is_one);
+    }
+  }
+}
+
 TEST_CASE("what is not an address is refused") {
   using namespace std::string_view_literals;
   for (const std::string_view text : {""sv,
