@@ -45,6 +45,17 @@ struct RouteTable::Search {
   Parameters& parameters;
   bool lenient;  // a parameter may be of a wrong type
   Match match;   // its `route` and `objection` are right once search() says true
+
+  // Of routes that take the path, the one that takes the method.
+  bool choose(const std::vector<Entry>& entries) {
+    for (const Entry& entry : entries) {
+      match.allowed |= entry.methods;
+      if (!entry.methods.intersects(method)) continue;
+      match.route = entry.route;
+      return true;
+    }
+    return false;
+  }
 };
 
 RouteTable::RouteTable() {
@@ -65,10 +76,10 @@ RouteTable::NodeIndex RouteTable::child(NodeIndex parent, const PathTemplate::Se
     }
     return nodes_[parent].parameters[type];
   }
-  const auto found = nodes_[parent].literals.find(segment.text);
-  if (found != nodes_[parent].literals.end()) return found->second;
+  const NodeIndex found = nodes_[parent].literals.find(segment.text);
+  if (found != LiteralTable::kNone) return found;
   const NodeIndex added = new_node();
-  nodes_[parent].literals.emplace(segment.text, added);
+  nodes_[parent].literals.add(segment.text, added);
   return added;
 }
 
@@ -96,23 +107,12 @@ std::optional<std::size_t> RouteTable::add(std::size_t route, const PathTemplate
 
 bool RouteTable::search(NodeIndex index, std::string_view left, Search& state) const {
   const Node& node = nodes_[index];
-  const auto choose = [&](const std::vector<Entry>& entries) {
-    for (const Entry& entry : entries) {
-      state.match.allowed |= entry.methods;
-      if (!entry.methods.intersects(state.method)) continue;
-      state.match.route = entry.route;
-      return true;
-    }
-    return false;
-  };
-  if (left.empty()) return choose(node.ending);
+  if (left.empty()) return state.choose(node.ending);
 
   const std::string_view whole = left;
   const std::string_view segment = take_segment(left);
-  if (!node.literals.empty()) {
-    const auto literal = node.literals.find(segment);
-    if (literal != node.literals.end() && search(literal->second, left, state)) return true;
-  }
+  const NodeIndex literal = node.literals.find(segment);
+  if (literal != LiteralTable::kNone && search(literal, left, state)) return true;
   const std::size_t parameters = state.parameters.size();
   const char* const objection = state.match.objection;
   for (std::size_t i = 0; i < node.parameters.size(); ++i) {
@@ -129,7 +129,7 @@ bool RouteTable::search(NodeIndex index, std::string_view left, Search& state) c
   }
   if (node.rest.empty()) return false;
   state.parameters.take(ParameterType::Rest, whole.substr(1));
-  if (choose(node.rest)) return true;
+  if (state.choose(node.rest)) return true;
   state.parameters.truncate(parameters);
   return false;
 }

@@ -15,13 +15,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "proxy/literal_table.h"
 #include "proxy/method_set.h"
 #include "proxy/parameters.h"
 #include "proxy/path_template.h"
@@ -63,12 +63,6 @@ class RouteTable {
              Parameters& parameters) const;
 
  private:
-  struct TextHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const {
-      return std::hash<std::string_view>()(text);
-    }
-  };
   struct HostHash {
     using is_transparent = void;
     std::size_t operator()(std::string_view host) const;
@@ -83,7 +77,7 @@ class RouteTable {
   };
   using NodeIndex = std::uint32_t;
   struct Node {
-    std::unordered_map<std::string, NodeIndex, TextHash, std::equal_to<>> literals;
+    LiteralTable literals;  // the root, which is below nothing, is none
     // By ParameterType, but Rest, which has nothing below it. 0: none.
     std::array<NodeIndex, kParameterTypes - 1> parameters{};
     std::vector<Entry> ending;  // routes whose last segment this is

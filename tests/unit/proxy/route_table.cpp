@@ -6,9 +6,11 @@
 #include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/random.h"
 #include "naive_routes.h"
+#include "proxy/literal_table.h"
 
 using namespace holdfast;
 using namespace holdfast::proxy;
@@ -250,5 +252,27 @@ TEST_CASE("the table answers as if every route were asked in turn") {
       REQUIRE(parameters.size() == expected.size());
       for (std::size_t i = 0; i < expected.size(); ++i) CHECK(parameters[i] == expected[i]);
     }
+  }
+}
+
+TEST_CASE("a table of literals has what was added to it, and nothing else") {
+  LiteralTable table;
+  CHECK(table.find("") == LiteralTable::kNone);
+  CHECK(table.find("a") == LiteralTable::kNone);
+  // Of every length that is hashed in another way, alike but for one byte.
+  std::vector<std::string> texts;
+  for (std::size_t size = 0; size <= 20; ++size) {
+    texts.emplace_back(size, 'a');
+    for (std::size_t at = 0; at < size; ++at) {
+      texts.emplace_back(size, 'a');
+      texts.back()[at] = '\xff';
+    }
+  }
+  for (std::size_t i = 0; i < texts.size(); i += 2) {
+    table.add(texts[i], static_cast<std::uint32_t>(i + 1));
+  }
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    CAPTURE(i);
+    CHECK(table.find(texts[i]) == (i % 2 == 0 ? i + 1 : LiteralTable::kNone));
   }
 }
