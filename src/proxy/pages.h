@@ -2,6 +2,9 @@
 // Filled before the workers start, read-only afterwards; any thread.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -29,11 +32,30 @@ struct PageEntry {
 
 using Pages = std::vector<PageEntry>;
 
-inline const PageEntry* find_page(const Pages& pages, std::string_view path) {
-  for (const PageEntry& page : pages) {
-    if (page.path == path) return &page;
+// Finds a page by its path. Every request passes here, and of nearly all that are for no page
+// the length alone says so.
+class PageFinder {
+ public:
+  explicit PageFinder(const Pages& pages) : pages_(pages) {
+    for (const PageEntry& page : pages) sizes_ |= size_bit(page.path);
   }
-  return nullptr;
-}
+
+  const PageEntry* find(std::string_view path) const {
+    if ((sizes_ & size_bit(path)) == 0) return nullptr;
+    for (const PageEntry& page : pages_) {
+      if (page.path == path) return &page;
+    }
+    return nullptr;
+  }
+
+ private:
+  // All long ones have the last bit.
+  static std::uint64_t size_bit(std::string_view path) {
+    return std::uint64_t{1} << std::min<std::size_t>(path.size(), 63);
+  }
+
+  const Pages& pages_;
+  std::uint64_t sizes_ = 0;
+};
 
 }  // namespace holdfast::proxy

@@ -2,47 +2,79 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <charconv>
 #include <cstdint>
+#include <cstring>
+#include <system_error>
 
 namespace holdfast::proxy {
 namespace {
 
-void append_number(std::string& out, std::int64_t number) {
-  std::array<char, 20> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  out.append(digits.data(), end);
-}
+// Of a byte its hex digits, the lower first.
+constexpr std::array<std::array<char, 2>, 256> kHexPairs = [] {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::array<std::array<char, 2>, 256> pairs{};
+  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = {kHex[i & 15], kHex[i >> 4]};
+  return pairs;
+}();
 
-void append_ttl(std::string& out, const cache::Freshness& freshness) {
+// What is said of every answer, put together here, as a string takes longer for each piece.
+class Pieces {
+ public:
+  Pieces& operator+=(std::string_view text) {
+    assert(text.size() <= text_.size() - size_);
+    std::memcpy(text_.data() + size_, text.data(), text.size());
+    size_ += text.size();
+    return *this;
+  }
+  Pieces& operator+=(std::int64_t number) {
+    [[maybe_unused]] const auto [end, error] =
+        std::to_chars(text_.data() + size_, text_.data() + text_.size(), number);
+    assert(error == std::errc());
+    size_ = static_cast<std::size_t>(end - text_.data());
+    return *this;
+  }
+  std::string_view view() const { return {text_.data(), size_}; }
+
+ private:
+  std::array<char, 256> text_;  // more than twice what all of them come to
+  std::size_t size_ = 0;
+};
+
+void append_ttl(Pieces& out, const cache::Freshness& freshness) {
   out += "; ttl=";
-  append_number(out, freshness.ttl.count());
+  out += freshness.ttl.count();
 }
 
 // fwd and fwd-status (RFC 9211, 2.2 and 2.3).
-void append_forward(std::string& out, const Answer& answer) {
-  out += answer.was_fresh ? "; fwd=request" : answer.was_stale ? "; fwd=stale" : "; fwd=uri-miss";
+void append_forward(Pieces& out, const Answer& answer) {
+  out += std::string_view(answer.was_fresh   ? "; fwd=request"
+                          : answer.was_stale ? "; fwd=stale"
+                                             : "; fwd=uri-miss");
   if (answer.upstream_status != 0) {
     out += "; fwd-status=";
-    append_number(out, answer.upstream_status);
+    out += answer.upstream_status;
   }
 }
 
 }  // namespace
 
-void append_age_and_lifetime(std::string& out, const Answer& answer,
+void append_age_and_lifetime(std::string& to, const Answer& answer,
                              const cache::Freshness& freshness) {
+  Pieces out;
   out += "Age: ";
-  append_number(out, freshness.age.count());
+  out += freshness.age.count();
   if (answer.rung == Rung::Fetched && !answer.may_store) {
     // The upstream forbade it (RFC 9111, 5.2: directives are to be passed on), or a
     // purge came in between.
     out += "\r\nCache-Control: no-store\r\n";
-    return;
+  } else {
+    out += "\r\nCache-Control: max-age=";
+    out += std::max<std::int64_t>(0, (freshness.age + freshness.ttl).count());
+    out += "\r\n";
   }
-  out += "\r\nCache-Control: max-age=";
-  append_number(out, std::max<std::int64_t>(0, (freshness.age + freshness.ttl).count()));
-  out += "\r\n";
+  to += out.view();
 }
 
 void append_etag(std::string& out, std::string_view etag, bool weak) {
@@ -53,8 +85,8 @@ void append_vary_on_coding(std::string& out) {
   out += "Vary: Accept-Encoding\r\n";
 }
 
-void append_cache_status(std::string& out, const Answer& answer,
-                         const cache::Freshness& freshness) {
+void append_cache_status(std::string& to, const Answer& answer, const cache::Freshness& freshness) {
+  Pieces out;
   out += "Cache-Status: holdfast";
   switch (answer.rung) {
     case Rung::Fresh:
@@ -94,12 +126,15 @@ void append_cache_status(std::string& out, const Answer& answer,
   }
   if (answer.collapsed) out += "; collapsed";
   out += "\r\n";
+  to += out.view();
 }
 
 void append_retry_after(std::string& out, std::chrono::seconds delay) {
-  out += "Retry-After: ";
-  append_number(out, delay.count());
-  out += "\r\n";
+  Pieces pieces;
+  pieces += "Retry-After: ";
+  pieces += delay.count();
+  pieces += "\r\n";
+  out += pieces.view();
 }
 
 void append_request_id(std::string& out, std::string_view request_id) {
@@ -115,13 +150,13 @@ bool is_sane_request_id(std::string_view id) {
 }
 
 void make_request_id(base::Random& random, std::string& id) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::uint64_t bits = random.next();
-  id.resize(16);
-  for (char& digit : id) {
-    digit = kHex[bits & 15];
-    bits >>= 4;
+  std::array<char, 2 * sizeof bits> digits;
+  for (std::size_t i = 0; i < digits.size(); i += 2) {
+    std::memcpy(&digits[i], &kHexPairs[bits & 255], 2);
+    bits >>= 8;
   }
+  id.assign(digits.data(), digits.size());
 }
 
 }  // namespace holdfast::proxy

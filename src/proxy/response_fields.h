@@ -15,7 +15,7 @@ namespace holdfast::proxy {
 // which Age says what is used up: what a cache behind us takes for the rest is our ttl. Of
 // a stale answer the lifetime is what it was, and Age is past it. Or no-store, for what we
 // may not store either.
-void append_age_and_lifetime(std::string& out, const Answer& answer,
+void append_age_and_lifetime(std::string& to, const Answer& answer,
                              const cache::Freshness& freshness);
 
 // ETag. `weak` for content that another coding of it shares the tag with (RFC 9110,
@@ -29,7 +29,7 @@ void append_vary_on_coding(std::string& out);
 // "stored" says that memory has the response, or that the store took it to be written:
 // the disk itself has its word within 50 ms. Neither may be, for what is too large for
 // memory while the store is off, or takes no more.
-void append_cache_status(std::string& out, const Answer& answer, const cache::Freshness& freshness);
+void append_cache_status(std::string& to, const Answer& answer, const cache::Freshness& freshness);
 
 void append_retry_after(std::string& out, std::chrono::seconds delay);
 

@@ -75,6 +75,7 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       not_allowed_(unrouted(parts.metrics, 405)),
       failures_({.burst = kLoggedFailures}, "requests_not_logged"),
       rejections_({.burst = kLoggedFailures}, "rejections_not_logged"),
+      pages_(parts.pages),
       page_desk_(parts.worker, settings.request_deadline),
       deadlines_(worker_patience(settings.request_deadline)) {
   served_.reserve(parts.routes.size());
@@ -101,7 +102,7 @@ Service::~Service() {
 void Service::handle(http::Server& server, http::ExchangeId id, const http::Request& request) {
   take_request_id(request);
   // Before the routes: none of them hides what tells how we are.
-  if (const PageEntry* page = find_page(parts_.pages, request.path)) {
+  if (const PageEntry* page = pages_.find(request.path)) {
     return take_page(server, id, request, page);
   }
   if (request.path == "*") return take_page(server, id, request, nullptr);
@@ -287,7 +288,9 @@ void Service::send_content(http::Server& server, const Exchange& exchange, const
   std::optional<std::string> coded;
   const bool large = content.body.size() >= http::kWorthCodingBytes;
   const bool may_code = large && http::accepts_gzip(exchange.accept_encoding);
-  fields_.assign(exchange.served.route.response_fields());
+  fields_.clear();
+  const std::string_view of_route = exchange.served.route.response_fields();
+  if (!of_route.empty()) fields_ += of_route;
   if (large) append_vary_on_coding(fields_);
   if (is_unchanged(content, exchange.if_none_match, exchange.if_modified_since)) {
     response.status = 304;

@@ -48,7 +48,7 @@ class Service final : public http::Handler {
     observe::Shard& shard;  // this worker's
     observe::RecentFailures& failures;
     const Routes& routes;
-    const Pages& pages;
+    const Pages& pages;  // all of them, when the service is made
   };
 
   Service(Parts parts, Settings settings, std::uint64_t seed);
@@ -147,6 +147,7 @@ class Service final : public http::Handler {
   Thinned failures_;
   Thinned rejections_;
   RefreshGate refresh_gate_;
+  PageFinder pages_;
   std::vector<Served> served_;  // as the routes are numbered; after what their batches use
   PageDesk page_desk_;
   std::unordered_map<http::ExchangeId, Pending> pending_;

@@ -60,14 +60,6 @@ class Fetcher final : public upstream::Fetcher {
 class Stack {
  public:
   Stack() {
-    pages_.push_back({"/slow",
-                      [this] {
-                        ++rendered;
-                        proxy::Page page;
-                        page.body = std::string(2000, 'p');
-                        return page;
-                      },
-                      &origin_, true});
     auto socket = http::listen_at({"127.0.0.1", 0});
     port_ = http::local_port(socket->get());
     server_.emplace(worker_, http::Server::Settings{.sweep_interval = 1ms}, service_, metrics_,
@@ -172,7 +164,14 @@ class Stack {
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   cache::NoStore store_;
   std::unique_ptr<proxy::Route> route_ = proxy::test::lookup_route();
-  proxy::Pages pages_;
+  proxy::Pages pages_{{"/slow",
+                       [this] {
+                         ++rendered;
+                         proxy::Page page;
+                         page.body = std::string(2000, 'p');
+                         return page;
+                       },
+                       &origin_, true}};
   Fetcher fetcher_{origin_};
   proxy::Flights flights_{{origin_, fetcher_, memory_, store_, log_, metrics_, origin_shard_},
                           proxy::Flights::Settings{},
