@@ -272,12 +272,14 @@ std::string_view objection_to(std::string_view key, std::string_view field) {
   }
   if (key.starts_with("response")) return {};
   // What they get is a part of an answer, or none, and would be taken for the whole.
-  if (key != "request_remove" && is_one_of(field, {"Range", "If-Range", "If-Match", "If-None-Match",
-                                                   "If-Modified-Since", "If-Unmodified-Since"})) {
+  if (key != "request_remove" && is_partial_field(field)) {
     return " asks for less than an answer; expected any other field";
   }
   if (key != "request_remove" && same_field(field, "Accept-Encoding")) {
     return " is ours to say, as answers are stored uncoded; expected any other field";
+  }
+  if (key != "request_remove" && is_trace_field(field)) {
+    return " is each request's own and goes upstream by itself; expected any other field";
   }
   if (same_field(field, "Authorization")) {
     return " carries a credential; expected a token_file in the [upstream.NAME] instead";

@@ -204,6 +204,16 @@ bool same_field(std::string_view one, std::string_view other) {
   return same_word(one, other);
 }
 
+namespace {
+
+template <std::size_t kCount>
+bool is_one_of(const std::array<std::string_view, kCount>& fields, std::string_view name) {
+  return std::any_of(fields.begin(), fields.end(),
+                     [&](std::string_view field) { return same_field(field, name); });
+}
+
+}  // namespace
+
 bool is_framing_field(std::string_view name) {
   constexpr std::array kFraming = {std::string_view("Host"),
                                    std::string_view("Content-Length"),
@@ -217,8 +227,21 @@ bool is_framing_field(std::string_view name) {
                                    std::string_view("Trailer"),
                                    std::string_view("Upgrade"),
                                    std::string_view("Expect")};
-  return std::any_of(kFraming.begin(), kFraming.end(),
-                     [&](std::string_view field) { return same_field(field, name); });
+  return is_one_of(kFraming, name);
+}
+
+bool is_partial_field(std::string_view name) {
+  constexpr std::array kPartial = {std::string_view("Range"),
+                                   std::string_view("If-Range"),
+                                   std::string_view("If-Match"),
+                                   std::string_view("If-None-Match"),
+                                   std::string_view("If-Modified-Since"),
+                                   std::string_view("If-Unmodified-Since")};
+  return is_one_of(kPartial, name);
+}
+
+bool is_trace_field(std::string_view name) {
+  return same_field(name, "traceparent") || same_field(name, "tracestate");
 }
 
 std::string canonical_key(std::string_view key) {

@@ -72,6 +72,10 @@ bool same_field(std::string_view one, std::string_view other);
 // Host, Content-Length and the fields of one connection: no section may set or remove them, as
 // they say where a message goes and where it ends.
 bool is_framing_field(std::string_view name);
+// Range, and what makes a request conditional: the answer to one is a part, or none.
+bool is_partial_field(std::string_view name);
+// traceparent and tracestate, which are each request's own and go upstream by themselves.
+bool is_trace_field(std::string_view name);
 
 // How the keys of a section are written: cache-ttl is cache_ttl.
 std::string canonical_key(std::string_view key);

@@ -33,15 +33,26 @@ void read_urls(SectionReader& reader, const FileValue& value, Settings& settings
   settings.sources["api_url"] = {Source::Kind::File, value.line};
 }
 
+// Why the token cannot go in that field, or nothing.
+std::string_view objection_to_token_field(std::string_view name) {
+  if (!is_token(name)) return "no field has that name";
+  if (is_framing_field(name)) return "it belongs to the connection";
+  if (is_partial_field(name)) return "it asks for less than an answer";
+  if (is_trace_field(name)) return "it is each request's own";
+  if (same_field(name, "Accept-Encoding")) return "it is ours to say";
+  return {};
+}
+
 void read_token_name(SectionReader& reader, const std::string& key, const FileValue& value,
                      UpstreamConfig& upstream) {
   std::string name;
   if (!reader.text(key, value, name)) return;
   const bool field = key == "token_field";
-  if (field && (!is_token(name) || is_framing_field(name))) {
-    return reader.wrong(
-        value.line, key,
-        shown_in_error(name) + " cannot carry it; expected a field's name such as \"X-Api-Key\"");
+  const std::string_view objection = field ? objection_to_token_field(name) : std::string_view();
+  if (!objection.empty()) {
+    return reader.wrong(value.line, key,
+                        shown_in_error(name) + " cannot carry it: " + std::string(objection) +
+                            "; expected a field's name such as \"X-Api-Key\"");
   }
   // What needs no escape in a query.
   constexpr std::string_view kMarks = "-._~";
