@@ -258,6 +258,21 @@ bool is_one_of(std::string_view field, std::initializer_list<std::string_view> n
                      [field](std::string_view name) { return same_field(field, name); });
 }
 
+// Likewise of response_set and response_remove.
+std::string_view objection_to_response(std::string_view key, std::string_view field) {
+  constexpr std::string_view kOurs = " is worked out for each answer; expected any other field";
+  // What the upstream says in them does not go on; taken away, they are there all the same.
+  if (is_one_of(field, {"Age", "Cache-Control", "Cache-Status", "Content-Encoding", "Content-Range",
+                        "Date", "ETag", "Expires", "X-Request-ID"})) {
+    return kOurs;
+  }
+  // Clients are told by the stored one whether theirs is the same still.
+  if (key == "response_set" && same_field(field, "Last-Modified")) return kOurs;
+  // It may be said of more than the coding, which is all that we say it of.
+  if (key == "response_remove" && same_field(field, "Vary")) return kOurs;
+  return {};
+}
+
 // Why no route may have the field in `key`, or nothing.
 std::string_view objection_to(std::string_view key, std::string_view field) {
   if (!is_token(field)) return " is no field's name; expected one such as \"X-Name\"";
@@ -265,12 +280,7 @@ std::string_view objection_to(std::string_view key, std::string_view field) {
     return " is no route's to change; expected host in the [upstream.NAME] instead";
   }
   if (is_framing_field(field)) return " belongs to the connection; expected any other field";
-  if (key == "response_set" &&
-      is_one_of(field, {"Age", "Cache-Control", "Cache-Status", "Content-Encoding", "Date", "ETag",
-                        "X-Request-ID"})) {
-    return " is worked out for each answer; expected any other field";
-  }
-  if (key.starts_with("response")) return {};
+  if (key.starts_with("response")) return objection_to_response(key, field);
   // What they get is a part of an answer, or none, and would be taken for the whole.
   if (key != "request_remove" && is_partial_field(field)) {
     return " asks for less than an answer; expected any other field";

@@ -159,6 +159,21 @@ TEST_CASE("what this version does not do is refused by name, and not passed over
   }
 }
 
+TEST_CASE("what we say of each answer is no route's to set or to remove") {
+  const auto refused = [](const std::string& line) {
+    return contains(section_error(kUpstream + kRouteHead + line + "\n"),
+                    "is worked out for each answer; expected any other field");
+  };
+  for (const std::string field : {"Age", "Cache-Control", "Cache-Status", "Content-Encoding",
+                                  "Content-Range", "Date", "etag", "EXPIRES", "X-Request-Id"}) {
+    CAPTURE(field);
+    CHECK(refused("response_set = { \"" + field + "\" = \"x\" }"));
+    CHECK(refused("response_remove = [\"" + field + "\"]"));
+  }
+  CHECK(refused("response_set = { Last-Modified = \"Tue, 01 Sep 2026 00:00:00 GMT\" }"));
+  CHECK(refused("response_remove = [\"Vary\"]"));
+}
+
 TEST_CASE("framing and hop-by-hop fields are nobody's to set or to remove") {
   for (const std::string field :
        {"Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "TE", "Trailer",
