@@ -59,6 +59,56 @@ inline bool equals_ignoring_case(std::string_view text, std::string_view lower) 
   return true;
 }
 
+// unreserved and sub-delims (RFC 3986, 3.2.2): tokens with some more, some less.
+inline constexpr auto kHostChars = [] {
+  auto table = kTokenChars;
+  for (const char c : {'(', ')', ',', ';', '='}) table[static_cast<unsigned char>(c)] = true;
+  for (const char c : {'#', '^', '`', '|', '%'}) table[static_cast<unsigned char>(c)] = false;
+  return table;
+}();
+
+inline bool is_host_char(char c) {
+  return kHostChars[static_cast<unsigned char>(c)];
+}
+
+inline bool is_hex(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+// uri-host [ ":" port ], and not empty: an http URI without a host is invalid
+// (RFC 9110, 4.2.1).
+inline bool is_valid_host(std::string_view host) {
+  std::size_t at = 0;
+  if (!host.empty() && host[0] == '[') {
+    const auto close = host.find(']');
+    if (close == std::string_view::npos || close == 1) return false;
+    for (const char c : host.substr(1, close - 1)) {
+      if (!is_hex(c) && c != ':' && c != '.') return false;
+    }
+    at = close + 1;
+  } else {
+    while (at < host.size()) {
+      if (is_host_char(host[at])) {
+        ++at;
+      } else if (host[at] == '%' && host.size() - at >= 3 && is_hex(host[at + 1]) &&
+                 is_hex(host[at + 2])) {
+        at += 3;
+      } else {
+        break;
+      }
+    }
+    if (at == 0) return false;
+  }
+  if (at == host.size()) return true;
+  if (host[at] != ':') return false;
+  const auto port = host.substr(at + 1);
+  if (port.size() > 5) return false;
+  for (const char c : port) {
+    if (!is_digit(c)) return false;
+  }
+  return true;
+}
+
 // Calls `each` with every trimmed, non-empty element of a comma-separated list
 // whose elements hold no quoted strings.
 template <typename Each>

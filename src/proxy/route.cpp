@@ -10,11 +10,13 @@
 #include "proxy/canonical_path.h"
 #include "proxy/ip_address.h"
 #include "proxy/percent_encoding.h"
+#include "proxy/template_text.h"
 
 namespace holdfast::proxy {
 namespace {
 
 constexpr std::string_view kHost = "host";
+constexpr std::string_view kHostPart = " host=";
 constexpr const char* kTab = "a tab in a field that is part of the key";
 constexpr const char* kTooLong = "longer than what is kept: 4096 bytes with its query and fields";
 
@@ -33,6 +35,10 @@ KeyParts parts_of(std::string_view subject) {
   parts.query = subject.substr(question, blank - question);
   parts.fields = subject.substr(blank);
   return parts;
+}
+
+constexpr char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
 // A field's value, so that a blank ends it.
@@ -106,9 +112,7 @@ const char* Route::append_fields(const http::Request& request, std::string& key)
     key.append(" ").append(kHost).append("=");
     const std::size_t start = key.size();
     append_value(host, key);
-    for (char& c : std::span(key).subspan(start)) {
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
+    for (char& c : std::span(key).subspan(start)) c = lower(c);
   }
   for (const std::string& name : plan_.key_fields) {
     bool first = true;
@@ -182,6 +186,13 @@ bool Route::take_values(std::string_view values, Parameters& parameters) const {
   return false;
 }
 
+// As a request that gets here has it, in lower case.
+bool Route::is_host_of_key(std::string_view host) const {
+  if (!http::is_valid_host(host)) return false;
+  if (std::any_of(host.begin(), host.end(), [](char c) { return lower(c) != c; })) return false;
+  return plan_.host.empty() || http::equals_ignoring_case(host_name(plan_.host), host_name(host));
+}
+
 bool Route::is_key(std::string_view key) const {
   if (!key.starts_with(plan_.key_prefix) || key.size() > kLongestKey) return false;
   const KeyParts parts = parts_of(subject(key));
@@ -200,6 +211,7 @@ bool Route::is_key(std::string_view key) const {
     return again == key && !plan_.host_goes_upstream;
   }
   if (!key.starts_with(again) || again.size() + parts.fields.size() != key.size()) return false;
+  if (plan_.host_goes_upstream && !parts.fields.starts_with(kHostPart)) return false;
   // Those it may have, each once at most and in their order.
   std::vector<std::string_view> names;
   if (plan_.host_goes_upstream) names.push_back(kHost);
@@ -217,6 +229,9 @@ bool Route::is_key(std::string_view key) const {
     append_value(unescaped(field.substr(equals + 1)), value);
     if (value != field.substr(equals + 1)) return false;
     const std::string plain = unescaped(value);
+    if (plan_.host_goes_upstream && name == names.begin() + 1 && !is_host_of_key(plain)) {
+      return false;
+    }
     const auto is_control = [](char c) { return c == '\t' || http::is_forbidden_control(c); };
     if (plain.empty() || std::any_of(plain.begin(), plain.end(), is_control)) return false;
   }

@@ -108,6 +108,7 @@ class Route {
 
  private:
   const char* append_fields(const http::Request& request, std::string& key) const;
+  bool is_host_of_key(std::string_view host) const;
   bool take_values(std::string_view values, Parameters& parameters) const;
 
   const RoutePlan plan_;

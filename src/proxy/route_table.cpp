@@ -16,15 +16,6 @@ constexpr char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-// Without port, and without the dot that ends a name from the root (RFC 3986, 3.2.2).
-std::string_view host_name(std::string_view host) {
-  const auto bracket = host.find(']');
-  const auto from = bracket == std::string_view::npos ? 0 : bracket;
-  host = host.substr(0, host.find(':', from));
-  if (host.ends_with('.')) host.remove_suffix(1);
-  return host;
-}
-
 }  // namespace
 
 std::size_t RouteTable::HostHash::operator()(std::string_view host) const {

@@ -15,6 +15,15 @@ inline std::string_view take_segment(std::string_view& path) {
   return segment;
 }
 
+// Without port, and without the dot that ends a name from the root (RFC 3986, 3.2.2).
+inline std::string_view host_name(std::string_view host) {
+  const auto bracket = host.find(']');
+  const auto from = bracket == std::string_view::npos ? 0 : bracket;
+  host = host.substr(0, host.find(':', from));
+  if (host.ends_with('.')) host.remove_suffix(1);
+  return host;
+}
+
 // [a-z_][a-z0-9_]*
 inline bool is_parameter_name(std::string_view text) {
   const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };

@@ -136,6 +136,32 @@ TEST_CASE("the client's Host is part of the key where it goes upstream") {
   CHECK(route.key(parameters, http::Request{}, out) != nullptr);
 }
 
+TEST_CASE("a key with a Host that no request can have is none") {
+  RoutePlan by_host = plan("/{path:rest}", "/{path}");
+  by_host.host_goes_upstream = true;
+  by_host.key_fields = {"x"};
+  const Route any(by_host);
+  for (const char* key :
+       {"r~1/a host=shop.example", "r~1/a host=shop.example:80 x=1", "r~1/a host=[::1]:80",
+        "r~1/a host=shop.example.", "r~1/a host=a%25c3%25b6"}) {
+    CAPTURE(key);
+    CHECK(any.is_key(key));
+  }
+  for (const char* key : {"r~1/a x=1", "r~1/a x=1 host=a", "r~1/a host=Shop.example",
+                          "r~1/a host=", "r~1/a host=a%20b", "r~1/a host=a/b", "r~1/a host=a:b",
+                          "r~1/a host=a:123456", "r~1/a host=a@b", "r~1/a host=[::1",
+                          "r~1/a host=%C3%B6", "r~1/a host=a%25zz"}) {
+    CAPTURE(key);
+    CHECK_FALSE(any.is_key(key));
+  }
+  by_host.host = "Shop.example";
+  const Route one(by_host);
+  CHECK(one.is_key("r~1/a host=shop.example:8080"));
+  CHECK(one.is_key("r~1/a host=shop.example."));
+  CHECK_FALSE(one.is_key("r~1/a host=shop.example.org"));
+  CHECK_FALSE(one.is_key("r~1/a host=other.example x=1"));
+}
+
 TEST_CASE("what is no key of a route is not taken for one") {
   RoutePlan with_fields = plan("/v/{a}/{n:int}", "/{a}/{n}");
   with_fields.key_fields = {"x"};
