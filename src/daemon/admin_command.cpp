@@ -2,15 +2,16 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/suggest.h"
+#include "config/config.h"
 #include "daemon/admin_client.h"
 
 namespace holdfast::daemon {
@@ -34,7 +35,7 @@ constexpr VerbUsage kVerbUsages[] = {
     {"drain", ""},
 };
 constexpr const char* kUsageText =
-    "usage: holdfast admin [--socket PATH] VERB ...\n"
+    "usage: holdfast admin [--socket PATH] [--config FILE] VERB ...\n"
     "  status                         what runs, what is stored, what the upstream does\n"
     "  inspect WHAT                   what is stored for it: age, ttl, validators\n"
     "  explain path=/PATH [host=HOST] [method=METHOD] [field='NAME: VALUE']... [text]\n"
@@ -46,8 +47,10 @@ constexpr const char* kUsageText =
     "  drain                          finish what is in flight and exit, as SIGTERM\n"
     "WHAT is path=/PATH [host=HOST] [field='NAME: VALUE']..., as a client would ask for it, its\n"
     "query with it, or an ADDRESS of the first route that takes batches; so is a BLOCK.\n"
-    "The socket is ADMIN_SOCKET, else $RUNTIME_DIRECTORY/admin.sock, else\n"
-    "/run/holdfast/admin.sock. Only the daemon's own user and root may use it.\n";
+    "The socket is ADMIN_SOCKET, else admin_socket in the daemon's settings file (--config, else\n"
+    "HOLDFAST_CONFIG), else $RUNTIME_DIRECTORY/admin.sock, else /run/holdfast/admin.sock. Only "
+    "the\n"
+    "daemon's own user and root may use it.\n";
 
 // What could end a target or a request line early has no place in an argument without a name; it
 // would be a mistake there, as none holds it.
@@ -144,7 +147,7 @@ std::string problem_of(const std::vector<std::string>& words) {
   if (words.empty()) return "a verb is missing: " + all + kSeeHelp;
   const std::string& word = words.front();
   if (word.starts_with("-")) {
-    return "the only flag is --socket PATH, before the verb" + std::string(kSeeHelp);
+    return "the flags are --socket PATH and --config FILE, before the verb" + std::string(kSeeHelp);
   }
   for (const VerbUsage& verb : kVerbUsages) {
     if (word == verb.name) return "expected: " + word + verb.arguments + kSeeHelp;
@@ -154,41 +157,45 @@ std::string problem_of(const std::vector<std::string>& words) {
          all + kSeeHelp;
 }
 
-// A blank variable is one that is not set.
-std::string variable(const char* name) {
-  const char* const text = std::getenv(name);
-  return text ? text : "";
-}
-
-std::string default_socket() {
-  if (std::string path = variable("ADMIN_SOCKET"); !path.empty()) return path;
-  if (const std::string folder = variable("RUNTIME_DIRECTORY"); !folder.empty()) {
-    return folder + "/admin.sock";
+// Takes the flags off `words`. The path of the socket; errors are for people.
+base::Result<std::string> take_socket(std::vector<std::string>& words) {
+  std::optional<std::string> socket;
+  std::optional<std::string> config;
+  while (words.size() >= 2 && (words[0] == "--socket" || words[0] == "--config")) {
+    (words[0] == "--socket" ? socket : config) = words[1];
+    words.erase(words.begin(), words.begin() + 2);
   }
-  return kUsualAdminSocket;
+  // libcurl would take an empty path for none, and ask whoever is called "holdfast".
+  if (socket && socket->empty()) return base::invalid_input("--socket: is blank");
+  if (socket) return *std::move(socket);
+  auto of_daemon = config::admin_socket_of(config, config::process_environment());
+  if (!of_daemon) {
+    return base::invalid_input(of_daemon.error().message +
+                               "; where the daemon runs all the same, say --socket PATH");
+  }
+  if (!*of_daemon) return std::string(kUsualAdminSocket);
+  if ((*of_daemon)->empty()) {
+    return base::invalid_input("by these settings the daemon has none: admin_socket is off");
+  }
+  return **std::move(of_daemon);
 }
 
 }  // namespace
 
 int admin_command(int argc, const char* const* argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
-  std::string path = default_socket();
   if (!words.empty() && (words[0] == "--help" || words[0] == "-h")) {
     std::fputs(kUsageText, stdout);
     return 0;
   }
-  if (words.size() >= 2 && words[0] == "--socket") {
-    path = words[1];
-    words.erase(words.begin(), words.begin() + 2);
-  }
+  const auto path = take_socket(words);
   const auto call = call_for(words);
-  // libcurl would take an empty path for none, and ask whoever is called "holdfast".
-  if (!call || path.empty()) {
-    const std::string problem = path.empty() ? "--socket: is blank" : problem_of(words);
+  if (!call || !path) {
+    const std::string problem = !call ? problem_of(words) : path.error().message;
     std::fprintf(stderr, "holdfast admin: %s\n", problem.c_str());
     return kUsage;
   }
-  const auto answer = ask_admin(path, *call);
+  const auto answer = ask_admin(*path, *call);
   if (!answer) {
     std::fprintf(stderr, "holdfast admin: %s\n", answer.error().message.c_str());
     return kExitRefused;

@@ -132,6 +132,36 @@ TEST_CASE("a blank socket is none, and never another host's") {
   CHECK(contains(blank.output(), folder.path.string() + "/admin.sock: "));
 }
 
+TEST_CASE("the socket is the one of the settings file") {
+  const char* const holdfast = std::getenv("HOLDFAST");
+  REQUIRE(holdfast != nullptr);
+  const Folder folder;
+  const std::string socket = (folder.path / "own.sock").string();
+  const std::string file = (folder.path / "h.toml").string();
+  const std::string other = (folder.path / "off.toml").string();
+  std::ofstream(file) << "admin_socket = \"" << socket << "\"\n"
+                      << "api_token_file = \"/nonexistent\"\n";
+  std::ofstream(other) << "admin_socket = \"off\"\n";
+  using Environment = Process::Environment;
+  const auto says = [&](std::vector<std::string> words, Environment environment, int code) {
+    words.insert(words.begin(), {holdfast, "admin"});
+    Process process(std::move(words), environment);
+    CHECK(process.wait() == code);
+    return process.output();
+  };
+  CHECK(contains(says({"--config", file, "status"}, {}, 1), socket + ": "));
+  CHECK(contains(says({"status"}, {{"HOLDFAST_CONFIG", file}}, 1), socket + ": "));
+  const Environment off{{"HOLDFAST_CONFIG", other}};
+  CHECK(contains(says({"status"}, off, 2), "admin_socket is off"));
+  CHECK(contains(says({"--config", file, "status"}, off, 1), socket + ": "));
+  // As for the daemon, the environment comes first; and what is said by hand before all.
+  CHECK(contains(says({"--config", file, "status"}, {{"ADMIN_SOCKET", "/x/env"}}, 1), "/x/env: "));
+  CHECK(contains(says({"--config", other, "--socket", "/x/by-hand", "status"}, {}, 1),
+                 "/x/by-hand: "));
+  CHECK(contains(says({"--config", "/x/none.toml", "status"}, {}, 2), "/x/none.toml: "));
+  CHECK(contains(says({"--config", "", "status"}, {}, 2), "--config: is blank"));
+}
+
 TEST_CASE("what is not exactly a verb's arguments changes nothing and is named") {
   const Folder folder;
   const Admin admin(folder);

@@ -126,7 +126,8 @@ TEST_CASE("a word that is no command is refused in one line that says what there
   CHECK(contains(says({"admin", "statsu"}), "did you mean status?"));
   CHECK(contains(says({"admin"}), "a verb is missing: status, inspect"));
   CHECK(contains(says({"admin", "purge"}), "expected: purge ADDRESS|BLOCK|path="));
-  CHECK(contains(says({"admin", "--sockte", "x"}), "the only flag is --socket PATH"));
+  CHECK(
+      contains(says({"admin", "--sockte", "x"}), "the flags are --socket PATH and --config FILE"));
 }
 
 #ifndef SANITIZED  // a sanitizer has threads of its own, and ends without them
