@@ -1,6 +1,7 @@
 #include "cache/sqlite.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <utility>
@@ -104,6 +105,14 @@ std::shared_mutex& names() {
   return mutex;
 }
 
+// What is stored may be meant for few, and SQLite would make a file that all may read; its WAL and
+// that one's index get what the file has. One that is there stays as it is. By mknod(), as a
+// descriptor that is closed takes the locks of this process on its file with it. If it fails,
+// SQLite says why in a moment.
+void make_private(const std::string& path) {
+  static_cast<void>(::mknod(path.c_str(), S_IFREG | S_IRUSR | S_IWUSR, 0));
+}
+
 std::string immutable_uri(std::string_view path) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
   std::string uri = "file:";
@@ -140,6 +149,7 @@ base::Result<Connection> Connection::open(const std::string& path, Mode mode,
       break;
     case Mode::Create:
       flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+      make_private(path);
       break;
     case Mode::Immutable:
       flags |= SQLITE_OPEN_READONLY | SQLITE_OPEN_URI;

@@ -1,6 +1,7 @@
 #include "cache/schema.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <atomic>
@@ -32,6 +33,30 @@ TEST_CASE("a new file says whose it is and which format it has") {
   CHECK(connection.integer("PRAGMA synchronous").value() == 1);
   CHECK(connection.integer("PRAGMA mmap_size").value() == 0);
   CHECK(connection.text("PRAGMA integrity_check").value() == "ok");
+}
+
+TEST_CASE("a new file and what goes with it are their owner's alone, and an old one stays") {
+  const auto mode_of = [](const std::string& path) {
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    return status.st_mode & 0777;
+  };
+  const mode_t umask_before = ::umask(0);
+  const TempFolder folder;
+  const auto made = opened(folder);
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    CAPTURE(suffix);
+    CHECK(mode_of(folder.file() + suffix) == 0600);
+  }
+  const TempFolder other;
+  std::ofstream(other.file()).close();
+  REQUIRE(::chmod(other.file().c_str(), 0640) == 0);
+  const auto found = opened(other);
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    CAPTURE(suffix);
+    CHECK(mode_of(other.file() + suffix) == 0640);
+  }
+  ::umask(umask_before);
 }
 
 TEST_CASE("a migration goes through all its steps in one transaction, or through none") {
