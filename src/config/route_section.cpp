@@ -386,14 +386,14 @@ constexpr std::array kKeys = {
              }},
 };
 
-std::vector<std::string> names() {
+}  // namespace
+
+std::vector<std::string> keys_of_routes() {
   std::vector<std::string> all = {"upstream"};
   for (const RouteKey& key : kKeys) all.emplace_back(key.name);
   for (const std::string_view key : kLater) all.emplace_back(key);
   return all;
 }
-
-}  // namespace
 
 std::string read_route(const FileValue& section, SectionReader& r, RouteConfig& route) {
   std::string upstream;
@@ -412,7 +412,7 @@ std::string read_route(const FileValue& section, SectionReader& r, RouteConfig& 
     } else if (key == "content_type") {
       r.wrong(value.line, key, "stands in validate; expected validate = { content_type = ... }");
     } else {
-      r.setting(key, member, Scope::Route, route.settings, names());
+      r.setting(key, member, Scope::Route, route.settings);
     }
   }
   const auto lines = r.place().lines;

@@ -11,26 +11,76 @@ namespace {
 
 using Kind = FileValue::Kind;
 
-// Names of the whole program's settings for what a section has another name for.
-using Names = std::pair<std::string_view, std::string_view>;
-constexpr std::array kOtherNames = {Names{"api_url", "urls"},
-                                    Names{"api_urls", "urls"},
-                                    Names{"url", "urls"},
-                                    Names{"api_token_file", "token_file"},
-                                    Names{"api_token", "token_file"},
-                                    Names{"token", "token_file"}};
+// What is called otherwise here: names of the whole program's settings, and those that other
+// programs have, where none of ours is near them.
+struct OtherName {
+  std::string_view theirs;
+  std::string_view ours;
+  Scope scope;
+};
+constexpr std::array kOtherNames = {
+    OtherName{"api_url", "urls", Scope::Upstream},
+    OtherName{"api_urls", "urls", Scope::Upstream},
+    OtherName{"url", "urls", Scope::Upstream},
+    OtherName{"address", "urls", Scope::Upstream},
+    OtherName{"server", "urls", Scope::Upstream},
+    OtherName{"servers", "urls", Scope::Upstream},
+    OtherName{"origins", "urls", Scope::Upstream},
+    OtherName{"api_token_file", "token_file", Scope::Upstream},
+    OtherName{"api_token", "token_file", Scope::Upstream},
+    OtherName{"token", "token_file", Scope::Upstream},
+    OtherName{"timeout", "attempt_timeout", Scope::Upstream},
+    OtherName{"read_timeout", "attempt_timeout", Scope::Upstream},
+    OtherName{"concurrency", "upstream_concurrency", Scope::Upstream},
+    OtherName{"max_connections", "upstream_concurrency", Scope::Upstream},
+    OtherName{"health_check", "probe_path", Scope::Upstream},
+    OtherName{"ca_file", "api_ca_file", Scope::Upstream},
+    OtherName{"path", "match", Scope::Route},
+    OtherName{"location", "match", Scope::Route},
+    OtherName{"pattern", "match", Scope::Route},
+    OtherName{"method", "methods", Scope::Route},
+    OtherName{"backend", "upstream", Scope::Route},
+    OtherName{"origin", "upstream", Scope::Route},
+    OtherName{"proxy_pass", "upstream", Scope::Route},
+    OtherName{"rewrite", "target", Scope::Route},
+    OtherName{"ttl", "cache_ttl", Scope::Route},
+    OtherName{"max_age", "cache_ttl", Scope::Route},
+    OtherName{"error_ttl", "negative_ttl", Scope::Route},
+    OtherName{"swr", "stale_while_revalidate", Scope::Route},
+    OtherName{"grace", "stale_if_error", Scope::Route},
+    OtherName{"vary", "key_fields", Scope::Route},
+    OtherName{"headers", "request_set", Scope::Route},
+    OtherName{"max_size", "max_body", Scope::Route},
+    OtherName{"retries", "attempts", Scope::Route},
+};
+
+const OtherName* find_other_name(std::string_view key) {
+  const auto found =
+      std::find_if(kOtherNames.begin(), kOtherNames.end(),
+                   [key](const OtherName& other) { return same_word(other.theirs, key); });
+  return found == kOtherNames.end() ? nullptr : found;
+}
+
+std::vector<std::string> own_keys(Scope scope) {
+  return scope == Scope::Upstream ? keys_of_upstreams() : keys_of_routes();
+}
+
+bool is_own_key(Scope scope, const std::string& key) {
+  const std::vector<std::string> keys = own_keys(scope);
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
+
+std::string_view in_section(Scope scope) {
+  return scope == Scope::Upstream ? "in an [upstream.NAME]" : "in a [[route]]";
+}
 
 std::string where_it_stands(const Setting& setting) {
   const std::string key(setting.key);
-  switch (setting.scope()) {
-    case Scope::Upstream:
-      return key +
-             " is a setting of upstreams; expected it in an [upstream.NAME], or above all "
-             "sections";
-    case Scope::Route:
-      return key + " is a setting of routes; expected it in a [[route]], or above all sections";
-    case Scope::Program:
-      break;
+  if (setting.scope() != Scope::Program) {
+    return key +
+           (setting.scope() == Scope::Upstream ? " is a setting of upstreams; expected it "
+                                               : " is a setting of routes; expected it ") +
+           std::string(in_section(setting.scope())) + ", or above all sections";
   }
   return key + " is a setting of the whole program; expected it above all sections";
 }
@@ -150,23 +200,34 @@ std::vector<SectionReader::Element> SectionReader::list(const std::string& key,
 }
 
 void SectionReader::setting(const std::string& key, const FileMember& member, Scope scope,
-                            Settings& settings, std::vector<std::string> names) {
+                            Settings& settings) {
   const int line = member.value.line;
   const Setting* setting = find_setting(key);
   if (setting == nullptr || setting->scope() != scope) {
-    for (const auto& [global, ours] : kOtherNames) {
-      if (global == key && scope == Scope::Upstream) {
-        return wrong(line, "",
-                     "unknown key " + shown_in_error(member.key) + did_you_mean(std::string(ours)));
-      }
+    const std::string unknown = "unknown key " + shown_in_error(member.key);
+    const OtherName* const other = find_other_name(key);
+    if (other != nullptr && other->scope == scope) {
+      return wrong(line, "", unknown + did_you_mean(std::string(other->ours)));
     }
     if (setting != nullptr) return wrong(line, "", where_it_stands(*setting));
+    const Scope elsewhere = scope == Scope::Upstream ? Scope::Route : Scope::Upstream;
+    if (is_own_key(elsewhere, key)) {
+      return wrong(line, "",
+                   key +
+                       (elsewhere == Scope::Upstream ? " is a key of upstreams; expected it "
+                                                     : " is a key of routes; expected it ") +
+                       std::string(in_section(elsewhere)));
+    }
+    if (other != nullptr) {
+      return wrong(line, "",
+                   unknown + did_you_mean(std::string(other->ours) + " " +
+                                          std::string(in_section(other->scope))));
+    }
+    std::vector<std::string> names = own_keys(scope);
     for (const Setting& known : setting_table()) {
       if (known.scope() == scope) names.emplace_back(known.key);
     }
-    return wrong(
-        line, "",
-        "unknown key " + shown_in_error(member.key) + did_you_mean(base::nearest(key, names)));
+    return wrong(line, "", unknown + did_you_mean(base::nearest(key, names)));
   }
   const auto flat = flat_value(member.value);
   if (!flat) return wrong(flat.error().line, key, flat.error().what);

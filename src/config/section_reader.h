@@ -49,9 +49,8 @@ class SectionReader {
                             std::string_view expected, bool fields = false);
 
   // A setting of the table that this kind of section may say over the whole program's, or a key
-  // that nobody knows. `names` are the section's own keys.
-  void setting(const std::string& key, const FileMember& member, Scope scope, Settings& settings,
-               std::vector<std::string> names);
+  // that it does not have.
+  void setting(const std::string& key, const FileMember& member, Scope scope, Settings& settings);
 
   SectionPlace& place() { return place_; }
 
@@ -89,5 +88,9 @@ void read_upstream(const FileValue& section, SectionReader& reader, UpstreamConf
                    const std::function<base::Result<std::string>(const std::string&)>& read_token);
 // The name of its upstream; empty if there is none.
 std::string read_route(const FileValue& section, SectionReader& reader, RouteConfig& route);
+
+// Their own keys, beside settings of the table.
+std::vector<std::string> keys_of_upstreams();
+std::vector<std::string> keys_of_routes();
 
 }  // namespace holdfast::config

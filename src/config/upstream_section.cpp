@@ -10,9 +10,6 @@ namespace {
 
 using Kind = FileValue::Kind;
 
-const std::vector<std::string> kNames = {"urls", "token_file", "token_field", "token_query",
-                                         "host"};
-
 void read_urls(SectionReader& reader, const FileValue& value, Settings& settings) {
   const Setting& urls = *find_setting("api_url");
   if (value.kind != Kind::Array && value.kind != Kind::Text) {
@@ -117,6 +114,10 @@ void take_token(SectionReader& reader, UpstreamConfig& upstream, const std::stri
 
 }  // namespace
 
+std::vector<std::string> keys_of_upstreams() {
+  return {"urls", "token_file", "token_field", "token_query", "host"};
+}
+
 void read_upstream(const FileValue& section, SectionReader& reader, UpstreamConfig& upstream,
                    const std::function<base::Result<std::string>(const std::string&)>& read_token) {
   std::string token_file;
@@ -141,7 +142,7 @@ void read_upstream(const FileValue& section, SectionReader& reader, UpstreamConf
     } else if (key == "host") {
       read_host(reader, value, upstream);
     } else {
-      reader.setting(key, member, Scope::Upstream, upstream.settings, kNames);
+      reader.setting(key, member, Scope::Upstream, upstream.settings);
     }
   }
   take_token(reader, upstream, token_file, token_line, read_token);
