@@ -16,7 +16,7 @@
 
 namespace holdfast::status {
 
-// What became of the lookups: the answers with content by how they came to be
+// What became of the requests: the answers with content by how they came to be
 // (as CacheOutcome, of which Error stands for what failed and Absent for the 504 to
 // who wanted nothing but what is stored), then what we refused.
 inline constexpr std::size_t kOutcomes = proxy::kCacheOutcomes + 1;

@@ -71,7 +71,7 @@ std::string moment(const std::optional<base::WallTime>& at) {
 }
 
 std::string share(const std::optional<double>& value) {
-  return value ? percent(*value) : "no lookups";
+  return value ? percent(*value) : "no requests";
 }
 
 std::string time_or_dash(const std::optional<double>& value) {
@@ -116,7 +116,7 @@ void append_answers(std::string& out, const Snapshot& data) {
     rows.push_back({name, time_or_dash(quantile(minute.all_durations(), q)),
                     time_or_dash(quantile(hour.all_durations(), q))});
   }
-  append_table(out, "Lookups", {"what", "last minute", "last hour"}, rows);
+  append_table(out, "Requests", {"what", "last minute", "last hour"}, rows);
 
   rows.clear();
   for (std::size_t i = 0; i < hour.attempts.size(); ++i) {

@@ -31,7 +31,7 @@ std::string about_clients(const Snapshot& data) {
   if (!share && minute.refused() > 0) return "All that was asked in the last minute was refused.";
   if (!share) return "Nobody asked in the last minute.";
   if (minute.failed() == 0) return "Clients get their answers.";
-  return percent(1 - *share) + " of the lookups of the last minute failed.";
+  return percent(1 - *share) + " of the requests of the last minute failed.";
 }
 
 // For the middle of a sentence.

@@ -69,7 +69,7 @@ try {
   await page.evaluate(() => { document.querySelector("#settings tr").marked = true; });
   const before = await page.locator("#areas svg path").first().getAttribute("d");
   await lookUp(200, 300);
-  await until(page, () => document.querySelector("#tiles").innerText.includes("500 lookups"));
+  await until(page, () => document.querySelector("#tiles").innerText.includes("500 requests"));
   check("it updates by itself while traffic flows", true);
   await until(page, (d) => document.querySelector("#areas svg path").getAttribute("d") !== d, before);
   check("the area chart moves on", true);
@@ -117,7 +117,7 @@ try {
   // ---- Without JavaScript ----
   const plain = await open({ viewport: { width: 390, height: 844 }, javaScriptEnabled: false });
   const body = await plain.page.locator("body").innerText();
-  check("without JavaScript the tables are there", ["Lookups", "Upstream", "Breaker history", "Latest failures", "Settings in force"]
+  check("without JavaScript the tables are there", ["Requests", "Upstream", "Breaker history", "Latest failures", "Settings in force"]
     .every((t) => body.includes(t)) && await plain.page.locator("#plain table").count() >= 6);
   check("without JavaScript it renews itself", (await plain.page.content()).includes('http-equiv="refresh"'));
   if (shots) await plain.page.screenshot({ path: `${shots}/plain.png`, fullPage: true });

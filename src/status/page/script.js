@@ -207,15 +207,15 @@
       const d = "M" + upper.slice(1) + lower + "Z";
       f.svg.append(shape("path", { d, ...filled(outcome) }));
     }
-    // A few failures among many lookups would be too thin to see.
+    // A few failures among many requests would be too thin to see.
     for (const s of list.filter((each) => rate(each, "failed") > 0)) {
       const from = f.x(Math.max(s.from, f.now - range));
       f.svg.append(shape("rect", { class: "failed", x: from, y: 1, width: Math.max(2, f.x(s.at) - from), height: 6 },
         shape("title", {}, "some failed")));
     }
-    f.svg.setAttribute("aria-label", "Lookups per second over time by outcome; the table below has the numbers");
+    f.svg.setAttribute("aria-label", "Requests per second over time by outcome; the table below has the numbers");
     reading(f, list, "areas-reading", (s) => kOutcomes.filter((o) => rate(s, o) > 0)
-      .map((o) => o + " " + short(rate(s, o)) + "/s").join("  ·  ") || "no lookups");
+      .map((o) => o + " " + short(rate(s, o)) + "/s").join("  ·  ") || "no requests");
     f.host.replaceChildren(f.svg);
 
     const hour = data.hour, all = kOutcomes.reduce((sum, o) => sum + hour[o], 0);
@@ -369,7 +369,7 @@
     rows("stored", parts);
     const share = data.hour.share_without_upstream;
     const old = s.oldest ? data.usable_for_seconds - (seconds(data.at) - seconds(s.oldest)) : null;
-    setText("runway", (share === null ? "" : `${percent(share)} of the last hour's lookups needed no upstream. `) +
+    setText("runway", (share === null ? "" : `${percent(share)} of the last hour's requests needed no upstream. `) +
       `A response answers for ${span(data.usable_for_seconds)} after it was received` +
       (old === null ? "." : old > 0 ? `; the oldest for another ${span(old)}.` : "."));
   }
@@ -388,12 +388,12 @@
     setRange();
     setText("about", `${data.version}, up ${span(seconds(data.at) - seconds(data.started))}`);
     const { minute, hour } = data, n = (w) => w.ok + w.failed;
-    const known = hour.seconds < 3500 ? "since " + clock((seconds(data.at) - hour.seconds) * 1000) : count(n(hour)) + " lookups";
+    const known = hour.seconds < 3500 ? "since " + clock((seconds(data.at) - hour.seconds) * 1000) : count(n(hour)) + " requests";
     const p = minute.latency.all;
     const tiles = [
-      ["200s, last minute", percent(minute.share_ok), minute.failed ? count(minute.failed) + " of " + count(n(minute)) + " failed" : count(n(minute)) + " lookups"],
+      ["200s, last minute", percent(minute.share_ok), minute.failed ? count(minute.failed) + " of " + count(n(minute)) + " failed" : count(n(minute)) + " requests"],
       ["200s, last hour", percent(hour.share_ok), hour.failed ? count(hour.failed) + " of " + count(n(hour)) + " failed" : known],
-      ["Lookups per second", short((n(minute) + minute.absent + minute.refused) / Math.max(1, minute.seconds)), `${count(data.requests_in_flight)} in flight, ${count(data.connections)} connections`],
+      ["Requests per second", short((n(minute) + minute.absent + minute.refused) / Math.max(1, minute.seconds)), `${count(data.requests_in_flight)} in flight, ${count(data.connections)} connections`],
       ["p50, last minute", duration(p.p50), `p95 ${duration(p.p95)}, p99 ${duration(p.p99)}`],
     ];
     rows("tiles", tiles.map(([name, value, note]) => element("div", {}, element("dt", {}, name),

@@ -60,7 +60,7 @@ TEST_CASE(
   data.memory.entries = data.store.entries = 0;
   CHECK(contains(headline(data), "and nothing is stored."));
   data.samples[0].counts.outcomes[kFailed] = 1;
-  CHECK(contains(headline(data), "0.10 % of the lookups of the last minute failed."));
+  CHECK(contains(headline(data), "0.10 % of the requests of the last minute failed."));
   data.store_trouble = "disk full";
   CHECK(contains(headline(data), "The store is not well: disk full."));
   data.draining = true;
