@@ -9,6 +9,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 
 #include "base/processors.h"
@@ -27,6 +28,8 @@ using Status = base::Result<void>;
 
 constexpr std::size_t kLargestFile = 1 << 20;
 constexpr std::size_t kLargestTokenFile = 64 << 10;
+// For the settings alone: a token file is looked at every second.
+constexpr std::chrono::seconds kPipePatience{1};
 constexpr const char* kFileVariable = "HOLDFAST_CONFIG";
 
 // --cache-ttl-override, which may stand without a value.
@@ -206,7 +209,7 @@ base::Result<FileValue> apply_file(Settings& settings, const TokenReader& read_t
   const auto failed = [&](const std::string& what) {
     return invalid_input(settings.config_file + ":" + what);
   };
-  auto text = read_file(settings.config_file, kLargestFile);
+  auto text = read_file(settings.config_file, kLargestFile, kPipePatience);
   if (!text) return failed(" " + text.error().message);
   auto file = parse_settings_file(*text);
   if (!file) return failed(file.error().message);

@@ -1,6 +1,8 @@
 #include "config/settings_file.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -238,17 +240,28 @@ std::string toml_string(std::string_view text) {
   return out + '"';
 }
 
-base::Result<std::string> read_file(const std::string& path, std::size_t most_bytes) {
-  // Opening a pipe would wait for somebody to write to it, and on a reload everything
-  // would wait with it. Reading one waits only for those who do.
+base::Result<std::string> read_file(const std::string& path, std::size_t most_bytes,
+                                    std::chrono::milliseconds patience) {
+  // Opening a pipe would wait for somebody to write to it, however long, and on a reload
+  // everything would wait with it. Reading one waits only for those who do.
   base::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file || ::fcntl(file.get(), F_SETFL, 0) != 0) {
     return internal_error(base::ErrorKind::Io, std::strerror(errno));
+  }
+  struct stat status {};
+  const bool is_pipe = ::fstat(file.get(), &status) == 0 && S_ISFIFO(status.st_mode);
+  if (is_pipe) {
+    // Until somebody has come, reading says that all have gone.
+    pollfd readable{.fd = file.get(), .events = POLLIN, .revents = 0};
+    static_cast<void>(::poll(&readable, 1, static_cast<int>(patience.count())));
   }
   std::string text;
   char buffer[4096];
   for (;;) {
     const ssize_t n = ::read(file.get(), buffer, sizeof buffer);
+    if (n == 0 && is_pipe && text.empty()) {
+      return internal_error(base::ErrorKind::Io, "a pipe without content");
+    }
     if (n == 0) return text;
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return internal_error(base::ErrorKind::Io, std::strerror(errno));

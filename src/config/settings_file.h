@@ -3,6 +3,7 @@
 // to say. Pure functions; any thread.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,8 +53,10 @@ tl::expected<std::string, WrongValue> flat_value(const FileValue& value);
 // `text` as a TOML string, quotes included.
 std::string toml_string(std::string_view text);
 
-// The whole file, if it has at most `most_bytes`. The error does not name it. A pipe
-// that nobody writes to is an empty file.
-base::Result<std::string> read_file(const std::string& path, std::size_t most_bytes);
+// The whole file, if it has at most `most_bytes`. The error does not name it. A pipe is read to its
+// end; it has `patience` for somebody to write to it, and one without content is an error: it was
+// read before, or whoever writes has not come.
+base::Result<std::string> read_file(const std::string& path, std::size_t most_bytes,
+                                    std::chrono::milliseconds patience = {});
 
 }  // namespace holdfast::config

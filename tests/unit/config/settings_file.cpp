@@ -247,7 +247,8 @@ TEST_CASE("a pipe is read to its end, and one that nobody writes to keeps nobody
   // One that waits would wait for ever.
   if (!came_back) holdfast::base::UniqueFd(::open(path.c_str(), O_WRONLY | O_NONBLOCK)).reset();
   CHECK(came_back);
-  CHECK(alone.get().value_or("an error") == "");
+  // Not an empty file, by which all settings would be what they are by default.
+  CHECK(alone.get().value_or("an error") == "an error");
 
   // As a shell's <(...) has it: the writer is there before the reader, and slower.
   holdfast::base::UniqueFd writer(::open(path.c_str(), O_RDWR));
@@ -261,5 +262,26 @@ TEST_CASE("a pipe is read to its end, and one that nobody writes to keeps nobody
   }
   writer.reset();
   CHECK(reader.get().value_or("an error") == "token");
+
+  // As mkfifo has it: the reader may be there before the writer.
+  auto early = std::async(std::launch::async, [&] { return read_file(path, 100, 20s); });
+  // Which nobody can open to write, until there is a reader.
+  while (!writer && early.wait_for(0s) != std::future_status::ready) {
+    writer.reset(::open(path.c_str(), O_WRONLY | O_NONBLOCK));
+    std::this_thread::yield();
+  }
+  if (writer) CHECK(::write(writer.get(), "late", 4) == 4);
+  writer.reset();
+  CHECK(early.get().value_or("an error") == "late");
+
+  // As /dev/stdin has it on a reload: all of it was read before.
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const holdfast::base::UniqueFd end(ends[0]);
+  REQUIRE(::write(ends[1], "once", 4) == 4);
+  holdfast::base::UniqueFd(ends[1]).reset();
+  const std::string standard = "/proc/self/fd/" + std::to_string(ends[0]);
+  CHECK(read_file(standard, 100).value_or("an error") == "once");
+  CHECK(read_file(standard, 100).value_or("an error") == "an error");
   std::filesystem::remove_all(folder);
 }
