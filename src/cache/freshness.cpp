@@ -28,7 +28,14 @@ Freshness freshness(const StoredResponse& stored, base::WallTime now) {
   if (is_dated_ahead(stored, now)) {
     result.age = std::max(result.age, stored.freshness_lifetime);
   }
-  result.ttl = stored.freshness_lifetime - result.age;
+  seconds lifetime = stored.freshness_lifetime;
+  if (stored.marked_stale()) {
+    // Nothing was left of it from then on.
+    const seconds until = std::chrono::floor<seconds>(stored.stale_since() - stored.response_time);
+    lifetime = std::min({lifetime, stored.initial_age + std::max(until, seconds(0)),
+                         std::max(result.age, seconds(0))});
+  }
+  result.ttl = lifetime - result.age;
   result.ttl_at_first = stored.freshness_lifetime - stored.initial_age;
   // RFC 9111, 4.2: fresh while the lifetime is greater than the age. RFC 5861
   // counts its windows from the end of the lifetime; both start there.

@@ -88,11 +88,52 @@ bool get_number(const element& line, const char* name, std::int64_t& value, bool
 
 // A row's, but over the fields as they are: a later release may pack others. Text, as
 // many a reader of JSON keeps 53 bits of a number.
+// Nor over what numbers of one file mean in no other.
 std::string checksum_text(Row row, std::string_view fields) {
   row.fields = fields;
+  row.seen = 0;
   std::array<char, 17> text;
   std::snprintf(text.data(), text.size(), "%016" PRIx64, static_cast<std::uint64_t>(checksum(row)));
   return text.data();
+}
+
+}  // namespace
+
+namespace {
+
+void append_tags(std::string& out, std::string_view tags) {
+  if (tags.empty()) return;
+  out += ",\"tags\":[";
+  const char* between = "";
+  for_each_tag(tags, [&](std::string_view tag) {
+    out.append(between).append("\"");
+    observe::append_json_escaped(out, tag);
+    out += '"';
+    between = ",";
+  });
+  out += ']';
+  if (has_more_tags(tags)) out += ",\"more_tags\":true";
+}
+
+// As they are kept. False: they could not be.
+bool get_tags(const element& line, std::string& tags) {
+  bool more = false;
+  if (element given; line["more_tags"].get(given) == simdjson::SUCCESS) {
+    if (given.get(more) != simdjson::SUCCESS) return false;
+  }
+  tags = more ? "\n" : "";
+  element given;
+  if (line["tags"].get(given) != simdjson::SUCCESS) return !more;
+  simdjson::dom::array array;
+  if (given.get(array) != simdjson::SUCCESS) return false;
+  std::size_t count = 0;
+  for (const element one : array) {
+    std::string_view tag;
+    if (one.get(tag) != simdjson::SUCCESS || !is_kept_tag(tag) || ++count > kMostTags) return false;
+    if (count > 1) tags += '\n';
+    tags += tag;
+  }
+  return true;
 }
 
 }  // namespace
@@ -112,6 +153,7 @@ void append_json_line(std::string& out, std::string_view key, const StoredRespon
   }
   append_text(out, "fields", stored.fields);
   append_text(out, "body", stored.body);
+  append_tags(out, stored.tags);
   std::string packed;
   append_text(out, "checksum", checksum_text(to_row(key, stored, packed), stored.fields));
   out += "}\n";
@@ -164,6 +206,9 @@ base::Result<StoredPtr> JsonLineReader::read(std::string_view line, std::string&
       return base::invalid_input(std::string(number.name) + " is missing or not a number from 0");
     }
   }
+  std::string tags;
+  if (!get_tags(root, tags)) return base::invalid_input("tags are no list of tags");
+  row.tags = tags;
   row.key = key;
   row.upstream_etag = etag;
   row.upstream_last_modified = modified;

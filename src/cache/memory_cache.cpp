@@ -11,6 +11,9 @@
 #include <utility>
 #include <vector>
 
+// What was purged stays until it is replaced or evicted: nobody finds it, and as nobody does, it is
+// the first to go. As long as there is no purge, a hit finds that out by one comparison.
+//
 // One list per shard, newest at the head. The hand walks from the tail towards
 // the head: an entry whose bit is set loses the bit and stays where it is, the
 // first one without it goes. A replaced entry keeps its place, as if it had been
@@ -33,6 +36,9 @@ struct Entry {
   Entry* newer = nullptr;
   Entry* older = nullptr;
   mutable std::atomic<bool> visited{false};
+  // The state of the purges (Purges::changes()) at which `stored` was last found to be none of
+  // theirs.
+  mutable std::atomic<std::uint32_t> judged{0};
 };
 static_assert(sizeof(Entry) <= 88, "cost_bytes() counts an entry as 88 bytes");
 
@@ -63,6 +69,15 @@ using Evicted = std::vector<Index::node_type>;
 
 Lookup lookup_of(std::string_view key) {
   return {key, XXH3_64bits(key.data(), key.size())};
+}
+
+// Whether no purge has taken it.
+bool is_there(const Entry& entry, const Purges& purges) {
+  const std::uint32_t changes = purges.changes();
+  if (entry.judged.load(std::memory_order_relaxed) == changes) return true;
+  if (purges.purged(entry.key, *entry.stored)) return false;
+  entry.judged.store(changes, std::memory_order_relaxed);
+  return true;
 }
 
 // So many erasures of a shard are remembered while it is loaded.
@@ -140,7 +155,8 @@ struct alignas(64) MemoryCache::Shard {
 
 MemoryCache::MemoryCache(Settings settings)
     : shard_bits_(static_cast<unsigned>(
-          std::countr_zero(std::bit_ceil(std::clamp(settings.shards, 1U, 1U << 16))))) {
+          std::countr_zero(std::bit_ceil(std::clamp(settings.shards, 1U, 1U << 16))))),
+      purges_(settings.purges) {
   const std::size_t count = std::size_t{1} << shard_bits_;
   shards_ = std::make_unique<Shard[]>(count);
   for (std::size_t i = 0; i < count; ++i) shards_[i].limit_bytes = settings.limit_bytes / count;
@@ -160,6 +176,7 @@ StoredPtr MemoryCache::find(std::string_view key) const {
   const auto found = shard.index.find(lookup);
   if (found == shard.index.end()) return nullptr;
   const Entry& entry = **found;
+  if (!is_there(entry, purges_)) return nullptr;
   // Written only when it changes, so that a popular entry's cache line stays
   // shared between the cores.
   if (!entry.visited.load(std::memory_order_relaxed)) {
@@ -187,6 +204,7 @@ bool MemoryCache::put(std::string_view key, StoredPtr stored) {
     present->bytes = bytes;
     shard.bytes += bytes;
     present->stored.swap(stored);
+    present->judged.store(0, std::memory_order_relaxed);
     present->visited.store(true, std::memory_order_relaxed);
     return true;
   }

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "cache/purges.h"
 #include "cache/stored_response.h"
 
 namespace holdfast::cache {
@@ -18,7 +19,8 @@ class MemoryCache {
  public:
   struct Settings {
     std::size_t limit_bytes = 64U << 20;
-    unsigned shards = 16;  // rounded up to a power of two
+    unsigned shards = 16;                // rounded up to a power of two
+    std::size_t purges = Purges::kMost;  // remembered one by one
   };
   struct Stats {
     std::size_t entries = 0;
@@ -31,7 +33,12 @@ class MemoryCache {
   MemoryCache(const MemoryCache&) = delete;
   MemoryCache& operator=(const MemoryCache&) = delete;
 
-  // Null if absent. Stale ones are returned too: reuse is the caller's decision.
+  // What was purged by route, path or tag, or all: it holds for what is kept here, and for the
+  // store that is given it.
+  Purges& purges() { return purges_; }
+  const Purges& purges() const { return purges_; }
+
+  // Null if absent, or purged. Stale ones are returned too: reuse is the caller's decision.
   StoredPtr find(std::string_view key) const;
 
   // Replaces what is there. Evicts until it fits; an entry larger than a shard's
@@ -89,6 +96,7 @@ class MemoryCache {
 
   std::unique_ptr<Shard[]> shards_;
   unsigned shard_bits_;
+  Purges purges_;
 };
 
 }  // namespace holdfast::cache

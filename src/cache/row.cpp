@@ -44,7 +44,58 @@ std::int64_t checksum(const Row& row) {
   for (const std::string_view text : texts) append(static_cast<std::int64_t>(text.size()));
   std::uint64_t digest = XXH3_64bits(numbers.data(), numbers.size());
   for (const std::string_view text : texts) digest = add(digest, text);
+  if (row.has_tags()) {
+    end = 0;
+    append(row.seen);
+    append(static_cast<std::int64_t>(row.tags.size()));
+    digest = add(add(digest, {reinterpret_cast<const char*>(numbers.data()), end}), row.tags);
+  }
   return static_cast<std::int64_t>(digest);
+}
+
+std::int64_t checksum(const PurgeRow& row) {
+  std::array<unsigned char, 8 * 4> numbers;
+  std::size_t end = 0;
+  for (const std::int64_t value : {row.kind, row.soft, row.sequence, row.at}) {
+    auto bits = static_cast<std::uint64_t>(value);
+    for (int i = 0; i < 8; ++i, bits >>= 8) {
+      numbers[end++] = static_cast<unsigned char>(bits & 0xff);
+    }
+  }
+  return static_cast<std::int64_t>(add(XXH3_64bits(numbers.data(), numbers.size()), row.what));
+}
+
+PurgeRow to_purge_row(const Purge& purge) {
+  return {static_cast<std::int64_t>(purge.kind), purge.soft ? 1 : 0, purge.what,
+          static_cast<std::int64_t>(purge.sequence), purge.at.time_since_epoch().count()};
+}
+
+Purge to_purge(const PurgeRow& row, bool sound) {
+  Purge purge;
+  purge.sequence = static_cast<std::uint64_t>(std::max<std::int64_t>(row.sequence, 0));
+  purge.at = base::WallTime(std::chrono::milliseconds(row.at));
+  const bool known = row.kind >= 0 && row.kind <= static_cast<std::int64_t>(Purge::Kind::Tag);
+  if (!sound || !known) {
+    // A number that is nonsense must not use up all that are left.
+    constexpr std::uint64_t kMostLikely = std::uint64_t{1} << 48;
+    purge.sequence = std::min(purge.sequence, kMostLikely);
+    return purge;
+  }
+  purge.kind = static_cast<Purge::Kind>(row.kind);
+  purge.soft = row.soft != 0;
+  purge.what = row.what;
+  return purge;
+}
+
+void PurgeTable::add(const PurgeRow& row, bool sound) {
+  if (row.kind == kLineageKind) {
+    if (sound) lineage = row.what;
+  } else if (row.kind == kSweptKind) {
+    // Swept once more, if that is not certain.
+    if (sound) swept = static_cast<std::uint64_t>(std::max<std::int64_t>(row.sequence, 0));
+  } else {
+    purges.push_back(to_purge(row, sound));
+  }
 }
 
 std::int64_t key_hash(std::string_view key) {
@@ -97,6 +148,8 @@ Row to_row(std::string_view key, const StoredResponse& stored, std::string& pack
   row.upstream_last_modified = stored.upstream_last_modified;
   row.fields = pack_fields(stored.fields, packed);
   row.body = stored.body;
+  row.seen = static_cast<std::int64_t>(stored.seen);
+  row.tags = stored.tags;
   return row;
 }
 
@@ -107,6 +160,7 @@ StoredPtr from_row(const Row& row) {
   // with it could overflow.
   constexpr std::int64_t kLastTime = 253'402'300'799'999;
   if (row.status < 200 || row.status > 599) return nullptr;  // 1xx is no answer
+  if (row.seen < 0) return nullptr;
   if (row.response_time < 0 || row.response_time > kLastTime) return nullptr;
   StoredParts parts;
   if (!unpack_fields(row.fields, parts.fields)) return nullptr;
@@ -119,6 +173,8 @@ StoredPtr from_row(const Row& row) {
   parts.freshness_lifetime = seconds(row.freshness_lifetime);
   parts.stale_while_revalidate = seconds(row.stale_while_revalidate);
   parts.stale_if_error = seconds(row.stale_if_error);
+  parts.tags = row.tags;
+  parts.seen = static_cast<std::uint64_t>(row.seen);
   return make_stored(std::move(parts));
 }
 

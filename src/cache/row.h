@@ -6,9 +6,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "cache/purges.h"
 #include "cache/stored_response.h"
 
 namespace holdfast::cache {
@@ -28,9 +30,41 @@ struct Row {
   std::string_view upstream_last_modified;
   std::string_view fields;  // packed, see pack_fields()
   std::string_view body;
+  // Both 0 and empty of rows from before there were such, and of others: NULL on disk.
+  std::int64_t seen = 0;
+  std::string_view tags;
+
+  bool has_tags() const { return seen != 0 || !tags.empty(); }
 };
 
-// XXH3, 64 bits, over every member of Row with its length.
+// One purge as the store's other table holds it: Purge, in numbers.
+struct PurgeRow {
+  std::int64_t kind = 0;
+  std::int64_t soft = 0;
+  std::string_view what;
+  std::int64_t sequence = 0;
+  std::int64_t at = 0;
+};
+// Rows of that table that are no purge. `what` is a name for the numbers: files that have it count
+// by the same ones.
+inline constexpr std::int64_t kLineageKind = 14;
+// `sequence` is that of the last one whose responses have all been deleted.
+inline constexpr std::int64_t kSweptKind = 15;
+std::int64_t checksum(const PurgeRow& row);
+PurgeRow to_purge_row(const Purge& purge);
+// `sound`: its checksum matches. What it was if it does not nobody knows, so it is one of all.
+Purge to_purge(const PurgeRow& row, bool sound);
+
+// All of that table.
+struct PurgeTable {
+  std::vector<Purge> purges;
+  std::string lineage;  // empty: none, or not certain
+  std::uint64_t swept = 0;
+
+  void add(const PurgeRow& row, bool sound);
+};
+
+// XXH3, 64 bits, over every member of Row with its length; over the last two where has_tags().
 std::int64_t checksum(const Row& row);
 
 // The low 32 bits of XXH3: narrows a lookup to a row or two, the key decides.

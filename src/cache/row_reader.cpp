@@ -26,17 +26,45 @@ std::optional<Row> read_row(const sqlite::Statement& statement, int first) {
   row.upstream_last_modified = statement.text(column++);
   row.fields = statement.text(column++);
   row.body = statement.text(column++);
+  row.seen = statement.integer(column++);
+  row.tags = statement.text(column++);
   if (statement.integer(first) != checksum(row)) return std::nullopt;
   return row;
+}
+
+base::Result<PurgeTable> read_purges(sqlite::Connection& connection) {
+  PurgeTable purges;
+  const auto version = connection.integer("PRAGMA user_version");
+  if (!version) return tl::unexpected(version.error());
+  if (*version == kVersionWithoutTags) return purges;
+  auto statement = connection.prepare(
+      "SELECT kind,soft,what,sequence,at,checksum FROM holdfast_purge ORDER BY sequence");
+  if (!statement) return tl::unexpected(std::move(statement.error()));
+  const sqlite::Use use(*statement);
+  int code = 0;
+  while ((code = statement->step()) == 1) {
+    const PurgeRow row{statement->integer(0), statement->integer(1), statement->text(2),
+                       statement->integer(3), statement->integer(4)};
+    purges.add(row, checksum(row) == statement->integer(5));
+  }
+  if (code < 0) return tl::unexpected(connection.error(-code, "cannot read the purges"));
+  return purges;
 }
 
 base::Result<RowReader> RowReader::open(const std::string& path, const std::string& vfs) {
   auto connection = open_for_reading(path, vfs);
   if (!connection) return tl::unexpected(std::move(connection.error()));
   RowReader reader(std::move(*connection));
+  const auto version = reader.connection_.integer("PRAGMA user_version");
+  if (!version) return tl::unexpected(version.error());
+  std::string columns = kRowColumns;
+  constexpr std::string_view kTags = "seen,tags";
+  if (*version == kVersionWithoutTags) {
+    columns.replace(columns.size() - kTags.size(), kTags.size(), "NULL,NULL");
+  }
   const auto prepare = [&](sqlite::Statement& statement, const std::string& where) {
-    const std::string sql = std::string("SELECT id,used,") + kRowColumns +
-                            " FROM holdfast_response WHERE " + kNotErased + " AND " + where;
+    const std::string sql = "SELECT id,used," + columns + " FROM holdfast_response WHERE " +
+                            kNotErased + " AND " + where;
     auto prepared = reader.connection_.prepare(sql.c_str());
     if (prepared) statement = std::move(*prepared);
     return prepared ? base::Result<void>{} : tl::unexpected(std::move(prepared.error()));
@@ -65,6 +93,10 @@ base::Result<RowReader::Found> RowReader::find(std::string_view key) {
   StoredPtr stored = row ? from_row(*row) : nullptr;
   if (!stored) return Found{nullptr, find_.integer(0)};
   return Found{std::move(stored), 0};
+}
+
+base::Result<PurgeTable> RowReader::purges() {
+  return read_purges(connection_);
 }
 
 base::Result<std::int64_t> RowReader::entries() {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cache/purges.h"
 #include "cache/row.h"
 #include "cache/sqlite.h"
 #include "cache/stored_response.h"
@@ -20,7 +21,10 @@ namespace holdfast::cache {
 // The columns of Row, in the order read_row() and RowWriter have them.
 inline constexpr const char* kRowColumns =
     "checksum,key,status,response_time,initial_age,freshness_lifetime,stale_while_revalidate,"
-    "stale_if_error,upstream_etag,upstream_last_modified,fields,body";
+    "stale_if_error,upstream_etag,upstream_last_modified,fields,body,seen,tags";
+
+// The purges in a file, whoever opened it; none where it is too old to have such.
+base::Result<PurgeTable> read_purges(sqlite::Connection& connection);
 
 // The row that a statement stands on, `first` being the column of its checksum.
 // Null if the checksum does not match. Views are valid until the next step.
@@ -35,6 +39,8 @@ class RowReader {
     std::int64_t damaged_row = 0;  // id of a row whose checksum does not match
   };
   base::Result<Found> find(std::string_view key);
+  // The list of purges; of one that is damaged, one of everything.
+  base::Result<PurgeTable> purges();
   // How many responses there are, as the writer counts them.
   base::Result<std::int64_t> entries();
 

@@ -29,7 +29,17 @@ void bind_row(sqlite::Statement& statement, int first, const Row& row) {
   }
   statement.bind(index++, row.fields);
   statement.bind(index++, row.body);
+  if (row.has_tags()) {
+    statement.bind(index++, row.seen);
+    statement.bind(index++, row.tags);
+  } else {
+    statement.bind_null(index++);
+    statement.bind_null(index++);
+  }
 }
+
+// Behind all of them.
+constexpr int kIdOfInsert = 18;
 
 // Rows that expire within the same hour are in no order: a few of them are asked.
 std::string span_query() {
@@ -59,11 +69,12 @@ base::Result<RowWriter> RowWriter::open(const std::string& path, const std::stri
       Text{writer.commit_, "COMMIT"},
       Text{writer.lookup_,
            "SELECT id,response_time FROM holdfast_response WHERE key_hash=?1 AND key=?2"},
-      Text{writer.insert_, "INSERT INTO holdfast_response(key_hash,used,expires," + columns +
-                               ",id" +
-                               ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"},
-      Text{writer.update_, "UPDATE holdfast_response SET (used,expires," + columns +
-                               ")=(?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15) WHERE id=?1"},
+      Text{writer.insert_,
+           "INSERT INTO holdfast_response(key_hash,used,expires," + columns + ",id" +
+               ") VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)"},
+      Text{writer.update_,
+           "UPDATE holdfast_response SET (used,expires," + columns +
+               ")=(?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17) WHERE id=?1"},
       Text{writer.delete_, "DELETE FROM holdfast_response WHERE id=?1"},
       Text{writer.touch_, "UPDATE holdfast_response SET used=?2 WHERE key_hash=?1 AND used<?2"},
       Text{writer.read_, "SELECT " + columns + " FROM holdfast_response WHERE id=?1"},
@@ -74,6 +85,14 @@ base::Result<RowWriter> RowWriter::open(const std::string& path, const std::stri
       Text{writer.unused_, "SELECT id FROM holdfast_response ORDER BY used,id LIMIT ?1"},
       Text{writer.erased_, "SELECT id FROM holdfast_response WHERE id<=?1 ORDER BY id LIMIT ?2"},
       Text{writer.span_, span_query()},
+      Text{writer.purge_write_,
+           "INSERT OR REPLACE INTO holdfast_purge"
+           "(kind,soft,what,sequence,at,checksum) VALUES(?1,?2,?3,?4,?5,?6)"},
+      Text{writer.purge_drop_,
+           "DELETE FROM holdfast_purge WHERE (sequence<=?1 AND NOT(kind=0 AND soft=0)"
+           " OR sequence<=?2 AND soft=1 AND kind<>0) AND kind<?3"},
+      Text{writer.walk_,
+           "SELECT id,key,seen,tags FROM holdfast_response WHERE id>?1 ORDER BY id LIMIT ?2"},
   };
   for (const Text& text : texts) {
     auto prepared = writer.connection_.prepare(text.sql.c_str());
@@ -165,7 +184,7 @@ base::Result<bool> RowWriter::put(std::string_view key, const StoredResponse& st
     // one has been swept away the new one could be hidden.
     const auto last = connection_.integer("SELECT max(id) FROM holdfast_response");
     if (!last) return tl::unexpected(last.error());
-    statement.bind(16, std::max(*last, erased_through_) + 1);
+    statement.bind(kIdOfInsert, std::max(*last, erased_through_) + 1);
   }
   if (const int code = statement.step(); code < 0) {
     return tl::unexpected(failed(-code, "cannot write a response"));
@@ -229,6 +248,63 @@ base::Result<bool> RowWriter::sweep(int count) {
   if (static_cast<int>(ids.size()) == count) return true;
   erased_through_ = 0;
   return false;
+}
+
+base::Result<void> RowWriter::write(const PurgeRow& row) {
+  const sqlite::Use use(purge_write_);
+  purge_write_.bind(1, row.kind);
+  purge_write_.bind(2, row.soft);
+  purge_write_.bind(3, row.what);
+  purge_write_.bind(4, row.sequence);
+  purge_write_.bind(5, row.at);
+  purge_write_.bind(6, checksum(row));
+  if (const int code = purge_write_.step(); code < 0) {
+    return tl::unexpected(failed(-code, "cannot write a purge"));
+  }
+  return {};
+}
+
+base::Result<void> RowWriter::drop_purges(Purges::Floors floors) {
+  const sqlite::Use use(purge_drop_);
+  purge_drop_.bind(1, static_cast<std::int64_t>(floors.hard));
+  purge_drop_.bind(2, static_cast<std::int64_t>(floors.soft));
+  purge_drop_.bind(3, kLineageKind);
+  if (const int code = purge_drop_.step(); code < 0) {
+    return tl::unexpected(failed(-code, "cannot forget purges"));
+  }
+  return {};
+}
+
+base::Result<bool> RowWriter::sweep_purged(std::int64_t& after_id, int count,
+                                           const Purges& purges) {
+  std::vector<std::int64_t> ids;
+  int seen = 0;
+  {
+    const sqlite::Use use(walk_);
+    walk_.bind(1, after_id);
+    walk_.bind(2, std::int64_t{count});
+    int code = 0;
+    while ((code = walk_.step()) == 1) {
+      ++seen;
+      after_id = walk_.integer(0);
+      const auto asked = static_cast<std::uint64_t>(std::max<std::int64_t>(walk_.integer(2), 0));
+      if (purges.purged(walk_.text(1), asked, walk_.text(3))) ids.push_back(after_id);
+    }
+    if (code < 0) return tl::unexpected(failed(-code, "cannot look for what was purged"));
+  }
+  if (!ids.empty()) overwrite_deleted(true);
+  for (const std::int64_t id : ids) {
+    if (auto deleted = delete_row(id); !deleted) return deleted;
+  }
+  return seen == count;
+}
+
+base::Result<void> RowWriter::sync_commits(bool on) {
+  const char* const sql = on ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL";
+  if (const int code = connection_.execute(sql); code != 0) {
+    return tl::unexpected(failed(code, "cannot set how commits are synced"));
+  }
+  return {};
 }
 
 base::Result<bool> RowWriter::drop_damaged(std::int64_t id) {

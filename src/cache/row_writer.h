@@ -6,9 +6,12 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
+#include "cache/purges.h"
 #include "cache/row.h"
+#include "cache/row_reader.h"
 #include "cache/sqlite.h"
 #include "cache/stored_response.h"
 
@@ -36,6 +39,15 @@ class RowWriter {
   base::Result<bool> sweep(int count);
   // Deletes the row if its checksum still does not match. True: deleted.
   base::Result<bool> drop_damaged(std::int64_t id);
+  // The list of purges, for a transaction.
+  base::Result<PurgeTable> purges() { return read_purges(connection_); }
+  // Also of what is no purge.
+  base::Result<void> write(const PurgeRow& row);
+  // Forgets those that one of everything has made pointless.
+  base::Result<void> drop_purges(Purges::Floors floors);
+  // Deletes what is purged of up to `count` rows behind that id, and moves it. False: that was the
+  // end.
+  base::Result<bool> sweep_purged(std::int64_t& after_id, int count, const Purges& purges);
   // Notes that rows with this key_hash() were used. Writes only if that is news.
   base::Result<void> touch(std::int64_t hash, std::int64_t used_hour);
 
@@ -69,6 +81,9 @@ class RowWriter {
   int wal_frames() const { return connection_.wal_frames(); }
   // True if all of the WAL is in the database now. Busy is not an error.
   base::Result<bool> checkpoint(sqlite::Connection::Checkpoint mode);
+  // Whether commits wait until the disk has them (a crash of the machine), not the system alone (of
+  // the process). Between transactions.
+  base::Result<void> sync_commits(bool on);
   // Writes and commits one page, without a change: does the disk take it?
   base::Result<void> probe();
 
@@ -86,6 +101,7 @@ class RowWriter {
   sqlite::Statement state_read_, state_write_;
   sqlite::Statement expired_, unused_, erased_;
   sqlite::Statement span_;
+  sqlite::Statement purge_write_, purge_drop_, walk_;
   std::int64_t entries_ = 0;
   std::int64_t erased_through_ = 0;
   std::int64_t written_entries_ = 0;

@@ -56,7 +56,9 @@ std::vector<std::string> siblings(const std::string& path, std::string_view infi
 // A row of the response table, from the columns of its record. False: not one.
 bool to_row(const std::vector<page::Value>& columns, Row& row, std::int64_t& expected) {
   // In the order of the table: id, key_hash, used, expires, checksum, key, ...
-  if (columns.size() != 16 || columns[0].kind != page::Value::Kind::Null) return false;
+  // Of the last two, rows of the first version have none.
+  if ((columns.size() != 16 && columns.size() != 18) || columns[0].kind != page::Value::Kind::Null)
+    return false;
   for (const std::size_t i : {1, 2, 3, 4, 6, 7, 8, 9, 10, 11}) {
     if (columns[i].kind != page::Value::Kind::Integer) return false;
   }
@@ -75,7 +77,46 @@ bool to_row(const std::vector<page::Value>& columns, Row& row, std::int64_t& exp
   row.upstream_last_modified = columns[13].text;
   row.fields = columns[14].text;
   row.body = columns[15].text;
+  if (columns.size() == 18) {
+    row.seen = columns[16].kind == page::Value::Kind::Integer ? columns[16].integer : 0;
+    row.tags = columns[17].kind == page::Value::Kind::Text ? columns[17].text : "";
+  }
   return true;
+}
+
+// A row of the table of purges: kind, soft, what, sequence, at, checksum.
+bool to_row(const std::vector<page::Value>& columns, PurgeRow& row, std::int64_t& expected) {
+  if (columns.size() != 6 || columns[2].kind != page::Value::Kind::Text) return false;
+  for (const std::size_t i : {0, 1, 3, 4, 5}) {
+    if (columns[i].kind != page::Value::Kind::Integer) return false;
+  }
+  row = {columns[0].integer, columns[1].integer, columns[2].text, columns[3].integer,
+         columns[4].integer};
+  expected = columns[5].integer;
+  return true;
+}
+
+PurgeTable purges_in(const page::File& file) {
+  PurgeTable table;
+  std::uint64_t last = 0;
+  Purge lost;
+  for (std::uint32_t number = 1; number <= file.pages(); ++number) {
+    page::for_each_record(file, number, [&](std::int64_t, const std::vector<page::Value>& columns) {
+      PurgeRow purge;
+      Row row;
+      std::int64_t expected = 0;
+      if (to_row(columns, purge, expected)) {
+        // One that does not match may be anything.
+        if (checksum(purge) == expected) table.add(purge, true);
+      } else if (to_row(columns, row, expected) && row.seen > 0 && checksum(row) == expected) {
+        lost.sequence = std::max(lost.sequence, static_cast<std::uint64_t>(row.seen));
+      }
+      return true;
+    });
+  }
+  for (const Purge& purge : table.purges) last = std::max(last, purge.sequence);
+  if (lost.sequence > last) table.purges.push_back(lost);
+  return table;
 }
 
 // Rows up to this id had been erased and awaited deletion.
@@ -129,10 +170,11 @@ void mark_salvaged(const std::string& path, const std::string& aside) {
   }
 }
 
-base::Result<Salvaged> salvage(page::Files files,
+base::Result<Salvaged> salvage(page::Files files, const std::function<void(PurgeTable)>& purges,
                                const std::function<bool(std::string_view, StoredPtr)>& visit) {
   const auto file = page::File::of(std::move(files));
   if (!file) return tl::unexpected(file.error());
+  purges(purges_in(*file));
   const std::int64_t erased = erased_through(*file);
   Salvaged result;
   bool wanted = true;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "cache/page_file.h"
+#include "cache/row.h"
 #include "cache/stored_response.h"
 
 namespace holdfast::cache {
@@ -36,7 +37,9 @@ struct Salvaged {
 // whatever state the rest of the file is in: pages are read one by one, without
 // SQLite. Of a page that is also in the WAL, the last committed version counts.
 // A response may come twice; the more recent one is the right one.
-base::Result<Salvaged> salvage(page::Files files,
+// Before the first of them `purges` gets what the file knows of purges. Where a response has seen
+// later ones than are left, that is one of everything.
+base::Result<Salvaged> salvage(page::Files files, const std::function<void(PurgeTable)>& purges,
                                const std::function<bool(std::string_view, StoredPtr)>& visit);
 
 }  // namespace holdfast::cache

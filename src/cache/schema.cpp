@@ -28,24 +28,52 @@ constexpr std::size_t kApplicationIdAt = 68;
 constexpr std::size_t kCellCountAt = 103;  // of page 1, after the file's header of 100 bytes
 
 // Rows are appended; the hash finds them, `used` and `expires` (hours) say who
-// goes first. `body` comes last, so that reading the rest needs no overflow page.
-constexpr const char* kCreate[] = {
-    "CREATE TABLE holdfast_response("
-    "id INTEGER PRIMARY KEY,key_hash INTEGER NOT NULL,used INTEGER NOT NULL,"
-    "expires INTEGER NOT NULL,checksum INTEGER NOT NULL,key TEXT NOT NULL,"
-    "status INTEGER NOT NULL,response_time INTEGER NOT NULL,initial_age INTEGER NOT NULL,"
-    "freshness_lifetime INTEGER NOT NULL,stale_while_revalidate INTEGER NOT NULL,"
-    "stale_if_error INTEGER NOT NULL,upstream_etag TEXT,upstream_last_modified TEXT,"
-    "fields TEXT NOT NULL,body TEXT NOT NULL) STRICT",
-    // One row: rows at or below `erased_through` are gone, though not yet deleted.
-    ("CREATE TABLE holdfast_state(one INTEGER PRIMARY KEY CHECK(one=1),"
-     "erased_through INTEGER NOT NULL,entries INTEGER NOT NULL) STRICT"),
+// goes first. `body` comes behind what a lookup reads first, so that this needs no overflow page.
+// What came with version 2 is where ALTER TABLE puts it, in its spelling, and NULL in older rows.
+#define HOLDFAST_RESPONSE                                                                \
+  "CREATE TABLE holdfast_response("                                                      \
+  "id INTEGER PRIMARY KEY,key_hash INTEGER NOT NULL,used INTEGER NOT NULL,"              \
+  "expires INTEGER NOT NULL,checksum INTEGER NOT NULL,key TEXT NOT NULL,"                \
+  "status INTEGER NOT NULL,response_time INTEGER NOT NULL,initial_age INTEGER NOT NULL," \
+  "freshness_lifetime INTEGER NOT NULL,stale_while_revalidate INTEGER NOT NULL,"         \
+  "stale_if_error INTEGER NOT NULL,upstream_etag TEXT,upstream_last_modified TEXT,"      \
+  "fields TEXT NOT NULL,body TEXT NOT NULL"
+constexpr const char* kFirstResponse = HOLDFAST_RESPONSE ") STRICT";
+constexpr const char* kResponse = HOLDFAST_RESPONSE ", seen INTEGER, tags TEXT) STRICT";
+#undef HOLDFAST_RESPONSE
+
+// One row: rows at or below `erased_through` are gone, though not yet deleted.
+constexpr const char* kState =
+    "CREATE TABLE holdfast_state(one INTEGER PRIMARY KEY CHECK(one=1),"
+    "erased_through INTEGER NOT NULL,entries INTEGER NOT NULL) STRICT";
+// See cache/purges.h; `at` in milliseconds since the Unix epoch.
+#define HOLDFAST_PURGE                                                       \
+  "CREATE TABLE holdfast_purge(kind INTEGER NOT NULL,soft INTEGER NOT NULL," \
+  "what TEXT NOT NULL,sequence INTEGER NOT NULL,at INTEGER NOT NULL,"        \
+  "checksum INTEGER NOT NULL,PRIMARY KEY(kind,soft,what)) STRICT"
+constexpr const char* kPurge = HOLDFAST_PURGE;
+constexpr const char* kIndexes[] = {
     "CREATE INDEX holdfast_by_expiry ON holdfast_response(expires)",
     "CREATE INDEX holdfast_by_hash ON holdfast_response(key_hash)",
     "CREATE INDEX holdfast_by_use ON holdfast_response(used)",
 };
 
-constexpr std::span<const Migration> kMigrations{};  // version 1 is the first
+// No row is touched, however many there are.
+constexpr Migration kMigrations[] = {
+    {kVersionWithoutTags,
+     "ALTER TABLE holdfast_response ADD COLUMN seen INTEGER;"
+     "ALTER TABLE holdfast_response ADD COLUMN tags TEXT;" HOLDFAST_PURGE},
+};
+#undef HOLDFAST_PURGE
+
+// What a file of that version has, in the order of check_schema().
+std::string schema_of(std::int64_t version) {
+  const bool first = version == kVersionWithoutTags;
+  std::string all = first ? "" : std::string(kPurge) + ";";
+  all.append(first ? kFirstResponse : kResponse).append(";").append(kState);
+  for (const char* sql : kIndexes) all.append(";").append(sql);
+  return all;
+}
 
 std::int32_t big_endian(std::string_view bytes, std::size_t at) {
   std::uint32_t value = 0;
@@ -138,7 +166,8 @@ base::Result<void> create(sqlite::Connection& connection) {
     if (tables && *tables > 0) return run(connection, "ROLLBACK");
   }
   if (made) made = run(connection, application.c_str());
-  for (const char* sql : kCreate) {
+  // In this order the pages of their beginnings are known: see salvage.cpp.
+  for (const char* sql : {kResponse, kState, kIndexes[0], kIndexes[1], kIndexes[2], kPurge}) {
     if (made) made = run(connection, sql);
   }
   if (made) made = run(connection, "INSERT INTO holdfast_state VALUES(1,0,0)");
@@ -148,15 +177,14 @@ base::Result<void> create(sqlite::Connection& connection) {
   return made;
 }
 
-// The quick check: the tables are the ones this version makes, word for word.
-base::Result<void> check_schema(sqlite::Connection& connection, const std::string& path) {
+// The quick check: the tables are the ones that this version makes, word for word.
+base::Result<void> check_schema(sqlite::Connection& connection, const std::string& path,
+                                std::int64_t version) {
   auto found = connection.text(
       "SELECT group_concat(sql,';') FROM (SELECT sql FROM sqlite_schema "
       "WHERE name LIKE 'holdfast_%' ORDER BY type DESC,name)");
   if (!found) return tl::unexpected(std::move(found.error()));
-  std::string expected;
-  for (const char* sql : kCreate) expected.append(expected.empty() ? "" : ";").append(sql);
-  if (*found != expected) {
+  if (*found != schema_of(version)) {
     return base::internal_error(ErrorKind::Corrupt, path + ": its tables are not the store's");
   }
   return {};
@@ -254,7 +282,7 @@ base::Result<sqlite::Connection> open_for_writing(const std::string& path, const
     if (*version < kSchemaVersion) {
       if (auto done = migrate(*connection, kSchemaVersion, kMigrations); !done) return done;
     }
-    if (auto done = check_schema(*connection, path); !done) return done;
+    if (auto done = check_schema(*connection, path, kSchemaVersion); !done) return done;
     const std::string keep = "PRAGMA journal_size_limit=" + std::to_string(wal_keep_bytes);
     // NORMAL: a commit is a write without a sync, and the WAL is synced before each
     // checkpoint. A crash of the process loses nothing, of the machine the last
@@ -296,7 +324,9 @@ base::Result<sqlite::Connection> open_to_read(const std::string& path, const std
     if (*confirmed == Owner::Nobody) {
       return base::internal_error(ErrorKind::Unavailable, path + " is empty");
     }
-    return check_schema(*connection, path);
+    const auto version = connection->integer("PRAGMA user_version");
+    if (!version) return tl::unexpected(version.error());
+    return check_schema(*connection, path, *version);
   };
   if (auto prepared = prepare(); !prepared) return tl::unexpected(std::move(prepared.error()));
   return connection;

@@ -12,8 +12,11 @@
 namespace holdfast::cache {
 
 constexpr std::int32_t kApplicationId = 0x484f4c44;  // "HOLD"
-constexpr std::int32_t kSchemaVersion = 1;
+constexpr std::int32_t kSchemaVersion = 2;
 constexpr std::int64_t kPageBytes = 4096;
+// Before purges by tag: rows have no tags, and there is no list of purges. Such a file is brought
+// up to date when it is opened for writing; where it can only be read it is read as it is.
+constexpr std::int32_t kVersionWithoutTags = 1;
 
 // One step from version `from` to `from` + 1.
 struct Migration {

@@ -35,10 +35,15 @@ std::size_t batch_entries(std::uint64_t limit_bytes) {
   return static_cast<std::size_t>(std::clamp<std::uint64_t>(limit_bytes >> 16, 32, 512));
 }
 
+StoreSettings with_purges(StoreSettings settings, Purges& own) {
+  if (settings.purges == nullptr) settings.purges = &own;
+  return settings;
+}
+
 class SqliteStore final : public Store {
  public:
   SqliteStore(StoreSettings settings, const base::Clock& clock, observe::Log& log)
-      : settings_(std::move(settings)),
+      : settings_(with_purges(std::move(settings), own_purges_)),
         clock_(clock),
         log_(log),
         health_(clock, log, settings_.path),
@@ -78,6 +83,11 @@ class SqliteStore final : public Store {
     writer_.restorer().note_erase_all();
     queue_.erase_all();
   }
+  void write_purges() override { queue_.purges(); }
+  std::uint64_t queued_through() const override { return queue_.last_sequence(); }
+  bool committed_through(std::uint64_t sequence) const override {
+    return writer_.committed_through(sequence);
+  }
   void used(std::string_view key) override { used_.add(key_hash(key)); }
   void flush() override { writer_.flush(); }
 
@@ -87,6 +97,7 @@ class SqliteStore final : public Store {
   // False: the store is going away.
   bool wait_until_opened();
 
+  Purges own_purges_;
   const StoreSettings settings_;
   const base::Clock& clock_;
   observe::Log& log_;
@@ -129,7 +140,7 @@ base::Result<StoredPtr> SqliteStore::find(std::string_view key) {
   StoredPtr pending;
   switch (queue_.find(key, pending)) {
     case WriteQueue::Pending::Put:
-      return pending;
+      return settings_.purges->purged(key, *pending) ? nullptr : pending;
     case WriteQueue::Pending::Erased:
       return nullptr;
     case WriteQueue::Pending::No:
@@ -167,6 +178,7 @@ base::Result<StoredPtr> SqliteStore::find(std::string_view key) {
     return base::internal_error(base::ErrorKind::Corrupt,
                                 "a stored response does not match its checksum");
   }
+  if (found->stored && settings_.purges->purged(key, *found->stored)) return nullptr;
   if (found->stored) used(key);
   return std::move(found->stored);
 }
@@ -206,6 +218,7 @@ void SqliteStore::load(const std::function<bool(std::string_view, StoredPtr)>& s
   const std::int64_t now_hour = hour_of(clock_.wall());
   const auto visit = [&](std::string_view key, StoredPtr stored) {
     if (stopping_) return false;
+    if (settings_.purges->purged(key, *stored)) return true;
     return expiry_hour(*stored) < now_hour || sink(key, std::move(stored));
   };
   RowReader::Place place;

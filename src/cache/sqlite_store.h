@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "cache/purges.h"
 #include "cache/store.h"
 #include "observe/log.h"
 
@@ -43,6 +44,9 @@ struct StoreSettings {
   // still holds, and these are written unless the store has them as recent. Runs
   // on a thread of the store's. MemoryCache::for_each fits. May be empty.
   std::function<void(const std::function<void(std::string_view, const StoredPtr&)>&)> memory;
+  // What was purged by route, path, tag, or all. Those in the file are added to it when that is
+  // opened. Null: the store's own.
+  Purges* purges = nullptr;
   // How long each transaction took. On the writer's thread. May be empty.
   std::function<void(base::Duration)> on_commit;
   // How long each find() that had to look into the file took. On the thread that

@@ -44,7 +44,7 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // Null if absent or unreadable as itself. Stale ones are returned too. May
+  // Null if absent, purged, or unreadable as itself. Stale ones are returned too. May
   // block for one disk read. Errors: Io, Corrupt (the row is dropped), Unavailable.
   virtual base::Result<StoredPtr> find(std::string_view key) = 0;
 
@@ -56,6 +56,14 @@ class Store {
   // for a disk that takes none, they become one of everything.
   virtual void erase(std::string_view key) = 0;
   virtual void erase_all() = 0;
+
+  // There are purges, in the Purges that the store was given, that are to be written: queued as an
+  // erasure is.
+  virtual void write_purges() {}
+
+  // How far what is queued by now goes, and whether that far all is committed. Any thread.
+  virtual std::uint64_t queued_through() const { return 0; }
+  virtual bool committed_through(std::uint64_t) const { return true; }
 
   // Says that `key` was used, so that eviction spares it. Never blocks, may be
   // forgotten. Any thread.

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <functional>
@@ -47,6 +48,28 @@ auto patiently(const Attempt& attempt) {
   }
 }
 
+// Which purges an answer has seen that came at a time: lines do not say, as numbers are the file's
+// own.
+class ByTime {
+ public:
+  explicit ByTime(const std::vector<Purge>& purges) : purges_(purges) {
+    std::sort(purges_.begin(), purges_.end(),
+              [](const Purge& a, const Purge& b) { return a.sequence < b.sequence; });
+  }
+  // Not the first one that was later, whatever its clock said of those behind it.
+  std::uint64_t seen_at(base::WallTime time) const {
+    std::uint64_t seen = 0;
+    for (const Purge& purge : purges_) {
+      if (purge.at >= time) return purge.sequence - 1;
+      seen = purge.sequence;
+    }
+    return seen;
+  }
+
+ private:
+  std::vector<Purge> purges_;
+};
+
 base::Result<RowWriter> open_rows(const std::string& path) {
   return patiently([&] { return RowWriter::open(path, {}, kWalKeepBytes); });
 }
@@ -63,6 +86,28 @@ base::Result<void> transact(RowWriter& rows, const std::function<base::Result<vo
   if (rows.wal_frames() > kWalCheckpointFrames) {
     const auto copied = rows.checkpoint(sqlite::Connection::Checkpoint::Passive);
     if (!copied) return tl::unexpected(copied.error());
+  }
+  return {};
+}
+
+// What was purged by route, path or tag.
+base::Result<void> compact_purged(RowWriter& rows) {
+  auto table = rows.purges();
+  if (!table) return tl::unexpected(std::move(table.error()));
+  Purges purges;
+  purges.take_over(std::move(table->purges));
+  std::int64_t after = 0;
+  for (bool more = purges.latest_hard() > table->swept; more;) {
+    std::int64_t reached = after;
+    auto done = transact(rows, [&]() -> base::Result<void> {
+      reached = after;
+      const auto swept = rows.sweep_purged(reached, kSweepRows, purges);
+      if (!swept) return tl::unexpected(swept.error());
+      more = *swept;
+      return {};
+    });
+    if (!done) return done;
+    after = reached;
   }
   return {};
 }
@@ -125,6 +170,10 @@ base::Result<bool> store_check(const std::string& path, FILE* out) {
 base::Result<Exported> store_export(const std::string& path, FILE* out) {
   auto reader = RowReader::open(path, {});
   if (!reader) return tl::unexpected(std::move(reader.error()));
+  auto table = reader->purges();
+  if (!table) return tl::unexpected(std::move(table.error()));
+  Purges purges;
+  purges.take_over(std::move(table->purges));
   Exported exported;
   std::string lines;
   std::vector<std::int64_t> damaged;
@@ -134,6 +183,7 @@ base::Result<Exported> store_export(const std::string& path, FILE* out) {
     const auto read = reader->all(
         after, kReadRows,
         [&](std::string_view key, const StoredPtr& stored) {
+          if (purges.purged(key, *stored)) return true;
           append_json_line(lines, key, *stored);
           ++exported.written;
           return true;
@@ -155,6 +205,11 @@ base::Result<Imported> store_import(const std::string& path, const base::Clock& 
                                     FILE* complaints, const Objection& objection) {
   auto rows = open_rows(path);
   if (!rows) return tl::unexpected(std::move(rows.error()));
+  auto table = rows->purges();
+  if (!table) return tl::unexpected(std::move(table.error()));
+  Purges purges;
+  const ByTime by_time(table->purges);
+  purges.take_over(std::move(table->purges));
   Imported result;
   struct Item {
     std::string key;
@@ -203,6 +258,12 @@ base::Result<Imported> store_import(const std::string& path, const base::Clock& 
     auto stored = reader.read(line, item.key);
     std::string why = stored ? objection(item.key, **stored) : stored.error().message;
     // Never fresh, and more recent than all that has a right date.
+    if (why.empty() && purges.latest() > 0) {
+      StoredParts parts = **stored;
+      parts.seen = by_time.seen_at(parts.response_time);
+      *stored = make_stored(std::move(parts));
+      if (purges.purged(item.key, **stored)) why = "was purged since";
+    }
     if (why.empty() && is_dated_ahead(**stored, clock.wall())) why = "is from the future";
     if (!why.empty()) {
       ++result.refused;
@@ -239,6 +300,7 @@ base::Result<void> store_compact(const std::string& path, FILE* out) {
     });
     if (!done) return done;
   }
+  if (auto done = compact_purged(*rows); !done) return done;
   for (;;) {
     const auto size = rows->size();
     if (!size) return tl::unexpected(size.error());

@@ -88,6 +88,11 @@ void StoreWriter::flush() {
   flushed_.wait(lock, [&] { return flush_reached_ >= wanted || flush_failures_ != failures; });
 }
 
+bool StoreWriter::committed_through(std::uint64_t sequence) const {
+  const std::lock_guard lock(flush_mutex_);
+  return flush_reached_ >= sequence;
+}
+
 void StoreWriter::finish_flushes(bool failed) {
   const std::lock_guard lock(flush_mutex_);
   if (failed) {
@@ -160,13 +165,29 @@ bool StoreWriter::work() {
 
 bool StoreWriter::transact(const std::function<base::Result<void>()>& work) {
   const auto start = Steady::now();
-  auto done = rows_->begin();
+  const Purges& purges = *shared_.settings.purges;
+  const std::uint64_t numbering = purges.numbering();
+  if (numbering != purges_numbering_) purges_written_ = 0;
+  purges_numbering_ = numbering;
+  std::vector<Purge> unwritten;
+  if (purges.latest() > purges_written_) unwritten = purges.since(purges_written_);
+  // A purge is said to be done when it survives whatever comes.
+  base::Result<void> done;
+  if (!unwritten.empty()) done = rows_->sync_commits(true);
+  if (done) done = rows_->begin();
+  if (done && (!unwritten.empty() || !lineage_written_)) done = write_purges(unwritten);
   if (done) done = work();
   if (done) done = rows_->commit();
+  if (done && !unwritten.empty()) done = rows_->sync_commits(false);
   if (!done) {
     trouble(done.error());
     return false;
   }
+  if (!unwritten.empty()) {
+    purges_written_ = unwritten.back().sequence;
+    floors_written_ = floors_to_write_;
+  }
+  lineage_written_ = true;
   const auto took = Steady::now() - start;
   shared_.health.last_commit_seconds = std::chrono::duration<double>(took).count();
   shared_.health.entries = static_cast<std::uint64_t>(rows_->entries());
@@ -184,6 +205,10 @@ base::Result<void> StoreWriter::apply(const Write& write, std::int64_t now_hour)
   };
   switch (write.kind) {
     case Write::Kind::Put:
+      // Nor may what it would have replaced answer instead.
+      if (shared_.settings.purges->purged(write.key, *write.stored)) {
+        return ignore_value(rows_->erase(write.key));
+      }
       return ignore_value(
           rows_->put(write.key, *write.stored, now_hour, write.sequence <= older_through_));
     case Write::Kind::Erase:
@@ -200,6 +225,8 @@ base::Result<void> StoreWriter::apply(const Write& write, std::int64_t now_hour)
       if (dropped && *dropped) ++shared_.health.corrupt_rows;
       return ignore_value(dropped);
     }
+    case Write::Kind::Purges:
+      return {};  // transact() has them written
   }
   return {};
 }
@@ -234,6 +261,7 @@ bool StoreWriter::write_restored() {
   const std::int64_t now_hour = hour();
   const bool written = transact([&]() -> base::Result<void> {
     for (const Restorer::Item& item : items) {
+      if (shared_.settings.purges->purged(item.key, *item.stored)) continue;
       const auto put = rows_->put(item.key, *item.stored, now_hour, true);
       if (!put) return tl::unexpected(put.error());
     }
@@ -379,7 +407,7 @@ bool StoreWriter::note_span() {
 }
 
 bool StoreWriter::sweep() {
-  if (!sweeping_) return true;
+  if (!sweeping_) return sweep_purged();
   bool more = false;
   const bool done = transact([&]() -> base::Result<void> {
     const auto swept = rows_->sweep(kSweepRows);
@@ -485,6 +513,9 @@ bool StoreWriter::offer_reading() {
   if (const auto entries = reader->entries()) {
     shared_.health.entries = static_cast<std::uint64_t>(*entries);
   }
+  auto purges = reader->purges();
+  if (!purges) return false;
+  take_over(*std::move(purges));
   opened_ = there;
   opened_index_ = file_id(path + "-shm");
   reads_only_ = true;
@@ -497,8 +528,14 @@ base::Result<void> StoreWriter::open_to_write(std::chrono::milliseconds lock_pat
   // First of all: what another daemon has open is not to be healed, nor its WAL touched.
   if (auto locked = lock(lock_patience); !locked) return locked;
   leave_index();
-  const auto make = [&] {
-    return RowWriter::open(settings.path, settings.vfs, wal_limit_bytes_ / 4);
+  PurgeTable purges;
+  const auto make = [&]() -> base::Result<RowWriter> {
+    auto opened = RowWriter::open(settings.path, settings.vfs, wal_limit_bytes_ / 4);
+    if (!opened) return opened;
+    auto found = opened->purges();
+    if (!found) return tl::unexpected(std::move(found.error()));
+    purges = *std::move(found);
+    return opened;
   };
   auto rows = make();
   if (!rows && rows.error().kind == base::ErrorKind::Corrupt && may_heal()) {
@@ -514,6 +551,7 @@ base::Result<void> StoreWriter::open_to_write(std::chrono::milliseconds lock_pat
   reads_only_ = false;
   opened_ = file_id(settings.path);
   opened_index_ = file_id(settings.path + "-shm");
+  take_over(std::move(purges));
   tell_locks();
   locks_.tell_more_names(shared_.log);
   salvage_next();
@@ -552,8 +590,10 @@ void StoreWriter::salvage_next() {
     }
     restorer_.start(
         Restorer::Kind::Salvage,
-        [this, aside, files = std::make_shared<page::Files>(std::move(*opened))](
-            const Restorer::Push& push) { bring_back(aside, std::move(*files), push); });
+        [this, aside, lineage = lineage_,
+         files = std::make_shared<page::Files>(std::move(*opened))](const Restorer::Push& push) {
+          bring_back(aside, std::move(*files), lineage, push);
+        });
   }
 }
 
@@ -570,12 +610,20 @@ void StoreWriter::salvage_no_more() {
 }
 
 void StoreWriter::bring_back(const std::string& aside, page::Files files,
-                             const Restorer::Push& push) {
+                             const std::string& lineage, const Restorer::Push& push) {
   bool to_the_end = true;
-  const auto result = salvage(std::move(files), [&](std::string_view key, StoredPtr stored) {
-    to_the_end = push(key, std::move(stored));
-    return to_the_end;
-  });
+  const auto result = salvage(
+      std::move(files),
+      [&](PurgeTable purges) {
+        // Those that this process has seen it knows. Numbers that it has not given are older.
+        if (purges.lineage.empty() || purges.lineage != lineage) {
+          shared_.settings.purges->take_over(std::move(purges.purges));
+        }
+      },
+      [&](std::string_view key, StoredPtr stored) {
+        to_the_end = push(key, std::move(stored));
+        return to_the_end;
+      });
   if (!result) {
     note_failed_salvage(aside, result.error());
     return;

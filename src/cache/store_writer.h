@@ -55,6 +55,8 @@ class StoreWriter {
   // Any thread. Returns when all that was queued before is committed, or when an
   // attempt to do so has failed.
   void flush();
+  // Any thread. Whether all queued writes through that number are committed.
+  bool committed_through(std::uint64_t sequence) const;
   // Any thread. Something read from the file of that generation contradicts itself.
   void report_corruption(std::uint64_t generation);
   // Changes whenever the path leads to another file: readers reopen. Any thread.
@@ -88,9 +90,12 @@ class StoreWriter {
   bool tend();
   void try_reading();
   bool sweep();
+  bool sweep_purged();
   bool release();
   bool note_size();
   bool note_span();
+  base::Result<void> write_purges(const std::vector<Purge>& purges);
+  void take_over(PurgeTable found);
   bool transact(const std::function<base::Result<void>()>& work);
   base::Result<void> apply(const Write& write, std::int64_t now_hour);
 
@@ -103,7 +108,8 @@ class StoreWriter {
   void salvage_no_more();
   void note_failed_salvage(const std::string& aside, const base::Error& error);
   // Runs on the restorer's thread.
-  void bring_back(const std::string& aside, page::Files files, const Restorer::Push& push);
+  void bring_back(const std::string& aside, page::Files files, const std::string& lineage,
+                  const Restorer::Push& push);
   void leave_index();
   // Errors: Busy (another daemon has the store), NotOurs, TooNew.
   base::Result<void> lock(std::chrono::milliseconds patience = {});
@@ -129,6 +135,20 @@ class StoreWriter {
   FileId opened_index_;  // of its WAL
   std::vector<std::int64_t> touches_;
   std::set<std::string> salvaging_;  // files whose salvage was started
+  // What our purges are numbered by (see kLineageKind), whether the file says so, and the last of
+  // them that it has.
+  std::string lineage_;
+  bool lineage_written_ = false;
+  std::uint64_t purges_written_ = 0;
+  std::uint64_t purges_numbering_ = 0;
+  Purges::Floors floors_written_;
+  Purges::Floors floors_to_write_;  // of this transaction
+  // A walk over all rows, for what was purged: from when on another one may begin, for which
+  // purge, and how far it has come.
+  Steady::time_point next_walk_{};
+  std::uint64_t walked_for_ = 0;
+  std::optional<std::uint64_t> walk_for_;
+  std::int64_t walk_after_ = 0;
   Steady::time_point next_tick_{};
   Steady::time_point next_touches_{};
   Steady::time_point next_lock_{};  // when to ask again for one that is lacking
@@ -152,7 +172,7 @@ class StoreWriter {
   std::atomic<std::uint64_t> corrupt_generation_{0};  // as reported; 0: none
   std::atomic<bool> reads_only_{false};
   std::atomic<bool> stopping_{false};
-  std::mutex flush_mutex_;
+  mutable std::mutex flush_mutex_;
   std::condition_variable flushed_;
   // Guarded by flush_mutex_.
   std::uint64_t flush_wanted_ = 0;  // a write's sequence

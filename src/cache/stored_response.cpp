@@ -63,8 +63,8 @@ StoredPtr make_stored(StoredParts parts) {
   stored->stale_while_revalidate = bounded(stored->stale_while_revalidate);
   stored->stale_if_error = bounded(stored->stale_if_error);
   // These live for days: no room to grow is kept.
-  for (std::string* text :
-       {&stored->fields, &stored->body, &stored->upstream_etag, &stored->upstream_last_modified}) {
+  for (std::string* text : {&stored->fields, &stored->body, &stored->upstream_etag,
+                            &stored->upstream_last_modified, &stored->tags}) {
     text->shrink_to_fit();
   }
   stored->etag = strong_etag(stored->body);
@@ -78,8 +78,9 @@ StoredPtr make_stored(StoredParts parts) {
 std::size_t cost_bytes(std::string_view key, const StoredResponse& stored) {
   std::size_t bytes = kIndexBytes + heap_bytes(sizeof(StoredResponse) + kControlBlockBytes);
   bytes += string_heap_bytes(key.size());
-  for (const std::string* text : {&stored.fields, &stored.body, &stored.upstream_etag,
-                                  &stored.upstream_last_modified, &stored.etag, &stored.head}) {
+  for (const std::string* text :
+       {&stored.fields, &stored.body, &stored.upstream_etag, &stored.upstream_last_modified,
+        &stored.etag, &stored.head, &stored.tags}) {
     bytes += string_heap_bytes(text->capacity());
   }
   return bytes;

@@ -32,6 +32,7 @@ void WriteQueue::push(Write write) {
       erase_all_sequence_ = queued.sequence;
       break;
     case Write::Kind::DropDamaged:
+    case Write::Kind::Purges:
       break;
   }
   // The writer wakes for the first write and for a full batch, not for each.
@@ -91,6 +92,13 @@ void WriteQueue::erase_all() {
   Write write{.kind = Write::Kind::EraseAll};
   const std::lock_guard lock(mutex_);
   if (!has_room(write, limits_.entries + limits_.erasures, limits_.bytes * 2)) forget();
+  push(std::move(write));
+}
+
+void WriteQueue::purges() {
+  Write write{.kind = Write::Kind::Purges};
+  const std::lock_guard lock(mutex_);
+  if (!has_room(write, limits_.entries + limits_.erasures, limits_.bytes * 2)) return;
   push(std::move(write));
 }
 

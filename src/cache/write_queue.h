@@ -21,7 +21,13 @@
 namespace holdfast::cache {
 
 struct Write {
-  enum class Kind { Put, Erase, EraseAll, DropDamaged };
+  enum class Kind {
+    Put,
+    Erase,
+    EraseAll,
+    DropDamaged,
+    Purges,  // that there are some to be written: whoever writes knows which
+  };
   Kind kind = Kind::Put;
   std::string key;
   StoredPtr stored;         // of a put
@@ -47,6 +53,8 @@ class WriteQueue {
   // Any thread. False: more wait than are kept one by one, so everything is erased.
   bool erase(std::string_view key);
   void erase_all();
+  // Any thread. Where there is no room it is not needed: with what is queued they are written too.
+  void purges();
 
   // What a read must see although the table does not have it yet. Any thread.
   enum class Pending { No, Put, Erased };

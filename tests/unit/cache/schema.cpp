@@ -63,21 +63,21 @@ TEST_CASE("a migration goes through all its steps in one transaction, or through
   const TempFolder folder;
   auto connection = opened(folder);
   const std::array steps{
-      Migration{1, "ALTER TABLE holdfast_state ADD COLUMN one_more INTEGER"},
-      Migration{2, "UPDATE holdfast_state SET one_more=7"},
-      Migration{3, "UPDATE no_such_table SET x=1"},
+      Migration{kSchemaVersion, "ALTER TABLE holdfast_state ADD COLUMN one_more INTEGER"},
+      Migration{kSchemaVersion + 1, "UPDATE holdfast_state SET one_more=7"},
+      Migration{kSchemaVersion + 2, "UPDATE no_such_table SET x=1"},
   };
-  CHECK_FALSE(migrate(connection, 4, steps));
-  CHECK(connection.integer("PRAGMA user_version").value() == 1);
+  CHECK_FALSE(migrate(connection, kSchemaVersion + 3, steps));
+  CHECK(connection.integer("PRAGMA user_version").value() == kSchemaVersion);
   CHECK_FALSE(connection.integer("SELECT one_more FROM holdfast_state"));
   CHECK_FALSE(connection.in_transaction());
 
-  REQUIRE(migrate(connection, 3, steps));
-  CHECK(connection.integer("PRAGMA user_version").value() == 3);
+  REQUIRE(migrate(connection, kSchemaVersion + 2, steps));
+  CHECK(connection.integer("PRAGMA user_version").value() == kSchemaVersion + 2);
   CHECK(connection.integer("SELECT one_more FROM holdfast_state").value() == 7);
 
   CHECK_FALSE(migrate(connection, 9, steps));  // no way there
-  CHECK(connection.integer("PRAGMA user_version").value() == 3);
+  CHECK(connection.integer("PRAGMA user_version").value() == kSchemaVersion + 2);
 }
 
 TEST_CASE("tables that are not quite ours are taken for damage") {

@@ -407,7 +407,7 @@ TEST_CASE("a file of a later release is refused and left as it was") {
   const auto opened = f.try_open();
   REQUIRE_FALSE(opened);
   CHECK(opened.error().kind == base::ErrorKind::TooNew);
-  Sqlite(f.settings.path).run("PRAGMA user_version=1");
+  Sqlite(f.settings.path).run("PRAGMA user_version=2");
   f.open();
   CHECK(f.body("key") == "body");
 }

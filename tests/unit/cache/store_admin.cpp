@@ -404,7 +404,7 @@ TEST_CASE("the figures are the file's") {
   REQUIRE(store_stats(f.settings.path, f.clock, out.file()));
   CHECK(out.content().find("\nresponses: 2\n") != std::string::npos);
   CHECK(out.content().find("\nusable: 1\n") != std::string::npos);
-  CHECK(out.content().find("\nformat: 1\n") != std::string::npos);
+  CHECK(out.content().find("\nformat: 2\n") != std::string::npos);
 }
 
 TEST_CASE("compacting deletes what is hidden, gives free pages back, and needs a store of ours") {

@@ -309,8 +309,9 @@ TEST_CASE("erased content is nowhere in the file any more") {
   const auto salvaged = [&] {
     int rows = 0;
     f.store.reset();
-    const auto result =
-        salvage(page::open_files(f.settings.path).value(), [&](std::string_view, const StoredPtr&) {
+    const auto result = salvage(
+        page::open_files(f.settings.path).value(), [](PurgeTable) {},
+        [&](std::string_view, const StoredPtr&) {
           ++rows;
           return true;
         });
@@ -341,14 +342,16 @@ TEST_CASE("a salvage reads the WAL up to its last whole transaction, and the new
     bodies.push_back(stored->body);
     return true;
   };
-  REQUIRE(salvage(page::open_files(f.folder.file("copy")).value(), collect));
+  REQUIRE(salvage(
+      page::open_files(f.folder.file("copy")).value(), [](PurgeTable) {}, collect));
   CHECK(bodies == std::vector<std::string>{"second"});
   // Without its last frame the last transaction never happened.
   std::string wal = read_file(f.folder.file("copy-wal"));
   wal.resize(wal.size() - 1);
   write_file(f.folder.file("copy-wal"), wal);
   bodies.clear();
-  REQUIRE(salvage(page::open_files(f.folder.file("copy")).value(), collect));
+  REQUIRE(salvage(
+      page::open_files(f.folder.file("copy")).value(), [](PurgeTable) {}, collect));
   CHECK(bodies == std::vector<std::string>{"first"});
 }
 
