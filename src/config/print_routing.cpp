@@ -191,6 +191,7 @@ Lines lines_of(const RouteConfig& route, const Routing& routing, Secrets secrets
   if (route.query.mode != QueryConfig::Mode::All) lines.add("query", query_text(route.query));
   if (route.query.sort) lines.add("sort_query", "true");
   lines.add_list("key_fields", route.key_fields);
+  lines.add_list("tags", route.tags);
   lines.add_text("batch", route.batch);
   const std::string validate = validate_text(route.validate);
   if (!validate.empty()) lines.add("validate", validate);

@@ -19,10 +19,10 @@ constexpr std::uint64_t kLargestBody = 64U << 20;
 // Of the contract, and not done yet: to pass over one silently would be to do something else
 // than what was asked for.
 constexpr std::array kLater = {
-    std::string_view("tags"),         std::string_view("offline"),
-    std::string_view("max_variants"), std::string_view("vary_normalise"),
-    std::string_view("ranges"),       std::string_view("transfer_coding"),
-    std::string_view("on_invalid"),   std::string_view("max_request_body")};
+    std::string_view("offline"),         std::string_view("max_variants"),
+    std::string_view("vary_normalise"),  std::string_view("ranges"),
+    std::string_view("transfer_coding"), std::string_view("on_invalid"),
+    std::string_view("max_request_body")};
 
 bool is_later(std::string_view key) {
   return std::find(kLater.begin(), kLater.end(), key) != kLater.end();
@@ -73,6 +73,26 @@ void read_methods(Reader& r, const FileValue& value, Route& route) {
     return r.wrong(value.line, "methods", "is empty; expected " + std::string(kExpected));
   }
   if (!methods.empty()) route.methods = std::move(methods);
+}
+
+void read_tags(Reader& r, const FileValue& value, Route& route) {
+  // As an answer's own may be, but that these leave room for those.
+  constexpr std::size_t kMost = 16;
+  constexpr std::size_t kLongest = 128;
+  for (Reader::Element& tag : r.list("tags", value, "an array of texts, as [\"geo\"]")) {
+    const bool plain = std::all_of(tag.text.begin(), tag.text.end(),
+                                   [](char c) { return c > ' ' && c <= '~' && c != ','; });
+    if (tag.text.empty() || tag.text.size() > kLongest || !plain) {
+      return r.wrong(tag.line, "tags",
+                     shown_in_error(tag.text) +
+                         ": expected a tag of visible ASCII characters without a comma, at most "
+                         "128 of them");
+    }
+    if (route.tags.size() == kMost) {
+      return r.wrong(tag.line, "tags", "has more than 16; expected at most that");
+    }
+    route.tags.push_back(std::move(tag.text));
+  }
 }
 
 void read_mode(Reader& r, const FileValue& value) {
@@ -350,6 +370,7 @@ constexpr std::array kKeys = {
     RouteKey{"query", read_query},
     RouteKey{"sort_query", [](Reader& r, const FileValue& v,
                               Route& route) { r.flag("sort_query", v, route.query.sort); }},
+    RouteKey{"tags", read_tags},
     RouteKey{"key_fields", [](Reader& r, const FileValue& v,
                               Route& route) { read_fields(r, "key_fields", v, route.key_fields); }},
     RouteKey{"mode", [](Reader& r, const FileValue& v, Route&) { read_mode(r, v); }},

@@ -72,7 +72,8 @@ struct RouteConfig {
   std::string target;        // empty: the path as it came
   QueryConfig query;
   std::vector<std::string> key_fields;
-  std::string batch;  // empty: none
+  std::vector<std::string> tags;  // of every answer, besides those that it says itself
+  std::string batch;              // empty: none
   ValidateConfig validate;
   std::map<int, base::Duration> ttl_by_status;
   std::uint64_t max_body = 8U << 20;

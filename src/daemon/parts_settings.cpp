@@ -159,6 +159,7 @@ proxy::StoringPolicy storing_policy(const config::RouteConfig& route) {
       storing.set_cookie = SetCookie::Store;
       break;
   }
+  storing.tags = route.tags;
   storing.pass_client_errors = route.pass_client_errors;
   storing.fields_removed = route.response_remove;
   for (const auto& [name, value] : route.response_set) storing.fields_removed.push_back(name);

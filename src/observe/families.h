@@ -44,6 +44,8 @@ enum class Family : std::size_t {
   UpstreamPaceLimit,         // gauge: requests/s, +Inf when not limited
   UpstreamConcurrencyLimit,  // gauge
   UpstreamLastSuccess,       // gauge: origin; Unix time
+  Purges,                    // counter: kind (url, path, route, tag, all), mode (purge, stale)
+  TagsLeftOut,               // counter
   Refreshes,                 // counter: result (freshened, replaced, failed, skipped)
   TokenState,  // gauge: 1 accepted or unknown, 0 refused (several 401 or 403 in a row)
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "proxy/fetch_words.h"
 #include "proxy/flight_answers.h"
@@ -72,6 +73,7 @@ Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
   replaced_ = refreshes("replaced");
   failed_ = refreshes("failed");
   skipped_ = refreshes("skipped");
+  tags_left_out_ = metrics.counter(Family::TagsLeftOut, {});
   shed_by_waiters_ = metrics.counter(Family::RequestsLimited, {{"reason", "waiters"}});
   shed_by_queued_ = metrics.counter(Family::RequestsLimited, {{"reason", "queued"}});
   shed_by_parked_ = metrics.counter(Family::RequestsLimited, {{"reason", "parked"}});
@@ -149,6 +151,18 @@ void Flights::forget_rests() {
   resting_ = RestingKeys(settings_.resting);
 }
 
+void Flights::purge_fetches(const std::function<bool(std::string_view key)>& concerns) {
+  for (const auto& [flight, owned] : apart_) {
+    owned->purged = owned->purged || concerns(owned->key);
+  }
+  std::vector<std::string> keys;
+  for (const auto& [key, owned] : flights_) {
+    if (concerns(key)) keys.emplace_back(key);
+  }
+  for (const std::string& key : keys) set_aside(key);
+  forget_rests();
+}
+
 void Flights::purge_all() {
   for (const auto& [flight, owned] : apart_) owned->purged = true;
   while (!flights_.empty()) set_aside(flights_.begin()->first);
@@ -189,6 +203,7 @@ cache::StoredPtr Flights::find_stored(std::string_view key, bool keep) {
   // A store that cannot read has said so itself, in log, health and metrics; here
   // it is the same as a store that has nothing.
   cache::StoredPtr stored = parts_.store.find(key).value_or(nullptr);
+  if (is_purged(key, stored)) return nullptr;
   if (stored && parts_.is_right && !parts_.is_right(key, *stored)) stored = nullptr;
   if (stored && keep) parts_.memory.put(key, stored);
   return stored;
@@ -201,6 +216,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   Flight& flight = *owned;
   flight.stored = std::move(stored);
   flight.behind = priority == upstream::Priority::Refresh;
+  flight.seen = parts_.memory.purges().latest();
   flight.apart = apart;
   if (apart) {
     apart_.emplace(&flight, std::move(owned));
@@ -211,7 +227,8 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
 
   upstream::FetchRequest request;
   request.request = route.upstream_request(key, fields);
-  if (flight.stored) {
+  // Of what was marked stale by hand the whole is asked for.
+  if (flight.stored && !flight.stored->marked_stale()) {
     if (!flight.stored->upstream_etag.empty()) {
       request.request.fields.push_back({"If-None-Match", flight.stored->upstream_etag});
     } else if (!flight.stored->upstream_last_modified.empty()) {
@@ -244,6 +261,7 @@ void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collaps
   waiter.callback = std::move(callback);
   waiter.deadline = deadline;
   waiter.collapsed = collapsed;
+  waiter.seen = parts_.memory.purges().latest();
   ++waiters_;
   parts_.shard.add(waiters_gauge_, 1);
   const auto position = std::prev(flight.waiters.end());
@@ -285,7 +303,25 @@ void Flights::finish(Flight& flight, FetchResult result) {
   } else if (!flight.purged && result.outcome != Outcome::Local) {
     rest(flight, result, answer);
   }
+  if (answer.rung == Rung::Fetched && is_purged(flight.key, answer.content)) send_on_late(flight);
   answer_all(flight, answer);
+}
+
+// As if they came now. Whoever came before the purge has the answer that was on its way.
+void Flights::send_on_late(Flight& flight) {
+  std::list<Waiter> late;
+  for (auto waiter = flight.waiters.begin(); waiter != flight.waiters.end();) {
+    const auto next = std::next(waiter);
+    if (waiter->seen > flight.seen) late.splice(late.end(), flight.waiters, waiter);
+    waiter = next;
+  }
+  waiters_ -= late.size();
+  parts_.shard.add(waiters_gauge_, -static_cast<std::int64_t>(late.size()));
+  for (Waiter& waiter : late) {
+    waiter.timer.cancel();
+    join(flight.route, flight.key, waiter.deadline, std::chrono::seconds(0),
+         std::move(waiter.callback));
+  }
 }
 
 // Each at its own pace: it is the fetcher that spaces them.
@@ -332,6 +368,7 @@ bool Flights::replaces_stored(const Flight& flight, const FetchResult& result) c
 // still be used where it fails, but is not what it says any more.
 void Flights::keep_for_errors(const Flight& flight) {
   if (flight.stored->stale_while_revalidate <= std::chrono::seconds(0)) return;
+  if (is_purged(flight.key, flight.stored)) return;
   // Another fetch of the key may have brought something else by now.
   const cache::StoredPtr there = parts_.memory.find(flight.key);
   if (there && there->response_time > flight.stored->response_time) return;
@@ -355,11 +392,12 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   Storable storable;
   if (result.outcome == Outcome::NotModified) {
     // We sent a validator only because something is stored.
-    storable = freshen(*flight.stored, result.reply, policy, received, random_);
+    storable = freshen(*flight.stored, result.reply, policy, received, random_, flight.seen);
   } else {
-    storable = make_storable(result.reply, policy, received, random_);
+    storable = make_storable(result.reply, policy, received, random_, flight.seen);
   }
   note_forbidden(storable);
+  note_left_out(flight, storable);
   if (storable.may_store) {
     unshared_.succeeded(flight.key);
   } else {
@@ -367,6 +405,8 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
     send_on_alone(flight);
   }
   bool stored = false;
+  // By what its fields say, it may have been purged while it was on its way.
+  flight.purged = flight.purged || is_purged(flight.key, storable.response);
   if (flight.purged) {
     // What is there now, if anything, came after the purge.
     storable.may_store = false;
@@ -424,7 +464,7 @@ Answer Flights::error_or_passed(Flight& flight, const FetchResult& result) {
   if (policy.pass_client_errors && is_about_request(result) &&
       flight.route.validate(flight.key, result.reply).outcome == Outcome::Ok) {
     answer.rung = Rung::Fetched;
-    answer.content = make_passed(result.reply, policy, parts_.loop.clock().wall());
+    answer.content = make_passed(result.reply, policy, parts_.loop.clock().wall(), flight.seen);
     if (!may_share(result.reply, policy)) {
       unshared_.failed(flight.key, parts_.loop.now(), random_);
       send_on_alone(flight);
@@ -465,6 +505,21 @@ void Flights::note_forbidden(const Storable& storable) {
     parts_.log.event(observe::Level::Info, "upstream_allows_storing",
                      {{"share", 1 - forbidden_.share()}});
   }
+}
+
+void Flights::note_left_out(const Flight& flight, const Storable& storable) {
+  if (storable.tags_left_out == 0) return;
+  parts_.shard.add(tags_left_out_, storable.tags_left_out);
+  const auto suppressed = left_out_told_.admit(parts_.loop.now());
+  if (!suppressed) return;
+  parts_.log.event(observe::Level::Warn, "tags_left_out",
+                   {{"route", flight.route.name()},
+                    {"key", flight.route.subject(flight.key)},
+                    {"count", storable.tags_left_out},
+                    {"suppressed", *suppressed},
+                    {"detail",
+                     "too many tags, too long, or not to be read: every purge of a tag takes this "
+                     "answer too"}});
 }
 
 Flights::Stats Flights::stats() const {

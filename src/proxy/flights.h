@@ -15,7 +15,8 @@
 //   4. A waiter whose deadline comes first leaves alone; the flight goes on. But an
 //      answer that the fetch has by then is waited for: it comes in the next turn.
 // A purge takes a flight out of the way: who asks from then on starts another. It stands
-// apart then, as one that is for one client alone does: nobody joins it.
+// apart then, as one that is for one client alone does: nobody joins it. Whether a purge of a tag
+// concerns a flight its answer tells; if so those who came after the purge are sent on.
 #pragma once
 
 #include <chrono>
@@ -35,6 +36,7 @@
 #include "cache/store.h"
 #include "observe/log.h"
 #include "observe/metrics.h"
+#include "observe/repeat_limiter.h"
 #include "proxy/answer.h"
 #include "proxy/forbidden_share.h"
 #include "proxy/resting_keys.h"
@@ -146,6 +148,10 @@ class Flights {
   bool purge(std::string_view key);
   // The same of everything.
   void purge_all();
+  // What makes all of this hold for what was purged by route, path or tag: that is in
+  // memory.purges() by now, and whatever was stored or asked for before it is judged by it. Fetches
+  // for keys that `concerns` is true of are known to be of no use to who comes later.
+  void purge_fetches(const std::function<bool(std::string_view key)>& concerns);
   // Keys that failed may be asked for at once: something has changed that may have been why.
   void forget_rests();
   // For people who inspect a key.
@@ -172,6 +178,7 @@ class Flights {
     Callback callback;
     base::SteadyTime deadline;
     bool collapsed = false;
+    std::uint64_t seen = 0;  // the last purge when it came
     base::Timer timer;
   };
   struct Flight {
@@ -183,6 +190,7 @@ class Flights {
     bool patience_over = false;
     bool apart = false;  // nobody may join: purged, or for one client alone
     bool purged = false;
+    std::uint64_t seen = 0;  // the last purge when it began
     upstream::Fetcher::FetchId fetch = 0;
     std::list<Waiter> waiters;
     base::Timer patience;
@@ -197,6 +205,11 @@ class Flights {
                 const upstream::Fields& fields = {}, bool apart = false);
   // All that wait for what another asked for, each with a flight of its own.
   void send_on_alone(Flight& flight);
+  // Those who came after a purge that takes the flight's answer.
+  void send_on_late(Flight& flight);
+  bool is_purged(std::string_view key, const cache::StoredPtr& stored) const {
+    return stored && parts_.memory.purges().purged(key, *stored);
+  }
   void add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback);
   void leave(Flight& flight, std::list<Waiter>::iterator waiter);
   void out_of_patience(Flight& flight);
@@ -216,6 +229,7 @@ class Flights {
   bool usable_if_error(const cache::StoredPtr& stored) const;
   bool usable_if_error(const Flight& flight) const;
   void note_forbidden(const Storable& storable);
+  void note_left_out(const Flight& flight, const Storable& storable);
   void count_refresh(const upstream::FetchResult& result);
   // Those who wait for a fetch that was turned away and have no answer.
   void count_shed(upstream::FetchEnd end, std::size_t waiters);
@@ -238,6 +252,8 @@ class Flights {
   observe::Counter replaced_;
   observe::Counter failed_;
   observe::Counter skipped_;
+  observe::Counter tags_left_out_;
+  observe::RepeatLimiter left_out_told_{{.burst = 1}};
   // Clients turned away, by what was full.
   observe::Counter shed_by_waiters_;
   observe::Counter shed_by_queued_;

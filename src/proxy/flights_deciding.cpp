@@ -45,10 +45,10 @@ Flights::Prospect Flights::decide(std::string_view key, std::chrono::seconds min
   const auto flying = flights_.find(key);
   if (flying != flights_.end()) {
     const Flight& flight = *flying->second;
-    prospect.stored = flight.stored;
+    prospect.stored = is_purged(key, flight.stored) ? nullptr : flight.stored;
     // Memory did not have it, or has no room for it; to this client the flight is a
     // refresh behind.
-    if (Answer at_once = answer_at_once(flight.stored, min_fresh, parts_.loop.clock().wall());
+    if (Answer at_once = answer_at_once(prospect.stored, min_fresh, parts_.loop.clock().wall());
         at_once.content) {
       return answer(std::move(at_once));
     }
@@ -133,7 +133,7 @@ bool Flights::usable_if_error(const cache::StoredPtr& stored) const {
 }
 
 bool Flights::usable_if_error(const Flight& flight) const {
-  return !flight.purged && usable_if_error(flight.stored);
+  return !flight.purged && usable_if_error(flight.stored) && !is_purged(flight.key, flight.stored);
 }
 
 }  // namespace holdfast::proxy

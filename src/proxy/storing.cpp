@@ -9,6 +9,7 @@
 #include "http/cache_control.h"
 #include "http/field_syntax.h"
 #include "http/problem.h"
+#include "proxy/cache_tags.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -175,9 +176,18 @@ const char* set_lifetimes(cache::StoredParts& parts, const upstream::Reply& repl
                                             : nullptr;
 }
 
-Storable storable(cache::StoredParts parts, const char* forbidden_by) {
+Storable storable(cache::StoredParts parts, const char* forbidden_by, std::size_t tags_left_out) {
   return {cache::make_stored(std::move(parts)), forbidden_by == nullptr,
-          forbidden_by == nullptr ? "" : forbidden_by};
+          forbidden_by == nullptr ? "" : forbidden_by, tags_left_out};
+}
+
+// Returns how many tags were left out.
+std::size_t set_tags(cache::StoredParts& parts, const upstream::Fields& fields,
+                     const StoringPolicy& policy, std::uint64_t seen) {
+  CacheTags tags = cache_tags_of(fields, policy.tags);
+  parts.tags = tags.take();
+  parts.seen = seen;
+  return tags.left_out();
 }
 
 // What forwarded_fields() made `lines` of.
@@ -276,7 +286,7 @@ void show_last_modified(std::string& lines, std::string_view value) {
 }  // namespace
 
 Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy,
-                       base::WallTime received, base::Random& random) {
+                       base::WallTime received, base::Random& random, std::uint64_t seen) {
   cache::StoredParts parts;
   // A 203 whose content was found good is kept as the 200 that it was: its fields and
   // lifetimes mean the same (RFC 9110, 15.3.4).
@@ -289,13 +299,15 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
     parts.fields = kNegativeFields;
     parts.body = http::problem_json(reply.status, kNoSuchEntry);
   }
+  const std::size_t left_out = set_tags(parts, reply.fields, policy, seen);
   const char* const forbids = set_lifetimes(parts, reply, policy, received, random, nullptr);
-  return storable(std::move(parts), forbids);
+  return storable(std::move(parts), forbids, left_out);
 }
 
 cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& policy,
-                             base::WallTime received) {
+                             base::WallTime received, std::uint64_t seen) {
   cache::StoredParts parts;
+  set_tags(parts, reply.fields, policy, seen);
   parts.status = reply.status;
   parts.fields = forwarded_fields(reply.fields, policy);
   parts.body = reply.body;
@@ -312,8 +324,12 @@ bool may_share(const upstream::Reply& reply, const StoringPolicy& policy) {
 }
 
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
-                 const StoringPolicy& policy, base::WallTime received, base::Random& random) {
+                 const StoringPolicy& policy, base::WallTime received, base::Random& random,
+                 std::uint64_t seen) {
   cache::StoredParts parts = stored;
+  std::size_t left_out = 0;
+  parts.seen = seen;
+  if (has_cache_tags(reply.fields)) left_out = set_tags(parts, reply.fields, policy, seen);
   set_validators(parts, reply.fields);
   const auto* const modified = upstream::find_field(reply.fields, "Last-Modified");
   if (modified && !is_hop_by_hop(reply.fields, "Last-Modified") &&
@@ -325,7 +341,7 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
   if (policy.set_cookie == StoringPolicy::SetCookie::Pass && !is_removed(policy, "Set-Cookie")) {
     append_cookies(reply.fields, parts.fields);
   }
-  return storable(std::move(parts), forbids);
+  return storable(std::move(parts), forbids, left_out);
 }
 
 bool is_right_still(Route& route, std::string_view key, const cache::StoredResponse& stored) {

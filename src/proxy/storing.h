@@ -4,6 +4,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,18 +26,19 @@ struct Storable {
   cache::StoredPtr response;
   bool may_store = true;          // false: for who asked, and nobody else
   const char* forbidden_by = "";  // what of it says so: "Cache-Control: no-store"
+  std::size_t tags_left_out = 0;  // see proxy/cache_tags.h
 };
 
 // `reply` is a complete, validated 200 or 203, or a 404 or 410, whose content becomes a
 // problem of ours unless the policy passes it.
-// `received` is when it came.
+// `received` is when it came; `seen` the last purge when it was asked for (cache/purges.h).
 Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy,
-                       base::WallTime received, base::Random& random);
+                       base::WallTime received, base::Random& random, std::uint64_t seen = 0);
 
 // What a client gets of a 4xx that is about its request and no 404 or 410, where those are passed:
 // to be used for `kClientErrorKept` by whoever asks the same, and nowhere kept for longer.
 cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& policy,
-                             base::WallTime received);
+                             base::WallTime received, std::uint64_t seen = 0);
 inline constexpr std::chrono::seconds kClientErrorKept{5};
 // Whether somebody else may have it too.
 bool may_share(const upstream::Reply& reply, const StoringPolicy& policy);
@@ -49,7 +52,8 @@ bool may_share(const upstream::Reply& reply, const StoringPolicy& policy);
 // should win (5.2): an upstream that keeps to RFC 9110, 15.4.5, repeats its Cache-Control in a
 // 304. And a lifetime from before CACHE_TTL was raised passes for stated, until a 200.
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
-                 const StoringPolicy& policy, base::WallTime received, base::Random& random);
+                 const StoringPolicy& policy, base::WallTime received, base::Random& random,
+                 std::uint64_t seen = 0);
 
 // Whether the route's rules of today take what is stored under its `key`. On the thread of
 // validate().

@@ -36,6 +36,8 @@ struct StoringPolicy {
   bool pass_client_errors = false;
   // Fields of the upstream's that clients do not get from us, in lower case.
   std::vector<std::string> fields_removed;
+  // Of every answer, besides its own.
+  std::vector<std::string> tags;
 
   bool operator==(const StoringPolicy&) const = default;
 };

@@ -80,6 +80,7 @@ TEST_CASE("every key of a route and of an upstream is taken") {
       "query = { ignore = [\"utm_*\", \"x\"] }\n"
       "sort_query = true\n"
       "key_fields = [\"Accept-Language\"]\n"
+      "tags = [\"geo\", \"a/b:c\"]\n"
       "batch = \"/r\"\n"
       "ttl_by_status = { \"404\" = \"5m\", 301 = 0 }\n"
       "max_body = \"64MiB\"\n"
@@ -111,7 +112,7 @@ TEST_CASE("every key of a route and of an upstream is taken") {
   CHECK(geo.settings.hedge.after == 80ms);
   CHECK(geo.settings.api_ca_file == "/x/ca.pem");
   CHECK(geo.place.title == "[upstream.geo]");
-  CHECK(geo.place.line == 30);
+  CHECK(geo.place.line == 31);
   CHECK(settings.hedge.kind == Hedge::Kind::Percentile);
   CHECK(settings.api_ca_file.empty());
 
@@ -123,6 +124,7 @@ TEST_CASE("every key of a route and of an upstream is taken") {
   CHECK(r.query.names == std::vector<std::string>{"utm_*", "x"});
   CHECK(r.query.sort);
   CHECK(r.key_fields == std::vector<std::string>{"Accept-Language"});
+  CHECK(r.tags == std::vector<std::string>{"geo", "a/b:c"});
   CHECK(r.ttl_by_status == decltype(r.ttl_by_status){{301, 0s}, {404, 5min}});
   CHECK(r.max_body == 64u << 20);
   CHECK(r.set_cookie == RouteConfig::SetCookie::Store);
@@ -138,7 +140,7 @@ TEST_CASE("every key of a route and of an upstream is taken") {
   CHECK(r.validate.content_type == "application/json");
   CHECK(r.validate.min_body == 2);
   CHECK(r.place.of("match") == settings.config_file + ":3: [[route]] \"r\": match");
-  CHECK(r.place.of("validate.require").ends_with(":25: [[route]] \"r\": validate.require"));
+  CHECK(r.place.of("validate.require").ends_with(":26: [[route]] \"r\": validate.require"));
   CHECK(r.place.of("absent").ends_with(":1: [[route]] \"r\""));
 
   // And all of it is in what is printed.

@@ -143,6 +143,10 @@ TEST_CASE("what is wrong with a key of a route is said with file, line, route an
       {"cache_ttl = \"\"", "cache_ttl: is blank"},
       {"attempt_timeout = \"1s\"", "attempt_timeout is a setting of upstreams; expected it in an"},
       {"port = 1", "port is a setting of the whole program; expected it above all sections"},
+      {"tags = \"x\"", "tags: "},
+      {"tags = [\"a b\"]", "tags: \"a b\": expected a tag of visible ASCII"},
+      {"tags = [\"a,b\"]", "tags: \"a,b\": expected a tag of visible ASCII"},
+      {"tags = [\"a\", \"a\"]", "tags: "},
       {"content_type = \"a/b\"", "content_type: stands in validate"},
   };
   for (const Case& wrong : cases) {
@@ -159,9 +163,8 @@ TEST_CASE("what is wrong with a key of a route is said with file, line, route an
 
 TEST_CASE("what this version does not do is refused by name, and not passed over") {
   for (const char* line :
-       {"tags = [\"x\"]", "offline = \"x\"", "max_variants = 1", "vary_normalise = []",
-        "ranges = \"strict\"", "transfer_coding = \"strict\"", "on_invalid = \"x\"",
-        "max_request_body = \"1MiB\""}) {
+       {"offline = \"x\"", "max_variants = 1", "vary_normalise = []", "ranges = \"strict\"",
+        "transfer_coding = \"strict\"", "on_invalid = \"x\"", "max_request_body = \"1MiB\""}) {
     CAPTURE(line);
     const std::string key(line, std::string_view(line).find(' '));
     CHECK(section_error(kUpstream + kRouteHead + line + "\n") ==
