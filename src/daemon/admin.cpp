@@ -6,7 +6,9 @@
 #include <optional>
 #include <span>
 
+#include "base/suggest.h"
 #include "cache/freshness.h"
+#include "cache/purges.h"
 #include "config/explain_command.h"
 #include "daemon/live_state.h"
 #include "daemon/version.h"
@@ -24,6 +26,9 @@ using observe::Level;
 constexpr std::size_t kKeysAtOnce = 32;
 // The origin loop turns many times a second, unless it hangs.
 constexpr base::Duration kPatience = std::chrono::seconds(10);
+// The store writes within 50 ms, unless its disk is sick.
+constexpr base::Duration kWritePatience = std::chrono::seconds(2);
+constexpr base::Duration kWriteCheck = std::chrono::milliseconds(2);
 
 // A JSON object as it is written.
 class Object {
@@ -58,7 +63,7 @@ class Object {
 struct Verb {
   std::string_view path;
   bool changes;  // so it is a POST, and logged
-  std::array<std::string_view, 6> names;
+  std::array<std::string_view, 9> names;
 
   std::span<const std::string_view> parameters() const {
     const auto count = std::find(names.begin(), names.end(), "") - names.begin();
@@ -71,8 +76,10 @@ constexpr std::array kVerbs = {
     Verb{"/status", false, {}},
     Verb{"/inspect", false, {"ip", "path", "host", kField}},
     Verb{"/explain", false, {"path", "host", "method", kField, "text"}},
-    Verb{"/purge", true, {"ip", "block", "path", "host", kField, "all"}},
-    Verb{"/stale", true, {"ip", "block", "path", "host", kField}},
+    Verb{
+        "/purge", true, {"ip", "block", "path", "host", kField, "route", "tag", "variants", "all"}},
+    Verb{
+        "/stale", true, {"ip", "block", "path", "host", kField, "route", "tag", "variants", "all"}},
     Verb{"/breaker", true, {"state", "origin", "upstream"}},
     Verb{"/log-level", true, {"level"}},
     Verb{"/drain", true, {}},
@@ -198,23 +205,117 @@ Admin::Reply Admin::set_log_level(const AdminArguments& arguments) {
 }
 
 void Admin::reply(http::ExchangeId id, Reply reply) {
-  parts_.control.post([this, id, reply = std::move(reply)] { answer_waiting(id, reply); });
+  parts_.control.post([this, id, reply = std::move(reply)]() mutable {
+    if (reply.written_through == 0) return answer_waiting(id, reply);
+    answer_when_written(id, std::move(reply), parts_.control.now() + kWritePatience);
+  });
+}
+
+// It is done by then; what is waited for is that it holds after a crash.
+void Admin::answer_when_written(http::ExchangeId id, Reply reply, base::SteadyTime until) {
+  const auto waiting = waiting_.find(id);
+  if (waiting == waiting_.end()) return;
+  const bool written = parts_.store.committed_through(reply.written_through);
+  const cache::StoreStatus status = written ? cache::StoreStatus{} : parts_.store.status();
+  const bool hopeless = status.state == cache::StoreStatus::State::Off;
+  if (!written && !hopeless && parts_.control.now() < until) {
+    return waiting->second.set_after(parts_.control, kWriteCheck,
+                                     [this, id, reply = std::move(reply), until]() mutable {
+                                       answer_when_written(id, std::move(reply), until);
+                                     });
+  }
+  if (!written || reply.says_durable) {
+    reply.body.pop_back();
+    reply.body.append(written ? ",\"durable\":true}" : ",\"durable\":false,\"why\":\"");
+  }
+  if (!written) {
+    observe::append_json_escaped(reply.body,
+                                 status.reason.empty() ? "the disk is slow" : status.reason);
+    reply.body += "\"}";
+  }
+  answer_waiting(id, reply);
 }
 
 void Admin::work(http::ExchangeId id, std::string_view verb, const AdminArguments& arguments) {
   if (verb == "status") return reply(id, status());
   if (verb == "inspect") return reply(id, inspect(arguments));
   if (verb == "explain") return reply(id, explain(arguments));
-  if (verb == "stale") return start_errand(id, arguments, "marked", &Admin::mark_stale);
   if (verb == "breaker") return reply(id, breaker(arguments));
-  const auto all = arguments.all();
-  if (!all) return reply(id, {400, all.error().message});
-  for (const char* name : {"ip", "block", "path"}) {
-    if (!*all || !arguments.find(name)) continue;
-    return reply(id, {400, "all beside " + std::string(name) + ": which of them is meant?"});
+  purge(id, arguments, verb == "stale");
+}
+
+base::Result<std::optional<Admin::Set>> Admin::set_of(const AdminArguments& arguments) const {
+  using Kind = cache::Purge::Kind;
+  const auto all = arguments.flag("all");
+  if (!all) return tl::unexpected(all.error());
+  const auto variants = arguments.flag("variants");
+  if (!variants) return tl::unexpected(variants.error());
+  std::string named = *all ? "all" : "";
+  for (const char* name : {"route", "tag", "ip", "block", "path"}) {
+    if (!arguments.find(name)) continue;
+    const bool of_keys = name[0] == 'i' || name[0] == 'b' || name[0] == 'p';
+    if (!named.empty() && !(of_keys && named != "all" && named != "route" && named != "tag")) {
+      return base::invalid_input(named + " beside " + name + ": which of them is meant?");
+    }
+    named = name;
   }
-  if (*all) return reply(id, purge_all());
-  start_errand(id, arguments, "purged", &Admin::purge);
+  const bool by_set = named == "all" || named == "route" || named == "tag";
+  for (const char* name : {"host", kField.data(), "variants"}) {
+    if (by_set && arguments.find(name)) {
+      return base::invalid_input(std::string(name) + ": goes with a path");
+    }
+  }
+  if (*all) return Set{Kind::All, {}, "all", {}};
+  if (const std::string* const tag = arguments.find("tag")) {
+    if (tag->empty()) return base::invalid_input("tag: is empty");
+    if (tag->size() > cache::kLongestTag) {
+      return base::invalid_input("tag: is longer than those that are kept, of " +
+                                 std::to_string(cache::kLongestTag) +
+                                 " bytes; what has longer ones is taken by a purge of any tag");
+    }
+    return Set{Kind::Tag, *tag, "tag", *tag};
+  }
+  if (const std::string* const name = arguments.find("route")) {
+    std::vector<std::string> names;
+    const proxy::Routes& routes = parts_.origin.routes();
+    for (std::size_t i = 0; i < routes.size(); ++i) names.emplace_back(routes[i].route.name());
+    if (std::find(names.begin(), names.end(), *name) != names.end()) {
+      return Set{Kind::Route, *name, "route", *name};
+    }
+    const std::string near = base::nearest(*name, names);
+    std::string there;
+    for (const std::string& one : names) there += (there.empty() ? "" : ", ") + one;
+    return base::invalid_input("route: there is none of that name" +
+                               (near.empty() ? "" : "; did you mean " + near + "?") +
+                               "; there are: " + there);
+  }
+  if (!*variants) return std::nullopt;
+  if (named != "path") return base::invalid_input("variants: goes with a path");
+  if (!arguments.all_of(kField).empty()) {
+    return base::invalid_input("field beside variants: which of them is meant?");
+  }
+  const auto keys = keys_of(arguments);
+  if (!keys) return tl::unexpected(keys.error());
+  const proxy::Routes::Named& first = keys->front();
+  const std::string path(cache::path_of(first.key));
+  return Set{Kind::Path, path, "path", std::string(first.entry->route.subject(path))};
+}
+
+void Admin::purge(http::ExchangeId id, const AdminArguments& arguments, bool soft) {
+  const auto set = set_of(arguments);
+  if (!set) return reply(id, {400, set.error().message});
+  const std::string_view done = soft ? "marked" : "purged";
+  if (!*set) {
+    return start_errand(id, arguments, done, soft ? &Admin::mark_stale : &Admin::purge_key);
+  }
+  parts_.origin.purge((*set)->kind, soft, (*set)->what);
+  Object object;
+  object.text(done, (*set)->name);
+  if (!(*set)->shown.empty()) object.text((*set)->name, (*set)->shown);
+  Reply answer{200, object.take()};
+  answer.written_through = parts_.store.queued_through();
+  answer.says_durable = true;
+  reply(id, std::move(answer));
 }
 
 Admin::Reply Admin::status() {
@@ -335,6 +436,14 @@ Admin::Reply Admin::inspect(const AdminArguments& arguments) {
       .text("upstream_etag", stored->upstream_etag)
       .text("upstream_last_modified", stored->upstream_last_modified)
       .number("body_bytes", stored->body.size());
+  if (stored->tags.empty()) return {200, object.take()};
+  std::string tags = "[";
+  cache::for_each_tag(stored->tags, [&](std::string_view tag) {
+    tags += tags.size() > 1 ? ",\"" : "\"";
+    observe::append_json_escaped(tags, tag);
+    tags += '"';
+  });
+  object.raw("tags", tags + "]").flag("more_tags", cache::has_more_tags(stored->tags));
   return {200, object.take()};
 }
 
@@ -354,11 +463,6 @@ Admin::Reply Admin::explain(const AdminArguments& arguments) {
   if (!state) return {400, state.error().message};
   if (arguments.find("text")) return {.body = live_text(*state), .text = true};
   return {200, live_json(*state)};
-}
-
-Admin::Reply Admin::purge_all() {
-  parts_.origin.purge_all();
-  return {200, Object().text("purged", "all").take()};
 }
 
 void Admin::start_errand(http::ExchangeId id, const AdminArguments& arguments,
@@ -386,14 +490,17 @@ void Admin::continue_errand(std::shared_ptr<Errand> errand, std::string_view don
     Object object;
     object.number(done, errand->count);
     if (!errand->note.empty()) object.text("note", errand->note);
-    return reply(errand->id, {200, object.take()});
+    parts_.origin.count_purge_of_urls(step == &Admin::mark_stale);
+    Reply answer{200, object.take()};
+    answer.written_through = parts_.store.queued_through();
+    return reply(errand->id, std::move(answer));
   }
   parts_.origin.loop().post([this, errand = std::move(errand), done, step]() mutable {
     continue_errand(std::move(errand), done, step);
   });
 }
 
-bool Admin::purge(Errand& errand, const proxy::Routes::Named& named, Reply&) {
+bool Admin::purge_key(Errand& errand, const proxy::Routes::Named& named, Reply&) {
   if (named.entry->flights.purge(named.key)) ++errand.count;
   return true;
 }

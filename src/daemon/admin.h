@@ -7,14 +7,18 @@
 //   GET  /explain?path=/P[&host=H][&method=M][&field=Name: value]...[&text]
 //                                      what would become of that request now, and why; `text`:
 //                                      for people
-//   POST /purge?WHAT | all             forget it, in memory and store
-//   POST /stale?WHAT                   keep it, but refresh it with its next use
+//   POST /purge?WHAT | SET             forget it, in memory and store
+//   POST /stale?WHAT | SET             keep it, but refresh it with its next use
 //   POST /breaker?state=open|close|auto[&origin=NAME][&upstream=NAME]
 //   POST /log-level?level=debug|info|warn|error     until the next reload
 //   POST /drain                        as SIGTERM
 //
 // WHAT is ip=A, block=A/N (not to inspect), both of the first route that takes batches, or
 // path=/P[&host=H][&field=Name: value]..., as a client would ask for it, its query with it.
+//
+// SET is route=NAME, tag=TAG, path=/P[&host=H]&variants (whatever the query and the fields) or all.
+// Either is in force at once, and answered when it is on the disk, which it says ("durable") of a
+// SET, and of anything that is not within two seconds.
 //
 // Only our own user and root get in. Lives on the control loop and asks the
 // origin loop for what that owns, a few keys at a time; if that hangs, the client
@@ -24,6 +28,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -64,6 +69,9 @@ class Admin final : public http::Handler {
     std::string body;              // JSON; for an error what is wrong, for people
     std::string_view fields = {};  // lines of literals, besides the usual ones
     bool text = false;             // the body is no JSON
+    // How far the store is to have written before this is answered; 0: no matter.
+    std::uint64_t written_through = 0;
+    bool says_durable = false;  // also when it is
   };
 
   // What is to be done to a number of keys, on the origin loop.
@@ -79,6 +87,7 @@ class Admin final : public http::Handler {
   // On the control loop.
   void wait_for_origin(http::ExchangeId id, std::string_view verb);
   void answer_waiting(http::ExchangeId id, const Reply& reply);
+  void answer_when_written(http::ExchangeId id, Reply reply, base::SteadyTime until);
   void answer(http::ExchangeId id, const Reply& reply);
   Reply set_log_level(const AdminArguments& arguments);
   // On the origin loop.
@@ -88,11 +97,19 @@ class Admin final : public http::Handler {
   Reply inspect(const AdminArguments& arguments);
   Reply explain(const AdminArguments& arguments);
   Reply breaker(const AdminArguments& arguments);
-  Reply purge_all();
+  // What is named by more than its key; none: single keys.
+  struct Set {
+    cache::Purge::Kind kind;
+    std::string what;
+    std::string_view name;  // of the argument
+    std::string shown;
+  };
+  base::Result<std::optional<Set>> set_of(const AdminArguments& arguments) const;
+  void purge(http::ExchangeId id, const AdminArguments& arguments, bool soft);
   void start_errand(http::ExchangeId id, const AdminArguments& arguments, std::string_view done,
                     Step step);
   void continue_errand(std::shared_ptr<Errand> errand, std::string_view done, Step step);
-  bool purge(Errand& errand, const proxy::Routes::Named& named, Reply& failure);
+  bool purge_key(Errand& errand, const proxy::Routes::Named& named, Reply& failure);
   bool mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply& failure);
 
   base::Result<std::vector<proxy::Routes::Named>> keys_of(const AdminArguments& arguments) const;

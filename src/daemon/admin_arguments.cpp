@@ -100,12 +100,13 @@ std::vector<std::string> AdminArguments::all_of(std::string_view name) const {
   return values;
 }
 
-base::Result<bool> AdminArguments::all() const {
+base::Result<bool> AdminArguments::flag(std::string_view name) const {
   for (const AdminArgument& argument : arguments_) {
-    if (argument.name != "all") continue;
+    if (argument.name != name) continue;
     if (!argument.value || *argument.value == "true" || *argument.value == "1") return true;
-    return base::invalid_input("all=" + shown(*argument.value) +
-                               ": expected all, all=true or all=1");
+    return base::invalid_input(argument.name + "=" + shown(*argument.value) + ": expected " +
+                               argument.name + ", " + argument.name + "=true or " + argument.name +
+                               "=1");
   }
   return false;
 }

@@ -30,9 +30,9 @@ class AdminArguments {
   const std::string* find(std::string_view name) const;
   // The values of a name that may be repeated, in their order.
   std::vector<std::string> all_of(std::string_view name) const;
-  // Whether "all" was asked for: by "all", "all=true" or "all=1". Any other value is an
-  // error, "false" too: who writes that may mean this address or that block.
-  base::Result<bool> all() const;
+  // Whether that was asked for: by "all", "all=true" or "all=1". Any other value is an error,
+  // "false" too: who writes that may mean this address or that block.
+  base::Result<bool> flag(std::string_view name) const;
   // For the log: no key of an origin's URL is in it.
   std::string text() const;
 

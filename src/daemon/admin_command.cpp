@@ -28,8 +28,12 @@ constexpr VerbUsage kVerbUsages[] = {
     {"status", ""},
     {"inspect", " ADDRESS|path=/PATH [host=HOST] [field='NAME: VALUE']..."},
     {"explain", " path=/PATH [host=HOST] [method=METHOD] [field='NAME: VALUE']... [text]"},
-    {"purge", " ADDRESS|BLOCK|path=/PATH [host=HOST] [field='NAME: VALUE']...|all"},
-    {"stale", " ADDRESS|BLOCK|path=/PATH [host=HOST] [field='NAME: VALUE']..."},
+    {"purge",
+     " URL...|ADDRESS|BLOCK|path=/PATH [host=HOST] [field='NAME: VALUE']...|--variants URL|"
+     "--route NAME|--tag TAG|--all"},
+    {"stale",
+     " URL...|ADDRESS|BLOCK|path=/PATH [host=HOST] [field='NAME: VALUE']...|--variants URL|"
+     "--route NAME|--tag TAG|--all"},
     {"breaker", " open|close|auto [ORIGIN] [upstream=NAME]"},
     {"log-level", " debug|info|warn|error"},
     {"drain", ""},
@@ -40,13 +44,15 @@ constexpr const char* kUsageText =
     "  inspect WHAT                   what is stored for it: age, ttl, validators\n"
     "  explain path=/PATH [host=HOST] [method=METHOD] [field='NAME: VALUE']... [text]\n"
     "                                 which rung would answer that request now, and why\n"
-    "  purge WHAT|BLOCK|all           forget it, in memory and store\n"
-    "  stale WHAT|BLOCK               keep it, but refresh it with its next use\n"
+    "  purge WHAT|BLOCK|SET           forget it, in memory and store\n"
+    "  stale WHAT|BLOCK|SET           keep it, but refresh it with its next use\n"
     "  breaker open|close|auto [ORIGIN] [upstream=NAME]\n"
     "  log-level debug|info|warn|error    until the next reload\n"
     "  drain                          finish what is in flight and exit, as SIGTERM\n"
     "WHAT is path=/PATH [host=HOST] [field='NAME: VALUE']..., as a client would ask for it, its\n"
     "query with it, or an ADDRESS of the first route that takes batches; so is a BLOCK.\n"
+    "SET is --route NAME, --tag TAG, --all, or --variants with a path: whatever its query and\n"
+    "fields. Of URLs (http://HOST/PATH, or /PATH), routes and tags there may be several.\n"
     "The socket is ADMIN_SOCKET, else admin_socket in the daemon's settings file (--config, else\n"
     "HOLDFAST_CONFIG), else $RUNTIME_DIRECTORY/admin.sock, else /run/holdfast/admin.sock. Only "
     "the\n"
@@ -97,6 +103,62 @@ std::optional<AdminCall> call_with(
   return call;
 }
 
+// "--route NAME" and the like as the names that the verbs have; null: one lacks its value.
+std::optional<std::vector<std::string>> without_flags(const std::vector<std::string>& words) {
+  std::vector<std::string> plain;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word == "--route" || word == "--tag") {
+      if (i + 1 == words.size()) return std::nullopt;
+      plain.push_back(word.substr(2) + "=" + words[++i]);
+    } else if (word.starts_with("--route=") || word.starts_with("--tag=") || word == "--all" ||
+               word == "--variants") {
+      plain.push_back(word.substr(2));
+    } else {
+      plain.push_back(word);
+    }
+  }
+  return plain;
+}
+
+// Of each URL, path, route and tag a call of its own, with what goes with all of them. A URL
+// says its host itself.
+std::vector<std::vector<std::string>> one_by_one(const std::vector<std::string>& words) {
+  std::vector<std::vector<std::string>> targets;
+  std::vector<std::string> with_all;
+  std::size_t others = 0;
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    const std::size_t scheme = word.starts_with("http://")    ? 7
+                               : word.starts_with("https://") ? 8
+                                                              : 0;
+    if (scheme > 0) {
+      const std::size_t slash = std::min(word.find_first_of("/?", scheme), word.size());
+      std::string path = word.substr(slash);
+      if (!path.starts_with('/')) path.insert(0, "/");
+      targets.push_back({"path=" + path, "host=" + word.substr(scheme, slash - scheme)});
+    } else if (word.starts_with('/')) {
+      targets.push_back({word.find('?') == word.npos ? word : "path=" + word});
+    } else if (word.starts_with("route=") || word.starts_with("tag=")) {
+      targets.push_back({word});
+    } else {
+      const bool goes_with =
+          word.starts_with("host=") || word.starts_with("field=") || word == "variants";
+      others += goes_with ? 0 : 1;
+      with_all.push_back(word);
+    }
+  }
+  // What is not to be told apart goes as it is: the daemon says what is wrong with it.
+  if (targets.empty() || (targets.size() > 1 && others > 0)) return {words};
+  std::vector<std::vector<std::string>> calls;
+  for (std::vector<std::string>& target : targets) {
+    calls.push_back({words[0]});
+    calls.back().insert(calls.back().end(), target.begin(), target.end());
+    calls.back().insert(calls.back().end(), with_all.begin(), with_all.end());
+  }
+  return calls;
+}
+
 std::optional<AdminCall> call_for(const std::vector<std::string>& words) {
   if (words.empty()) return std::nullopt;
   const std::string& verb = words[0];
@@ -115,14 +177,14 @@ std::optional<AdminCall> call_for(const std::vector<std::string>& words) {
     });
   }
   if (verb == "purge" || verb == "stale") {
-    const bool purge = verb == "purge";
-    const auto name_of = [purge](std::string_view word) {
-      if (word == "all" && purge) return std::string_view("all");
+    const auto name_of = [](std::string_view word) {
+      if (word == "all" || word == "variants") return word;
       if (word.starts_with('/')) return std::string_view("path");
       const bool block = word.find('/') != word.npos;
       return std::string_view(block ? "block" : "ip");
     };
-    return call_with(true, words, {"ip", "block", "path", "host", "field"}, name_of);
+    return call_with(true, words, {"ip", "block", "path", "host", "field", "route", "tag"},
+                     name_of);
   }
   if (verb == "log-level" && arguments == 1) {
     return call_with(true, words, {}, [](std::string_view) { return std::string_view("level"); });
@@ -134,6 +196,36 @@ std::optional<AdminCall> call_for(const std::vector<std::string>& words) {
     });
   }
   return std::nullopt;
+}
+
+// Null: they are no verb's.
+std::optional<std::vector<AdminCall>> calls_for(const std::vector<std::string>& words) {
+  const bool purge = !words.empty() && (words[0] == "purge" || words[0] == "stale");
+  std::vector<std::vector<std::string>> all{words};
+  if (purge) {
+    const auto plain = without_flags(words);
+    if (!plain) return std::nullopt;
+    all = one_by_one(*plain);
+  }
+  std::vector<AdminCall> calls;
+  for (const std::vector<std::string>& one : all) {
+    auto call = call_for(one);
+    if (!call) return std::nullopt;
+    calls.push_back(*std::move(call));
+  }
+  return calls;
+}
+
+int make_call(const std::string& path, const AdminCall& call) {
+  const auto answer = ask_admin(path, call);
+  if (!answer) {
+    std::fprintf(stderr, "holdfast admin: %s\n", answer.error().message.c_str());
+    return kExitRefused;
+  }
+  const bool done = answer->status < 400;
+  std::fputs(answer->body.c_str(), done ? stdout : stderr);
+  if (!done) std::fputs("\n", stderr);
+  return done ? 0 : kExitRefused;
 }
 
 // Why call_for() knows none.
@@ -189,21 +281,15 @@ int admin_command(int argc, const char* const* argv) {
     return 0;
   }
   const auto path = take_socket(words);
-  const auto call = call_for(words);
-  if (!call || !path) {
-    const std::string problem = !call ? problem_of(words) : path.error().message;
+  const auto calls = calls_for(words);
+  if (!calls || !path) {
+    const std::string problem = !calls ? problem_of(words) : path.error().message;
     std::fprintf(stderr, "holdfast admin: %s\n", problem.c_str());
     return kUsage;
   }
-  const auto answer = ask_admin(*path, *call);
-  if (!answer) {
-    std::fprintf(stderr, "holdfast admin: %s\n", answer.error().message.c_str());
-    return kExitRefused;
-  }
-  const bool done = answer->status < 400;
-  std::fputs(answer->body.c_str(), done ? stdout : stderr);
-  if (!done) std::fputs("\n", stderr);
-  return done ? 0 : kExitRefused;
+  int code = 0;
+  for (const AdminCall& call : *calls) code = std::max(code, make_call(*path, call));
+  return code;
 }
 
 }  // namespace holdfast::daemon

@@ -217,6 +217,7 @@ void Daemon::open_store() {
   }
   cache::StoreSettings store = store_settings(settings_);
   store.memory = [this](const auto& visit) { memory_.for_each(visit); };
+  store.purges = &memory_.purges();
   store.on_commit = commit_timer(metrics_);
   // On the origin loop, as all reads but the first filling of memory are.
   store.on_read = [this, observe = read_timer(metrics_)](base::Duration took) {

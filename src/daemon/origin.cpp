@@ -23,6 +23,13 @@ Origin::Origin(Parts parts, const config::Settings& settings, std::vector<proxy:
     shortages_[static_cast<std::size_t>(resource)] = parts_.metrics.counter(
         observe::Family::ResourceShortages, {{"resource", std::string(to_string(resource))}});
   }
+  constexpr std::array<const char*, 5> kKinds{"all", "route", "path", "tag", "url"};
+  for (std::size_t kind = 0; kind < kKinds.size(); ++kind) {
+    for (const bool soft : {false, true}) {
+      purges_counted_[kind][soft ? 1 : 0] = parts_.metrics.counter(
+          observe::Family::Purges, {{"kind", kKinds[kind]}, {"mode", soft ? "stale" : "purge"}});
+    }
+  }
   const config::Routing& routing = *settings.routing;
   std::vector<std::vector<std::string>> names = origin_names(routing);
   judge_.emplace(plans);
@@ -93,8 +100,41 @@ void Origin::set_token(std::size_t group, std::string token) {
   });
 }
 
-void Origin::purge_all() {
-  for (const auto& group : groups_) group->flights().purge_all();
+void Origin::purge(cache::Purge::Kind kind, bool soft, std::string_view what) {
+  using Kind = cache::Purge::Kind;
+  cache::Purges& purges = parts_.memory.purges();
+  const base::WallTime now = parts_.clock.wall();
+  shard_.add(purges_counted_[static_cast<std::size_t>(kind)][soft ? 1 : 0]);
+  purges.add(kind, soft, what, now);
+  // What was stored before its route had the tag does not say so.
+  std::vector<std::string> tagged_routes;
+  for (std::size_t i = 0; kind == Kind::Tag && i < routes_->size(); ++i) {
+    const proxy::Route& route = (*routes_)[i].route;
+    const std::vector<std::string>& tags = route.plan().storing.tags;
+    if (std::find(tags.begin(), tags.end(), what) == tags.end()) continue;
+    tagged_routes.emplace_back(route.name());
+    purges.add(Kind::Route, soft, route.name(), now);
+  }
+  if (!soft && kind == Kind::All) {
+    for (const auto& group : groups_) group->flights().purge_all();
+  } else if (!soft) {
+    forget_fetches(kind, what, tagged_routes);
+  }
+  parts_.store.write_purges();
+}
+
+// Of a tag, what is under way tells with its answer.
+void Origin::forget_fetches(cache::Purge::Kind kind, std::string_view what,
+                            const std::vector<std::string>& tagged_routes) {
+  using Kind = cache::Purge::Kind;
+  if (kind == Kind::Tag && tagged_routes.empty()) return;
+  const auto concerns = [&](std::string_view key) {
+    if (kind == Kind::Path) return cache::path_of(key) == what;
+    const std::string_view route = cache::route_of(key);
+    if (kind == Kind::Route) return route == what;
+    return std::find(tagged_routes.begin(), tagged_routes.end(), route) != tagged_routes.end();
+  };
+  for (const auto& group : groups_) group->flights().purge_fetches(concerns);
 }
 
 void Origin::report_health() {

@@ -8,10 +8,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/event_loop.h"
 #include "base/resource.h"
+#include "cache/purges.h"
 #include "config/settings.h"
 #include "daemon/loop_thread.h"
 #include "daemon/origin_group.h"
@@ -49,13 +51,20 @@ class Origin {
   // Loop's thread: a call has been reading from the store for so long.
   void was_reading(base::Duration time) { stall_watch_.was_reading(time); }
 
-  // Loop's thread: forgets all that is stored.
-  void purge_all();
+  // Loop's thread: that much of what is stored is forgotten, or `soft`: stale, from now on, and the
+  // store is told. See cache/purges.h. Of a tag that is a route's, too.
+  void purge(cache::Purge::Kind kind, bool soft, std::string_view what);
+  // The same has been done to single keys.
+  void count_purge_of_urls(bool soft) { shard_.add(purges_counted_[kUrls][soft ? 1 : 0]); }
 
   // Any thread: what a reload changes, of the upstream with that number.
   void set_token(std::size_t group, std::string token);
 
  private:
+  // Of the kinds of purges, beside those of cache::Purge.
+  static constexpr std::size_t kUrls = 4;
+  void forget_fetches(cache::Purge::Kind kind, std::string_view what,
+                      const std::vector<std::string>& tagged_routes);
   void tell_stall(const observe::Stall& stall);
   void report_health();
 
@@ -68,6 +77,7 @@ class Origin {
   observe::Shard& shard_;
   observe::Heartbeat& heartbeat_;
   std::array<observe::Counter, base::kResources.size()> shortages_;
+  std::array<std::array<observe::Counter, 2>, 5> purges_counted_;  // by kind, and whether soft
   std::function<void(base::Resource)> on_lack_;
   std::vector<std::unique_ptr<proxy::Route>> owned_;  // before the flights that know them
   std::optional<proxy::StoredJudge> judge_;

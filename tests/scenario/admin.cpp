@@ -187,7 +187,15 @@ TEST_CASE("what is not exactly a verb's arguments changes nothing and is named")
   refused("/purge?block=8.8.8.8%252F32", "block: not a block");
   refused("/purge", "either ip=");
   refused("/purge", "the query", "all=true");
-  refused("/stale?all", "unknown parameter");
+  refused("/purge?all&tag=x", "all beside tag");
+  refused("/purge?route=lookup&tag=x", "route beside tag");
+  refused("/purge?tag=x&path=/lookup/8.8.8.8", "tag beside path");
+  refused("/purge?tag=", "tag: is empty");
+  refused("/purge?route=lookpu", "did you mean lookup?; there are: lookup");
+  refused("/purge?variants", "variants: goes with a path");
+  refused("/purge?tag=x&variants", "variants: goes with a path");
+  refused("/purge?path=/lookup/8.8.8.8&variants=no", "variants=no");
+  refused("/stale?all=false", "all=false");
   refused("/breaker?state=open&orgin=nobody", "orgin");
   refused("/breaker?state=close&state=open", "state is given more than once");
   refused("/log-level?level=debug&level=error", "level is given more than once");
@@ -226,7 +234,7 @@ TEST_CASE("a purge forgets in memory and store, also after a crash, and nothing 
     CHECK(status_if_cached(daemon, "192.0.2.2") == 504);
     CHECK(status_if_cached(daemon, "192.0.2.3") == 504);
     CHECK(status_if_cached(daemon, "2001:db8::1") == 504);
-    CHECK(admin({"purge", "all"}).has("{\"purged\":\"all\"}"));
+    CHECK(admin({"purge", "all"}).has("{\"purged\":\"all\",\"durable\":true}"));
     CHECK(status_if_cached(daemon, "8.8.8.8") == 504);
     CHECK(daemon.stop() == 0);
   }

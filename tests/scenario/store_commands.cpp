@@ -337,7 +337,7 @@ TEST_CASE("compact gives free pages back while the daemon serves, and stats show
   };
   CHECK(figure(stats(), "responses") == 100);
   CHECK(figure(stats(), "free_pages") > 20);
-  CHECK(figure(stats(), "format") == 1);
+  CHECK(figure(stats(), "format") == 2);
   const Ran compacted = store(folder, "compact", file);
   CHECK(compacted.exit_code == 0);
   INFO(compacted.out);

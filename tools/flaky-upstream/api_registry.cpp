@@ -43,6 +43,8 @@ class Registry final : public Api {
     }
     answer.message.content = package(name, edition);
     answer.has_etag = true;
+    // As those behind a CDN have it: one word each, so the name as it stands in the path.
+    answer.message.fields.emplace_back("Surrogate-Key", "packages package/" + std::string(segment));
     return answer;
   }
 };

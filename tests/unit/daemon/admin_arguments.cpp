@@ -23,7 +23,7 @@ std::string reading(std::string_view query) {
 std::string all(std::string_view query) {
   const auto read = AdminArguments::read(query, kKnown);
   REQUIRE(read);
-  const auto wanted = read->all();
+  const auto wanted = read->flag("all");
   if (!wanted) return wanted.error().message;
   return *wanted ? "yes" : "no";
 }

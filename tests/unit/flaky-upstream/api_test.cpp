@@ -64,6 +64,7 @@ TEST_CASE("each API answers by what was asked for alone, and says what that was"
   CHECK(ask(registry.port(), "/packages/caf%C3%A9",
             "If-None-Match: " + package.field("ETag") + "\r\n")
             .status == 304);
+  CHECK(package.field("Surrogate-Key") == "packages package/caf%C3%A9");
   const Reply missing = ask(registry.port(), "/packages/missing-1");
   CHECK(missing.status == 404);
   CHECK(holds(missing.content, "package_not_found"));
