@@ -240,6 +240,13 @@ MemoryCache::Loading::~Loading() {
   }
 }
 
+void MemoryCache::end_loading() {
+  for (std::size_t i = 0; i < std::size_t{1} << shard_bits_; ++i) {
+    const std::unique_lock lock(shards_[i].mutex);
+    shards_[i].note_all_erased();
+  }
+}
+
 bool MemoryCache::erase(std::string_view key) {
   const Lookup lookup = lookup_of(key);
   Shard& shard = shard_for(lookup.hash);

@@ -63,6 +63,9 @@ class MemoryCache {
     MemoryCache& cache_;
   };
 
+  // From now on puts nothing of what is being loaded: what it was held against holds no more.
+  void end_loading();
+
   // True if it was there.
   bool erase(std::string_view key);
 

@@ -18,8 +18,12 @@ std::string_view to_string(HealthState state) {
   return "down";
 }
 
-Dependency::Dependency(std::string name, Role role, const base::Clock& clock)
-    : name_(std::move(name)), role_(role), clock_(clock), since_(clock.wall()) {}
+Dependency::Dependency(std::string name, Role role, const base::Clock& clock, Facts facts)
+    : name_(std::move(name)),
+      role_(role),
+      clock_(clock),
+      facts_(std::move(facts)),
+      since_(clock.wall()) {}
 
 void Dependency::fact(std::string key, std::function<Fact()> read) {
   facts_.emplace_back(std::move(key), std::move(read));
@@ -76,8 +80,15 @@ void Dependency::append_json(std::string& out) const {
 
 Health::Health(const base::Clock& clock) : clock_(clock) {}
 
-Dependency& Health::add(std::string name, Dependency::Role role) {
-  return *dependencies_.emplace_back(std::make_unique<Dependency>(std::move(name), role, clock_));
+Dependency& Health::add(std::string name, Dependency::Role role, Dependency::Facts facts) {
+  auto added = std::make_unique<Dependency>(std::move(name), role, clock_, std::move(facts));
+  std::lock_guard lock(mutex_);
+  return *dependencies_.emplace_back(std::move(added));
+}
+
+void Health::remove(const Dependency& dependency) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(dependencies_, [&](const auto& each) { return each.get() == &dependency; });
 }
 
 void Health::set_cache_answers(std::function<bool()> read) {
@@ -87,6 +98,7 @@ void Health::set_cache_answers(std::function<bool()> read) {
 HealthState Health::best(Dependency::Role role) const {
   HealthState best = HealthState::Down;
   bool any = false;
+  std::lock_guard lock(mutex_);
   for (const auto& dependency : dependencies_) {
     if (dependency->role() != role) continue;
     any = true;
@@ -114,11 +126,14 @@ HealthState Health::judge(bool cache_can_answer) const {
 }
 
 HealthState Health::overall() const {
-  return judge(cache_answers());
+  const bool cache_can_answer = cache_answers();
+  std::lock_guard lock(mutex_);
+  return judge(cache_can_answer);
 }
 
 std::string Health::json() const {
   const bool cache_can_answer = cache_answers();
+  std::lock_guard lock(mutex_);
   std::string out;
   JsonWriter json(out);
   json.open('{').member("status", to_string(judge(cache_can_answer)));

@@ -2,7 +2,7 @@
 // is doing, and what that means for our clients. It decides nothing about
 // traffic; the breaker and the store do, and tell it.
 //
-// Threads: add(), fact() and set_cache_answers() before the loops start;
+// Threads: set_cache_answers(), and fact() of what is there already, before the loops start;
 // everything else at any time, by any thread, under a short lock.
 #pragma once
 
@@ -29,7 +29,7 @@ enum class HealthState {
 };
 std::string_view to_string(HealthState state);
 
-// One thing we depend on. Lives as long as its Health.
+// One thing we depend on. Lives as long as its Health, or until that removes it.
 class Dependency {
  public:
   enum class Role {
@@ -37,8 +37,9 @@ class Dependency {
     Supporting  // makes us better: the store, the offline database
   };
   using Fact = std::variant<bool, std::int64_t, double, std::string>;
+  using Facts = std::vector<std::pair<std::string, std::function<Fact()>>>;
 
-  Dependency(std::string name, Role role, const base::Clock& clock);
+  Dependency(std::string name, Role role, const base::Clock& clock, Facts facts = {});
   Dependency(const Dependency&) = delete;
   Dependency& operator=(const Dependency&) = delete;
 
@@ -71,7 +72,7 @@ class Dependency {
   const std::string name_;
   const Role role_;
   const base::Clock& clock_;
-  std::vector<std::pair<std::string, std::function<Fact()>>> facts_;
+  Facts facts_;
 
   mutable std::mutex mutex_;  // guards what follows
   HealthState state_ = HealthState::Ok;
@@ -87,7 +88,9 @@ class Health {
   Health(const Health&) = delete;
   Health& operator=(const Health&) = delete;
 
-  Dependency& add(std::string name, Dependency::Role role);
+  Dependency& add(std::string name, Dependency::Role role, Dependency::Facts facts = {});
+  // When it returns, none of its facts is being read, and none ever will be.
+  void remove(const Dependency& dependency);
   // True while something is stored, so that clients can get answers without the
   // upstream. Same rule as for a fact's `read`.
   void set_cache_answers(std::function<bool()> read);
@@ -119,10 +122,12 @@ class Health {
 
  private:
   bool cache_answers() const { return cache_answers_ && cache_answers_(); }
+  // With the lock.
   HealthState judge(bool cache_can_answer) const;
 
   const base::Clock& clock_;
-  std::vector<std::unique_ptr<Dependency>> dependencies_;
+  mutable std::mutex mutex_;                               // taken before any dependency's own
+  std::vector<std::unique_ptr<Dependency>> dependencies_;  // guarded by mutex_
   std::function<bool()> cache_answers_;
   std::atomic<bool> listening_{false};
   std::atomic<bool> draining_{false};

@@ -230,6 +230,11 @@ void Metrics::remove_callback(CallbackId id) {
   }
 }
 
+std::size_t Metrics::free_cells() const {
+  std::lock_guard lock(state_->mutex);
+  return kCells - state_->next_cell;
+}
+
 Shard& Metrics::shard() {
   std::lock_guard lock(state_->mutex);
   return *state_->shards.emplace_back(std::make_unique<Shard>(kCells));

@@ -98,6 +98,10 @@ class Metrics {
   // while another source feeds it.
   void remove_callback(CallbackId id);
 
+  // How many more cells there are for series. They are never given back: series of what is gone
+  // stay, and go on where they were if it comes back.
+  std::size_t free_cells() const;
+
   // A new shard, owned by Metrics, for one thread. It is never freed before
   // Metrics: what a thread counted must not vanish with it.
   Shard& shard();

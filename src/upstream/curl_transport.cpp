@@ -199,6 +199,14 @@ bool CurlTransport::set_token(std::string token) {
   return true;
 }
 
+void CurlTransport::raise_body_limit(std::size_t bytes) {
+  settings_.body_limit_bytes = std::max(settings_.body_limit_bytes, bytes);
+}
+
+bool CurlTransport::wind_down() {
+  return !trust_store_ || trust_store_->wind_down();
+}
+
 Transport::AttemptId CurlTransport::start(const Sending& sending, const Request& request,
                                           Callback callback) {
   ++in_flight_;

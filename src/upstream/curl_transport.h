@@ -99,6 +99,14 @@ class CurlTransport final : public Transport {
   // changes, if it holds what no field value may (a line break, say).
   bool set_token(std::string token);
 
+  // Contents of so many bytes are taken from now on, also by attempts under way; never fewer than
+  // before.
+  void raise_body_limit(std::size_t bytes);
+
+  // Nothing will be asked for any more: whether all that works beside the loop has ended, so that
+  // the end of this waits for nothing. Ask again where it says no.
+  bool wind_down();
+
   // Called when an attempt, a knock or a spare connection failed for want of something here,
   // inside of libcurl: it may not call the transport. Set before the first attempt.
   void on_lack(std::function<void(base::Resource)> callback) { on_lack_ = std::move(callback); }

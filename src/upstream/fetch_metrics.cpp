@@ -61,7 +61,12 @@ FetchMetrics::FetchMetrics(observe::Metrics& metrics, observe::Shard& shard,
 }
 
 FetchMetrics::~FetchMetrics() {
+  retire();
+}
+
+void FetchMetrics::retire() {
   for (const auto id : callbacks_) metrics_.remove_callback(id);
+  callbacks_.clear();
 }
 
 void FetchMetrics::attempt(std::size_t origin, Outcome outcome, base::Duration took) {

@@ -31,6 +31,9 @@ class FetchMetrics {
   FetchMetrics(const FetchMetrics&) = delete;
   FetchMetrics& operator=(const FetchMetrics&) = delete;
 
+  // No gauge speaks of it any more; what it counts goes on.
+  void retire();
+
   void attempt(std::size_t origin, Outcome outcome, base::Duration took);
   // What an attempt that was answered took, phase by phase; set-up where there was one.
   void phases(std::size_t origin, const Reply& reply);

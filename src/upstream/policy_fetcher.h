@@ -39,6 +39,10 @@ class PolicyFetcher final : public Fetcher {
   void cancel(FetchId id) override;
   FetchResult so_far(FetchId id) override;
 
+  // What it has under way ends as it would; but it speaks for its upstream no longer, in gauges
+  // that another may have now.
+  void retire() { metrics_.retire(); }
+
   // The transport has another token now: a refusal of the last one is forgotten, and
   // one that is still to come is retried.
   void token_changed();

@@ -228,6 +228,13 @@ TrustStore::~TrustStore() {
   thread_.join();
 }
 
+bool TrustStore::wind_down() {
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  wake_.notify_all();
+  return ended_;
+}
+
 std::string TrustStore::problem_of(const Settings& settings) try {
   (void)read_trust(settings);
   return {};
@@ -242,6 +249,12 @@ std::string TrustStore::problem() const {
 
 void TrustStore::run() {
   pthread_setname_np(pthread_self(), "trust");
+  look();
+  const std::lock_guard lock(mutex_);
+  ended_ = true;
+}
+
+void TrustStore::look() {
   // The first context of a program takes OpenSSL some milliseconds: not the loop's.
   SSL_CTX_free(SSL_CTX_new(TLS_client_method()));
   std::string stamp;

@@ -64,6 +64,10 @@ class TrustStore {
   TrustStore(const TrustStore&) = delete;
   TrustStore& operator=(const TrustStore&) = delete;
 
+  // Any thread. Nothing is looked at any more; whether a read that was under way has ended, so
+  // that the end of this waits for nothing.
+  bool wind_down();
+
   // Reads the files on the caller's thread: what is wrong with them, for people; empty if
   // nothing is.
   static std::string problem_of(const Settings& settings);
@@ -73,12 +77,14 @@ class TrustStore {
 
  private:
   void run();
+  void look();
 
   const Settings settings_;
   const Changed changed_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;  // guarded by mutex_
+  bool ended_ = false;     // guarded by mutex_
   std::string problem_;    // guarded by mutex_
   std::thread thread_;
 };

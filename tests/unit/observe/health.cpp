@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <simdjson.h>
 
+#include <atomic>
+#include <memory>
 #include <thread>
 
 using namespace holdfast::observe;
@@ -148,5 +150,32 @@ TEST_CASE("a dependency may be told of while another thread asks") {
   simdjson::dom::parser parser;
   while (!done) CHECK(parser.parse(health.json()).error() == simdjson::SUCCESS);
   owner.join();
+  CHECK(health.overall() == HealthState::Ok);
+}
+
+TEST_CASE("dependencies come and go while others ask; one that is gone is asked no more") {
+  ManualClock clock;
+  Health health(clock);
+  health.set_listening(true);
+  health.add("stays", Role::Supporting);
+  std::atomic<bool> over{false};
+  std::thread asks([&] {
+    while (!over) {
+      health.json();
+      health.overall();
+      health.best(Role::Origin);
+    }
+  });
+  for (int i = 0; i < 300; ++i) {
+    auto fact = std::make_unique<std::int64_t>(i);
+    const Dependency& comes = health.add("comes", Role::Origin,
+                                         {{"number", [&fact] { return Dependency::Fact(*fact); }}});
+    if (i == 0) CHECK(health.json().find("\"number\":0") != std::string::npos);
+    health.remove(comes);
+    fact.reset();
+  }
+  over = true;
+  asks.join();
+  CHECK(health.json().find("comes") == std::string::npos);
   CHECK(health.overall() == HealthState::Ok);
 }
