@@ -75,7 +75,11 @@ std::string key_prefix(const config::RouteConfig& route, const config::UpstreamC
   for (const auto& [name, value] : route.response_set) fingerprint.add(name);
   for (const std::string& name : route.response_remove) fingerprint.add(name);
   fingerprint.add(route.pass_client_errors ? "passed" : "");
-  fingerprint.add(route.set_cookie == config::RouteConfig::SetCookie::Store ? "cookies" : "");
+  // With "strip", answers are stored that the upstream may have meant for one client.
+  using SetCookie = config::RouteConfig::SetCookie;
+  fingerprint.add(route.set_cookie == SetCookie::Store   ? "cookies"
+                  : route.set_cookie == SetCookie::Strip ? "stripped"
+                                                         : "");
   return route.name + "~" + fingerprint.hex().substr(0, 8) + "/";
 }
 
