@@ -98,6 +98,11 @@ base::Result<void> apply(Settings& settings, const Setting& setting, std::string
   return invalid_input(place_of(setting, settings, source) + set.error().message);
 }
 
+void work_out_attempt_timeout(Settings& settings) {
+  if (!settings.is_default("attempt_timeout")) return;
+  settings.attempt_timeout = settings.request_deadline * 9 / 10;
+}
+
 void apply_flat_part(Settings& settings, const FileValue& file, FirstProblem& problems) {
   for (const FileMember& member : file.members) {
     if (member.key == "upstream" || member.key == "route") continue;

@@ -42,6 +42,10 @@ std::string did_you_mean(const std::string& name);
 base::Result<void> apply(Settings& settings, const Setting& setting, std::string_view text,
                          Source source);
 
+// What holds where nobody sets it: the request's deadline with room for the answer's way back, and
+// for nothing else, as what is slow is raced, not cut.
+void work_out_attempt_timeout(Settings& settings);
+
 // The keys that stand alone in the file. Sections with a name that is known are left out.
 void apply_flat_part(Settings& settings, const FileValue& file, FirstProblem& problems);
 

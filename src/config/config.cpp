@@ -319,10 +319,7 @@ base::Result<Settings> read_settings(const CommandLine& command_line,
   if (auto resolved = resolve_token(settings, environment); !resolved) {
     return tl::unexpected(resolved.error());
   }
-  // Room for the answer's way back, and for nothing else: what is slow is raced, not cut.
-  if (settings.is_default("attempt_timeout")) {
-    settings.attempt_timeout = settings.request_deadline * 9 / 10;
-  }
+  work_out_attempt_timeout(settings);
   auto routing = read_routing(*file, settings, read_token_file);
   if (!routing) return tl::unexpected(routing.error());
   settings.routing = std::make_shared<const Routing>(*std::move(routing));
@@ -410,21 +407,6 @@ base::Result<std::string> read_token_file(const std::string& path) {
   auto text = read_file(path, kLargestTokenFile);
   if (!text) return tl::unexpected(text.error());
   return parse_token(*text);
-}
-
-Changes changes(const Settings& before, const Settings& after) {
-  Changes all;
-  for (const Setting& setting : setting_table()) {
-    if (setting.value.text(before) == setting.value.text(after)) continue;
-    auto& keys = setting.reload == Reload::Now ? all.now : all.needs_restart;
-    keys.emplace_back(setting.key);
-  }
-  if (before.routing && after.routing) {
-    for (std::string& section : changed_sections(*before.routing, *after.routing)) {
-      all.needs_restart.push_back(std::move(section));
-    }
-  }
-  return all;
 }
 
 }  // namespace holdfast::config

@@ -66,15 +66,6 @@ base::Result<std::optional<std::string>> admin_socket_of(
 // The token in an API_TOKEN_FILE. Errors say what is wrong with it, never what is in it.
 base::Result<std::string> read_token_file(const std::string& path);
 
-// Keys of the settings whose values differ, in the table's order, then the sections that do:
-// "upstream geo", "route lookup".
-struct Changes {
-  std::vector<std::string> now;            // take effect with a reload
-  std::vector<std::string> needs_restart;  // stay as they were until then
-  bool none() const { return now.empty() && needs_restart.empty(); }
-};
-Changes changes(const Settings& before, const Settings& after);
-
 // The settings in force as a settings file, each with where it came from;
 // secrets are masked and commented out.
 std::string print_config(const Settings& settings);

@@ -136,23 +136,15 @@ std::string set_cookie_text(RouteConfig::SetCookie set_cookie) {
   return toml_string(set_cookie == RouteConfig::SetCookie::Strip ? "strip" : "store");
 }
 
-template <typename Section, typename Text>
-void append_changes(std::vector<std::string>& out, std::string_view kind,
-                    const std::vector<Section>& before, const std::vector<Section>& after,
-                    const Text& text) {
-  const auto named = [](const std::vector<Section>& all, const std::string& name) {
-    const auto found = std::find_if(all.begin(), all.end(),
-                                    [&](const Section& section) { return section.name == name; });
-    return found == all.end() ? nullptr : &*found;
-  };
-  const auto add = [&](const std::string& name) { out.push_back(std::string(kind) + " " + name); };
-  for (const Section& section : before) {
-    const Section* const now = named(after, section.name);
-    if (now == nullptr || text(section, true) != text(*now, false)) add(section.name);
+// Of the settings that a section may say, those in force for it.
+std::string in_force_text(Scope scope, const Settings& settings) {
+  std::string out;
+  for (const Setting& setting : setting_table()) {
+    if (setting.scope() != scope) continue;
+    out.append(setting.key).append(" = ").append(toml_string(setting.value.text(settings)));
+    out += '\n';
   }
-  for (const Section& section : after) {
-    if (named(before, section.name) == nullptr) add(section.name);
-  }
+  return out;
 }
 
 Lines lines_of(const UpstreamConfig& upstream, Secrets secrets) {
@@ -228,16 +220,19 @@ std::vector<SectionRow> section_rows(const RouteConfig& route, const Routing& ro
   return lines_of(route, routing, Secrets::Masked).rows();
 }
 
-std::vector<std::string> changed_sections(const Routing& before, const Routing& after) {
-  std::vector<std::string> out;
-  append_changes(
-      out, "upstream", before.upstreams, after.upstreams,
-      [](const UpstreamConfig& upstream, bool) { return section_text(upstream, Secrets::Shown); });
-  append_changes(out, "route", before.routes, after.routes,
-                 [&](const RouteConfig& route, bool old) {
-                   return section_text(route, old ? before : after, Secrets::Shown);
-                 });
-  return out;
+std::string meaning_of(const UpstreamConfig& upstream) {
+  UpstreamConfig bare = upstream;
+  bare.place.lines.clear();  // what it says of the settings is in force below, as is the rest
+  return (upstream.built_in ? "built in\n" : "") + section_text(bare, Secrets::Shown) +
+         array_text(upstream.settings.api_urls) + "\n" +
+         in_force_text(Scope::Upstream, upstream.settings);
+}
+
+std::string meaning_of(const RouteConfig& route, const Routing& routing) {
+  RouteConfig bare = route;
+  bare.place.lines.clear();
+  return (route.built_in ? "built in\n" : "") + section_text(bare, routing, Secrets::Shown) +
+         in_force_text(Scope::Route, route.settings);
 }
 
 }  // namespace holdfast::config

@@ -47,8 +47,9 @@ struct SectionRow {
 std::vector<SectionRow> section_rows(const UpstreamConfig& upstream);
 std::vector<SectionRow> section_rows(const RouteConfig& route, const Routing& routing);
 
-// "upstream geo", "route lookup": the sections that differ, or are in one of the two alone. What
-// they take from the settings of the whole program does not count, nor does the token in a file.
-std::vector<std::string> changed_sections(const Routing& before, const Routing& after);
+// All that is in force for a section, as one text: two are the same to whoever is served if and
+// only if these are. The token is no part of it, nor are the places where things stand.
+std::string meaning_of(const UpstreamConfig& upstream);
+std::string meaning_of(const RouteConfig& route, const Routing& routing);
 
 }  // namespace holdfast::config

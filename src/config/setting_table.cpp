@@ -25,6 +25,12 @@ base::Result<void> assign(Settings& settings, Member Settings::*member,
   return {};
 }
 
+// What a reload takes over, or leaves as it is.
+template <typename Member>
+auto copies(Member Settings::*member) {
+  return [member](Settings& to, const Settings& from) { to.*member = from.*member; };
+}
+
 Value duration(base::Duration Settings::*member, base::Duration least,
                base::Duration most = kLongestDuration) {
   return {.type = "DURATION",
@@ -36,7 +42,8 @@ Value duration(base::Duration Settings::*member, base::Duration least,
               return invalid_input("expected at most " + format_duration(most));
             return assign(settings, member, std::move(parsed));
           },
-          .text = [=](const Settings& settings) { return format_duration(settings.*member); }};
+          .text = [=](const Settings& settings) { return format_duration(settings.*member); },
+          .copy = copies(member)};
 }
 
 Value signed_duration(base::Duration Settings::*member) {
@@ -45,7 +52,8 @@ Value signed_duration(base::Duration Settings::*member) {
               [=](Settings& settings, std::string_view text) {
                 return assign(settings, member, parse_signed_duration(text));
               },
-          .text = [=](const Settings& settings) { return format_duration(settings.*member); }};
+          .text = [=](const Settings& settings) { return format_duration(settings.*member); },
+          .copy = copies(member)};
 }
 
 Value size(std::uint64_t Settings::*member, std::uint64_t least) {
@@ -56,7 +64,8 @@ Value size(std::uint64_t Settings::*member, std::uint64_t least) {
               return invalid_input("expected at least " + format_size(least));
             return assign(settings, member, std::move(parsed));
           },
-          .text = [=](const Settings& settings) { return format_size(settings.*member); }};
+          .text = [=](const Settings& settings) { return format_size(settings.*member); },
+          .copy = copies(member)};
 }
 
 template <typename Integer>
@@ -67,6 +76,7 @@ Value count(Integer Settings::*member, std::uint64_t least, std::uint64_t most) 
                 return assign(settings, member, parse_count(text, least, most));
               },
           .text = [=](const Settings& settings) { return std::to_string(settings.*member); },
+          .copy = copies(member),
           .plain = true};
 }
 
@@ -82,7 +92,8 @@ Value count_or_off(unsigned Settings::*member, std::uint64_t most) {
               [=](const Settings& settings) {
                 return settings.*member == 0 ? std::string("off")
                                              : std::to_string(settings.*member);
-              }};
+              },
+          .copy = copies(member)};
 }
 
 Value on_off(bool Settings::*member) {
@@ -94,6 +105,7 @@ Value on_off(bool Settings::*member) {
           [=](const Settings& settings) {
             return std::string(settings.*member ? "true" : "false");
           },
+      .copy = copies(member),
       .plain = true,
       .is_switch = true};
 }
@@ -115,7 +127,8 @@ Value path(std::string Settings::*member, bool can_be_off, std::size_t longest) 
           [=](const Settings& settings) {
             const std::string& value = settings.*member;
             return can_be_off && value.empty() ? std::string("off") : value;
-          }};
+          },
+      .copy = copies(member)};
 }
 
 // The store's. To SQLite some names mean something else than a file of that name: what would
@@ -165,6 +178,7 @@ Value list(std::string_view type, std::vector<std::string> Settings::*member,
                 }
                 return out;
               },
+          .copy = copies(member),
           .list = true};
 }
 
@@ -209,7 +223,8 @@ Value word(std::string_view type, Enum Settings::*member,
                   if (value == settings.*member) return std::string(name);
                 }
                 return std::string();
-              }};
+              },
+          .copy = copies(member)};
 }
 
 // What is asked of the upstream on our own account; "off" for nothing.
@@ -229,21 +244,24 @@ Value target(std::string Settings::*member) {
               [=](const Settings& settings) {
                 const std::string& value = settings.*member;
                 return value.empty() ? std::string("off") : value;
-              }};
+              },
+          .copy = copies(member)};
 }
 
 Value hedge(Hedge Settings::*member) {
   return {.type = "DELAY",
           .set = [=](Settings& settings,
                      std::string_view text) { return assign(settings, member, parse_hedge(text)); },
-          .text = [=](const Settings& settings) { return format_hedge(settings.*member); }};
+          .text = [=](const Settings& settings) { return format_hedge(settings.*member); },
+          .copy = copies(member)};
 }
 
 Value token(std::string Settings::*member) {
   return {.type = "TOKEN",
           .set = [=](Settings& settings,
                      std::string_view text) { return assign(settings, member, parse_token(text)); },
-          .text = [=](const Settings& settings) { return settings.*member; }};
+          .text = [=](const Settings& settings) { return settings.*member; },
+          .copy = copies(member)};
 }
 
 constexpr std::array kLevels = {std::pair{std::string_view("debug"), LogLevel::Debug},
@@ -274,7 +292,7 @@ std::vector<Setting> make_table() {
       {"api_url",
        "Upstream",
        {"http://localhost:8000"},
-       Reload::Restart,
+       Reload::Now,
        Secrecy::InUrl,
        "Base URL of the upstream; several, separated by commas, stand in for each other. What may "
        "be a key in its path is not shown.",
@@ -289,18 +307,18 @@ std::vector<Setting> make_table() {
        path(&S::api_token_file, false, kLongestPath)},
 
       {"api_ca_file", "Upstream", worked_out("the machine's authorities", "/etc/holdfast/ca.pem"),
-       Reload::Restart, kOpen,
+       Reload::Now, kOpen,
        "File with the authorities (PEM) that sign the upstream's certificate; read again when it "
        "changes.",
        path(&S::api_ca_file, false, kLongestPath)},
       {"api_client_cert_file", "Upstream", worked_out("none", "/etc/holdfast/client.pem"),
-       Reload::Restart, kOpen,
+       Reload::Now, kOpen,
        "File with our own certificate (PEM, its chain after it) for upstreams that ask for one; "
        "read "
        "again when it changes.",
        path(&S::api_client_cert_file, false, kLongestPath)},
       {"api_client_key_file", "Upstream",
-       worked_out("API_CLIENT_CERT_FILE", "/etc/holdfast/client.key"), Reload::Restart, kOpen,
+       worked_out("API_CLIENT_CERT_FILE", "/etc/holdfast/client.key"), Reload::Now, kOpen,
        "File with its key (PEM, without a passphrase).",
        path(&S::api_client_key_file, false, kLongestPath)},
 
@@ -414,28 +432,28 @@ std::vector<Setting> make_table() {
       {"cache_ttl",
        "Freshness",
        {"24h"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "Freshness lifetime where the upstream states none.",
        duration(&S::cache_ttl, 0s)},
       {"cache_ttl_override",
        "Freshness",
        {"off"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "Use CACHE_TTL whatever the upstream states.",
        on_off(&S::cache_ttl_override)},
       {"negative_ttl",
        "Freshness",
        {"5m"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "Freshness lifetime of an upstream's 404 or 410 where it states none.",
        duration(&S::negative_ttl, 0s)},
       {"stale_while_revalidate",
        "Freshness",
        {"7d"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "How long past its freshness lifetime a stored response is served at once, "
        "while it is refreshed behind.",
@@ -443,33 +461,33 @@ std::vector<Setting> make_table() {
       {"stale_if_error",
        "Freshness",
        {"30d"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "How long past its freshness lifetime a stored response is served when the upstream fails.",
        duration(&S::stale_if_error, 0s)},
 
-      {"attempt_timeout", "Attempts", worked_out("9/10 of REQUEST_DEADLINE", "9s"), Reload::Restart,
+      {"attempt_timeout", "Attempts", worked_out("9/10 of REQUEST_DEADLINE", "9s"), Reload::Now,
        kOpen,
        "Longest one attempt at the upstream lasts. A slow one is raced by another long before.",
        duration(&S::attempt_timeout, 1ms, 1h)},
       {"retry_base",
        "Attempts",
        {"25ms"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "First backoff before a retry; it doubles from there, with full jitter.",
        duration(&S::retry_base, 1ms, 1h)},
       {"retry_cap",
        "Attempts",
        {"1s"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "Longest backoff before a retry.",
        duration(&S::retry_cap, 1ms, 1h)},
       {"hedge",
        "Attempts",
        {"p95"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "Start a second attempt after this long, for one in twenty at most: a duration, or a "
        "percentile of recent answers. off: never a second one beside the first, however long that "
@@ -478,21 +496,21 @@ std::vector<Setting> make_table() {
       {"retry_budget",
        "Attempts",
        {"1000"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "Retries, hedges and races allowed per 100 requests to the upstream, besides ten a second.",
        count(&S::retry_budget_percent, 0, 100'000)},
       {"upstream_concurrency",
        "Attempts",
        {"64"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "Most attempts in flight.",
        count(&S::upstream_concurrency, 1, 10000)},
       {"upstream_spare",
        "Attempts",
        {"1"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "Connections to each upstream that stand ready, so that a miss after a pause costs one "
        "round "
@@ -502,14 +520,14 @@ std::vector<Setting> make_table() {
       {"upstream_http2",
        "Attempts",
        {"off"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "auto: HTTP/2 with https upstreams that offer it.",
        word("auto|off", &S::upstream_http2, kAutoOrOff)},
       {"probe_path",
        "Attempts",
        {"off"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "Path below API_URL to ask for while there is no other traffic, so that an outage is known "
        "before a client meets it; any 2xx will do. off for none.",
@@ -517,7 +535,7 @@ std::vector<Setting> make_table() {
       {"probe_interval",
        "Attempts",
        {"30s"},
-       Reload::Restart,
+       Reload::Now,
        kOpen,
        "How long without other traffic until PROBE_PATH is asked for.",
        duration(&S::probe_interval, 100ms, 1h)},

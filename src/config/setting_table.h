@@ -23,6 +23,7 @@ struct Value {
   std::function<base::Result<void>(Settings&, std::string_view text)> set;
   // In a form that set() takes; empty where there is none (no token).
   std::function<std::string(const Settings&)> text;
+  std::function<void(Settings& to, const Settings& from)> copy;
   bool list = false;       // a comma-separated text, or an array in the file
   bool plain = false;      // written in the file without quotes: numbers and switches
   bool is_switch = false;  // as a flag, means "on" without a value

@@ -277,8 +277,10 @@ base::Result<std::optional<Admin::Set>> Admin::set_of(const AdminArguments& argu
   }
   if (const std::string* const name = arguments.find("route")) {
     std::vector<std::string> names;
-    const proxy::Routes& routes = parts_.origin.routes();
-    for (std::size_t i = 0; i < routes.size(); ++i) names.emplace_back(routes[i].route.name());
+    const std::shared_ptr<const proxy::Routes> routes = parts_.origin.routes();
+    for (std::size_t i = 0; i < routes->size(); ++i) {
+      names.emplace_back((*routes)[i].route.name());
+    }
     if (std::find(names.begin(), names.end(), *name) != names.end()) {
       return Set{Kind::Route, *name, "route", *name};
     }
@@ -366,7 +368,7 @@ Admin::Reply Admin::status() {
 
 base::Result<std::vector<proxy::Routes::Named>> Admin::keys_of(
     const AdminArguments& arguments) const {
-  const proxy::Routes& routes = parts_.origin.routes();
+  const proxy::Routes& routes = *parts_.origin.routes();
   const std::string* const ip = arguments.find("ip");
   const std::string* const block = arguments.find("block");
   const std::string* const path = arguments.find("path");
@@ -471,6 +473,7 @@ void Admin::start_errand(http::ExchangeId id, const AdminArguments& arguments,
   if (!keys) return reply(id, {400, keys.error().message});
   auto errand = std::make_shared<Errand>();
   errand->id = id;
+  errand->routes = parts_.origin.routes();
   errand->keys = *std::move(keys);
   const proxy::RoutePlan& plan = errand->keys.front().entry->route.plan();
   if (!plan.key_fields.empty() && arguments.all_of(kField).empty()) {
@@ -508,7 +511,11 @@ bool Admin::purge_key(Errand& errand, const proxy::Routes::Named& named, Reply&)
 bool Admin::mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply& failure) {
   const std::string& key = named.key;
   cache::StoredPtr stored = parts_.memory.find(key);
-  if (!stored) stored = parts_.store.find(key).value_or(nullptr);
+  if (!stored) {
+    stored = parts_.store.find(key).value_or(nullptr);
+    // Memory is for what needs no judging any more.
+    if (stored && !parts_.origin.is_right(key, *stored)) stored = nullptr;
+  }
   if (!stored) return true;
   const cache::Freshness freshness = cache::freshness(*stored, parts_.origin.loop().clock().wall());
   if (freshness.use != cache::Use::Fresh) return true;

@@ -77,6 +77,7 @@ class Admin final : public http::Handler {
   // What is to be done to a number of keys, on the origin loop.
   struct Errand {
     http::ExchangeId id;
+    std::shared_ptr<const proxy::Routes> routes;  // that the keys are of
     std::vector<proxy::Routes::Named> keys;
     std::size_t next = 0;
     std::size_t count = 0;  // of those to whom it was done

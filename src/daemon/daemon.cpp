@@ -80,7 +80,8 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
   daemon->origin_ = std::make_unique<Origin>(
       Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_, daemon->metrics_,
             daemon->health_, daemon->liveness_, daemon->failures_},
-      daemon->settings_, *std::move(plans));
+      daemon->settings_.routing, *std::move(plans));
+  daemon->generation_ = daemon->origin_->generation();
   daemon->add_pages();
   daemon->max_connections_ =
       connections_within(daemon->descriptors_, open_descriptors(), daemon->settings_);
@@ -123,8 +124,8 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       service_manager_(ServiceManager::from_environment(log_),
                        {control_, liveness_, log_, [this] { return status(); }}) {
   for (const config::UpstreamConfig& upstream : settings_.routing->upstreams) {
-    upstreams_.push_back({upstream.name, upstream.settings.api_urls,
-                          upstream.settings.api_token_file, upstream.settings.api_token});
+    upstreams_.push_back(
+        {upstream.name, upstream.settings.api_token_file, upstream.settings.api_token});
   }
   std::signal(SIGPIPE, SIG_IGN);
   // A file that reached the process's limit is a full disk, not the end.
@@ -385,7 +386,7 @@ status::Snapshot Daemon::status_data() {
   data.health_json = health_.json();
   data.samples = history_->samples(status::read_counts(metrics_), control_.now(), data.at);
   data.step = history_->settings().step;
-  for (const auto& group : origin_->groups()) {
+  for (const auto& group : generation_->groups) {
     data.upstreams.push_back({group->shown_name(), group->status(), group->forbidden_share()});
   }
   data.memory = memory_.stats();
@@ -436,24 +437,8 @@ void Daemon::on_token(std::size_t upstream, const base::Result<std::string>& tok
   upstreams_[upstream].token = *token;
   // A reload compares with what is in force.
   if (file == settings_.api_token_file) settings_.api_token = *token;
-  origin_->set_token(upstream, *token);
+  origin_->set_token(generation_->groups[upstream], *token);
   log_.event(Level::Info, "token_changed", {{"path", file}});
-}
-
-// What a reload takes over: the tokens, where the upstreams are the same.
-void Daemon::take_tokens(const config::Routing& routing) {
-  if (routing.upstreams.size() != upstreams_.size()) return;
-  for (std::size_t i = 0; i < upstreams_.size(); ++i) {
-    const config::UpstreamConfig& upstream = routing.upstreams[i];
-    if (upstream.name != upstreams_[i].name || upstream.settings.api_urls != upstreams_[i].urls) {
-      continue;
-    }
-    upstreams_[i].token_file = upstream.settings.api_token_file;
-    if (upstreams_[i].token == upstream.settings.api_token) continue;
-    upstreams_[i].token = upstream.settings.api_token;
-    origin_->set_token(i, upstreams_[i].token);
-  }
-  watch_tokens();
 }
 
 void Daemon::on_signal(int signal) {
@@ -470,67 +455,6 @@ void Daemon::on_signal(int signal) {
   }
   // Drained by hand and then told to stop is not told twice.
   if (!health_.draining()) drain();
-}
-
-void Daemon::reload() {
-  // Nothing that is read now would be used.
-  if (health_.draining()) return;
-  service_manager_.reloading();
-  take_settings();
-  service_manager_.ready();
-}
-
-// What was in force stays so, and so does what the last good ones wanted a restart for.
-void Daemon::refuse_settings(const std::string& error) {
-  reload_.error = error;
-  settings_health_.failed(error);
-  settings_health_.set_state(observe::HealthState::Degraded, "the last reload failed: " + error);
-  log_.event(Level::Error, "reload_failed", {{"error", error}});
-}
-
-void Daemon::take_settings() {
-  auto reread = reread_();
-  reload_.at = clock_.wall();
-  if (!reread) return refuse_settings(reread.error().message);
-  if (reread->routing->routes.front().built_in && !settings_.routing->routes.front().built_in) {
-    return refuse_settings(reread->config_file + ": has no [[route]] any more");
-  }
-  if (auto plans = plan_routes(*reread->routing); !plans) {
-    return refuse_settings(plans.error().message);
-  }
-  for (const std::string& warning : reread->warnings) {
-    log_.event(Level::Warn, "setting", {{"warning", warning}});
-  }
-  const config::Changes changes = config::changes(settings_, *reread);
-  reload_.error.clear();
-  reload_.needs_restart = changes.needs_restart;
-  reloaded_well_at_ = reload_.at;
-  settings_health_.set_state(observe::HealthState::Ok);
-  settings_health_.succeeded();
-  const auto joined = [](const std::vector<std::string>& keys) {
-    std::string text;
-    for (const std::string& key : keys) text += (text.empty() ? "" : ", ") + key;
-    return text;
-  };
-  settings_.log_level = reread->log_level;
-  settings_.api_token = reread->api_token;
-  settings_.api_token_file = reread->api_token_file;
-  // The others are still in force as they were, and from where they were.
-  for (const char* key : {"log_level", "api_token", "api_token_file"}) {
-    settings_.sources[key] = reread->sources[key];
-  }
-  take_tokens(*reread->routing);
-  const auto report = [&] {
-    log_.event(
-        Level::Info, "reloaded",
-        {{"changed", joined(changes.now)}, {"needs_restart", joined(changes.needs_restart)}});
-  };
-  // Whoever reads that line may rely on what it says, so it comes last; but before a change
-  // that would silence it.
-  const Level level = log_level(settings_.log_level);
-  if (level > Level::Info) report();
-  log_.set_level(level);
-  if (level <= Level::Info) report();
 }
 
 void Daemon::drain() {

@@ -22,9 +22,12 @@
 #include "base/signal_mask.h"
 #include "cache/memory_cache.h"
 #include "cache/store.h"
+#include "config/reload.h"
 #include "config/routing.h"
 #include "config/settings.h"
 #include "daemon/admin.h"
+#include "daemon/generation.h"
+#include "daemon/memory_judge.h"
 #include "daemon/origin.h"
 #include "daemon/overload_watch.h"
 #include "daemon/service_manager.h"
@@ -71,9 +74,16 @@ class Daemon {
   void add_metrics();
   void start();
   void on_signal(int signal);
+  // daemon_reload.cpp
   void reload();
   void take_settings();
+  void switch_over(config::Settings after, config::Changes changes, Draft draft);
+  void adopt(const GenerationPtr& next, const std::function<void()>& done);
+  void settings_taken(config::Settings after, const config::Changes& changes);
   void refuse_settings(const std::string& error);
+  void reload_done();
+  base::Result<void> check_routing(const config::Routing& routing) const;
+  base::Result<void> check_room_for_metrics(const Draft& draft) const;
   void drain();
   void worker_drained();
   bool stop();
@@ -82,7 +92,7 @@ class Daemon {
   std::string status();
   void watch_tokens();
   void on_token(std::size_t upstream, const base::Result<std::string>& token);
-  void take_tokens(const config::Routing& routing);
+  void take_tokens(const config::Routing& read);
   void sample_history();
   status::Snapshot status_data();
 
@@ -116,6 +126,8 @@ class Daemon {
   std::atomic<double> runway_{std::numeric_limits<double>::quiet_NaN()};
   std::shared_ptr<proxy::StoredJudge> loading_judge_;  // until what is loaded has it
   std::unique_ptr<Origin> origin_;
+  GenerationPtr generation_;  // that the workers serve by
+  MemoryJudge memory_judge_{control_, memory_};
   proxy::Pages pages_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::vector<base::UniqueFd>> listeners_;  // by worker, until they start
@@ -131,14 +143,15 @@ class Daemon {
   bool told_to_stop_ = false;  // by a signal
   std::size_t draining_workers_ = 0;
   base::Timer drain_timer_;
-  // What may change of an upstream while it is served, and by what it is known as the same.
+  bool reloading_ = false;
+  bool reload_again_ = false;  // told meanwhile
+  // What may change of an upstream while it is the same.
   struct Upstream {
     std::string name;
-    std::vector<std::string> urls;
     std::string token_file;
     std::string token;
   };
-  std::vector<Upstream> upstreams_;  // as the origin's groups are numbered
+  std::vector<Upstream> upstreams_;  // as the generation's groups are numbered
   std::vector<std::unique_ptr<TokenWatch>> token_watches_;
 };
 

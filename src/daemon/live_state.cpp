@@ -165,7 +165,7 @@ base::Result<LiveState> live_state(const LiveParts& parts, const config::Explain
   const ClientRequest client(command);
   if (client.refusal()) return base::invalid_input(std::string(client.refusal()->detail));
   const http::Request& request = client.request();
-  const proxy::Routes& routes = parts.origin.routes();
+  const proxy::Routes& routes = *parts.origin.routes();
   std::string storage;
   proxy::Parameters parameters;
   const proxy::Taken taken = routes.take(request, storage, parameters);

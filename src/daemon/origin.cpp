@@ -1,8 +1,7 @@
 #include "daemon/origin.h"
 
-#include <algorithm>
-
-#include "daemon/parts_settings.h"
+#include <exception>
+#include <utility>
 
 namespace holdfast::daemon {
 namespace {
@@ -12,13 +11,22 @@ constexpr base::Duration kHealthInterval = std::chrono::milliseconds(100);
 
 }  // namespace
 
-Origin::Origin(Parts parts, const config::Settings& settings, std::vector<proxy::RoutePlan> plans)
+// The next generation, as far as its upstreams are made.
+struct Origin::Taking {
+  Draft draft;
+  Taken done;
+  std::vector<Generation::GroupLease> groups;
+};
+
+Origin::Origin(Parts parts, std::shared_ptr<const config::Routing> routing,
+               std::vector<proxy::RoutePlan> plans)
     : parts_(parts),
       stall_watch_("origin", times_, [this](const auto& stall) { tell_stall(stall); }),
       loop_("origin", parts.clock),
       random_(base::Random::entropy()),
       shard_(parts.metrics.shard()),
-      heartbeat_(parts.liveness.add("origin", parts.clock.now())) {
+      heartbeat_(parts.liveness.add("origin", parts.clock.now())),
+      leases_(loop_) {
   for (const base::Resource resource : base::kResources) {
     shortages_[static_cast<std::size_t>(resource)] = parts_.metrics.counter(
         observe::Family::ResourceShortages, {{"resource", std::string(to_string(resource))}});
@@ -30,29 +38,10 @@ Origin::Origin(Parts parts, const config::Settings& settings, std::vector<proxy:
           observe::Family::Purges, {{"kind", kKinds[kind]}, {"mode", soft ? "stale" : "purge"}});
     }
   }
-  const config::Routing& routing = *settings.routing;
-  std::vector<std::vector<std::string>> names = origin_names(routing);
-  judge_.emplace(plans);
-  for (std::size_t i = 0; i < routing.upstreams.size(); ++i) {
-    std::size_t largest_body = 0;
-    for (std::size_t route = 0; route < plans.size(); ++route) {
-      if (routing.routes[route].upstream != i) continue;
-      largest_body = std::max(largest_body, plans[route].body.max_body_bytes);
-    }
-    groups_.push_back(std::make_unique<OriginGroup>(
-        parts_, loop_, random_, shard_, routing.upstreams[i], largest_body, std::move(names[i]),
-        [this](base::Resource resource) {
-          shard_.add(shortages_[static_cast<std::size_t>(resource)]);
-          if (on_lack_) on_lack_(resource);
-        },
-        *judge_));
-  }
-  std::vector<proxy::Routes::Entry> entries;
-  for (std::size_t i = 0; i < plans.size(); ++i) {
-    owned_.push_back(std::make_unique<proxy::Route>(std::move(plans[i])));
-    entries.push_back({*owned_.back(), groups_[routing.routes[i].upstream]->flights()});
-  }
-  routes_.emplace(std::move(entries));
+  Draft draft = make_draft(nullptr, std::move(routing), std::move(plans));
+  std::vector<Generation::GroupLease> groups;
+  for (std::size_t i = 0; i < draft.groups.size(); ++i) groups.push_back(make_group(draft, i));
+  put_in_place(std::move(draft), std::move(groups));
   stall_watch_.export_to(parts_.metrics);
   loop_.watch_calls(stall_watch_);
 }
@@ -74,7 +63,8 @@ void Origin::stop() {
   loop_.post([this] {
     heartbeat_.stop();
     health_timer_.cancel();
-    for (const auto& group : groups_) group->flights().abandon_all();
+    leases_.stop();
+    leases_.for_each([](OriginGroup& group) { group.flights().abandon_all(); });
     loop_.stop();
   });
 }
@@ -94,9 +84,62 @@ void Origin::tell_stall(const observe::Stall& stall) {
                     {"suppressed", *suppressed}});
 }
 
-void Origin::set_token(std::size_t group, std::string token) {
-  loop_.post([this, group, token = std::move(token)]() mutable {
-    groups_[group]->set_token(std::move(token));
+Generation::GroupLease Origin::make_group(const Draft& draft, std::size_t upstream) {
+  const Draft::Group& group = draft.groups[upstream];
+  return leases_.add(std::make_unique<OriginGroup>(
+      parts_, loop_, random_, shard_, draft.routing->upstreams[upstream], group.largest_body,
+      group.names,
+      [this](base::Resource resource) {
+        shard_.add(shortages_[static_cast<std::size_t>(resource)]);
+        if (on_lack_) on_lack_(resource);
+      },
+      judge_));
+}
+
+void Origin::take(Draft draft, Taken done) {
+  auto taking = std::make_shared<Taking>(Taking{std::move(draft), std::move(done), {}});
+  loop_.post([this, taking = std::move(taking)] { make_next(taking); });
+}
+
+// One a turn, as each takes a millisecond or so.
+void Origin::make_next(const std::shared_ptr<Taking>& taking) {
+  const std::size_t next = taking->groups.size();
+  if (next == taking->draft.groups.size()) {
+    put_in_place(std::move(taking->draft), std::move(taking->groups));
+    return taking->done(generation_);
+  }
+  const Draft::Group& group = taking->draft.groups[next];
+  try {
+    taking->groups.push_back(group.same ? group.same : make_group(taking->draft, next));
+  } catch (const std::exception& error) {
+    return taking->done(base::internal_error(
+        base::ErrorKind::Unavailable,
+        taking->draft.routing->upstreams[next].place.of("") + ": " + error.what()));
+  }
+  if (group.same) return make_next(taking);
+  loop_.post([this, taking] { make_next(taking); });
+}
+
+void Origin::put_in_place(Draft draft, std::vector<Generation::GroupLease> groups) {
+  judge_ = std::move(draft.judge);
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    if (draft.groups[i].same) groups[i]->raise_body_limit(draft.groups[i].largest_body);
+  }
+  for (const auto& route : draft.retired_routes) route->retire();
+  for (const auto& group : draft.retired_groups) group->retire();
+  if (!draft.retired_routes.empty()) {
+    leases_.for_each([&](OriginGroup& group) { group.flights().leave(draft.retired_routes); });
+  }
+  generation_ = make_generation(std::move(draft), std::move(groups));
+}
+
+bool Origin::is_right(std::string_view key, const cache::StoredResponse& stored) {
+  return judge_.takes(key, stored);
+}
+
+void Origin::set_token(Generation::GroupLease group, std::string token) {
+  loop_.post([group = std::move(group), token = std::move(token)]() mutable {
+    group->set_token(std::move(token));
   });
 }
 
@@ -108,15 +151,15 @@ void Origin::purge(cache::Purge::Kind kind, bool soft, std::string_view what) {
   purges.add(kind, soft, what, now);
   // What was stored before its route had the tag does not say so.
   std::vector<std::string> tagged_routes;
-  for (std::size_t i = 0; kind == Kind::Tag && i < routes_->size(); ++i) {
-    const proxy::Route& route = (*routes_)[i].route;
+  for (std::size_t i = 0; kind == Kind::Tag && i < generation_->routes.size(); ++i) {
+    const proxy::Route& route = *generation_->routes[i];
     const std::vector<std::string>& tags = route.plan().storing.tags;
     if (std::find(tags.begin(), tags.end(), what) == tags.end()) continue;
     tagged_routes.emplace_back(route.name());
     purges.add(Kind::Route, soft, route.name(), now);
   }
   if (!soft && kind == Kind::All) {
-    for (const auto& group : groups_) group->flights().purge_all();
+    for (const auto& group : groups()) group->flights().purge_all();
   } else if (!soft) {
     forget_fetches(kind, what, tagged_routes);
   }
@@ -134,12 +177,12 @@ void Origin::forget_fetches(cache::Purge::Kind kind, std::string_view what,
     if (kind == Kind::Route) return route == what;
     return std::find(tagged_routes.begin(), tagged_routes.end(), route) != tagged_routes.end();
   };
-  for (const auto& group : groups_) group->flights().purge_fetches(concerns);
+  for (const auto& group : groups()) group->flights().purge_fetches(concerns);
 }
 
 void Origin::report_health() {
   health_timer_.set_after(loop_, kHealthInterval, [this] { report_health(); });
-  for (const auto& group : groups_) group->report();
+  for (const auto& group : groups()) group->report();
 }
 
 }  // namespace holdfast::daemon

@@ -1,6 +1,10 @@
 // Origin is the one loop that owns everything slow: flights, policies, libcurl
 // and reads of the store, for all upstreams. Made and destroyed by main's thread, while the loop
 // does not run; post() to `loop` for anything in between.
+//
+// It has the generation that a reading of the settings gave, and takes the next one in place of it:
+// what is new is made, an upstream a turn; then, in one turn, what is the same goes on in the new
+// generation and the rest is retired. What fails on the way leaves everything as it was.
 #pragma once
 
 #include <array>
@@ -13,8 +17,11 @@
 
 #include "base/event_loop.h"
 #include "base/resource.h"
+#include "base/result.h"
 #include "cache/purges.h"
 #include "config/settings.h"
+#include "daemon/generation.h"
+#include "daemon/leases.h"
 #include "daemon/loop_thread.h"
 #include "daemon/origin_group.h"
 #include "daemon/parts.h"
@@ -27,17 +34,27 @@ namespace holdfast::daemon {
 
 class Origin {
  public:
-  // Everything given outlives it. `plans` are those of the routes of `settings`, in their order.
+  // Everything given outlives it. `plans` are those of the routes of `routing`, in their order.
   // Throws std::runtime_error if libcurl or the loop cannot be set up.
-  Origin(Parts parts, const config::Settings& settings, std::vector<proxy::RoutePlan> plans);
+  Origin(Parts parts, std::shared_ptr<const config::Routing> routing,
+         std::vector<proxy::RoutePlan> plans);
   ~Origin();
   Origin(const Origin&) = delete;
   Origin& operator=(const Origin&) = delete;
 
   base::EventLoop& loop() { return loop_; }
-  // Any thread; but for what is said to be the loop's.
-  const proxy::Routes& routes() const { return *routes_; }
-  const std::vector<std::unique_ptr<OriginGroup>>& groups() const { return groups_; }
+  // Loop's thread, or before start().
+  const GenerationPtr& generation() const { return generation_; }
+  const std::shared_ptr<const proxy::Routes>& routes() const { return generation_->table; }
+  const std::vector<Generation::GroupLease>& groups() const { return generation_->groups; }
+
+  // Those that earlier generations left and that have not ended yet, too.
+  std::size_t all_groups() const { return leases_.size(); }
+
+  // Any thread, one at a time. Makes the draft the generation, and calls `done` on the loop with
+  // it, or with why it could not be.
+  using Taken = std::function<void(base::Result<GenerationPtr>)>;
+  void take(Draft draft, Taken done);
 
   void start();
   // Answers every waiter now and tells the loop to stop.
@@ -57,14 +74,21 @@ class Origin {
   // The same has been done to single keys.
   void count_purge_of_urls(bool soft) { shard_.add(purges_counted_[kUrls][soft ? 1 : 0]); }
 
-  // Any thread: what a reload changes, of the upstream with that number.
-  void set_token(std::size_t group, std::string token);
+  // Loop's thread: whether what comes from the store is right by the rules of today.
+  bool is_right(std::string_view key, const cache::StoredResponse& stored);
+
+  // Any thread: the token of one upstream.
+  void set_token(Generation::GroupLease group, std::string token);
 
  private:
   // Of the kinds of purges, beside those of cache::Purge.
   static constexpr std::size_t kUrls = 4;
   void forget_fetches(cache::Purge::Kind kind, std::string_view what,
                       const std::vector<std::string>& tagged_routes);
+  struct Taking;
+  Generation::GroupLease make_group(const Draft& draft, std::size_t upstream);
+  void make_next(const std::shared_ptr<Taking>& taking);
+  void put_in_place(Draft draft, std::vector<Generation::GroupLease> groups);
   void tell_stall(const observe::Stall& stall);
   void report_health();
 
@@ -79,10 +103,9 @@ class Origin {
   std::array<observe::Counter, base::kResources.size()> shortages_;
   std::array<std::array<observe::Counter, 2>, 5> purges_counted_;  // by kind, and whether soft
   std::function<void(base::Resource)> on_lack_;
-  std::vector<std::unique_ptr<proxy::Route>> owned_;  // before the flights that know them
-  std::optional<proxy::StoredJudge> judge_;
-  std::vector<std::unique_ptr<OriginGroup>> groups_;
-  std::optional<proxy::Routes> routes_;
+  proxy::StoredJudge judge_{{}};
+  Leases<OriginGroup> leases_;
+  GenerationPtr generation_;
   base::Timer health_timer_;
   LoopThread thread_;
 };

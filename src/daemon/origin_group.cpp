@@ -16,23 +16,43 @@ OriginGroup::OriginGroup(const Parts& parts, base::EventLoop& loop, base::Random
     : parts_(parts),
       loop_(loop),
       name_(upstream.built_in ? "" : upstream.name),
+      origin_names_(std::move(names)),
       transport_(loop, transport_settings(upstream, largest_body), upstream.settings.api_token),
-      fetcher_(loop, random, transport_, upstream_settings(upstream, names), parts.metrics, shard,
-               parts.log),
+      fetcher_(loop, random, transport_, upstream_settings(upstream, origin_names_), parts.metrics,
+               shard, parts.log),
       flights_(
           {loop, fetcher_, parts.memory, parts.store, parts.log, parts.metrics, shard,
            [&judge](std::string_view key, const auto& stored) { return judge.takes(key, stored); }},
           flights_settings(upstream), base::Random::entropy()) {
   look_up_names(upstream.settings.api_urls);
   transport_.on_lack(std::move(on_lack));
-  const std::string label = name_.empty() ? "upstream" : "upstream " + name_;
-  const bool alone = names.size() == 1;
-  for (const std::string& name : names) {
-    health_.push_back(
-        &parts.health.add(alone ? label : label + " " + name, observe::Dependency::Role::Origin));
-    add_facts(*health_.back(), health_.size() - 1);
-  }
   status_ = fetcher_.status();
+  // Last: from now on it is asked for what it knows.
+  const std::string label = name_.empty() ? "upstream" : "upstream " + name_;
+  const bool alone = origin_names_.size() == 1;
+  for (std::size_t i = 0; i < origin_names_.size(); ++i) {
+    health_.push_back(&parts.health.add(alone ? label : label + " " + origin_names_[i],
+                                        observe::Dependency::Role::Origin, facts_of(i)));
+  }
+}
+
+OriginGroup::~OriginGroup() {
+  leave_health();
+}
+
+void OriginGroup::leave_health() {
+  for (const observe::Dependency* const dependency : health_) parts_.health.remove(*dependency);
+  health_.clear();
+}
+
+void OriginGroup::retire() {
+  leave_health();
+  fetcher_.retire();
+  flights_.retire();
+}
+
+bool OriginGroup::wind_down() {
+  return flights_.stats().flights == 0 && transport_.wind_down();
 }
 
 void OriginGroup::look_up_names(const std::vector<std::string>& urls) {
@@ -70,10 +90,11 @@ std::optional<double> OriginGroup::forbidden_share() const {
   return forbidden_share_;
 }
 
-void OriginGroup::add_facts(observe::Dependency& dependency, std::size_t i) {
+observe::Dependency::Facts OriginGroup::facts_of(std::size_t i) {
   using Fact = observe::Dependency::Fact;
+  observe::Dependency::Facts facts;
   const auto fact = [&](const char* key, auto read) {
-    dependency.fact(key, [this, i, read] { return Fact(read(status().origins[i])); });
+    facts.emplace_back(key, [this, i, read] { return Fact(read(status().origins[i])); });
   };
   fact("breaker", [](const auto& origin) { return std::string(to_string(origin.breaker)); });
   // JSON has no such number, so it becomes null.
@@ -83,6 +104,7 @@ void OriginGroup::add_facts(observe::Dependency& dependency, std::size_t i) {
   fact("attempts_lately",
        [](const auto& origin) { return static_cast<std::int64_t>(origin.volume); });
   fact("in_flight", [](const auto& origin) { return std::int64_t{origin.in_flight}; });
+  return facts;
 }
 
 void OriginGroup::report() {

@@ -1,7 +1,10 @@
 // OriginGroup is one [upstream.NAME]: origins that stand in for each other, with the policies,
 // the connections and the names of their own, and the flights of all routes that ask them. What
 // goes wrong with one group costs the others nothing but the loop they share. Origin loop only,
-// except where it says otherwise; made and destroyed while the loop does not run.
+// except where it says otherwise; made and destroyed there, or while it does not run.
+//
+// One that a reload takes out of service is retired: nothing speaks of it any more, and nothing is
+// kept of what it brings. What it has under way ends by its own deadlines; then it winds down.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +38,7 @@ class OriginGroup {
               observe::Shard& shard, const config::UpstreamConfig& upstream,
               std::size_t largest_body, std::vector<std::string> names,
               std::function<void(base::Resource)> on_lack, proxy::StoredJudge& judge);
+  ~OriginGroup();
   OriginGroup(const OriginGroup&) = delete;
   OriginGroup& operator=(const OriginGroup&) = delete;
 
@@ -43,7 +47,15 @@ class OriginGroup {
   proxy::Flights& flights() { return flights_; }
   upstream::PolicyFetcher& fetcher() { return fetcher_; }
 
+  // Any thread. Those of its origins, for people.
+  const std::vector<std::string>& origin_names() const { return origin_names_; }
+
   void set_token(std::string token);
+  // A route came that keeps larger contents.
+  void raise_body_limit(std::size_t bytes) { transport_.raise_body_limit(bytes); }
+  void retire();
+  // Nobody will ask it any more: whether it can be destroyed without a wait.
+  bool wind_down();
   // Makes health, status() and forbidden_share() say what holds now.
   void report();
 
@@ -54,16 +66,18 @@ class OriginGroup {
 
  private:
   void look_up_names(const std::vector<std::string>& urls);
-  void add_facts(observe::Dependency& dependency, std::size_t origin);
+  observe::Dependency::Facts facts_of(std::size_t origin);
+  void leave_health();
 
   const Parts& parts_;
   base::EventLoop& loop_;
   const std::string name_;  // empty: built in
+  const std::vector<std::string> origin_names_;
   upstream::CurlTransport transport_;
   upstream::PolicyFetcher fetcher_;
   std::unique_ptr<upstream::Names> names_;  // null where all URLs have addresses
   proxy::Flights flights_;
-  std::vector<observe::Dependency*> health_;  // one per origin
+  std::vector<observe::Dependency*> health_;  // one per origin; none of one that is retired
   mutable std::mutex mutex_;
   upstream::Status status_;                // guarded by mutex_
   std::optional<double> forbidden_share_;  // guarded by mutex_

@@ -222,13 +222,15 @@ std::string address_in(const std::string& base_url) {
   return url && url->numeric ? url->address : std::string();
 }
 
-std::vector<std::vector<std::string>> origin_names(const config::Routing& routing) {
-  std::vector<std::vector<std::string>> all;
+std::vector<std::vector<std::string>> origin_names(
+    const config::Routing& routing, const std::vector<std::vector<std::string>>& kept) {
+  std::vector<std::vector<std::string>> all = kept;
   std::set<std::string> taken;
-  for (const config::UpstreamConfig& upstream : routing.upstreams) {
-    std::vector<std::string>& names = all.emplace_back();
-    for (const std::string& url : upstream.settings.api_urls) {
-      names.push_back(unused_name(url, taken));
+  for (const auto& names : kept) taken.insert(names.begin(), names.end());
+  for (std::size_t i = 0; i < routing.upstreams.size(); ++i) {
+    if (!all[i].empty()) continue;
+    for (const std::string& url : routing.upstreams[i].settings.api_urls) {
+      all[i].push_back(unused_name(url, taken));
     }
   }
   return all;

@@ -40,7 +40,9 @@ std::string host_to_look_up(const std::string& base_url);
 std::string address_in(const std::string& base_url);
 
 // What metrics, logs and health call each origin of each upstream: "host:port/path", with what may
-// be a key in it masked; those that are the same then are numbered.
-std::vector<std::vector<std::string>> origin_names(const config::Routing& routing);
+// be a key in it masked; those that are the same then are numbered. `kept`, by upstream, are those
+// that stay as they are; empty: new ones.
+std::vector<std::vector<std::string>> origin_names(
+    const config::Routing& routing, const std::vector<std::vector<std::string>>& kept);
 
 }  // namespace holdfast::daemon

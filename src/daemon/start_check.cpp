@@ -81,32 +81,6 @@ Checked check_admin_socket(const config::Settings& settings, Warnings& warnings)
   return {};
 }
 
-Checked check_tls_files(const config::UpstreamConfig& upstream) {
-  const config::Settings& settings = upstream.settings;
-  const bool any_https =
-      std::any_of(settings.api_urls.begin(), settings.api_urls.end(),
-                  [](const std::string& url) { return url.starts_with("https:"); });
-  if (!any_https && settings.api_ca_file.empty() && settings.api_client_cert_file.empty()) {
-    return {};
-  }
-  const std::string problem = upstream::problem_of_files(transport_settings(upstream, 0));
-  if (problem.empty()) return {};
-  const auto is_about = [&](const std::string& file) {
-    return !file.empty() && problem.starts_with(file + ":");
-  };
-  if (!upstream.built_in) {
-    const char* const key = is_about(settings.api_client_key_file)    ? "api_client_key_file"
-                            : is_about(settings.api_client_cert_file) ? "api_client_cert_file"
-                                                                      : "api_ca_file";
-    return base::invalid_input(upstream.place.of(key) + ": " + problem);
-  }
-  const char* const name = is_about(settings.api_client_key_file)    ? "API_CLIENT_KEY_FILE:"
-                           : is_about(settings.api_client_cert_file) ? "API_CLIENT_CERT_FILE:"
-                           : settings.api_ca_file.empty()            ? "API_CA_FILE is not set, and"
-                                                                     : "API_CA_FILE:";
-  return base::invalid_input(std::string(name) + " " + problem);
-}
-
 }  // namespace
 
 std::vector<http::ListenAddress> listen_addresses(const config::Settings& settings) {
@@ -134,6 +108,32 @@ std::string fewer_connections(const config::Settings& settings, std::size_t desc
   return "max_connections is " + std::to_string(max_connections) + " instead of " +
          std::to_string(settings.max_connections) + ": the limit of descriptors is " +
          std::to_string(descriptors) + " (LimitNOFILE, ulimit -n)";
+}
+
+base::Result<void> check_tls_files(const config::UpstreamConfig& upstream) {
+  const config::Settings& settings = upstream.settings;
+  const bool any_https =
+      std::any_of(settings.api_urls.begin(), settings.api_urls.end(),
+                  [](const std::string& url) { return url.starts_with("https:"); });
+  if (!any_https && settings.api_ca_file.empty() && settings.api_client_cert_file.empty()) {
+    return {};
+  }
+  const std::string problem = upstream::problem_of_files(transport_settings(upstream, 0));
+  if (problem.empty()) return {};
+  const auto is_about = [&](const std::string& file) {
+    return !file.empty() && problem.starts_with(file + ":");
+  };
+  if (!upstream.built_in) {
+    const char* const key = is_about(settings.api_client_key_file)    ? "api_client_key_file"
+                            : is_about(settings.api_client_cert_file) ? "api_client_cert_file"
+                                                                      : "api_ca_file";
+    return base::invalid_input(upstream.place.of(key) + ": " + problem);
+  }
+  const char* const name = is_about(settings.api_client_key_file)    ? "API_CLIENT_KEY_FILE:"
+                           : is_about(settings.api_client_cert_file) ? "API_CLIENT_CERT_FILE:"
+                           : settings.api_ca_file.empty()            ? "API_CA_FILE is not set, and"
+                                                                     : "API_CA_FILE:";
+  return base::invalid_input(std::string(name) + " " + problem);
 }
 
 base::Result<std::vector<std::string>> check_start(const config::Settings& settings) {

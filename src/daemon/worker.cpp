@@ -47,6 +47,13 @@ int Worker::make_realtime() {
   return ::pthread_setschedparam(thread_.handle(), SCHED_RR, &lowest);
 }
 
+void Worker::adopt(std::shared_ptr<const proxy::Routes> routes, std::function<void()> done) {
+  loop_.post([this, table = service_.prepare(std::move(routes)), done = std::move(done)] {
+    service_.adopt(table);
+    done();
+  });
+}
+
 void Worker::drain(std::function<void()> done) {
   loop_.post([this, done = std::move(done)]() mutable { server_.drain(std::move(done)); });
 }

@@ -71,6 +71,7 @@ struct Batches::Batch {
   std::size_t open = 0;  // lookups that are not done
   base::Timer deadline;
   std::shared_ptr<Errand> errand;
+  std::shared_ptr<Batches> owner;  // of this; while it is open
 };
 
 // What the origin loop has to do for a batch. Only `over` is touched elsewhere.
@@ -129,15 +130,22 @@ void Batches::start(http::Server& server, http::ExchangeId id, const http::Reque
   // For an origin loop that does not get to the flights' own deadlines.
   batch.deadline.set_at(parts_.worker, batch.received + worker_patience(settings_.request_deadline),
                         [this, &batch] { finish(batch); });
+  batch.owner = weak_from_this().lock();
   batches_.emplace(id, std::move(owned));
-  parts_.origin.post([this, errand] { run(errand); });
+  parts_.origin.post([this, self = weak_from_this().lock(), errand] { run(errand); });
 }
 
 void Batches::abandoned(http::ExchangeId id) {
   const auto found = batches_.find(id);
   if (found == batches_.end()) return;
   found->second->errand->over.store(true, std::memory_order_relaxed);
+  const auto self = weak_from_this().lock();  // that batch may be all that keeps this
   batches_.erase(found);
+}
+
+void Batches::clear() {
+  const auto self = weak_from_this().lock();
+  batches_.clear();
 }
 
 // Gives each element its lookup, and answers from memory what can be.
@@ -179,9 +187,8 @@ bool Batches::find_in_memory(Lookup& lookup, const Batch& batch) {
     case cache::Use::StaleWhileRevalidate:
       lookup.answer.rung = Rung::StaleWhileRevalidate;
       if (!batch.wanted.only_if_cached && parts_.refresh_gate.open(lookup.key, batch.received)) {
-        parts_.origin.post([&flights = parts_.flights, &route = parts_.route, key = lookup.key] {
-          flights.refresh(route, key);
-        });
+        parts_.origin.post([&flights = parts_.flights, &route = parts_.route, hold = parts_.hold,
+                            key = lookup.key] { flights.refresh(route, key); });
       }
       break;
     case cache::Use::StaleIfError:
@@ -196,12 +203,13 @@ bool Batches::find_in_memory(Lookup& lookup, const Batch& batch) {
 
 // On the origin loop, where only `parts_` and the errand may be touched.
 void Batches::run(const std::shared_ptr<Errand>& errand) {
+  const auto self = weak_from_this().lock();
   const std::size_t end = std::min(errand->next + kKeysPerTurn, errand->keys.size());
   for (; errand->next < end; ++errand->next) {
     if (errand->over.load(std::memory_order_relaxed)) return;
     const Errand::Key& key = errand->keys[errand->next];
-    const auto reply = [this, id = errand->id, lookup = key.lookup](Answer answer) {
-      parts_.worker.post([this, id, lookup, answer = std::move(answer)]() mutable {
+    const auto reply = [this, self, id = errand->id, lookup = key.lookup](Answer answer) {
+      parts_.worker.post([this, self, id, lookup, answer = std::move(answer)]() mutable {
         take(id, lookup, std::move(answer));
       });
     };
@@ -212,7 +220,7 @@ void Batches::run(const std::shared_ptr<Errand>& errand) {
       parts_.flights.join(parts_.route, key.key, errand->deadline, wanted.min_fresh, reply);
     }
   }
-  if (end < errand->keys.size()) parts_.origin.post([this, errand] { run(errand); });
+  if (end < errand->keys.size()) parts_.origin.post([this, self, errand] { run(errand); });
 }
 
 void Batches::take(http::ExchangeId id, std::size_t lookup, Answer answer) {
@@ -342,7 +350,8 @@ void Batches::finish(Batch& batch) {
   }
   if (batch.errand) batch.errand->over.store(true, std::memory_order_relaxed);
   const http::ExchangeId id = batch.id;
-  batches_.erase(id);  // and with it `batch`, unless start() owns it still
+  const auto self = weak_from_this().lock();  // that batch may be all that keeps this
+  batches_.erase(id);                         // and with it `batch`, unless start() owns it still
 }
 
 void Batches::refuse(const Batch& batch, int status, std::string_view detail,

@@ -34,7 +34,10 @@
 
 namespace holdfast::proxy {
 
-class Batches {
+//
+// Where its route may go out of service it is owned by std::shared_ptr, and lives on until its last
+// batch is answered and the origin loop is done with it. It may end there then.
+class Batches : public std::enable_shared_from_this<Batches> {
  public:
   struct Settings {
     base::Duration request_deadline = std::chrono::seconds(10);
@@ -52,7 +55,8 @@ class Batches {
     observe::Log& log;
     Route& route;
     RefreshGate& refresh_gate;
-    std::function<bool()> may_log_refusal;  // false: one of too many
+    std::function<bool()> may_log_refusal;       // false: one of too many
+    std::shared_ptr<const void> hold = nullptr;  // as Routes::Entry has it
   };
   // 1000 of the longest addresses, each on an indented line of its own.
   static constexpr std::size_t kMaxContentBytes = 64U << 10;
@@ -68,6 +72,8 @@ class Batches {
              std::string_view request_id);
   // The client is gone. Unknown ids are fine.
   void abandoned(http::ExchangeId id);
+  // Drops all that is open, without an answer: its server is about to end.
+  void clear();
 
  private:
   struct Lookup;

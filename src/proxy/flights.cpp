@@ -1,6 +1,7 @@
 #include "proxy/flights.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -107,8 +108,9 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
     case Prospect::Way::Fetch:
       break;
   }
+  const bool alone = prospect.alone || retired_ || route.retired();
   Flight& flight = start(route, key, std::move(prospect.stored), deadline, upstream::Priority::Miss,
-                         fields, prospect.alone);
+                         fields, alone);
   add_waiter(flight, deadline, false, std::move(callback));
 }
 
@@ -122,7 +124,7 @@ Answer Flights::stored(std::string_view key, std::chrono::seconds min_fresh) {
 }
 
 void Flights::refresh(Route& route, std::string_view key) {
-  if (abandoned_ || flights_.contains(key)) return;
+  if (abandoned_ || retired_ || route.retired() || flights_.contains(key)) return;
   if (resting_.resting(key, parts_.loop.now())) {
     parts_.shard.add(skipped_);
     return;
@@ -140,7 +142,7 @@ void Flights::refresh(Route& route, std::string_view key) {
 bool Flights::purge(std::string_view key) {
   for (const auto& [flight, owned] : apart_) owned->purged = owned->purged || flight->key == key;
   resting_.succeeded(key);  // who purges wants it asked for
-  set_aside(key);
+  set_aside(key, true);
   const bool in_memory = parts_.memory.erase(key);
   const bool in_store = parts_.store.find(key).value_or(nullptr) != nullptr;
   parts_.store.erase(key);  // also where it could not be read
@@ -159,20 +161,43 @@ void Flights::purge_fetches(const std::function<bool(std::string_view key)>& con
   for (const auto& [key, owned] : flights_) {
     if (concerns(key)) keys.emplace_back(key);
   }
-  for (const std::string& key : keys) set_aside(key);
+  for (const std::string& key : keys) set_aside(key, true);
   forget_rests();
 }
 
 void Flights::purge_all() {
   for (const auto& [flight, owned] : apart_) owned->purged = true;
-  while (!flights_.empty()) set_aside(flights_.begin()->first);
+  while (!flights_.empty()) set_aside(flights_.begin()->first, true);
   forget_rests();
   free_some(parts_.loop, std::make_shared<Remains>(parts_.memory.clear()));
   parts_.store.erase_all();
 }
 
+void Flights::set_aside_retired() {
+  std::vector<std::string> keys;
+  for (const auto& [key, flight] : flights_) {
+    if (retired_ || flight->route.retired()) keys.emplace_back(key);
+  }
+  for (const std::string& key : keys) set_aside(key, false);
+}
+
+void Flights::retire() {
+  retired_ = true;
+  parts_.metrics.remove_callback(std::exchange(limit_callback_, 0));
+  set_aside_retired();
+}
+
+// All keys of a route begin with what ends with the first "/".
+void Flights::leave(const std::vector<std::shared_ptr<Route>>& retired) {
+  std::set<std::string_view> prefixes;
+  for (const auto& route : retired) prefixes.insert(route->plan().key_prefix);
+  resting_.forget_if(
+      [&](std::string_view key) { return prefixes.contains(key.substr(0, key.find('/') + 1)); });
+  set_aside_retired();
+}
+
 // Out of the way of who comes later.
-void Flights::set_aside(std::string_view key) {
+void Flights::set_aside(std::string_view key, bool purged) {
   auto taken = flights_.extract(key);
   if (taken.empty()) return;
   Flight& flight = *taken.mapped();
@@ -182,7 +207,8 @@ void Flights::set_aside(std::string_view key) {
     parts_.shard.add(flights_gauge_, -1);
     return;
   }
-  flight.apart = flight.purged = true;
+  flight.apart = true;
+  flight.purged = purged;
   apart_.emplace(&flight, std::move(taken.mapped()));
 }
 
@@ -237,7 +263,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
     }
   }
   // It may be asked after the flight's end.
-  request.validate = [&route, key = flight.key](const upstream::Reply& reply) {
+  request.validate = [&route, held = flight.held, key = flight.key](const upstream::Reply& reply) {
     return route.validate(key, reply);
   };
   request.deadline = deadline - settings_.answer_margin;
@@ -300,7 +326,7 @@ void Flights::finish(Flight& flight, FetchResult result) {
   if (flight.stored || flight.behind) count_refresh(result);
   if (taken) {
     resting_.succeeded(flight.key);
-  } else if (!flight.purged && result.outcome != Outcome::Local) {
+  } else if (!keeps_nothing(flight) && result.outcome != Outcome::Local) {
     rest(flight, result, answer);
   }
   if (answer.rung == Rung::Fetched && is_purged(flight.key, answer.content)) send_on_late(flight);
@@ -407,8 +433,8 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   bool stored = false;
   // By what its fields say, it may have been purged while it was on its way.
   flight.purged = flight.purged || is_purged(flight.key, storable.response);
-  if (flight.purged) {
-    // What is there now, if anything, came after the purge.
+  if (keeps_nothing(flight)) {
+    // What is there now, if anything, came after the purge, or is by the rules of today.
     storable.may_store = false;
   } else if (storable.may_store) {
     const bool in_memory = parts_.memory.put(flight.key, storable.response);
@@ -468,7 +494,7 @@ Answer Flights::error_or_passed(Flight& flight, const FetchResult& result) {
     if (!may_share(result.reply, policy)) {
       unshared_.failed(flight.key, parts_.loop.now(), random_);
       send_on_alone(flight);
-    } else if (!flight.purged) {
+    } else if (!keeps_nothing(flight)) {
       // In memory alone, so that it is not asked for by each client anew.
       parts_.memory.put(flight.key, answer.content);
     }

@@ -16,7 +16,9 @@
 //      answer that the fetch has by then is waited for: it comes in the next turn.
 // A purge takes a flight out of the way: who asks from then on starts another. It stands
 // apart then, as one that is for one client alone does: nobody joins it. Whether a purge of a tag
-// concerns a flight its answer tells; if so those who came after the purge are sent on.
+// concerns a flight its answer tells; if so those who came after the purge are sent on. Apart
+// stands, too, a flight whose route or upstream is out of service: it answers who waits for it by
+// the rules they came under, and nothing is kept of what it brings.
 #pragma once
 
 #include <chrono>
@@ -28,6 +30,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/random.h"
 #include "base/scheduler.h"
@@ -152,6 +155,11 @@ class Flights {
   // memory.purges() by now, and whatever was stored or asked for before it is judged by it. Fetches
   // for keys that `concerns` is true of are known to be of no use to who comes later.
   void purge_fetches(const std::function<bool(std::string_view key)>& concerns);
+  // These routes are out of service now: nobody joins their flights any more, and those that nobody
+  // waits for end. What failed by their rules may be asked for at once.
+  void leave(const std::vector<std::shared_ptr<Route>>& retired);
+  // The same of all routes, as their upstream is out of service.
+  void retire();
   // Keys that failed may be asked for at once: something has changed that may have been why.
   void forget_rests();
   // For people who inspect a key.
@@ -182,8 +190,10 @@ class Flights {
     base::Timer timer;
   };
   struct Flight {
-    Flight(Route& r, std::string k) : route(r), key(std::move(k)) {}
+    Flight(Route& r, std::string k)
+        : route(r), held(r.weak_from_this().lock()), key(std::move(k)) {}
     Route& route;
+    const std::shared_ptr<Route> held;  // null where it outlives all flights anyway
     const std::string key;
     cache::StoredPtr stored;  // what is there, maybe too old to use; may be null
     bool behind = false;      // began as a refresh for which no client waits
@@ -215,7 +225,13 @@ class Flights {
   void out_of_patience(Flight& flight);
   void finish(Flight& flight, upstream::FetchResult result);
   std::unique_ptr<Flight> take_out(Flight& flight);
-  void set_aside(std::string_view key);
+  // `purged`: what is stored for it is not to be used for it either.
+  void set_aside(std::string_view key, bool purged);
+  void set_aside_retired();
+  // Whether all that comes of it is for who waits for it.
+  bool keeps_nothing(const Flight& flight) const {
+    return flight.purged || retired_ || flight.route.retired();
+  }
 
   // The rungs, each from what the one above could not answer.
   bool replaces_stored(const Flight& flight, const upstream::FetchResult& result) const;
@@ -244,6 +260,7 @@ class Flights {
   std::unordered_map<const Flight*, std::unique_ptr<Flight>> apart_;
   std::size_t waiters_ = 0;
   bool abandoned_ = false;
+  bool retired_ = false;
 
   observe::Metrics::CallbackId limit_callback_ = 0;
   observe::Gauge flights_gauge_;

@@ -54,6 +54,16 @@ class RestingKeys {
 
   void succeeded(std::string_view key);
 
+  // Forgets those keys.
+  template <typename Which>
+  void forget_if(const Which& which) {
+    std::erase_if(keys_, [&](const auto& entry) {
+      if (!which(std::string_view(entry.first))) return false;
+      key_bytes_ -= entry.first.size();
+      return true;
+    });
+  }
+
   std::size_t size() const { return keys_.size(); }
 
  private:

@@ -56,7 +56,9 @@ struct RoutePlan {
   std::function<std::optional<std::string>(std::string_view subject)> offline;
 };
 
-class Route {
+// Where it may go out of service while the program runs it is owned by std::shared_ptr: whatever
+// uses it beyond a call holds on to it, by weak_from_this().
+class Route : public std::enable_shared_from_this<Route> {
  public:
   // Longer ones are refused: many of them are kept, here and there.
   static constexpr std::size_t kLongestKey = 4096;
@@ -101,6 +103,11 @@ class Route {
   // is a wrong answer to a client. Origin loop only.
   upstream::Verdict validate(std::string_view key, const upstream::Reply& reply);
 
+  // Origin loop only. It is out of service: who asked by it still gets an answer, but nothing is
+  // kept of that, as another route may have its keys now.
+  void retire() { retired_ = true; }
+  bool retired() const { return retired_; }
+
   // Origin loop only.
   std::optional<std::string> offline_body(std::string_view key) {
     return plan_.offline ? plan_.offline(subject(key)) : std::nullopt;
@@ -114,6 +121,7 @@ class Route {
   const RoutePlan plan_;
   const std::size_t prefix_size_;
   BodyCheck check_;
+  bool retired_ = false;
 };
 
 }  // namespace holdfast::proxy

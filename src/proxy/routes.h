@@ -1,8 +1,9 @@
-// Routes are all that is served, and who answers each: filled before the workers start, then only
-// read; any thread. What it names outlives it, and flights are touched on their own loop alone.
+// Routes are all that is served, and who answers each, as one reading of the settings has it: never
+// changed once made; any thread. Flights are touched on their own loop alone.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,8 @@ class Routes {
   struct Entry {
     Route& route;
     Flights& flights;
+    // Whoever has it has these two; null where they outlive all that is done with them.
+    std::shared_ptr<const void> hold = nullptr;
   };
 
   // Of two that take the same the first is kept: whoever plans routes has refused such before.

@@ -1,5 +1,6 @@
 #include "proxy/service.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -66,36 +67,91 @@ Level level_of(CacheOutcome outcome, int status) {
 
 }  // namespace
 
+// A route, and what this worker has of its own for it.
+struct Service::Served : std::enable_shared_from_this<Served> {
+  Served(const Routes::Entry& entry, const Parts& parts)
+      : route(entry.route),
+        flights(entry.flights),
+        hold(entry.hold),
+        counts(parts.metrics, parts.shard, entry.route.name()) {}
+
+  Route& route;
+  Flights& flights;
+  const std::shared_ptr<const void> hold;
+  RequestMetrics counts;
+  std::shared_ptr<Batches> batches;  // null: it takes none
+};
+
+struct Service::Table {
+  std::shared_ptr<const Routes> routes;
+  std::vector<std::shared_ptr<Served>> served;  // as the routes are numbered
+};
+
 Service::Service(Parts parts, Settings settings, std::uint64_t seed)
-    : parts_(parts),
+    : parts_(std::move(parts)),
       settings_(settings),
       random_(seed),
-      not_found_(unrouted(parts.metrics, 404)),
-      bad_path_(unrouted(parts.metrics, 400)),
-      not_allowed_(unrouted(parts.metrics, 405)),
+      not_found_(unrouted(parts_.metrics, 404)),
+      bad_path_(unrouted(parts_.metrics, 400)),
+      not_allowed_(unrouted(parts_.metrics, 405)),
       failures_({.burst = kLoggedFailures}, "requests_not_logged"),
       rejections_({.burst = kLoggedFailures}, "rejections_not_logged"),
-      pages_(parts.pages),
-      page_desk_(parts.worker, settings.request_deadline),
+      pages_(parts_.pages),
+      page_desk_(parts_.worker, settings.request_deadline),
       deadlines_(worker_patience(settings.request_deadline)) {
-  served_.reserve(parts.routes.size());
-  for (std::size_t i = 0; i < parts.routes.size(); ++i) {
-    const Routes::Entry& entry = parts.routes[i];
-    served_.push_back({entry.route, entry.flights,
-                       RequestMetrics(parts.metrics, parts.shard, entry.route.name()), nullptr});
-    if (entry.route.plan().batch_path.empty()) continue;
-    served_.back().batches = std::make_unique<Batches>(
-        Batches::Parts{parts.worker, parts.origin, entry.flights, parts.memory, parts.store,
-                       parts.log, entry.route, refresh_gate_,
-                       [this] { return admit(rejections_); }},
-        Batches::Settings{.request_deadline = settings.request_deadline}, parts.metrics,
-        parts.shard);
+  adopt(prepare(std::move(parts_.routes)));
+}
+
+Service::TablePtr Service::prepare(std::shared_ptr<const Routes> routes) {
+  auto table = std::make_shared<Table>();
+  table->routes = std::move(routes);
+  std::unordered_map<const Route*, std::shared_ptr<Served>> before;
+  if (prepared_) {
+    for (const auto& served : prepared_->served) before.emplace(&served->route, served);
   }
+  for (std::size_t i = 0; i < table->routes->size(); ++i) {
+    const Routes::Entry& entry = (*table->routes)[i];
+    const auto same = before.find(&entry.route);
+    if (same != before.end() && &same->second->flights == &entry.flights) {
+      table->served.push_back(same->second);
+      continue;
+    }
+    Served& served = *table->served.emplace_back(std::make_shared<Served>(entry, parts_));
+    if (entry.route.plan().batch_path.empty()) continue;
+    served.batches = std::make_shared<Batches>(
+        Batches::Parts{parts_.worker, parts_.origin, entry.flights, parts_.memory, parts_.store,
+                       parts_.log, entry.route, refresh_gate_,
+                       [this] { return admit(rejections_); }, entry.hold},
+        Batches::Settings{.request_deadline = settings_.request_deadline}, parts_.metrics,
+        parts_.shard);
+  }
+  prepared_ = table;
+  return table;
+}
+
+void Service::adopt(TablePtr table) {
+  std::erase_if(earlier_batches_, [](const auto& batches) { return batches.expired(); });
+  if (table_) {
+    const auto& now = table->served;
+    for (const auto& served : table_->served) {
+      const bool goes_on = std::find(now.begin(), now.end(), served) != now.end();
+      if (served->batches && !goes_on) earlier_batches_.push_back(served->batches);
+    }
+  }
+  table_ = std::move(table);
+  routes_ = table_->routes.get();
+  served_ = table_->served.data();
 }
 
 Service::~Service() {
   for (Thinned* lines : {&failures_, &rejections_}) {
     tell_left_out(*lines, lines->limiter.take_suppressed());
+  }
+  for (const auto& served : table_->served) {
+    if (served->batches) served->batches->clear();
+  }
+  for (const auto& earlier : earlier_batches_) {
+    if (const auto batches = earlier.lock()) batches->clear();
   }
 }
 
@@ -120,17 +176,17 @@ void Service::take_page(http::Server& server, http::ExchangeId id, const http::R
 
 void Service::take_routed(http::Server& server, http::ExchangeId id, const http::Request& request) {
   Parameters parameters;
-  const Taken taken = parts_.routes.take(request, path_, parameters);
+  const Taken taken = routes_->take(request, path_, parameters);
   switch (taken.by) {
     case Taken::By::Route:
-      return look_up(server, id, request, served_[taken.route], parameters);
+      return look_up(server, id, request, *served_[taken.route], parameters);
     case Taken::By::Batch:
-      return served_[taken.route].batches->start(server, id, request, request_id_);
+      return served_[taken.route]->batches->start(server, id, request, request_id_);
     case Taken::By::BadPath:
       return send_problem(server, id, request, 400, taken.why);
     case Taken::By::BadValue:
-      served_[taken.route].counts.count(CacheOutcome::Error, 400,
-                                        parts_.worker.now() - request.received);
+      served_[taken.route]->counts.count(CacheOutcome::Error, 400,
+                                         parts_.worker.now() - request.received);
       return send_problem(server, id, request, 400, taken.why, {}, true);
     case Taken::By::BadMethod:
       return not_taken(server, id, request, taken.allowed);
@@ -195,9 +251,8 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
   if (!rung) return ask_origin(server, exchange, tracestate);
   if (*rung == Rung::StaleWhileRevalidate && !exchange.wanted.only_if_cached &&
       refresh_gate_.open(key_, request.received)) {
-    parts_.origin.post([&flights = served.flights, &route = served.route, key = key_] {
-      flights.refresh(route, key);
-    });
+    parts_.origin.post([&flights = served.flights, &route = served.route, hold = served.hold,
+                        key = key_] { flights.refresh(route, key); });
   }
   answer.rung = *rung;
   if (hits_until_used_-- == 0) {
@@ -214,7 +269,7 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
   Pending& pending = pending_[exchange.id];
   pending.id = exchange.id;
   pending.server = &server;
-  pending.served = &exchange.served;
+  pending.served = exchange.served.shared_from_this();
   pending.method = exchange.method;
   pending.only_if_cached = exchange.wanted.only_if_cached;
   pending.key = exchange.key;
@@ -230,8 +285,9 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
   if (!deadline_timer_.pending()) arm_deadline();
   const base::SteadyTime deadline = exchange.received + settings_.request_deadline;
   parts_.origin.post([this, id = exchange.id, &flights = exchange.served.flights,
-                      &route = exchange.served.route, key = std::string(exchange.key), deadline,
-                      wanted = exchange.wanted, trace = std::move(trace)] {
+                      &route = exchange.served.route, hold = exchange.served.hold,
+                      key = std::string(exchange.key), deadline, wanted = exchange.wanted,
+                      trace = std::move(trace)] {
     // On the origin loop from here, where of ours only `parts_` may be touched. It comes too
     // late if it was held up: the worker has answered, and nobody waits.
     if (parts_.origin.now() >= deadline) return;
@@ -368,14 +424,17 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
 
 void Service::abandoned(http::ExchangeId id) {
   if (pending_.erase(id) > 0) return;
-  for (const Served& served : served_) {
-    if (served.batches) served.batches->abandoned(id);
+  for (const auto& served : table_->served) {
+    if (served->batches) served->batches->abandoned(id);
+  }
+  for (const auto& earlier : earlier_batches_) {
+    if (const auto batches = earlier.lock()) batches->abandoned(id);
   }
   page_desk_.abandoned(id);
 }
 
 std::size_t Service::body_limit(Method method, std::string_view path) const {
-  return method == Method::Post && parts_.routes.batch_at(path) ? Batches::kMaxContentBytes : 0;
+  return method == Method::Post && routes_->batch_at(path) ? Batches::kMaxContentBytes : 0;
 }
 
 void Service::rejected(const http::Rejection& rejection) {

@@ -47,8 +47,8 @@ class Service final : public http::Handler {
     observe::Metrics& metrics;
     observe::Shard& shard;  // this worker's
     observe::RecentFailures& failures;
-    const Routes& routes;
-    const Pages& pages;  // all of them, when the service is made
+    std::shared_ptr<const Routes> routes;  // those of the start
+    const Pages& pages;                    // all of them, when the service is made
   };
 
   Service(Parts parts, Settings settings, std::uint64_t seed);
@@ -56,19 +56,23 @@ class Service final : public http::Handler {
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
+  // The routes of a new reading of the settings, and what a worker has of its own for each; of a
+  // route that is the same, with the same flights, that goes on.
+  struct Table;
+  using TablePtr = std::shared_ptr<const Table>;
+  // Any thread but one at a time, so that the worker need not stop for it.
+  TablePtr prepare(std::shared_ptr<const Routes> routes);
+  // Requests from now on go by the last table that was prepared. Those under way keep what they
+  // began with, and live on it.
+  void adopt(TablePtr table);
+
   void handle(http::Server& server, http::ExchangeId id, const http::Request& request) override;
   void abandoned(http::ExchangeId id) override;
   std::size_t body_limit(http::Method method, std::string_view path) const override;
   void rejected(const http::Rejection& rejection) override;
 
  private:
-  // A route, and what this worker has of its own for it.
-  struct Served {
-    Route& route;
-    Flights& flights;
-    RequestMetrics counts;
-    std::unique_ptr<Batches> batches;  // null: it takes none
-  };
+  struct Served;
   // What an answer needs of its request.
   struct Exchange {
     http::ExchangeId id;
@@ -89,7 +93,7 @@ class Service final : public http::Handler {
   struct Pending : base::TimeoutHook {
     http::ExchangeId id = 0;
     http::Server* server = nullptr;
-    Served* served = nullptr;
+    std::shared_ptr<Served> served;
     http::Method method{};
     bool only_if_cached = false;
     std::string key;
@@ -148,7 +152,11 @@ class Service final : public http::Handler {
   Thinned rejections_;
   RefreshGate refresh_gate_;
   PageFinder pages_;
-  std::vector<Served> served_;  // as the routes are numbered; after what their batches use
+  TablePtr prepared_;               // the last one; for prepare() alone
+  TablePtr table_;                  // after what its batches use
+  const Routes* routes_ = nullptr;  // these two are the table's: a hit takes no way round
+  const std::shared_ptr<Served>* served_ = nullptr;
+  std::vector<std::weak_ptr<Batches>> earlier_batches_;  // of tables before, while one is open
   PageDesk page_desk_;
   std::unordered_map<http::ExchangeId, Pending> pending_;
   // One timer for all who wait, set for the first: it fires at most about once per

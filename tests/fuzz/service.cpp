@@ -144,7 +144,8 @@ class Stack {
   Fetcher fetcher_{loop_};
   proxy::Flights flights_{
       {loop_, fetcher_, memory_, store_, log_, metrics_, shard_}, proxy::Flights::Settings{}, 1};
-  proxy::Routes routes_{{{*route_, flights_}}};
+  std::shared_ptr<const proxy::Routes> routes_ =
+      std::make_shared<const proxy::Routes>(std::vector<proxy::Routes::Entry>{{*route_, flights_}});
   proxy::Service service_{
       {loop_, loop_, memory_, store_, log_, metrics_, shard_, failures_, routes_, pages_},
       proxy::Service::Settings{},

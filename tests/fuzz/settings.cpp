@@ -11,6 +11,7 @@
 
 #include "config/apply.h"
 #include "config/contradictions.h"
+#include "config/reload.h"
 #include "config/routing_file.h"
 #include "config/setting_table.h"
 #include "config/settings_file.h"
@@ -89,7 +90,8 @@ void check_file(std::string_view text) {
   const Routing routing_again = read_sections(*again, settings, token_of, problems);
   REQUIRE_HOLDS(!problems.found());
   REQUIRE_HOLDS(sections_of(routing_again, Secrets::Shown) == printed);
-  REQUIRE_HOLDS(changed_sections(routing, routing_again).empty());
+  REQUIRE_HOLDS(upstream_changes(routing, routing_again).none());
+  REQUIRE_HOLDS(route_changes(routing, routing_again).none());
   settings.routing = std::make_shared<const Routing>(std::move(routing));
   contradictions(settings);
 }

@@ -405,7 +405,7 @@ TEST_CASE("the token comes from a file, trimmed, and is read again by the next l
   start.file("token", "rotated");
   const Settings after = start.settings();
   CHECK(after.api_token == "rotated");
-  CHECK(changes(before, after).now == std::vector<std::string>{"api_token"});
+  CHECK(reloaded(before, after).now == std::vector<std::string>{"api_token"});
 }
 
 TEST_CASE("systemd's credential is used if it exists and nothing else is said") {
@@ -545,16 +545,6 @@ TEST_CASE("settings that contradict each other are warned of by name") {
   Start local;
   local.variables = {{"API_TOKEN", kToken}, {"API_URL", "http://127.0.0.1:80,http://localhost"}};
   CHECK(local.settings().warnings.empty());
-}
-
-TEST_CASE("changes: what a reload applies and what waits for a restart") {
-  Start start;
-  const Settings before = start.settings();
-  CHECK(changes(before, start.settings()).none());
-  start.arguments = {"--log-level", "debug", "--port", "1", "--bind", "::1"};
-  const Changes found = changes(before, start.settings());
-  CHECK(found.now == std::vector<std::string>{"log_level"});
-  CHECK(found.needs_restart == std::vector<std::string>{"port", "bind"});
 }
 
 TEST_CASE("every row is complete, and no two share a name") {

@@ -231,23 +231,6 @@ TEST_CASE("contradictions of a section name it, and what it only takes over is w
   for (const std::string& warning : settings.warnings) CHECK(!contains(warning, kToken));
 }
 
-TEST_CASE("changes names the sections that differ") {
-  const std::string geo = "[upstream.geo]\nurls = [\"https://a.example\"]\n";
-  File file(geo + kRoute);
-  const Settings before = file.settings();
-  const auto now_with = [&](const std::string& text) {
-    file.holds(text);
-    return changes(before, file.settings()).needs_restart;
-  };
-  using Names = std::vector<std::string>;
-  CHECK(now_with("# moved\n" + kRoute + "max_body = \"8MiB\"\n" + geo) == Names{});
-  CHECK(now_with(geo + "hedge = \"off\"\n" + kRoute) == Names{"upstream geo"});
-  CHECK(now_with(geo + kRoute + "target = \"/y\"\n") == Names{"route x"});
-  CHECK(now_with("cache_ttl = \"1h\"\n" + geo + kRoute) == Names{"cache_ttl"});
-  CHECK(now_with(geo + kRoute + "[[route]]\nname = \"y\"\nmatch = \"/y\"\n") == Names{"route y"});
-  CHECK(now_with("") == Names{"upstream geo", "upstream api", "route x", "route lookup"});
-}
-
 TEST_CASE("print-config shows the sections in force, reads back, and shows no secret") {
   const std::string key = "0123456789abcdefABCDEF";
   Start tokens;
@@ -263,7 +246,7 @@ TEST_CASE("print-config shows the sections in force, reads back, and shows no se
   CHECK(contains(text, "h.toml:5\n"));
   CHECK(!contains(text, kToken));
   File again(text);
-  CHECK(changes(before, again.settings()).none());
+  CHECK(reloaded(before, again.settings()).none());
 
   // Where something is masked, no settings file may take the rest of the section for all of it.
   file.holds("[upstream.geo]\nurls = [\"https://a.example/" + key + "\"]\ntoken_file = \"" + token +

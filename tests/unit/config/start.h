@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "config/reload.h"
 
 namespace holdfast::config {
 
@@ -73,6 +74,11 @@ struct Start {
     return message;
   }
 };
+
+// What a reload that reads these makes of those in force.
+inline Changes reloaded(const Settings& before, const Settings& read) {
+  return changes(before, in_force_after(before, read), read);
+}
 
 inline bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;

@@ -145,6 +145,22 @@ class Stack {
     text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, size)));
     return text;
   }
+  // Other routes, as a reload brings them: none, or the lookup with what holds it.
+  // After none it is another one to the worker.
+  void adopt(const std::shared_ptr<const void>& hold) {
+    std::vector<proxy::Routes::Entry> entries;
+    if (hold) entries.push_back({*route_, flights_, hold});
+    const auto table = service_.prepare(std::make_shared<const proxy::Routes>(std::move(entries)));
+    on(worker_, [&] { service_.adopt(table); });
+  }
+  // Whether nobody holds it any more, once what is posted has run.
+  bool let_go(const std::weak_ptr<const void>& hold) {
+    for (int i = 0; i < 5; ++i) {
+      on(origin_, [] {});
+      on(worker_, [] {});
+    }
+    return hold.expired();
+  }
   Client client() { return Client(port_); }
   base::EventLoop& origin() { return origin_; }
   Fetcher& fetcher() { return fetcher_; }
@@ -176,7 +192,8 @@ class Stack {
   proxy::Flights flights_{{origin_, fetcher_, memory_, store_, log_, metrics_, origin_shard_},
                           proxy::Flights::Settings{},
                           1};
-  proxy::Routes routes_{{{*route_, flights_}}};
+  std::shared_ptr<const proxy::Routes> routes_ =
+      std::make_shared<const proxy::Routes>(std::vector<proxy::Routes::Entry>{{*route_, flights_}});
   proxy::Service service_{{worker_, origin_, memory_, store_, log_, metrics_, worker_shard_,
                            failures_, routes_, pages_},
                           {.request_deadline = 10s},
@@ -450,4 +467,69 @@ TEST_CASE("how many lines were left out is told after a while, and at the end") 
   }
   CHECK(Stack::text_of(*file).find(R"("event":"rejections_not_logged","count":30)") !=
         std::string::npos);
+}
+
+TEST_CASE("requests under way when the routes change are answered; later ones go by the new ones") {
+  Stack stack;
+  auto held = std::make_shared<int>();
+  const std::weak_ptr<const void> hold = held;
+  stack.adopt(nullptr);
+  stack.adopt(std::exchange(held, nullptr));
+  stack.on_origin([&] { stack.fetcher().holding = true; });
+  Client single = stack.client();
+  Client batch = stack.client();
+  Client left = stack.client();
+  single.send(get("/lookup/192.0.2.1"));
+  batch.send(post(R"(["192.0.2.2","192.0.2.3"])"));
+  left.send(post(R"(["192.0.2.4"])"));
+  REQUIRE(stack.in_flight(3));
+  // Wherever they are by now.
+  stack.on_origin([] {});
+  stack.adopt(nullptr);
+  stack.adopt(nullptr);
+  CHECK(stack.client().ask(get("/lookup/192.0.2.1")).status == 404);
+  CHECK(stack.client().ask(post("[]")).status == 404);
+  left.reset();
+  REQUIRE(stack.in_flight(2));
+  CHECK_FALSE(stack.let_go(hold));
+
+  stack.on_origin([&] { stack.fetcher().release(); });
+  CHECK(single.read().body == body_of("192.0.2.1"));
+  CHECK(batch.read().body == "[" + body_of("192.0.2.2") + "," + body_of("192.0.2.3") + "]");
+  CHECK(stack.let_go(hold));
+  CHECK(stack.counted("lookup", "200", "miss") == 1);
+}
+
+TEST_CASE("a hit and a refresh behind it hold nothing of routes that are gone") {
+  Stack stack;
+  auto held = std::make_shared<int>();
+  const std::weak_ptr<const void> hold = held;
+  stack.adopt(nullptr);
+  stack.adopt(std::exchange(held, nullptr));
+  stack.have_old("192.0.2.1");
+  stack.have_dated("192.0.2.2", "");
+  stack.clock.advance(2h);
+  Client client = stack.client();
+  CHECK(client.ask(get("/lookup/192.0.2.2")).field("Cache-Status").find("stale-while") !=
+        std::string::npos);
+  stack.adopt(nullptr);
+  CHECK(stack.let_go(hold));
+  CHECK(client.ask(get("/lookup/192.0.2.2")).status == 404);
+}
+
+TEST_CASE("routes that are the same go on with what they have, batches and counters with it") {
+  Stack stack;
+  auto held = std::make_shared<int>();
+  stack.adopt(held);
+  CHECK(stack.client().ask(get("/lookup/192.0.2.1")).status == 200);
+  stack.on_origin([&] { stack.fetcher().holding = true; });
+  Client batch = stack.client();
+  batch.send(post(R"(["192.0.2.2"])"));
+  REQUIRE(stack.in_flight(1));
+  for (int i = 0; i < 100; ++i) stack.adopt(held);
+  CHECK(stack.client().ask(get("/lookup/192.0.2.1")).status == 200);
+  stack.on_origin([&] { stack.fetcher().release(); });
+  CHECK(batch.read().body == "[" + body_of("192.0.2.2") + "]");
+  CHECK(stack.counted("lookup", "200", "hit") == 1);
+  CHECK(stack.counted("lookup", "200", "miss") == 1);
 }

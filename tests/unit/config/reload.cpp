@@ -1,0 +1,130 @@
+// What a reload makes of other settings: what it applies, what waits for a restart, and which
+// sections are other ones.
+#include "config/reload.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "config/setting_table.h"
+#include "start.h"
+
+using namespace holdfast::config;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+struct File : Start {
+  explicit File(const std::string& text) { holds(text); }
+  void holds(const std::string& text) { arguments = {"--config", file("h.toml", text)}; }
+};
+
+const std::string kRoute = "[[route]]\nname = \"x\"\nmatch = \"/x\"\n";
+const std::string kGeo = "[upstream.geo]\nurls = [\"https://a.example\"]\n";
+
+}  // namespace
+
+TEST_CASE("a reload applies some settings and names those that wait for a restart") {
+  Start start;
+  const Settings before = start.settings();
+  CHECK(reloaded(before, start.settings()).none());
+  start.arguments = {"--log-level", "debug", "--port", "1", "--bind", "::1", "--cache-ttl", "1h"};
+  const Changes found = reloaded(before, start.settings());
+  CHECK(found.now == Names{"cache_ttl", "log_level"});
+  CHECK(found.needs_restart == Names{"port", "bind"});
+  // The lookup takes it from the whole program.
+  CHECK(found.routes.text() == "changed lookup");
+  CHECK(found.upstreams.none());
+  const Settings after = in_force_after(before, start.settings());
+  CHECK(after.cache_ttl == 1h);
+  CHECK(after.routing->routes.front().settings.cache_ttl == 1h);
+  CHECK(after.port == before.port);
+  CHECK(after.is_default("port"));
+  CHECK(!after.is_default("cache_ttl"));
+}
+
+TEST_CASE("every setting is in force after a reload, or as it was, as its row says") {
+  Start start;
+  Settings before = start.settings();
+  const Settings read = start.settings();
+  for (const Setting& setting : setting_table()) {
+    CAPTURE(setting.key);
+    // Where it has more than one value, by a text that is none of the default's.
+    Settings changed = read;
+    for (const char* text : {"7", "7s", "7MiB", "off", "on", "auto", "text", "realtime", "warn",
+                             "https://b.example", "192.0.2.7", "/seven"}) {
+      if (!setting.value.set(changed, text)) continue;
+      if (setting.value.text(changed) != setting.value.text(before)) break;
+    }
+    REQUIRE(setting.value.text(changed) != setting.value.text(before));
+    changed.sources[std::string(setting.key)] = {Source::Kind::File, 7};
+    const Settings after = in_force_after(before, changed);
+    const bool now = setting.reload == Reload::Now;
+    CHECK(setting.value.text(after) == setting.value.text(now ? changed : before));
+    CHECK(after.is_default(setting.key) != now);
+    const Changes found = changes(before, after, changed);
+    CHECK((now ? found.now : found.needs_restart) == Names{std::string(setting.key)});
+  }
+}
+
+TEST_CASE("what follows from a setting that waits for a restart waits, too") {
+  File file(kGeo + kRoute);
+  const Settings before = file.settings();
+  file.holds("request_deadline = \"1s\"\n" + kGeo + kRoute);
+  const Settings after = in_force_after(before, file.settings());
+  CHECK(after.request_deadline == before.request_deadline);
+  CHECK(after.attempt_timeout == before.attempt_timeout);
+  for (const Settings* settings :
+       {&after.routing->upstreams[0].settings, &after.routing->routes[0].settings}) {
+    CHECK(settings->request_deadline == before.request_deadline);
+    CHECK(settings->attempt_timeout == before.attempt_timeout);
+  }
+  const Changes found = reloaded(before, file.settings());
+  CHECK(found.nothing_now());
+  CHECK(found.needs_restart == Names{"request_deadline"});
+  // What is said holds, and what is derived by nobody.
+  file.holds("request_deadline = \"1s\"\nattempt_timeout = \"2s\"\n" + kGeo +
+             "attempt_timeout = \"3s\"\n" + kRoute);
+  const Settings said = in_force_after(before, file.settings());
+  CHECK(said.attempt_timeout == 2s);
+  CHECK(said.routing->upstreams[0].settings.attempt_timeout == 3s);
+}
+
+TEST_CASE("sections are the same by what is in force for them, not by how it is said") {
+  File file(kGeo + kRoute);
+  const Settings before = file.settings();
+  const auto now_with = [&](const std::string& text) {
+    file.holds(text);
+    const Changes found = reloaded(before, file.settings());
+    return found.upstreams.text() + "|" + found.routes.text();
+  };
+  CHECK(now_with("# moved\n" + kRoute + "max_body = \"8MiB\"\n" + kGeo) == "|");
+  CHECK(now_with("cache_ttl = \"24h\"\n" + kGeo + "hedge = \"p95\"\n" + kRoute) == "|");
+  CHECK(now_with(kGeo + "hedge = \"off\"\n" + kRoute) == "changed geo|");
+  CHECK(now_with("hedge = \"off\"\n" + kGeo + kRoute) == "changed geo|");
+  CHECK(now_with(kGeo + kRoute + "target = \"/y\"\n") == "|changed x");
+  CHECK(now_with("cache_ttl = \"1h\"\n" + kGeo + kRoute) == "|changed x");
+  CHECK(now_with("cache_ttl = \"1h\"\n" + kGeo + kRoute + "cache_ttl = \"24h\"\n") == "|");
+  CHECK(now_with(kGeo + kRoute + "[[route]]\nname = \"y\"\nmatch = \"/y\"\n") == "|added y");
+  CHECK(now_with("[upstream.other]\nurls = [\"https://a.example\"]\n" + kRoute) ==
+        "added other; removed geo|changed x");
+  CHECK(now_with("") == "added api; removed geo|added lookup; removed x");
+}
+
+TEST_CASE("the token is no part of what an upstream is") {
+  Start tokens;
+  const std::string one = tokens.file("one", "one");
+  const std::string other = tokens.file("other", "other");
+  File file(kGeo + "token_file = \"" + one + "\"\n" + kRoute);
+  const Settings before = file.settings();
+  file.holds(kGeo + "token_file = \"" + other + "\"\n" + kRoute);
+  CHECK(reloaded(before, file.settings()).none());
+}
+
+TEST_CASE("of many names the first are told, and how many more") {
+  SectionChanges changes;
+  for (int i = 0; i < 30; ++i) changes.added.push_back("r" + std::to_string(i));
+  CHECK(changes.text().ends_with("r18, r19 and 10 more"));
+}
