@@ -229,7 +229,7 @@ TEST_CASE("SIGHUP: a new token at once, a changed route is named, a wrong file c
 
   write_token("second");
   const std::string changed = reload(good + "attempts = 3\n", "\"event\":\"reloaded\"");
-  CHECK(contains(changed, "route registry"));
+  CHECK(contains(changed, "\"routes\":\"changed registry\""));
   CHECK(eventually([&] { return get(daemon.url("/p/a")).status == 200; }));
   CHECK(HealthPage(daemon).text("settings", "state") == "\"ok\"");
   CHECK(daemon.stop() == 0);
