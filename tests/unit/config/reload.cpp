@@ -16,13 +16,13 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-struct File : Start {
-  explicit File(const std::string& text) { holds(text); }
+struct Reread : Start {
+  explicit Reread(const std::string& text) { holds(text); }
   void holds(const std::string& text) { arguments = {"--config", file("h.toml", text)}; }
 };
 
-const std::string kRoute = "[[route]]\nname = \"x\"\nmatch = \"/x\"\n";
-const std::string kGeo = "[upstream.geo]\nurls = [\"https://a.example\"]\n";
+const std::string kRouteX = "[[route]]\nname = \"x\"\nmatch = \"/x\"\n";
+const std::string kUpstreamGeo = "[upstream.geo]\nurls = [\"https://a.example\"]\n";
 
 }  // namespace
 
@@ -70,9 +70,9 @@ TEST_CASE("every setting is in force after a reload, or as it was, as its row sa
 }
 
 TEST_CASE("what follows from a setting that waits for a restart waits, too") {
-  File file(kGeo + kRoute);
+  Reread file(kUpstreamGeo + kRouteX);
   const Settings before = file.settings();
-  file.holds("request_deadline = \"1s\"\n" + kGeo + kRoute);
+  file.holds("request_deadline = \"1s\"\n" + kUpstreamGeo + kRouteX);
   const Settings after = in_force_after(before, file.settings());
   CHECK(after.request_deadline == before.request_deadline);
   CHECK(after.attempt_timeout == before.attempt_timeout);
@@ -85,30 +85,31 @@ TEST_CASE("what follows from a setting that waits for a restart waits, too") {
   CHECK(found.nothing_now());
   CHECK(found.needs_restart == Names{"request_deadline"});
   // What is said holds, and what is derived by nobody.
-  file.holds("request_deadline = \"1s\"\nattempt_timeout = \"2s\"\n" + kGeo +
-             "attempt_timeout = \"3s\"\n" + kRoute);
+  file.holds("request_deadline = \"1s\"\nattempt_timeout = \"2s\"\n" + kUpstreamGeo +
+             "attempt_timeout = \"3s\"\n" + kRouteX);
   const Settings said = in_force_after(before, file.settings());
   CHECK(said.attempt_timeout == 2s);
   CHECK(said.routing->upstreams[0].settings.attempt_timeout == 3s);
 }
 
 TEST_CASE("sections are the same by what is in force for them, not by how it is said") {
-  File file(kGeo + kRoute);
+  Reread file(kUpstreamGeo + kRouteX);
   const Settings before = file.settings();
   const auto now_with = [&](const std::string& text) {
     file.holds(text);
     const Changes found = reloaded(before, file.settings());
     return found.upstreams.text() + "|" + found.routes.text();
   };
-  CHECK(now_with("# moved\n" + kRoute + "max_body = \"8MiB\"\n" + kGeo) == "|");
-  CHECK(now_with("cache_ttl = \"24h\"\n" + kGeo + "hedge = \"p95\"\n" + kRoute) == "|");
-  CHECK(now_with(kGeo + "hedge = \"off\"\n" + kRoute) == "changed geo|");
-  CHECK(now_with("hedge = \"off\"\n" + kGeo + kRoute) == "changed geo|");
-  CHECK(now_with(kGeo + kRoute + "target = \"/y\"\n") == "|changed x");
-  CHECK(now_with("cache_ttl = \"1h\"\n" + kGeo + kRoute) == "|changed x");
-  CHECK(now_with("cache_ttl = \"1h\"\n" + kGeo + kRoute + "cache_ttl = \"24h\"\n") == "|");
-  CHECK(now_with(kGeo + kRoute + "[[route]]\nname = \"y\"\nmatch = \"/y\"\n") == "|added y");
-  CHECK(now_with("[upstream.other]\nurls = [\"https://a.example\"]\n" + kRoute) ==
+  CHECK(now_with("# moved\n" + kRouteX + "max_body = \"8MiB\"\n" + kUpstreamGeo) == "|");
+  CHECK(now_with("cache_ttl = \"24h\"\n" + kUpstreamGeo + "hedge = \"p95\"\n" + kRouteX) == "|");
+  CHECK(now_with(kUpstreamGeo + "hedge = \"off\"\n" + kRouteX) == "changed geo|");
+  CHECK(now_with("hedge = \"off\"\n" + kUpstreamGeo + kRouteX) == "changed geo|");
+  CHECK(now_with(kUpstreamGeo + kRouteX + "target = \"/y\"\n") == "|changed x");
+  CHECK(now_with("cache_ttl = \"1h\"\n" + kUpstreamGeo + kRouteX) == "|changed x");
+  CHECK(now_with("cache_ttl = \"1h\"\n" + kUpstreamGeo + kRouteX + "cache_ttl = \"24h\"\n") == "|");
+  CHECK(now_with(kUpstreamGeo + kRouteX + "[[route]]\nname = \"y\"\nmatch = \"/y\"\n") ==
+        "|added y");
+  CHECK(now_with("[upstream.other]\nurls = [\"https://a.example\"]\n" + kRouteX) ==
         "added other; removed geo|changed x");
   CHECK(now_with("") == "added api; removed geo|added lookup; removed x");
 }
@@ -117,9 +118,9 @@ TEST_CASE("the token is no part of what an upstream is") {
   Start tokens;
   const std::string one = tokens.file("one", "one");
   const std::string other = tokens.file("other", "other");
-  File file(kGeo + "token_file = \"" + one + "\"\n" + kRoute);
+  Reread file(kUpstreamGeo + "token_file = \"" + one + "\"\n" + kRouteX);
   const Settings before = file.settings();
-  file.holds(kGeo + "token_file = \"" + other + "\"\n" + kRoute);
+  file.holds(kUpstreamGeo + "token_file = \"" + other + "\"\n" + kRouteX);
   CHECK(reloaded(before, file.settings()).none());
 }
 

@@ -19,12 +19,12 @@ using namespace std::chrono_literals;
 
 namespace {
 
-std::string section(const std::string& name, const std::string& more = "") {
+std::string upstream_of(const std::string& name, const std::string& more = "") {
   return "[upstream." + name + "]\nurls = [\"http://127.0.0.1:1\"]\nupstream_spare = \"off\"\n" +
          more;
 }
 
-std::string route(const std::string& name, const std::string& of, const std::string& more = "") {
+std::string route_of(const std::string& name, const std::string& of, const std::string& more = "") {
   return "[[route]]\nname = \"" + name + "\"\nupstream = \"" + of + "\"\nmatch = \"/" + name +
          "/{x}\"\n" + more;
 }
@@ -115,13 +115,13 @@ using Names = std::vector<std::string>;
 }  // namespace
 
 TEST_CASE("what is the same in the next generation is the very same, and the rest is new") {
-  Reloads reloads(section("a") + section("b") + route("x", "a") + route("y", "b") +
-                  route("z", "b"));
+  Reloads reloads(upstream_of("a") + upstream_of("b") + route_of("x", "a") + route_of("y", "b") +
+                  route_of("z", "b"));
   const GenerationPtr before = reloads.now;
   CHECK(reloads.health() == Names{"upstream a", "upstream b"});
 
-  reloads.take(section("c") + section("b") + route("new", "c") + route("z", "b") +
-               route("y", "b", "cache_ttl = \"1h\"\n"));
+  reloads.take(upstream_of("c") + upstream_of("b") + route_of("new", "c") + route_of("z", "b") +
+               route_of("y", "b", "cache_ttl = \"1h\"\n"));
   CHECK(reloads.now->groups[1] == before->groups[1]);
   CHECK(reloads.now->groups[0] != before->groups[0]);
   CHECK(reloads.now->routes[1] == before->routes[2]);
@@ -136,17 +136,17 @@ TEST_CASE("what is the same in the next generation is the very same, and the res
 }
 
 TEST_CASE("the name of an origin stays its own when another of that URL comes or goes") {
-  Reloads reloads(section("a") + section("b") + route("x", "a") + route("y", "b"));
+  Reloads reloads(upstream_of("a") + upstream_of("b") + route_of("x", "a") + route_of("y", "b"));
   CHECK(reloads.now->groups[0]->origin_names() == Names{"127.0.0.1:1"});
   CHECK(reloads.now->groups[1]->origin_names() == Names{"127.0.0.1:1-2"});
-  reloads.take(section("b") + route("y", "b"));
+  reloads.take(upstream_of("b") + route_of("y", "b"));
   CHECK(reloads.now->groups[0]->origin_names() == Names{"127.0.0.1:1-2"});
-  reloads.take(section("c") + section("b") + route("x", "c") + route("y", "b"));
+  reloads.take(upstream_of("c") + upstream_of("b") + route_of("x", "c") + route_of("y", "b"));
   CHECK(reloads.now->groups[0]->origin_names() == Names{"127.0.0.1:1"});
 }
 
 TEST_CASE("only what means the same and has other rules is to be judged") {
-  Reloads reloads(section("a") + route("x", "a") + route("y", "a"));
+  Reloads reloads(upstream_of("a") + route_of("x", "a") + route_of("y", "a"));
   const auto draft = [&](const std::string& file) {
     config::Start start;
     start.arguments = {"--config", start.file("h.toml", file)};
@@ -158,17 +158,20 @@ TEST_CASE("only what means the same and has other rules is to be judged") {
     }
     return names;
   };
-  CHECK(draft(section("a") + route("x", "a") + route("y", "a")).empty());
-  CHECK(draft(section("a") + route("x", "a", "validate = { min_body = \"9\" }\n") +
-              route("y", "a")) == Names{"x"});
-  CHECK(draft(section("a") + route("x", "a", "target = \"/t/{x}\"\n") + route("y", "a")).empty());
-  CHECK(draft(section("a") + route("new", "a") + route("y", "a")).empty());
+  CHECK(draft(upstream_of("a") + route_of("x", "a") + route_of("y", "a")).empty());
+  CHECK(draft(upstream_of("a") + route_of("x", "a", "validate = { min_body = \"9\" }\n") +
+              route_of("y", "a")) == Names{"x"});
+  CHECK(draft(upstream_of("a") + route_of("x", "a", "target = \"/t/{x}\"\n") + route_of("y", "a"))
+            .empty());
+  CHECK(draft(upstream_of("a") + route_of("new", "a") + route_of("y", "a")).empty());
 }
 
 TEST_CASE("a thousand reloads there and back leave no more than one") {
-  const std::string one = section("a") + section("b") + route("x", "a") + route("y", "b");
-  const std::string other = section("a", "hedge = \"off\"\n") + section("c") +
-                            route("x", "a", "validate = { min_body = \"9\" }\n") + route("z", "c");
+  const std::string one =
+      upstream_of("a") + upstream_of("b") + route_of("x", "a") + route_of("y", "b");
+  const std::string other = upstream_of("a", "hedge = \"off\"\n") + upstream_of("c") +
+                            route_of("x", "a", "validate = { min_body = \"9\" }\n") +
+                            route_of("z", "c");
   Reloads reloads(one);
   reloads.take(other);
   reloads.take(one);

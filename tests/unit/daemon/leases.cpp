@@ -29,7 +29,7 @@ struct Part {
   Ended& ended;
 };
 
-struct Fixture {
+struct Lent {
   base::VirtualScheduler loop;
   Ended ended;
   Leases<Part> leases{loop};
@@ -37,7 +37,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "a part lives as long as anybody has a lease, and ends on the loop") {
+TEST_CASE_FIXTURE(Lent, "a part lives as long as anybody has a lease, and ends on the loop") {
   auto lease = leases.add(std::make_unique<Part>(ended));
   auto copy = lease;
   lease.reset();
@@ -52,7 +52,7 @@ TEST_CASE_FIXTURE(Fixture, "a part lives as long as anybody has a lease, and end
   CHECK(leases.size() == 0);
 }
 
-TEST_CASE_FIXTURE(Fixture, "what is under way in a part ends before it does") {
+TEST_CASE_FIXTURE(Lent, "what is under way in a part ends before it does") {
   ended.may = false;
   leases.add(std::make_unique<Part>(ended)).reset();
   loop.advance(10s);
@@ -68,7 +68,7 @@ TEST_CASE_FIXTURE(Fixture, "what is under way in a part ends before it does") {
   CHECK(ended.asked == asked);
 }
 
-TEST_CASE_FIXTURE(Fixture, "of many that are unused one ends a turn, and soon all have") {
+TEST_CASE_FIXTURE(Lent, "of many that are unused one ends a turn, and soon all have") {
   std::vector<Leases<Part>::Lease> all;
   for (int i = 0; i < 20; ++i) all.push_back(leases.add(std::make_unique<Part>(ended)));
   const auto used = all.back();

@@ -11,7 +11,7 @@
 namespace holdfast::daemon {
 namespace {
 
-struct Fixture {
+struct Judging {
   base::VirtualScheduler loop;
   cache::MemoryCache memory{{}};
   MemoryJudge judge{loop, memory};
@@ -37,7 +37,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "what the rules of today refuse goes, and the rest stays") {
+TEST_CASE_FIXTURE(Judging, "what the rules of today refuse goes, and the rest stays") {
   memory.put("lookup/192.0.2.1", right("192.0.2.1"));
   memory.put("lookup/192.0.2.2", right("192.0.2.1"));
   memory.put("lookup/192.0.2.3", stored("<html>"));
@@ -51,7 +51,7 @@ TEST_CASE_FIXTURE(Fixture, "what the rules of today refuse goes, and the rest st
   CHECK(memory.find("another/192.0.2.3") != nullptr);
 }
 
-TEST_CASE_FIXTURE(Fixture, "many are judged a few a turn") {
+TEST_CASE_FIXTURE(Judging, "many are judged a few a turn") {
   for (int i = 0; i < 3000; ++i) {
     const std::string ip = "198.51." + std::to_string(i / 250) + "." + std::to_string(i % 250);
     memory.put("lookup/" + ip, right(i % 3 == 0 ? "192.0.2.1" : ip));
@@ -65,14 +65,14 @@ TEST_CASE_FIXTURE(Fixture, "many are judged a few a turn") {
   CHECK(memory.stats().entries == 2000);
 }
 
-TEST_CASE_FIXTURE(Fixture, "what is still being loaded was judged by the old rules") {
+TEST_CASE_FIXTURE(Judging, "what is still being loaded was judged by the old rules") {
   const cache::MemoryCache::Loading loading(memory);
   run();
   memory.put_if_absent("lookup/192.0.2.3", stored("<html>"));
   CHECK(memory.find("lookup/192.0.2.3") == nullptr);
 }
 
-TEST_CASE_FIXTURE(Fixture, "without a route to judge for it is done at once") {
+TEST_CASE_FIXTURE(Judging, "without a route to judge for it is done at once") {
   judge.judge({}, [this](auto done) { result = done; });
   REQUIRE(result.has_value());
   CHECK(result->judged == 0);
