@@ -243,7 +243,7 @@ TEST_CASE("a pipe is read to its end, and one that nobody writes to keeps nobody
   REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
 
   auto alone = std::async(std::launch::async, [&] { return read_file(path, 100); });
-  const bool came_back = alone.wait_for(kPatience) == std::future_status::ready;
+  const bool came_back = alone.wait_for(holdfast::kPatience) == std::future_status::ready;
   // One that waits would wait for ever.
   if (!came_back) holdfast::base::UniqueFd(::open(path.c_str(), O_WRONLY | O_NONBLOCK)).reset();
   CHECK(came_back);
