@@ -47,6 +47,14 @@ class ByteBuffer {
   void grow(std::size_t count) {
     const std::size_t held = size();
     const std::size_t wanted = held + count;
+    // What was taken from the front has left room: a buffer that is never empty, as a stream's to
+    // a slow reader, must not double for ever.
+    if (wanted <= capacity_ / 2) {
+      if (held > 0) std::memmove(bytes_.get(), data(), held);
+      begin_ = 0;
+      end_ = held;
+      return;
+    }
     // Doubling keeps appends linear; the first use takes what it needs, as most
     // connections that buffer at all do so once.
     const std::size_t capacity = capacity_ == 0 ? wanted : std::max(wanted, 2 * capacity_);

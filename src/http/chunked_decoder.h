@@ -32,6 +32,8 @@ class ChunkedDecoder {
   Result feed(std::string_view input);
 
   std::string_view content() const { return content_.view(); }
+  // Forgets what content() holds: whoever takes it in pieces has it.
+  void clear_content() { content_.clear(); }
 
  private:
   enum class At : std::uint8_t {

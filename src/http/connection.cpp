@@ -7,6 +7,7 @@
 //   head        part of a head is in the inbox                      Wait::Head
 //   content     the head is complete, its content is coming in      Wait::Body
 //   in flight   the handler has the request (exchange_ != 0)        Wait::None
+//               and takes its content in pieces                     Wait::Body, or None
 //   writing     pending_ holds what the socket did not take         Wait::Write
 //   lingering   answered for the last time, reading to the end      Wait::Linger
 //
@@ -18,6 +19,8 @@
 // Lingering: closing a socket with unread bytes in it sends a reset, which can
 // overtake the answer (RFC 9112, 9.6). So where the client may still be sending,
 // only our side is closed first.
+//
+// What goes through in pieces, a content or an answer, is in connection_pieces.cpp.
 #include "http/connection.h"
 
 #include <poll.h>
@@ -28,7 +31,7 @@
 #include <string>
 #include <utility>
 
-#include "http/chunked_decoder.h"
+#include "http/connection_content.h"
 #include "http/problem.h"
 
 namespace holdfast::http {
@@ -43,35 +46,6 @@ constexpr std::size_t kMaxIdleBatchBytes = 1U << 20;
 constexpr int kRequestsPerTurn = 32;
 
 }  // namespace
-
-// The content of one request, and its head until the content is complete.
-struct Connection::Content {
-  Content(std::string_view head_bytes, const RequestHead& parsed, std::size_t limit, bool keep_it,
-          std::size_t& contents_held)
-      : held(contents_held),
-        head(head_bytes),
-        chunked(parsed.framing == Framing::Chunked),
-        keep(keep_it),
-        left(parsed.content_length),
-        decoder(limit, keep_it) {
-    if (keep) ++held;
-  }
-  ~Content() {
-    if (keep) --held;
-  }
-  Content(const Content&) = delete;
-  Content& operator=(const Content&) = delete;
-
-  std::string_view collected() const { return chunked ? decoder.content() : bytes.view(); }
-
-  std::size_t& held;
-  std::string head;
-  bool chunked;
-  bool keep;
-  std::uint64_t left;      // of a content with a length
-  ByteBuffer bytes;        // likewise
-  ChunkedDecoder decoder;  // of a chunked one
-};
 
 Connection::Connection(ServerCore& core, base::UniqueFd fd, const ClientAddress& address,
                        std::uint32_t slot)
@@ -120,7 +94,7 @@ Connection::Read Connection::read_into(char* at, std::size_t room, std::size_t& 
 
 void Connection::on_readable() {
   if (lingering_) return discard();
-  if (exchange_ != 0) return read_ahead();
+  if (exchange_ != 0) return content_ ? read_content() : read_ahead();
   // First what is here already: to read the client's end now would be to forget it.
   if (resume_queued) return resume();
   char* const buffer = core_.read_buffer.get();
@@ -156,6 +130,7 @@ void Connection::discard() {
 void Connection::resume() {
   resume_queued = false;
   now_ = core_.loop.woken();
+  if (exchange_ != 0 && content_) return pass_inbox();
   if (!may_go_on() || inbox_.empty()) return settle();
   const std::size_t held = inbox_.size();
   std::memcpy(core_.read_buffer.get(), inbox_.data(), held);
@@ -236,8 +211,20 @@ std::size_t Connection::next_request(std::string_view input) {
   return head.bytes;
 }
 
-void Connection::start_content(const RequestHead& head, std::string_view head_bytes,
-                               bool more_is_here) {
+void Connection::start_content(RequestHead& head, std::string_view head_bytes, bool more_is_here) {
+  if (const auto most = core_.handler.stream_limit(head.request)) {
+    to_head_ = false;
+    if (head.content_length > *most) {
+      return refuse(413, RejectReason::BodyTooLarge, "the content is too large");
+    }
+    content_ =
+        std::make_unique<Content>(head_bytes, head, *most, Content::Use::Pass, core_.contents_held);
+    content_->wants_continue = head.expects_continue && !more_is_here;
+    head.request.streamed = true;
+    head.request.chunked = content_->chunked;
+    head.request.content_length = head.content_length;
+    return hand_over(head, {});
+  }
   const std::size_t wanted = core_.handler.body_limit(head.request.method, head.request.path);
   const std::size_t limit = wanted > 0 ? wanted : core_.settings.max_discarded_body_bytes;
   to_head_ = head.request.method == Method::Head;
@@ -247,7 +234,9 @@ void Connection::start_content(const RequestHead& head, std::string_view head_by
   if (wanted > 0 && core_.contents_held >= core_.settings.max_contents_held) {
     return refuse(503, RejectReason::Overload, "too many requests with content at a time");
   }
-  content_ = std::make_unique<Content>(head_bytes, head, limit, wanted > 0, core_.contents_held);
+  content_ = std::make_unique<Content>(head_bytes, head, limit,
+                                       wanted > 0 ? Content::Use::Collect : Content::Use::Discard,
+                                       core_.contents_held);
   if (head.expects_continue && !more_is_here) core_.batch.append("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
@@ -271,7 +260,7 @@ std::size_t Connection::take_content(std::string_view input) {
     }
   } else {
     used = static_cast<std::size_t>(std::min<std::uint64_t>(content.left, input.size()));
-    if (content.keep) content.bytes.append(input.substr(0, used));
+    if (content.use == Content::Use::Collect) content.bytes.append(input.substr(0, used));
     content.left -= used;
     if (content.left > 0) return used;
   }
@@ -296,6 +285,7 @@ void Connection::hand_over(RequestHead& head, std::string_view content) {
   head.request.body = content;
   head.request.client = address_.text();
   head.request.received = now_;
+  head.request.http10 = head.http10;
   if (const auto wait = core_.take_token(address_, now_); wait > base::Duration::zero()) {
     return answer_limited(wait);
   }
@@ -315,10 +305,13 @@ void Connection::answer_now(const Response& response) {
 
 void Connection::answer_late(const Response& response) {
   now_ = core_.loop.woken();
-  in_flight_counted_ = false;
-  core_.count_in_flight(-1);
   core_.writer.update_date(now_);
   write_answer(core_.late, response);
+  go_on_after_answer();
+}
+
+// Sends what `late` has of the answer's end.
+void Connection::go_on_after_answer() {
   if (closing_) {
     more_may_come_ = more_may_come_ || !inbox_.empty();
     inbox_.release();
@@ -332,20 +325,41 @@ void Connection::answer_late(const Response& response) {
   settle();
 }
 
-void Connection::write_answer(ByteBuffer& out, const Response& response) {
+// Not behind a content that has not come whole: where the next request begins nobody waits to see.
+bool Connection::stays_after_answer(bool close) const {
   const auto most = core_.settings.max_requests_per_connection;
   const bool used_up = most > 0 && requests_ >= most;
-  const bool keep = keep_alive_ && !used_up && !response.close && !core_.draining();
+  return keep_alive_ && !used_up && !close && !core_.draining() && !content_;
+}
+
+void Connection::write_answer(ByteBuffer& out, const Response& response) {
+  const bool keep = stays_after_answer(response.close);
   core_.writer.write(out, response, {to_head_, to_http10_, keep});
-  exchange_ = 0;
+  answered(keep);
+}
+
+// The exchange is over, as far as the handler is concerned.
+void Connection::answered(bool keep) {
+  end_exchange();
+  const bool more_of_content = std::exchange(content_, nullptr) != nullptr;
   if (keep) return;
+  const auto most = core_.settings.max_requests_per_connection;
+  const bool used_up = most > 0 && requests_ >= most;
   if (!keep_alive_) {
-    end_after_answer(CloseReason::Client, false);
+    end_after_answer(CloseReason::Client, more_of_content);
   } else if (core_.draining()) {
     end_after_answer(CloseReason::Drain, true);
   } else {
     end_after_answer(used_up ? CloseReason::Limit : CloseReason::Server, true);
   }
+}
+
+void Connection::end_exchange() {
+  exchange_ = 0;
+  for_client_alone_ = false;
+  if (!in_flight_counted_) return;
+  in_flight_counted_ = false;
+  core_.count_in_flight(-1);
 }
 
 // The connection stays: its requests are well formed, and a new one would cost
@@ -405,6 +419,7 @@ void Connection::on_writable() {
   if (pending_.empty()) {
     pending_.release();
     restart_wait_ = true;
+    if (exchange_ != 0 && pieces_ != Pieces::None) core_.handler.written(exchange_);
     if (may_go_on() && !inbox_.empty()) return resume();
   }
   settle();
@@ -435,6 +450,8 @@ void Connection::settle() {
     return;
   }
   if (exchange_ != 0) {
+    if (content_) return settle_content();
+    if (ended_ && for_client_alone_) return core_.close(*this, CloseReason::Client);
     wait(Wait::None);
     const bool reads = !ended_ && inbox_.size() < core_.read_buffer_bytes;
     return watch_.want(reads ? base::kFdReadable : base::kFdNone);
@@ -478,6 +495,11 @@ void Connection::time_out() {
     case Wait::Head:
     case Wait::Body: {
       const bool head = waiting_for_ == Wait::Head;
+      if (exchange_ != 0) {
+        refuse_exchange(408, RejectReason::BodyTimeout, "the request content did not come in time");
+        close_reason_ = CloseReason::BodyTimeout;
+        break;
+      }
       if (head) to_head_ = inbox_.view().starts_with("HEAD ");
       core_.writer.update_date(now_);
       refuse(408, head ? RejectReason::HeadTimeout : RejectReason::BodyTimeout,

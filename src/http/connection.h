@@ -28,6 +28,16 @@ class Connection : public base::TimeoutHook {
   // Inside handle(), for this connection's exchange.
   void answer_now(const Response& response);
 
+  // What goes in pieces: connection_pieces.cpp. Outside handle(); may destroy it as well.
+  void begin_answer(const ResponseHead& head);
+  void write_piece(std::string_view piece);
+  void end_answer();
+  void cut_answer();
+  bool has_unsent() const { return !pending_.empty(); }
+  // These two also inside handle(), and never destroy it.
+  void allow_content(std::size_t bytes);
+  void set_for_client_alone() { for_client_alone_ = true; }
+
   // Whether the client has sent something that was not read yet.
   bool has_unread() const;
 
@@ -55,12 +65,22 @@ class Connection : public base::TimeoutHook {
   void process(std::string_view input);
   std::size_t next_request(std::string_view input);
   std::size_t take_content(std::string_view input);
-  void start_content(const RequestHead& head, std::string_view head_bytes, bool more_is_here);
+  void start_content(RequestHead& head, std::string_view head_bytes, bool more_is_here);
   void hand_over(RequestHead& head, std::string_view content);
   void refuse(int status, RejectReason reason, std::string_view detail);
   void write_answer(ByteBuffer& out, const Response& response);
   void answer_limited(base::Duration wait);
+  bool stays_after_answer(bool close) const;
+  void answered(bool keep);
+  void go_on_after_answer();
   void end_after_answer(CloseReason reason, bool more_may_come);
+
+  void read_content();
+  std::size_t pass_content(std::string_view input);
+  void pass_inbox();
+  void settle_content();
+  void refuse_exchange(int status, RejectReason reason, std::string_view detail);
+  void end_exchange();
   bool may_go_on() const;
 
   void flush(ByteBuffer& out);
@@ -91,10 +111,16 @@ class Connection : public base::TimeoutHook {
   CloseReason failed_ = CloseReason::Error;
   CloseReason close_reason_ = CloseReason::Client;
   bool in_flight_counted_ = false;
-  bool restart_wait_ = false;  // a request was finished since the timeout began
-  bool progressed_ = false;    // the socket took something since the timeout began
-  bool looked_again_ = false;  // for what it waits for, when its deadline had come
-  bool to_head_ = false;       // of the current exchange, as the next two
+  // How the content of an answer in pieces is framed; None: there is no such answer.
+  enum class Pieces : std::uint8_t { None, Dropped, Length, Chunked, ToEnd };
+  Pieces pieces_ = Pieces::None;
+  bool keeps_after_pieces_ = false;
+  bool for_client_alone_ = false;  // as the server's
+  std::uint64_t pieces_left_ = 0;  // of Length
+  bool restart_wait_ = false;      // a request was finished since the timeout began
+  bool progressed_ = false;        // the socket took something since the timeout began
+  bool looked_again_ = false;      // for what it waits for, when its deadline had come
+  bool to_head_ = false;           // of the current exchange, as the next two
   bool to_http10_ = false;
   bool keep_alive_ = true;
   bool ended_ = false;          // the client has sent its last byte

@@ -46,8 +46,13 @@ struct Request {
   std::array<std::string_view, static_cast<std::size_t>(Known::kCount)> known{};
   std::span<const FieldLine> fields;  // all of them, in order
   std::string_view body;              // whole, only where Handler::body_limit() asked for it
-  std::string_view client;            // peer address, without port
-  base::SteadyTime received;          // when its head was complete
+  // Its content comes after handle(), by Handler::content(), with so many bytes or in chunks.
+  bool streamed = false;
+  bool chunked = false;
+  bool http10 = false;
+  std::uint64_t content_length = 0;
+  std::string_view client;    // peer address, without port
+  base::SteadyTime received;  // when its head was complete
 
   // Its data() is null if the field is absent.
   std::string_view field(Known name) const { return known[static_cast<std::size_t>(name)]; }

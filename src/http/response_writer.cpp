@@ -45,6 +45,30 @@ void ResponseWriter::update_date(base::SteadyTime now) {
   put(at, "\r\n");
 }
 
+void ResponseWriter::write_head(ByteBuffer& out, const ResponseHead& head, ByPieces framing,
+                                const ResponseContext& context) const {
+  assert(head.status >= 200 && head.status <= 599);
+  out.append(kStatus200.substr(0, 9));
+  out.append(Digits(static_cast<std::size_t>(head.status)).view());
+  out.append(" ");
+  out.append(reason_phrase(head.status));
+  out.append("\r\n");
+  if (!head.has_date) out.append({date_line_.data(), date_line_.size()});
+  if (framing == ByPieces::Chunked) out.append("Transfer-Encoding: chunked\r\n");
+  if (framing == ByPieces::Length) {
+    out.append(kLengthName);
+    out.append(Digits(head.length.value_or(0)).view());
+    out.append("\r\n");
+  }
+  if (!context.keep_alive) {
+    out.append(kClose);
+  } else if (context.to_http10) {
+    out.append(kKeepAlive);
+  }
+  out.append(head.fields);
+  out.append("\r\n");
+}
+
 void ResponseWriter::write(ByteBuffer& out, const Response& response,
                            const ResponseContext& context) const {
   assert(response.status >= 200 && response.status <= 599);

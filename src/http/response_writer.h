@@ -25,6 +25,11 @@ class ResponseWriter {
   // when its second is over; call it once for a batch of answers.
   void update_date(base::SteadyTime now);
 
+  // Appends the head of a message whose content comes in pieces: its framing is one of these.
+  enum class ByPieces : std::uint8_t { None, Length, Chunked, ToEnd };
+  void write_head(ByteBuffer& out, const ResponseHead& head, ByPieces framing,
+                  const ResponseContext& context) const;
+
   // Appends the whole message.
   void write(ByteBuffer& out, const Response& response, const ResponseContext& context) const;
 

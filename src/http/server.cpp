@@ -270,11 +270,16 @@ ExchangeId ServerCore::new_exchange(std::uint32_t slot) {
   return (++slots_[slot].sequence << kSlotBits) | slot;
 }
 
-void ServerCore::respond(ExchangeId id, const Response& response) {
-  if (id == 0) return;  // what a connection without an exchange has
+Connection* ServerCore::find(ExchangeId id) {
+  if (id == 0) return nullptr;  // what a connection without an exchange has
   const std::size_t slot = id & (kMaxSlots - 1);
   Connection* connection = slot < slots_.size() ? slots_[slot].connection.get() : nullptr;
-  if (connection == nullptr || connection->exchange() != id) return;
+  return connection != nullptr && connection->exchange() == id ? connection : nullptr;
+}
+
+void ServerCore::respond(ExchangeId id, const Response& response) {
+  Connection* const connection = find(id);
+  if (connection == nullptr) return;
   if (connection == current_) {
     connection->answer_now(response);
   } else {
@@ -442,6 +447,32 @@ void Server::listen(base::UniqueFd socket) {
 
 void Server::respond(ExchangeId id, const Response& response) {
   state_->core.respond(id, response);
+}
+
+void Server::begin(ExchangeId id, const ResponseHead& head) {
+  if (Connection* connection = state_->core.find(id)) connection->begin_answer(head);
+}
+
+bool Server::write(ExchangeId id, std::string_view piece) {
+  if (Connection* connection = state_->core.find(id)) connection->write_piece(piece);
+  const Connection* connection = state_->core.find(id);  // it may be gone by now
+  return connection == nullptr || !connection->has_unsent();
+}
+
+void Server::end(ExchangeId id) {
+  if (Connection* connection = state_->core.find(id)) connection->end_answer();
+}
+
+void Server::cut(ExchangeId id) {
+  if (Connection* connection = state_->core.find(id)) connection->cut_answer();
+}
+
+void Server::take_content(ExchangeId id, std::size_t bytes) {
+  if (Connection* connection = state_->core.find(id)) connection->allow_content(bytes);
+}
+
+void Server::for_client_alone(ExchangeId id) {
+  if (Connection* connection = state_->core.find(id)) connection->set_for_client_alone();
 }
 
 void Server::drain(std::function<void()> done) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,16 @@ struct Response {
   std::string_view more_fields;  // likewise, sent after `fields`
   std::string_view body;
   bool close = false;  // close the connection after this answer
+};
+
+// The head of an answer whose content comes in pieces. The server adds the status line, Date if
+// there is none, the framing and Connection.
+struct ResponseHead {
+  int status = 200;
+  std::string_view fields;  // as in Response
+  bool has_date = false;    // among them
+  // The content's; none: in chunks, or up to the connection's end for HTTP/1.0.
+  std::optional<std::uint64_t> length;
 };
 
 // Names a request whose answer comes later. Never reused by one Server.
@@ -63,6 +74,19 @@ class Handler {
 
   // The server itself answered an error: count it, log it.
   virtual void rejected(const Rejection& rejection) = 0;
+
+  // The most that the content of this request may have if it is not to be collected: handle() is
+  // then called with the head, and content() with what server.take_content() lets come. None: as
+  // body_limit() says. Asked only of requests with content.
+  virtual std::optional<std::uint64_t> stream_limit(const Request& /*head*/) const {
+    return std::nullopt;
+  }
+  // The next piece of it; `last` with or behind its end. Must not call the server. What cannot be
+  // read or is too large the server answers itself, and tells abandoned().
+  virtual void content(ExchangeId /*id*/, std::string_view /*piece*/, bool /*last*/) {}
+  // All that was written of the answer is with the kernel, after a write() that was not. Must not
+  // call the server.
+  virtual void written(ExchangeId /*id*/) {}
 };
 
 // An address to listen at; port 0 lets the kernel pick.
@@ -136,6 +160,22 @@ class Server {
   void listen(base::UniqueFd socket);
 
   void respond(ExchangeId id, const Response& response);
+
+  // In place of respond(), outside handle(): an answer in pieces, by begin(), any number of
+  // write() and end(). Each may find the client gone, and then calls abandoned() before it returns.
+  void begin(ExchangeId id, const ResponseHead& head);
+  // False: the client is slow, and Handler::written() tells when it has taken what there was. More
+  // than was announced, or too little of it at the end, is cut().
+  bool write(ExchangeId id, std::string_view piece);
+  void end(ExchangeId id);
+  // The rest will never come: the connection is reset, so that nobody takes the answer for whole.
+  void cut(ExchangeId id);
+  // Lets so many more bytes of a streamed content come; the client is asked for it (100) with the
+  // first of them. Also inside handle().
+  void take_content(ExchangeId id, std::size_t bytes);
+  // What is done for this request is for its client alone: once that has ended its side of the
+  // connection, the exchange is abandoned. Also inside handle().
+  void for_client_alone(ExchangeId id);
 
   // Stops accepting and lets every connection finish: its next answer says
   // "Connection: close", and those that are idle after `drain_grace` are closed.

@@ -40,6 +40,8 @@ class ServerCore {
   // For Server.
   void listen(base::UniqueFd socket);
   void respond(ExchangeId id, const Response& response);
+  // The one whose exchange this is; null: it is over.
+  Connection* find(ExchangeId id);
   void drain(std::function<void()> done);
   Server::Stats stats() const;
 

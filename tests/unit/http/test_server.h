@@ -85,7 +85,7 @@ class TestHandler final : public Handler {
     changed_.notify_all();
     if (function) {
       function(server, id, request);
-    } else if (!later) {
+    } else if (!later && !request.streamed) {
       server.respond(id, {.fields = "Content-Type: text/plain\r\n", .body = describe(request)});
     }
   }
@@ -101,6 +101,43 @@ class TestHandler final : public Handler {
     const std::lock_guard lock(mutex_);
     rejected_.emplace_back(rejection.reason);
     changed_.notify_all();
+  }
+
+  // Streamed: below "/stream", of 50,000 bytes at most.
+  std::optional<std::uint64_t> stream_limit(const Request& head) const override {
+    if (!head.path.starts_with("/stream")) return std::nullopt;
+    return 50'000;
+  }
+  void content(ExchangeId, std::string_view piece, bool last) override {
+    const std::lock_guard lock(mutex_);
+    content_ += piece;
+    content_ended_ = content_ended_ || last;
+    changed_.notify_all();
+  }
+  void written(ExchangeId) override {
+    const std::lock_guard lock(mutex_);
+    ++written_;
+    changed_.notify_all();
+  }
+  // What has come of streamed contents, once it is so many bytes.
+  std::string content_of(std::size_t bytes) {
+    std::unique_lock lock(mutex_);
+    await(lock, [&] { return content_.size() >= bytes; });
+    return content_;
+  }
+  bool content_ended() {
+    std::unique_lock lock(mutex_);
+    await(lock, [&] { return content_ended_; });
+    return content_ended_;
+  }
+  bool content_has_ended() {
+    const std::lock_guard lock(mutex_);
+    return content_ended_;
+  }
+  int written_calls(int at_least) {
+    std::unique_lock lock(mutex_);
+    await(lock, [&] { return written_ >= at_least; });
+    return written_;
   }
 
   static std::string describe(const Request& request) {
@@ -153,6 +190,9 @@ class TestHandler final : public Handler {
   std::vector<Seen> seen_;
   std::vector<ExchangeId> abandoned_;
   std::vector<std::string> rejected_;
+  std::string content_;
+  bool content_ended_ = false;
+  int written_ = 0;
 };
 
 class TestServer {
