@@ -79,9 +79,7 @@ void Attempt::ask(const std::string& url, const Fields& fields) {
   easy_.reset(curl_easy_init());
   if (!easy_) throw std::bad_alloc();
   CURL* easy = easy_.get();
-  for (const Field& field : head_fields(fields, settings_.host, settings_.user_agent)) {
-    append(fields_, field.name + ": " + field.value);
-  }
+  for (const std::string& line : lines(fields)) append(fields_, line);
   if (!sending_.address.empty()) append(connect_to_, connect_to(sending_.address));
 
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
@@ -120,6 +118,15 @@ void Attempt::ask(const std::string& url, const Fields& fields) {
   curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN,
                    static_cast<long>(settings_.connection_lifetime.count()));
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, static_cast<long>(settings_.connection_idle.count()));
+  shape(easy);
+}
+
+std::vector<std::string> Attempt::lines(const Fields& fields) const {
+  std::vector<std::string> lines;
+  for (const Field& field : head_fields(fields, settings_.host, settings_.user_agent)) {
+    lines.push_back(field.name + ": " + field.value);
+  }
+  return lines;
 }
 
 const char* Attempt::run(std::shared_ptr<Pool> pool, std::shared_ptr<const TlsState> tls) {
@@ -136,6 +143,7 @@ const char* Attempt::run(std::shared_ptr<Pool> pool, std::shared_ptr<const TlsSt
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &Pool::close_socket);
   curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, pool_.get());
   enter(Phase::Connect);
+  began();
   const char* problem = pool_->add(easy);
   running_ = problem == nullptr;
   return problem;
@@ -185,6 +193,7 @@ CURLcode Attempt::on_tls(CURL*, void* context, void* self) {
 
 int Attempt::on_ready(void* self, char*, char*, int, int) {
   auto& attempt = *static_cast<Attempt*>(self);
+  if (!attempt.may_send()) return CURL_PREREQFUNC_ABORT;
   if (attempt.opened_) attempt.leave_phase();
   attempt.enter(Phase::Answer);
   return CURL_PREREQFUNC_OK;
@@ -200,18 +209,23 @@ std::size_t Attempt::on_head_line(char* data, std::size_t size, std::size_t coun
     return 0;
   }
   if (attempt.head_.whole() && !had_whole_head) {
-    attempt.watch_speed();
-    const bool chunked = attempt.head_.chunked() && attempt.kind_ == Kind::Request;
+    const bool asked = attempt.kind_ == Kind::Request || attempt.kind_ == Kind::Stream;
+    const bool chunked = attempt.head_.chunked() && asked;
     if (chunked) attempt.chunks_.emplace(attempt.settings_.head_limit_bytes);
-    // Not by libcurl, which would end in the middle of the head: its status says that somebody
-    // is there.
-    attempt.content_too_large_ = !chunked && attempt.states_too_much(status);
-    if (attempt.content_too_large_) return 0;
+    if (!attempt.head_came(status)) return 0;
   }
   return line.size();
 } catch (const std::bad_alloc&) {
   static_cast<Attempt*>(self)->lack_ = base::Resource::Memory;
   return 0;  // fails this attempt; nothing may be thrown through libcurl
+}
+
+bool Attempt::head_came(long status) {
+  watch_speed();
+  // Not by libcurl, which would end in the middle of the head: its status says that somebody
+  // is there.
+  content_too_large_ = !chunks_ && states_too_much(status);
+  return !content_too_large_;
 }
 
 bool Attempt::states_too_much(long status) {
@@ -240,22 +254,26 @@ void Attempt::watch_speed() {
 }
 
 std::size_t Attempt::on_body(char* data, std::size_t size, std::size_t count, void* self) try {
-  auto& attempt = *static_cast<Attempt*>(self);
-  const std::size_t bytes = size * count;
-  if (attempt.chunks_) return attempt.take_chunks({data, bytes}) ? bytes : 0;
-  if (bytes > attempt.settings_.body_limit_bytes - attempt.reply_.body.size()) {
-    attempt.content_too_large_ = true;
-    return 0;
-  }
-  attempt.reply_.body.append(data, bytes);
-  return bytes;
+  return static_cast<Attempt*>(self)->take_body({data, size * count});
 } catch (const std::bad_alloc&) {
   static_cast<Attempt*>(self)->lack_ = base::Resource::Memory;
   return 0;
 }
 
-bool Attempt::take_chunks(std::string_view bytes) {
-  const bool good = chunks_->take(bytes, reply_.body, settings_.body_limit_bytes);
+std::size_t Attempt::take_body(std::string_view bytes) {
+  if (chunks_) {
+    return take_chunks(bytes, reply_.body, settings_.body_limit_bytes) ? bytes.size() : 0;
+  }
+  if (bytes.size() > settings_.body_limit_bytes - reply_.body.size()) {
+    content_too_large_ = true;
+    return 0;
+  }
+  reply_.body.append(bytes);
+  return bytes.size();
+}
+
+bool Attempt::take_chunks(std::string_view bytes, std::string& content, std::size_t limit_bytes) {
+  const bool good = chunks_->take(bytes, content, limit_bytes);
   content_too_large_ = content_too_large_ || chunks_->too_large();
   // libcurl drops it and would keep the connection, of which nobody knows what comes next
   // (RFC 9112, 9.2).
@@ -308,7 +326,8 @@ void Attempt::end(CURLcode code) {
   if (reply_.own_lack) reply_.lack = lack_;
   if (head_.whole()) {
     take_head();
-    if (reply_.transport == Outcome::Ok) undo_content_codings();
+    // What goes through in pieces goes as it is.
+    if (reply_.transport == Outcome::Ok && kind_ != Kind::Stream) undo_content_codings();
   }
   stop();
 }

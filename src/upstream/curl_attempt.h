@@ -42,13 +42,14 @@ class Attempt {
     Request,  // the caller's
     Spare,    // a request of our own, for the connection it leaves
     Knock,    // a connection, and no request
+    Stream,   // the caller's, in pieces: a StreamAttempt
   };
 
   // `settings` and `loop` outlive the attempt. Throws std::bad_alloc.
   Attempt(Transport::AttemptId id, base::EventLoop& loop, const CurlTransport::Settings& settings,
           Kind kind, const Sending& sending, Transport::Callback callback);
   // Ends the transfer, if there is one.
-  ~Attempt();
+  virtual ~Attempt();
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
 
@@ -60,7 +61,7 @@ class Attempt {
   // It does not run yet, but counts as being in that phase.
   void wait_in(Phase phase);
   // Its transfer has ended with that: makes the reply.
-  void end(CURLcode code);
+  virtual void end(CURLcode code);
   // It ends without a transfer.
   void fail(Outcome outcome, std::string detail, bool own_lack = false);
 
@@ -78,17 +79,39 @@ class Attempt {
   // For its time, while it waits to run.
   base::Timer& timer() { return timer_; }
 
+ protected:
+  // The lines of its head, as libcurl takes them.
+  virtual std::vector<std::string> lines(const Fields& fields) const;
+  // Whatever else is to be set, behind all that every attempt has.
+  virtual void shape(CURL* /*easy*/) {}
+  // It is about to run.
+  virtual void began() {}
+  // It is about to be sent; false ends it instead.
+  virtual bool may_send() { return true; }
+  // The head is whole. False ends it.
+  virtual bool head_came(long status);
+  // Returns what libcurl is told.
+  virtual std::size_t take_body(std::string_view bytes);
+
+  CURL* easy() const { return easy_.get(); }
+  base::EventLoop& loop() const { return loop_; }
+  const CurlTransport::Settings& settings() const { return settings_; }
+  bool running() const { return running_; }
+  bool head_is_whole() const { return head_.whole(); }
+  const Fields& head_fields_that_came() { return head_.fields(); }
+  bool answer_is_chunked() const { return chunks_.has_value(); }
+  bool take_chunks(std::string_view bytes, std::string& content, std::size_t limit_bytes);
+  void stop();
+
  private:
   void enter(Phase phase);
   void leave_phase();
   void judge_form(CURLcode code);
   void take_head();
-  bool take_chunks(std::string_view bytes);
   void undo_content_codings();
   bool states_too_much(long status);
   bool negotiated_http2() const;
   void watch_speed();
-  void stop();
 
   static curl_socket_t on_open(void* self, curlsocktype purpose, curl_sockaddr* address);
   static CURLcode on_tls(CURL* easy, void* context, void* self);

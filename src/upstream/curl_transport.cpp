@@ -19,6 +19,7 @@
 #include "upstream/curl_attempt.h"
 #include "upstream/curl_pool.h"
 #include "upstream/outgoing.h"
+#include "upstream/stream_attempt.h"
 #include "upstream/trust_store.h"
 
 namespace holdfast::upstream {
@@ -215,6 +216,33 @@ Transport::AttemptId CurlTransport::start(const Sending& sending, const Request&
                request);
 }
 
+Transport::AttemptId CurlTransport::stream(const Sending& sending, const StreamRequest& request,
+                                           StreamPeer& peer, Callback callback) {
+  const AttemptId id = ++last_id_;
+  StreamAttempt::Told told{
+      [this, origin = sending.origin](Fields& fields) { hide_credentials(origin, fields); },
+      [this, id] { stalled(id); }};
+  return begin(std::make_unique<StreamAttempt>(id, loop_, settings_, sending, request, peer,
+                                               std::move(callback), std::move(told)),
+               request.request);
+}
+
+void CurlTransport::stalled(AttemptId id) {
+  auto& attempt = static_cast<StreamAttempt&>(*attempts_.at(id));
+  attempt.stall();
+  finished(attempt);
+}
+
+void CurlTransport::go_on(AttemptId id) {
+  const auto found = attempts_.find(id);
+  if (found == attempts_.end() || found->second->kind() != Attempt::Kind::Stream) return;
+  auto& attempt = static_cast<StreamAttempt&>(*found->second);
+  const CURLcode code = attempt.go_on();
+  if (code == CURLE_OK) return;
+  attempt.end(code);
+  finished(attempt);
+}
+
 void CurlTransport::knock(std::size_t origin, const std::string& address, base::Duration timeout,
                           Callback callback) {
   const Sending sending{.origin = origin, .address = address, .timeout = timeout};
@@ -240,7 +268,9 @@ Transport::AttemptId CurlTransport::begin(std::unique_ptr<Attempt> made, const R
     fail_later(id, Outcome::Dns, "not an address: " + sending.address);
     return id;
   }
-  if (attempt.kind() == Attempt::Kind::Request && !token_.empty()) {
+  const bool asked =
+      attempt.kind() == Attempt::Kind::Request || attempt.kind() == Attempt::Kind::Stream;
+  if (asked && !token_.empty()) {
     const auto [target, fields] = with_credential(request, settings_.credential, token_);
     attempt.ask(origin.url + target, fields);
   } else {
@@ -275,8 +305,8 @@ void CurlTransport::run(Attempt& attempt) {
 }
 
 // An upstream that redirects may repeat what it was asked with, and that is told to people.
-void CurlTransport::hide_credentials(std::size_t origin, Reply& reply) const {
-  for (Field& field : reply.fields) {
+void CurlTransport::hide_credentials(std::size_t origin, Fields& fields) const {
+  for (Field& field : fields) {
     if (!is_field(field, "Location")) continue;
     for (const std::string& key : origins_[origin].keys) replace_all(field.value, key, "***");
     if (!token_.empty()) {
@@ -302,7 +332,7 @@ bool CurlTransport::still_tells(std::size_t origin, std::string text) const {
 }
 
 void CurlTransport::finished(Attempt& attempt) {
-  hide_credentials(attempt.sending().origin, attempt.reply());
+  hide_credentials(attempt.sending().origin, attempt.reply().fields);
   if (SpareConnections* spares = spares_of(attempt)) {
     const Reply& reply = attempt.reply();
     if (reply.transport == Outcome::Ok) {
@@ -353,7 +383,7 @@ void CurlTransport::drop_idle_pools() {
 void CurlTransport::cancel(AttemptId id) {
   const auto found = attempts_.find(id);
   if (found == attempts_.end()) return;
-  --in_flight_;
+  if (found->second->kind() == Attempt::Kind::Request) --in_flight_;
   if (SpareConnections* spares = spares_of(*found->second)) spares->ended();
   attempts_.erase(found);
 }
@@ -398,7 +428,9 @@ void CurlTransport::prefer(std::size_t origin, const std::string& address) {
 
 SpareConnections* CurlTransport::spares_of(const Attempt& attempt) {
   const Sending& sending = attempt.sending();
-  if (attempt.kind() == Attempt::Kind::Knock || sending.origin >= origins_.size()) return nullptr;
+  const bool apart =
+      attempt.kind() == Attempt::Kind::Knock || attempt.kind() == Attempt::Kind::Stream;
+  if (apart || sending.origin >= origins_.size()) return nullptr;
   Origin& origin = origins_[sending.origin];
   if (origin.preferred != place_of(sending.origin, sending.address).second) return nullptr;
   return &*origin.spares;

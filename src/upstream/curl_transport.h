@@ -8,7 +8,7 @@
 // When a kept connection dies before the first byte of an answer, libcurl sends the
 // request once more on a new one within the same attempt: it cannot tell a server's idle
 // timeout from a fault. So an upstream may see slightly more requests than we count
-// attempts.
+// attempts. Not of what goes by stream(): see stream_attempt.h.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +23,7 @@
 #include "base/event_loop.h"
 #include "upstream/outgoing.h"
 #include "upstream/spare_connections.h"
+#include "upstream/streaming.h"
 #include "upstream/transport.h"
 
 namespace holdfast::upstream {
@@ -38,7 +39,7 @@ struct TlsState;
 // has threads. The first CurlTransport does it otherwise. Throws std::runtime_error.
 void set_up_libcurl();
 
-class CurlTransport final : public Transport {
+class CurlTransport final : public Transport, public Streaming {
  public:
   struct Settings {
     // One per origin: scheme, authority and maybe a path, "http://api.example:8000/v1".
@@ -95,6 +96,11 @@ class CurlTransport final : public Transport {
   // origin whose URL has an address for a host is given that.
   void prefer(std::size_t origin, const std::string& address) override;
 
+  Streaming* streaming() override { return this; }
+  AttemptId stream(const Sending& sending, const StreamRequest& request, StreamPeer& peer,
+                   Callback callback) override;
+  void go_on(AttemptId id) override;
+
   // For the attempts that start from now on; empty for none. False, and nothing
   // changes, if it holds what no field value may (a line break, say).
   bool set_token(std::string token);
@@ -135,8 +141,9 @@ class CurlTransport final : public Transport {
   using Place = std::pair<std::size_t, std::string>;  // an origin, an address
 
   AttemptId begin(std::unique_ptr<Attempt> attempt, const Request& request);
-  void hide_credentials(std::size_t origin, Reply& reply) const;
+  void hide_credentials(std::size_t origin, Fields& fields) const;
   bool still_tells(std::size_t origin, std::string text) const;
+  void stalled(AttemptId id);
   void wait_for_trust(Attempt& attempt);
   void run(Attempt& attempt);
   void finished(Attempt& attempt);

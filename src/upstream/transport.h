@@ -35,6 +35,8 @@ struct Progress {
   bool unacknowledged = false;
 };
 
+class Streaming;
+
 class Transport {
  public:
   using AttemptId = std::uint64_t;
@@ -60,6 +62,9 @@ class Transport {
 
   // New attempts mostly go there: a spare connection may be kept ready. Empty: nowhere.
   virtual void prefer(std::size_t /*origin*/, const std::string& /*address*/) {}
+
+  // For what goes through in pieces. Null: this one has no way for it.
+  virtual Streaming* streaming() { return nullptr; }
 
   // Connections to that address that exist now are not used for further attempts:
   // they are mute. What is under way on them goes on.

@@ -16,6 +16,30 @@ void RawServer::Peer::send(const std::string& bytes) const {
   (void)!::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
 }
 
+std::string RawServer::Peer::read(std::size_t bytes) const {
+  std::string got;
+  while (got.size() < bytes) {
+    pollfd waits[] = {{fd_, POLLIN, 0}, {stop_, POLLIN, 0}};
+    ::poll(waits, 2, -1);
+    std::string piece(bytes - got.size(), '\0');
+    const ssize_t count =
+        waits[1].revents != 0 ? 0 : ::recv(fd_, piece.data(), piece.size(), MSG_DONTWAIT);
+    if (count <= 0) break;
+    got.append(piece, 0, static_cast<std::size_t>(count));
+  }
+  return got;
+}
+
+std::string RawServer::Peer::read_to(std::string_view end) const {
+  std::string got;
+  while (!got.ends_with(end)) {
+    const std::string byte = read(1);
+    if (byte.empty()) break;
+    got += byte;
+  }
+  return got;
+}
+
 void RawServer::Peer::reset() const {
   // A reset drops what the receiver has not acknowledged: wait for that.
   int unacknowledged = 1;

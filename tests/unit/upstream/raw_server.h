@@ -25,6 +25,10 @@ class RawServer {
       return head_.starts_with("GET " + target + " HTTP/1.1\r\n");
     }
     void send(const std::string& bytes) const;
+    // So many bytes of what follows the head; fewer if the client leaves or the server stops.
+    std::string read(std::size_t bytes) const;
+    // The same up to that text, with it.
+    std::string read_to(std::string_view end) const;
     // The connection will end with an RST instead of a FIN.
     void reset() const;
     // Says nothing until the client leaves or the server stops.

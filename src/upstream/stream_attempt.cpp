@@ -1,0 +1,191 @@
+#include "upstream/stream_attempt.h"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+
+#include "upstream/outgoing.h"
+
+namespace holdfast::upstream {
+namespace {
+
+bool is_name(std::string_view text) {
+  const auto is_token_char = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  };
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char);
+}
+
+bool is_value(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && byte != '\t') || byte == 0x7f;
+  });
+}
+
+}  // namespace
+
+StreamAttempt::StreamAttempt(Transport::AttemptId id, base::EventLoop& loop,
+                             const CurlTransport::Settings& settings, const Sending& sending,
+                             const StreamRequest& request, StreamPeer& peer,
+                             Transport::Callback callback, Told told)
+    : Attempt(id, loop, settings, Kind::Stream, sending, std::move(callback)),
+      request_(request),
+      peer_(peer),
+      told_(std::move(told)),
+      left_(request.content_length) {}
+
+StreamAttempt::~StreamAttempt() {
+  stop();  // before what libcurl's callbacks use
+}
+
+// As they are, in one form that libcurl reads all of as fields of ours.
+std::vector<std::string> StreamAttempt::lines(const Fields& fields) const {
+  std::vector<std::string> lines;
+  bool has_accept = false;
+  for (const Field& field : fields) {
+    if (!is_name(field.name) || !is_value(field.value)) continue;
+    has_accept = has_accept || is_field(field, "Accept");
+    const bool blank = field.value.find_first_not_of(" \t") == std::string::npos;
+    lines.push_back(field.name + (blank ? ";" : ": " + field.value));
+  }
+  if (!settings().host.empty() && find_field(fields, "Host") == nullptr) {
+    lines.push_back("Host: " + settings().host);
+  }
+  // What libcurl would add.
+  if (!has_accept) lines.emplace_back("Accept:");
+  lines.emplace_back("Expect:");
+  return lines;
+}
+
+void StreamAttempt::shape(CURL* easy) {
+  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request_.method.c_str());
+  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  if (request_.content == StreamRequest::Content::None) return;
+  const bool chunked = request_.content == StreamRequest::Content::Chunked;
+  curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+  curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
+                   chunked ? curl_off_t{-1} : static_cast<curl_off_t>(request_.content_length));
+  // There is no function to seek: what has been read is gone.
+  curl_easy_setopt(easy, CURLOPT_READFUNCTION, &StreamAttempt::on_read);
+  curl_easy_setopt(easy, CURLOPT_READDATA, this);
+}
+
+void StreamAttempt::began() {
+  curl_easy_setopt(easy(), CURLOPT_TIMEOUT_MS, 0L);
+  moved_ = loop().now();
+  watch();
+}
+
+bool StreamAttempt::may_send() {
+  return !std::exchange(sent_, true);
+}
+
+bool StreamAttempt::head_came(long status) {
+  moved();
+  reply().status = static_cast<int>(status);
+  Fields fields = head_fields_that_came();
+  for (const Field& field : fields) {
+    if (!is_name(field.name) || !is_value(field.value)) refusal_ = "a field of it is none";
+  }
+  if (status < 200 || status > 599) refusal_ = "its status is none";
+  StreamHead head{static_cast<int>(status), fields, std::nullopt};
+  const std::string* const length = find_field(fields, "Content-Length");
+  const bool has_content = status != 204 && status != 304;
+  if (length != nullptr && has_content && !answer_is_chunked()) {
+    // Several that agree are one.
+    std::uint64_t bytes = 0;
+    const char* const end = length->data() + length->size();
+    const auto read = std::from_chars(length->data(), end, bytes);
+    if (read.ec != std::errc()) refusal_ = "its length is none";
+    head.length = bytes;
+  }
+  if (!refusal_.empty()) return false;
+  told_.hide(fields);
+  peer_.head(head);
+  return true;
+}
+
+std::size_t StreamAttempt::take_body(std::string_view bytes) {
+  if (!peer_.has_room()) {
+    waits_for_room_ = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
+  moved();
+  if (!answer_is_chunked()) {
+    peer_.write(bytes);
+    return bytes.size();
+  }
+  piece_.clear();
+  const bool good = take_chunks(bytes, piece_, std::numeric_limits<std::size_t>::max());
+  if (!piece_.empty()) peer_.write(piece_);
+  return good ? bytes.size() : 0;
+}
+
+std::size_t StreamAttempt::on_read(char* at, std::size_t size, std::size_t count, void* self) {
+  auto& attempt = *static_cast<StreamAttempt*>(self);
+  const bool has_length = attempt.request_.content == StreamRequest::Content::Length;
+  std::size_t most = size * count;
+  if (has_length) most = static_cast<std::size_t>(std::min<std::uint64_t>(most, attempt.left_));
+  if (most == 0) return 0;
+  const auto got = attempt.peer_.read(at, most);
+  if (!got) {
+    attempt.waits_for_content_ = true;
+    return CURL_READFUNC_PAUSE;
+  }
+  // Shorter than it was said to be: the server must not take it for whole.
+  if (has_length && *got == 0) return CURL_READFUNC_ABORT;
+  if (has_length) attempt.left_ -= *got;
+  attempt.took_content_ = true;
+  attempt.moved();
+  return *got;
+}
+
+CURLcode StreamAttempt::go_on() {
+  if (ended() || !running() || (!waits_for_content_ && !waits_for_room_)) return CURLE_OK;
+  waits_for_content_ = waits_for_room_ = false;
+  moved();
+  return curl_easy_pause(easy(), CURLPAUSE_CONT);
+}
+
+void StreamAttempt::end(CURLcode code) {
+  watch_timer_.cancel();
+  Attempt::end(code);
+  if (refusal_.empty()) return;
+  reply().transport = Outcome::InvalidBody;
+  reply().detail = "no client can be told the answer's head: " + refusal_;
+  reply().unreadable = true;
+}
+
+void StreamAttempt::stall() {
+  stop();
+  watch_timer_.cancel();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(request_.patience).count();
+  fail(Outcome::Timeout, "nothing moved for " + std::to_string(seconds) + " s");
+}
+
+// When it will have been still for too long, as far as can be told now.
+base::SteadyTime StreamAttempt::due() const {
+  const bool waits_for_peer = waits_for_content_ || waits_for_room_;
+  const base::SteadyTime since = waits_for_peer ? loop().now() : moved_;
+  const bool head_is_next = !took_content_ && !head_is_whole() && !waits_for_peer;
+  return head_is_next ? std::min(since + request_.patience, request_.head_by)
+                      : since + request_.patience;
+}
+
+void StreamAttempt::moved() {
+  moved_ = loop().now();
+}
+
+// Not set anew for each piece: when it comes it looks at how long it has been.
+void StreamAttempt::watch() {
+  watch_timer_.set_at(loop(), due(), [this] {
+    if (ended()) return;
+    if (loop().now() < due()) return watch();
+    told_.stalled();
+  });
+}
+
+}  // namespace holdfast::upstream

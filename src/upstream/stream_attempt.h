@@ -1,0 +1,65 @@
+// StreamAttempt is an Attempt whose content and answer go through in pieces. Private to
+// CurlTransport. Loop's own thread only.
+//
+// It is sent once. libcurl by itself sends a request again that met a dead kept connection: whether
+// the server has read it nobody knows. So it always goes on a new connection, which libcurl never
+// tries again; it is HTTP/1.1, where no server can refuse a stream to have it sent anew; and what
+// libcurl asks before each sending is denied the second time, whatever the reason for it.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "upstream/curl_attempt.h"
+#include "upstream/streaming.h"
+
+namespace holdfast::upstream {
+
+class StreamAttempt final : public Attempt {
+ public:
+  struct Told {
+    // Takes out of the head what nobody may see.
+    std::function<void(Fields&)> hide;
+    // Nothing has moved for too long: stall() it. From the loop.
+    std::function<void()> stalled;
+  };
+
+  StreamAttempt(Transport::AttemptId id, base::EventLoop& loop,
+                const CurlTransport::Settings& settings, const Sending& sending,
+                const StreamRequest& request, StreamPeer& peer, Transport::Callback callback,
+                Told told);
+  ~StreamAttempt() override;
+
+  void end(CURLcode code) override;
+  // There is content again, or room. Not OK: it has ended with that.
+  CURLcode go_on();
+  void stall();
+
+ private:
+  std::vector<std::string> lines(const Fields& fields) const override;
+  void shape(CURL* easy) override;
+  void began() override;
+  bool may_send() override;
+  bool head_came(long status) override;
+  std::size_t take_body(std::string_view bytes) override;
+
+  static std::size_t on_read(char* at, std::size_t size, std::size_t count, void* self);
+  base::SteadyTime due() const;
+  void moved();
+  void watch();
+
+  StreamRequest request_;
+  StreamPeer& peer_;
+  Told told_;
+  std::uint64_t left_ = 0;  // of a content with a length
+  bool sent_ = false;
+  bool took_content_ = false;
+  bool waits_for_content_ = false;
+  bool waits_for_room_ = false;
+  base::SteadyTime moved_{};
+  std::string refusal_;  // why the answer's head is none for a client
+  std::string piece_;    // of a chunked answer; kept for its memory
+  base::Timer watch_timer_;
+};
+
+}  // namespace holdfast::upstream
