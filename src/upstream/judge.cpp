@@ -83,14 +83,16 @@ std::string grounds(const Reply& reply, Outcome outcome) {
   return text;
 }
 
+Verdict judge_transport(const Reply& reply) {
+  if (reply.status == 0) return {reply.transport, reply.detail};
+  return {reply.transport, "status " + std::to_string(reply.status) + ": " + reply.detail};
+}
+
 }  // namespace
 
 Verdict judge(const Request& request, const Reply& reply,
               const std::function<Verdict(const Reply&)>& validate) {
-  if (reply.transport != Outcome::Ok) {
-    if (reply.status == 0) return {reply.transport, reply.detail};
-    return {reply.transport, "status " + std::to_string(reply.status) + ": " + reply.detail};
-  }
+  if (reply.transport != Outcome::Ok) return judge_transport(reply);
   const Outcome outcome = outcome_of_status(request, reply.status, reply.fields);
   // A balancer without backends says 404 of everything, so it takes the API's own word.
   if ((outcome == Outcome::Ok || is_negative(reply.status)) && validate) {
@@ -102,6 +104,15 @@ Verdict judge(const Request& request, const Reply& reply,
   }
   const bool fine = outcome == Outcome::Ok || outcome == Outcome::NotModified;
   return {outcome, fine ? std::string() : grounds(reply, outcome)};
+}
+
+Verdict judge_passed(const Reply& reply) {
+  if (reply.transport != Outcome::Ok) return judge_transport(reply);
+  const Outcome outcome = reply.status >= 500   ? Outcome::ServerError
+                          : reply.status == 429 ? Outcome::RateLimited
+                          : reply.status >= 400 ? Outcome::ClientError
+                                                : Outcome::Ok;
+  return {outcome, outcome == Outcome::Ok ? std::string() : grounds(reply, outcome)};
 }
 
 bool is_whole(const Reply& reply) {

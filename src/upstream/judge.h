@@ -15,6 +15,10 @@ Verdict judge(const Request& request, const Reply& reply,
 // as good as any other.
 Verdict judge_probe(const Request& request, const Reply& reply);
 
+// The same of what was passed through: whatever it says is for the client, so that it is a failure
+// where the upstream says itself that it is one.
+Verdict judge_passed(const Reply& reply);
+
 // An answer for the client, final: a valid 2xx, a 304, or a 4xx about the request.
 bool is_answer(Outcome outcome);
 

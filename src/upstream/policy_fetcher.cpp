@@ -62,6 +62,7 @@ PolicyFetcher::PolicyFetcher(base::Scheduler& scheduler, base::Random& random, T
 }
 
 PolicyFetcher::~PolicyFetcher() {
+  end_passes();
   for (auto& [id, fetch] : fetches_) {
     for (const Attempt& attempt : fetch->attempts) transport_.cancel(attempt.transport_id);
   }

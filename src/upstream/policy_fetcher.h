@@ -18,13 +18,14 @@
 #include "upstream/fetch_metrics.h"
 #include "upstream/fetcher.h"
 #include "upstream/origin.h"
+#include "upstream/passer.h"
 #include "upstream/settings.h"
 #include "upstream/status.h"
 #include "upstream/token_bucket.h"
 
 namespace holdfast::upstream {
 
-class PolicyFetcher final : public Fetcher {
+class PolicyFetcher final : public Fetcher, public Passer {
  public:
   // Everything referred to must outlive this. `transport` has an origin for each
   // name in settings.origins. `shard` belongs to the scheduler's thread.
@@ -38,6 +39,12 @@ class PolicyFetcher final : public Fetcher {
   void extend(FetchId id, base::SteadyTime deadline, Priority priority) override;
   void cancel(FetchId id) override;
   FetchResult so_far(FetchId id) override;
+
+  // What is passed through: policy_fetcher_passing.cpp.
+  PassId pass(StreamRequest request, base::SteadyTime deadline, StreamPeer& peer,
+              Ended ended) override;
+  void go_on(PassId id) override;
+  void end_pass(PassId id) override;
 
   // What it has under way ends as it would; but it speaks for its upstream no longer, in gauges
   // that another may have now.
@@ -82,6 +89,7 @@ class PolicyFetcher final : public Fetcher {
   struct BareProbe;
   struct Fetch;
   struct Held;
+  struct Pass;
   using BareEnded = std::function<void(const OriginAttempt&, const Verdict&, const Reply&)>;
   enum class Place { New, Ready, Starved, Backoff, Running, Parked, Finished };
   // Misses first, then by deadline: the order of everything that waits.
@@ -147,6 +155,17 @@ class PolicyFetcher final : public Fetcher {
   bool key_fails(Fetch& fetch, const Attempt& failed);
   bool ask_witness(Origin& origin, std::size_t key, bool at_our_pace = false);
 
+  // Passing: policy_fetcher_passing.cpp.
+  void dress(Fetch& fetch, const Pass& pass) const;
+  Sent try_pass(Pass& pass, base::SteadyTime& wake);
+  Origin* probed_by_pass(base::SteadyTime at);
+  void send_pass(Pass& pass, Origin& origin, bool probe);
+  void leave_slot(Pass& pass);
+  void pass_ended(PassId id, Reply reply);
+  void record(Pass& pass, const Verdict& verdict, int status);
+  void end_unsent(Pass& pass, FetchEnd end);
+  void end_passes();
+
   // Races: policy_fetcher_races.cpp.
   void look_at(Fetch& fetch, base::SteadyTime when);
   void look(Fetch& fetch);
@@ -168,7 +187,9 @@ class PolicyFetcher final : public Fetcher {
   void eject_if_outlier(Origin& origin, std::optional<std::size_t> key = std::nullopt);
   void announce(Origin& origin);
   bool has_slot() const { return in_flight_ < settings_.concurrency; }
-  std::size_t waiting() const { return ready_.size() + starved_.size() + in_backoff_; }
+  std::size_t waiting() const {
+    return ready_.size() + starved_.size() + in_backoff_ + waiting_passes_.size();
+  }
   void arm_breaker_timer(Origin& origin);
   void hurry_if_alone();
   void judge_certificate(Origin& origin, const Verdict& verdict, const Reply& reply);
@@ -211,6 +232,8 @@ class PolicyFetcher final : public Fetcher {
   observe::RepeatLimiter redirects_told_{{.interval = std::chrono::minutes(1), .burst = 1}};
   Queue starved_;  // retries that the budget was too short for
   Queue parked_;
+  std::unordered_map<PassId, std::shared_ptr<Pass>> passes_;
+  Queue waiting_passes_;  // those not sent yet
   // Attempts slower than usual, oldest first: (sent at, number, fetch).
   using Suspect = std::tuple<base::SteadyTime, std::uint64_t, FetchId>;
   std::set<Suspect> suspects_;

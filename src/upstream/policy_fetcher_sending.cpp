@@ -22,12 +22,20 @@ void PolicyFetcher::pump() {
     if (origin->breaker.probe_due(now()) && !origin->breaker_timer.pending()) probe_if_due(*origin);
   }
   base::SteadyTime wake = base::SteadyTime::max();
-  if (!ready_.empty() || !starved_.empty()) make_room(wake);
+  if (!ready_.empty() || !starved_.empty() || !waiting_passes_.empty()) make_room(wake);
   bool over = none_can_go(wake);
   auto ready = ready_.begin();
   auto starved = starved_.begin();
+  auto passing = waiting_passes_.begin();
   while (!over) {
     const bool look = starved != starved_.end() && starved_concerned();
+    if (passing != waiting_passes_.end() && (ready == ready_.end() || *passing < *ready)) {
+      Pass& pass = *passes_.at(std::get<PassId>(*passing));
+      ++passing;
+      const Sent sent = try_pass(pass, wake);
+      over = sent == Sent::Nobody || (sent == Sent::Yes && none_can_go(wake));
+      continue;
+    }
     if (ready == ready_.end() && !look) break;
     auto& it = ready == ready_.end() || (look && *starved < *ready) ? starved : ready;
     Fetch& fetch = *fetches_.at(std::get<FetchId>(*it));
@@ -80,7 +88,7 @@ bool PolicyFetcher::none_can_go(base::SteadyTime& wake) {
     }
   }
   if (all_open) return false;
-  if (!ready_.empty() || !starved_.empty())
+  if (!ready_.empty() || !starved_.empty() || !waiting_passes_.empty())
     wake = std::min(wake, std::max(next, at + base::Duration(1)));
   return true;
 }
