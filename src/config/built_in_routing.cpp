@@ -56,7 +56,10 @@ name = "rates"
 match = "/rates/{currency}"
 # Optional: for this Host of the client's alone.
 host = "rates.example.com"
-methods = ["GET", "HEAD"]
+# All but GET and HEAD are passed through, each sent once; "*" is all of them.
+methods = ["GET", "HEAD", "POST"]
+# The most that may be sent in one of those.
+max_request_body = "1MiB"
 upstream = "rates"
 # The default is the path as it came.
 target = "/latest/{currency}"

@@ -99,6 +99,7 @@ std::vector<InForce> settings_in_force(const RouteConfig& route, const Routing& 
   append_default(all, "query", "\"all\"");
   append_default(all, "set_cookie", "\"pass\"");
   append_default(all, "max_body", toml_string(format_size(defaults.max_body)));
+  append_default(all, "max_request_body", toml_string(format_size(defaults.max_request_body)));
   append_rest(all, Scope::Route, route.place, route.settings);
   all.push_back(in_force(*find_setting("request_deadline"), route.settings));
   return all;

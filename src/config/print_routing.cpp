@@ -189,6 +189,9 @@ Lines lines_of(const RouteConfig& route, const Routing& routing, Secrets secrets
   if (!validate.empty()) lines.add("validate", validate);
   if (!route.ttl_by_status.empty()) lines.add("ttl_by_status", ttl_text(route.ttl_by_status));
   if (route.max_body != defaults.max_body) lines.add_text("max_body", format_size(route.max_body));
+  if (route.max_request_body != defaults.max_request_body) {
+    lines.add_text("max_request_body", format_size(route.max_request_body));
+  }
   if (!route.pass_client_errors) lines.add("client_errors", toml_string("problem"));
   if (route.set_cookie != defaults.set_cookie) {
     lines.add("set_cookie", set_cookie_text(route.set_cookie));

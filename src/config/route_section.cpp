@@ -15,14 +15,15 @@ using Reader = SectionReader;
 using Route = RouteConfig;
 
 constexpr std::uint64_t kLargestBody = 64U << 20;
+// Of what is passed through, which nobody holds as a whole.
+constexpr std::uint64_t kLargestRequestBody = std::uint64_t{1} << 40;
 
 // Of the contract, and not done yet: to pass over one silently would be to do something else
 // than what was asked for.
 constexpr std::array kLater = {
     std::string_view("offline"),         std::string_view("max_variants"),
     std::string_view("vary_normalise"),  std::string_view("ranges"),
-    std::string_view("transfer_coding"), std::string_view("on_invalid"),
-    std::string_view("max_request_body")};
+    std::string_view("transfer_coding"), std::string_view("on_invalid")};
 
 bool is_later(std::string_view key) {
   return std::find(kLater.begin(), kLater.end(), key) != kLater.end();
@@ -52,22 +53,43 @@ void read_host(Reader& r, const FileValue& value, Route& route) {
   route.host = *parsed;
 }
 
+// Why no route may have that method, or nothing. The names are those that the server reads.
+std::string objection_to_method(const std::string& method) {
+  constexpr std::array kNames = {
+      "GET",        "HEAD",       "POST",  "PUT",      "DELETE", "PATCH",     "OPTIONS",
+      "QUERY",      "COPY",       "LOCK",  "MKCOL",    "MOVE",   "PROPFIND",  "PROPPATCH",
+      "SEARCH",     "UNLOCK",     "BIND",  "REBIND",   "UNBIND", "ACL",       "REPORT",
+      "MKACTIVITY", "CHECKOUT",   "MERGE", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE",
+      "PURGE",      "MKCALENDAR", "LINK",  "UNLINK",   "SOURCE"};
+  for (const char* name : kNames) {
+    if (method == name) return {};
+    if (same_word(method, name)) return " is no method" + did_you_mean(name);
+  }
+  if (same_word(method, "TRACE")) return " would have the upstream repeat its credential";
+  if (same_word(method, "CONNECT")) return " makes a tunnel, which this is not";
+  return " is no method that is known here; expected one such as \"POST\"";
+}
+
 void read_methods(Reader& r, const FileValue& value, Route& route) {
-  constexpr std::string_view kExpected = "an array of \"GET\" and \"HEAD\"";
+  constexpr std::string_view kExpected = "an array such as [\"GET\", \"POST\"], or \"*\"";
+  if (value.kind == Kind::Text && value.text == "*") {
+    route.methods = {"*"};
+    return;
+  }
   std::vector<std::string> methods;
   for (const Reader::Element& method : r.list("methods", value, kExpected)) {
-    if (method.text == "GET" || method.text == "HEAD") {
-      methods.push_back(method.text);
-      continue;
-    }
-    const std::string shown = shown_in_error(method.text);
-    for (const char* right : {"GET", "HEAD"}) {
-      if (same_word(method.text, right)) {
-        return r.wrong(method.line, "methods", shown + " is no method" + did_you_mean(right));
+    if (method.text == "*") {
+      if (value.elements.size() == 1) {
+        methods.push_back(method.text);
+        continue;
       }
+      return r.wrong(method.line, "methods", "\"*\" is all methods; expected it alone");
     }
-    return r.wrong(method.line, "methods",
-                   shown + " is not supported by this version; expected GET, HEAD or both");
+    const std::string objection = objection_to_method(method.text);
+    if (!objection.empty()) {
+      return r.wrong(method.line, "methods", shown_in_error(method.text) + objection);
+    }
+    methods.push_back(method.text);
   }
   if (value.kind == Kind::Array && value.elements.empty()) {
     return r.wrong(value.line, "methods", "is empty; expected " + std::string(kExpected));
@@ -381,6 +403,10 @@ constexpr std::array kKeys = {
     RouteKey{"max_body",
              [](Reader& r, const FileValue& v, Route& route) {
                r.size("max_body", v, 1, kLargestBody, route.max_body);
+             }},
+    RouteKey{"max_request_body",
+             [](Reader& r, const FileValue& v, Route& route) {
+               r.size("max_request_body", v, 0, kLargestRequestBody, route.max_request_body);
              }},
     RouteKey{"set_cookie", read_set_cookie},
     RouteKey{"client_errors", read_client_errors},

@@ -66,10 +66,10 @@ struct RouteConfig {
   SectionPlace place;
   Settings settings;  // those in force for it, as for an upstream; the caching ones are its own
   std::string match;
-  std::string host;  // empty: any
-  std::vector<std::string> methods{"GET", "HEAD"};
-  std::size_t upstream = 0;  // of Routing::upstreams
-  std::string target;        // empty: the path as it came
+  std::string host;                                 // empty: any
+  std::vector<std::string> methods{"GET", "HEAD"};  // or "*" alone: all
+  std::size_t upstream = 0;                         // of Routing::upstreams
+  std::string target;                               // empty: the path as it came
   QueryConfig query;
   std::vector<std::string> key_fields;
   std::vector<std::string> tags;  // of every answer, besides those that it says itself
@@ -77,6 +77,7 @@ struct RouteConfig {
   ValidateConfig validate;
   std::map<int, base::Duration> ttl_by_status;
   std::uint64_t max_body = 8U << 20;
+  std::uint64_t max_request_body = 1U << 20;
   enum class SetCookie { Pass, Strip, Store };
   SetCookie set_cookie = SetCookie::Pass;
   bool pass_client_errors = true;    // else a 4xx of the upstream's becomes a problem of ours

@@ -12,6 +12,7 @@
 #include "daemon/pages.h"
 #include "daemon/parts_settings.h"
 #include "daemon/route_plans.h"
+#include "proxy/passed_fields.h"
 #include "proxy/route_choice.h"
 #include "proxy/trace_context.h"
 #include "upstream/base_url.h"
@@ -107,6 +108,11 @@ void tell_upstream(const config::UpstreamConfig& upstream, const config::RouteCo
            client.field(http::Known::Traceparent), client.field(http::Known::Tracestate), random)) {
     request.fields.push_back(std::move(field));
   }
+  if (explanation.passed) {
+    http::Request asked = client;
+    asked.client = "(the client's address)";
+    request.fields = proxy::passed_request_fields(asked, route.plan(), request.fields);
+  }
   if (!upstream.settings.api_token.empty()) {
     request = with_credential(std::move(request), transport.credential, kSecret);
     const std::string escaped = upstream::escaped_for_query(kSecret);
@@ -115,9 +121,16 @@ void tell_upstream(const config::UpstreamConfig& upstream, const config::RouteCo
       request.target.replace(request.target.size() - escaped.size(), escaped.size(), kSecret);
     }
   }
-  explanation.request_line = "GET " + path_of(explanation.urls.front()) + request.target;
+  const std::string method = explanation.passed ? explanation.method : "GET";
+  explanation.request_line = method + " " + path_of(explanation.urls.front()) + request.target;
   upstream::Fields fields =
-      upstream::head_fields(request.fields, transport.host, transport.user_agent);
+      explanation.passed
+          ? std::move(request.fields)
+          : upstream::head_fields(request.fields, transport.host, transport.user_agent);
+  if (explanation.passed && !transport.host.empty() &&
+      upstream::find_field(fields, "Host") == nullptr) {
+    fields.push_back({"Host", transport.host});
+  }
   const std::string* const host = upstream::find_field(fields, "Host");
   explanation.fields.push_back(
       {"Host", host ? *host : authority(upstream.settings.api_urls.front())});
@@ -128,6 +141,16 @@ void tell_upstream(const config::UpstreamConfig& upstream, const config::RouteCo
 
 std::string shown_pointer(const proxy::JsonPointer& pointer) {
   return pointer.text.empty() ? "the whole" : pointer.text;
+}
+
+std::vector<std::string> told_of_passing(const proxy::RoutePlan& plan, std::string_view method) {
+  std::vector<std::string> all = {
+      "any answer, of any length: it goes to the client as it comes, and is not stored",
+      "sent once, and never again, whatever becomes of it; 503 at once while the breaker is open",
+      "content of " + config::format_size(plan.max_request_body_bytes) + " at most, else 413"};
+  if (!proxy::is_safe(method))
+    all.emplace_back("2xx and 3xx: what is stored of this URL is erased");
+  return all;
 }
 
 std::vector<std::string> asked_of_answer(const proxy::BodyRules& rules) {
@@ -202,7 +225,7 @@ class Explainer {
                         Explanation& explanation) {
     const bool options = request.method == http::Method::Options;
     refuse(explanation, options ? 204 : 405,
-           options ? "Allow: " + allowed.text() + ", OPTIONS" : proxy::only_served(allowed));
+           options ? "Allow: " + proxy::allowed_text(allowed) : proxy::only_served(allowed));
   }
 
   static void tell_page(const http::Request& request, Explanation& explanation) {
@@ -223,6 +246,12 @@ class Explainer {
         return refuse(explanation, 400, problem);
       }
     }
+    explanation.passed = !explanation.batch && request.method != http::Method::Get &&
+                         request.method != http::Method::Head;
+    if (explanation.passed && proxy::asks_for_upgrade(request)) {
+      explanation.near = plan.name;
+      return refuse(explanation, 501, "no other protocol is spoken here");
+    }
     const config::RouteConfig& config = routing_.routes[number];
     explanation.route = plan.name;
     explanation.match = plan.host + std::string(plan.match.text());
@@ -231,7 +260,8 @@ class Explainer {
                             : config.place.file + ":" + std::to_string(config.place.line);
     tell_next(number, request, explanation);
     tell_upstream(routing_.upstreams[config.upstream], config, route, request, explanation);
-    explanation.asked_of_answer = asked_of_answer(plan.body);
+    explanation.asked_of_answer = explanation.passed ? told_of_passing(plan, request.method_name)
+                                                     : asked_of_answer(plan.body);
     explanation.route_settings = config::settings_in_force(config, routing_);
   }
 

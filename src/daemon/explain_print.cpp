@@ -55,7 +55,10 @@ std::string explanation_text(const Explanation& explanation) {
     return sheet.take();
   }
   sheet.row("route", explanation.route + ", " + explanation.match +
-                         (explanation.batch ? ", a batch" : "") + "  (" + explanation.place + ")");
+                         (explanation.batch    ? ", a batch"
+                          : explanation.passed ? ", passed through"
+                                               : "") +
+                         "  (" + explanation.place + ")");
   if (!explanation.next.empty()) {
     sheet.more("before " + explanation.next + ": " + explanation.why_not_next);
   }
@@ -101,7 +104,8 @@ std::string explanation_json(const Explanation& explanation) {
   json.member("route", explanation.route)
       .member("match", explanation.match)
       .member("place", explanation.place)
-      .member("batch", explanation.batch);
+      .member("batch", explanation.batch)
+      .member("passed", explanation.passed);
   if (!explanation.next.empty()) {
     json.key("next")
         .open('{')

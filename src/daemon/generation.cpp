@@ -114,7 +114,7 @@ GenerationPtr make_generation(Draft draft, std::vector<Generation::GroupLease> g
   std::vector<proxy::Routes::Entry> entries;
   for (std::size_t i = 0; i < made->routes.size(); ++i) {
     const Generation::GroupLease& group = made->groups[made->routing->routes[i].upstream];
-    entries.push_back({*made->routes[i], group->flights(),
+    entries.push_back({*made->routes[i], group->flights(), &group->fetcher(),
                        std::make_shared<const Hold>(Hold{made->routes[i], group})});
   }
   made->table = std::make_shared<const proxy::Routes>(std::move(entries));

@@ -115,6 +115,11 @@ class Planner {
                           .query = *std::move(query),
                           .storing = storing_policy(route_)};
     for (const std::string& method : route_.methods) {
+      if (method == "*") {
+        // TRACE would have the upstream repeat what we have sent it, its credential included.
+        plan.methods = proxy::MethodSet::all().without(*proxy::MethodSet::named("TRACE"));
+        continue;
+      }
       const auto named = proxy::MethodSet::named(method);
       if (!named) return wrong("methods", "unknown method \"" + method + "\"");
       plan.methods |= *named;
@@ -127,6 +132,7 @@ class Planner {
     plan.host_goes_upstream = upstream_.host == "client";
     for (const auto& [name, value] : route_.request_set)
       plan.request_fields.push_back({name, value});
+    plan.max_request_body_bytes = route_.max_request_body;
     plan.most_attempts = static_cast<int>(route_.attempts.value_or(0));
     if (auto done = plan_body(plan); !done) return tl::unexpected(done.error());
     plan.storing.is_json = plan.body.needs_json();

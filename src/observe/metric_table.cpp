@@ -23,8 +23,8 @@ const std::vector<double> kDiskBounds = {0.00001, 0.000025, 0.00005, 0.0001, 0.0
                                          0.001,   0.0025,   0.005,   0.01,   0.025,   0.05,
                                          0.1,     0.25,     0.5,     1,      5};
 
-const LabelInfo kCache = {"cache",
-                          {"hit", "stale", "miss", "collapsed", "offline", "absent", "error"}};
+const LabelInfo kCache = {
+    "cache", {"hit", "stale", "miss", "collapsed", "offline", "absent", "error", "pass"}};
 const LabelInfo kOutcome = {
     "outcome", {"ok",           "not_modified", "5xx",           "rate_limited",    "4xx",
                 "unauthorized", "timeout",      "connect",       "connect_timeout", "reset",

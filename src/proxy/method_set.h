@@ -26,6 +26,8 @@ class MethodSet {
   // Every method there is, also those of no known name: "*".
   static constexpr MethodSet all() { return MethodSet(~std::uint64_t{0}); }
 
+  constexpr MethodSet without(MethodSet other) const { return MethodSet(bits_ & ~other.bits_); }
+
   // The set of that method alone; null for a name that is not known. Names have a case.
   static constexpr std::optional<MethodSet> named(std::string_view name) {
     for (std::size_t i = 0; i < kNames.size(); ++i) {

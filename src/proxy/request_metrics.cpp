@@ -76,6 +76,16 @@ observe::Counter RequestMetrics::of_other_code(CacheOutcome outcome, int status)
   return found->second;
 }
 
+void RequestMetrics::count_passed(int status) {
+  const auto [found, is_new] = passed_.try_emplace(status);
+  if (is_new) {
+    found->second =
+        metrics_.counter(observe::Family::Requests,
+                         {{"route", route_}, {"code", std::to_string(status)}, {"cache", "pass"}});
+  }
+  shard_.add(found->second);
+}
+
 void RequestMetrics::count(CacheOutcome outcome, int status, base::Duration duration) {
   const auto i = static_cast<std::size_t>(outcome);
   if (outcome == CacheOutcome::Error) {

@@ -10,6 +10,7 @@
 // two requests share a key if and only if the upstream is asked the same.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -49,8 +50,9 @@ struct RoutePlan {
   std::string batch_path;  // where POST takes an array of parameters; empty: nowhere
   BodyRules body;
   StoringPolicy storing;
-  std::string response_fields;  // lines, for every answer with content
-  int most_attempts = 0;        // for one fetch; 0: no bound of its own
+  std::string response_fields;                      // lines, for every answer with content
+  std::uint64_t max_request_body_bytes = 1U << 20;  // of what is passed through
+  int most_attempts = 0;                            // for one fetch; 0: no bound of its own
   // Content for a key from a source of our own, for when the upstream cannot be had; never
   // stored. Origin loop only.
   std::function<std::optional<std::string>(std::string_view subject)> offline;

@@ -4,6 +4,11 @@
 
 namespace holdfast::proxy {
 
+std::string allowed_text(MethodSet allowed) {
+  const MethodSet options = *MethodSet::named("OPTIONS");
+  return allowed.without(options).text() + ", OPTIONS";
+}
+
 std::string only_served(MethodSet allowed) {
   std::string names = allowed.text();
   const std::size_t last = names.rfind(", ");
@@ -33,6 +38,14 @@ Taken RouteChoice::take(const http::Request& request, std::string& storage,
     taken.why = problem;
     return taken;
   }
+  // Before any route: where a batch is, a route of all methods is for the rest.
+  if (request.method == http::Method::Post) {
+    taken.route = batch_at(path);
+    if (taken.route != kNone) {
+      taken.by = Taken::By::Batch;
+      return taken;
+    }
+  }
   const RouteTable::Match match =
       table_.find(request.field(http::Known::Host), request.method_name, path, parameters);
   taken.route = match.route;
@@ -45,7 +58,7 @@ Taken RouteChoice::take(const http::Request& request, std::string& storage,
   if (batch != kNone && request.method != http::Method::Get &&
       request.method != http::Method::Head) {
     taken.route = batch;
-    taken.by = request.method == http::Method::Post ? Taken::By::Batch : Taken::By::BadMethod;
+    taken.by = Taken::By::BadMethod;
     taken.allowed |= *MethodSet::named("POST");
     return taken;
   }

@@ -40,6 +40,8 @@ struct Taken {
   MethodSet allowed;
 };
 
+// For an Allow field, with OPTIONS, which is always answered.
+std::string allowed_text(MethodSet allowed);
 // "only GET and HEAD are served here"
 std::string only_served(MethodSet allowed);
 

@@ -13,6 +13,7 @@
 #include "proxy/parameters.h"
 #include "proxy/route.h"
 #include "proxy/route_choice.h"
+#include "upstream/passer.h"
 
 namespace holdfast::proxy {
 
@@ -21,7 +22,9 @@ class Routes {
   struct Entry {
     Route& route;
     Flights& flights;
-    // Whoever has it has these two; null where they outlive all that is done with them.
+    // Who sends what is passed through; null where no route has a method for it.
+    upstream::Passer* passer = nullptr;
+    // Whoever has it has these; null where they outlive all that is done with them.
     std::shared_ptr<const void> hold = nullptr;
   };
 

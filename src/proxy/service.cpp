@@ -10,6 +10,7 @@
 #include "http/problem.h"
 #include "proxy/last_moment.h"
 #include "proxy/response_fields.h"
+#include "proxy/service_table.h"
 #include "proxy/trace_context.h"
 
 namespace holdfast::proxy {
@@ -67,26 +68,6 @@ Level level_of(CacheOutcome outcome, int status) {
 
 }  // namespace
 
-// A route, and what this worker has of its own for it.
-struct Service::Served : std::enable_shared_from_this<Served> {
-  Served(const Routes::Entry& entry, const Parts& parts)
-      : route(entry.route),
-        flights(entry.flights),
-        hold(entry.hold),
-        counts(parts.metrics, parts.shard, entry.route.name()) {}
-
-  Route& route;
-  Flights& flights;
-  const std::shared_ptr<const void> hold;
-  RequestMetrics counts;
-  std::shared_ptr<Batches> batches;  // null: it takes none
-};
-
-struct Service::Table {
-  std::shared_ptr<const Routes> routes;
-  std::vector<std::shared_ptr<Served>> served;  // as the routes are numbered
-};
-
 Service::Service(Parts parts, Settings settings, std::uint64_t seed)
     : parts_(std::move(parts)),
       settings_(settings),
@@ -98,6 +79,8 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       rejections_({.burst = kLoggedFailures}, "rejections_not_logged"),
       pages_(parts_.pages),
       page_desk_(parts_.worker, settings.request_deadline),
+      passing_(parts_.worker, parts_.origin, {.request_deadline = settings.request_deadline},
+               [this](const Passing::Facts& facts) { record_passed(facts); }),
       deadlines_(worker_patience(settings.request_deadline)) {
   adopt(prepare(std::move(parts_.routes)));
 }
@@ -179,6 +162,7 @@ void Service::take_routed(http::Server& server, http::ExchangeId id, const http:
   const Taken taken = routes_->take(request, path_, parameters);
   switch (taken.by) {
     case Taken::By::Route:
+      if (!is_readable(request.method)) return pass(server, id, request, taken.route, parameters);
       return look_up(server, id, request, *served_[taken.route], parameters);
     case Taken::By::Batch:
       return served_[taken.route]->batches->start(server, id, request, request_id_);
@@ -199,7 +183,7 @@ void Service::take_routed(http::Server& server, http::ExchangeId id, const http:
 
 void Service::not_taken(http::Server& server, http::ExchangeId id, const http::Request& request,
                         MethodSet allowed) {
-  const std::string fields = "Allow: " + allowed.text() + ", OPTIONS\r\n";
+  const std::string fields = "Allow: " + allowed_text(allowed) + "\r\n";
   if (request.method == Method::Options) {
     http::Response response;
     response.status = 204;
@@ -423,7 +407,7 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
 }
 
 void Service::abandoned(http::ExchangeId id) {
-  if (pending_.erase(id) > 0) return;
+  if (pending_.erase(id) > 0 || passing_.abandoned(id)) return;
   for (const auto& served : table_->served) {
     if (served->batches) served->batches->abandoned(id);
   }

@@ -26,6 +26,7 @@
 #include "proxy/flights.h"
 #include "proxy/page_desk.h"
 #include "proxy/pages.h"
+#include "proxy/passing.h"
 #include "proxy/refresh_gate.h"
 #include "proxy/request_metrics.h"
 #include "proxy/routes.h"
@@ -70,6 +71,11 @@ class Service final : public http::Handler {
   void abandoned(http::ExchangeId id) override;
   std::size_t body_limit(http::Method method, std::string_view path) const override;
   void rejected(const http::Rejection& rejection) override;
+  std::optional<std::uint64_t> stream_limit(const http::Request& head) const override;
+  void content(http::ExchangeId id, std::string_view piece, bool last) override {
+    passing_.content(id, piece, last);
+  }
+  void written(http::ExchangeId id) override { passing_.written(id); }
 
  private:
   struct Served;
@@ -115,6 +121,11 @@ class Service final : public http::Handler {
                  MethodSet allowed);
   void look_up(http::Server& server, http::ExchangeId id, const http::Request& request,
                Served& served, const Parameters& parameters);
+  // What is not read from what is stored: service_passing.cpp.
+  void pass(http::Server& server, http::ExchangeId id, const http::Request& request,
+            std::size_t route, const Parameters& parameters);
+  std::function<void()> invalidation(const http::Request& request) const;
+  void record_passed(const Passing::Facts& facts);
   void ask_origin(http::Server& server, const Exchange& exchange, std::string_view tracestate);
   void finish(http::ExchangeId id, const Answer& answer);
   void arm_deadline();
@@ -158,6 +169,7 @@ class Service final : public http::Handler {
   const std::shared_ptr<Served>* served_ = nullptr;
   std::vector<std::weak_ptr<Batches>> earlier_batches_;  // of tables before, while one is open
   PageDesk page_desk_;
+  Passing passing_;
   std::unordered_map<http::ExchangeId, Pending> pending_;
   // One timer for all who wait, set for the first: it fires at most about once per
   // deadline while the origin loop answers.

@@ -31,6 +31,8 @@ std::size_t outcome_of(const std::string& code, const std::string& cache) {
   if (cache == cache_label(kAbsent)) return kAbsent;
   if (code.starts_with('4')) return kRefused;
   if (code.starts_with('5')) return kFailed;
+  // Fetched for its client, if for nobody else.
+  if (cache == "pass") return static_cast<std::size_t>(CacheOutcome::Miss);
   std::size_t i = 0;
   while (i < proxy::kCacheOutcomes && cache_label(i) != cache) ++i;
   return std::min(i, kFailed);

@@ -55,6 +55,12 @@ name = "named"
 match = "/v1/items/{id}"
 upstream = "two"
 batch = "/v1/items"
+
+[[route]]
+name = "passing"
+match = "/pass/{rest:rest}"
+upstream = "two"
+methods = ["POST", "DELETE"]
 )";
 
 class Folder {
@@ -221,6 +227,21 @@ TEST_CASE("what no route takes gets the service's own words") {
   const auto value = ask({"/lookup/nowhere"}, false, {{"API_URL", "http://127.0.0.1:1"}});
   CHECK(value.explanation.why == "not an IPv4 or IPv6 address");
   CHECK(value.explanation.near == "lookup");
+}
+
+TEST_CASE("what is passed through is told with its own method and all its fields") {
+  const auto asked = ask({"/pass/a?x=1", "--method", "DELETE", "--field", "If-Match: \"v1\"",
+                          "--field", "Cookie: a=b"});
+  CHECK(asked.explanation.route == "passing");
+  CHECK(asked.explanation.passed);
+  CHECK(asked.explanation.request_line.starts_with("DELETE "));
+  CHECK(asked.says("passed through"));
+  CHECK(asked.says("If-Match: \"v1\""));
+  CHECK(asked.says("Via: 1.1 holdfast"));
+  CHECK_FALSE(asked.says("Cookie"));
+  CHECK(asked.says("sent once"));
+  CHECK(asked.says("content of 1MiB at most"));
+  CHECK(asked.says("what is stored of this URL is erased"));
 }
 
 TEST_CASE("a batch is a route's, with a key for each element") {

@@ -73,10 +73,10 @@ std::string route(const std::string& keys, const std::string& match = "/r/{id}",
 auto every_field(const proxy::RoutePlan& plan) {
   const auto& [name, key_prefix, match, target, host, methods, query, key_fields,
                host_goes_upstream, request_fields, fields_removed, batch_path, body, storing,
-               response_fields, most_attempts, offline] = plan;
+               response_fields, max_request_body_bytes, most_attempts, offline] = plan;
   return std::tie(name, key_prefix, match, target, host, methods, query, key_fields,
                   host_goes_upstream, request_fields, fields_removed, batch_path, body, storing,
-                  response_fields, most_attempts, offline);
+                  response_fields, max_request_body_bytes, most_attempts, offline);
 }
 
 std::string query_of(const proxy::RoutePlan& plan, std::optional<std::string_view> query) {
@@ -392,14 +392,25 @@ TEST_CASE("a key has another prefix once anything changes what it means") {
   changes(route("", "/r/{id}", "urls = [\"https://another.example/v2\"]"));
 }
 
+TEST_CASE("all methods are all but TRACE, which would show what is sent to the upstream") {
+  const auto plans = plans_of(route("methods = \"*\"\nmax_request_body = \"3MiB\""));
+  const proxy::MethodSet methods = plans.at(0).methods;
+  for (const char* name : {"GET", "POST", "DELETE", "OPTIONS", "M-SEARCH"}) {
+    CHECK(methods.intersects(*proxy::MethodSet::named(name)));
+  }
+  CHECK_FALSE(methods.intersects(*proxy::MethodSet::named("TRACE")));
+  CHECK(plans.at(0).max_request_body_bytes == 3U << 20);
+}
+
 TEST_CASE("a key keeps its prefix while it means the same") {
   const std::string before = key_prefix_of(route(""));
   for (const char* keys :
        {"validate = { json = false }", "validate = { require = [\"/a:string\"], min_body = \"9\" }",
         "validate = { equal = { \"/a\" = \"id\" }, reject_if = { \"/b\" = [1] } }",
         "cache_ttl = \"5m\"", "stale_if_error = \"5m\"", "ttl_by_status = { \"404\" = \"5m\" }",
-        "max_body = \"1KiB\"", "methods = [\"GET\"]", "query = \"none\"", "sort_query = true",
-        "batch = \"/r\"", "attempts = 3"}) {
+        "max_body = \"1KiB\"", "methods = [\"GET\"]", "methods = \"*\"",
+        "max_request_body = \"1KiB\"", "query = \"none\"", "sort_query = true", "batch = \"/r\"",
+        "attempts = 3"}) {
     CAPTURE(keys);
     CHECK(key_prefix_of(route(keys)) == before);
   }

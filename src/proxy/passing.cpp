@@ -1,0 +1,299 @@
+// A Passage is the end of an exchange on the origin loop. It is the peer of the transfer there, and
+// says what it has to say to the worker by post, in order; both keep it alive. It is told of what
+// happens inside libcurl, so whatever may touch another transfer is posted too: pieces that come
+// before the head was told wait for it.
+#include "proxy/passing.h"
+
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "http/field_syntax.h"
+#include "http/problem.h"
+#include "proxy/fetch_words.h"
+#include "proxy/passed_fields.h"
+#include "proxy/response_fields.h"
+
+namespace holdfast::proxy {
+namespace {
+
+using upstream::StreamRequest;
+
+StreamRequest stream_request(const http::Request& request, upstream::Request upstream) {
+  StreamRequest stream{.method = std::string(request.method_name), .request = std::move(upstream)};
+  if (request.streamed) {
+    stream.content =
+        request.chunked ? StreamRequest::Content::Chunked : StreamRequest::Content::Length;
+    stream.content_length = request.content_length;
+    return stream;
+  }
+  // An empty one is told where the client told it, and where one is expected (RFC 9110, 8.6).
+  const bool told =
+      std::any_of(request.fields.begin(), request.fields.end(), [](const http::FieldLine& line) {
+        return http::equals_ignoring_case(line.name, "content-length");
+      });
+  const std::string& method = stream.method;
+  if (told || method == "POST" || method == "PUT" || method == "PATCH") {
+    stream.content = StreamRequest::Content::Length;
+  }
+  return stream;
+}
+
+}  // namespace
+
+// Origin loop only, but for its making.
+class Passage final : public upstream::StreamPeer, public std::enable_shared_from_this<Passage> {
+ public:
+  Passage(Passing& passing, http::ExchangeId id, Passing::Order order, std::string request_id,
+          bool awaits_content)
+      : passing_(passing),
+        id_(id),
+        plan_(order.plan),
+        passer_(order.passer),
+        invalidate_(std::move(order.invalidate)),
+        hold_(std::move(order.hold)),
+        request_id_(std::move(request_id)),
+        asked_for_content_(!awaits_content) {}
+
+  void start(StreamRequest request, base::SteadyTime deadline) {
+    whole_ = request.content == StreamRequest::Content::None ||
+             (request.content == StreamRequest::Content::Length && request.content_length == 0);
+    started_ = true;
+    pass_ = passer_.pass(
+        std::move(request), deadline, *this,
+        [self = shared_from_this()](upstream::FetchResult result) {
+          self->started_ = false;
+          self->tell([self, result = std::move(result)] { self->passing_.end(self->id_, result); });
+        });
+  }
+  void add(std::string piece, bool last) {
+    if (!piece.empty()) content_.push_back(std::move(piece));
+    whole_ = whole_ || last;
+    if (std::exchange(waits_for_content_, false)) passer_.go_on(pass_);
+  }
+  void taken(std::size_t bytes) {
+    on_way_ -= bytes;
+    const bool room = on_way_ <= passing_.settings_.answer_window_bytes / 2;
+    if (!waits_for_room_ || !room) return;
+    waits_for_room_ = false;
+    passer_.go_on(pass_);
+  }
+  void leave() {
+    if (std::exchange(started_, false)) passer_.end_pass(pass_);
+  }
+
+  std::optional<std::size_t> read(char* at, std::size_t most) override {
+    std::size_t count = 0;
+    while (count < most && !content_.empty()) {
+      const std::string_view front = std::string_view(content_.front()).substr(front_read_);
+      const std::size_t bytes = std::min(front.size(), most - count);
+      std::memcpy(at + count, front.data(), bytes);
+      count += bytes;
+      front_read_ += bytes;
+      if (bytes < front.size()) break;
+      content_.pop_front();
+      front_read_ = 0;
+    }
+    read_ += count;
+    if (!whole_) ask_for_content();
+    if (count > 0 || whole_) return count;
+    waits_for_content_ = true;
+    return std::nullopt;
+  }
+
+  void head(const upstream::StreamHead& head) override {
+    PassedHead passed = passed_response_fields(head.fields, plan_, head.status, request_id_);
+    const bool changes = head.status < 400 && invalidate_;
+    passing_.origin_.post([self = shared_from_this(), passed = std::move(passed), changes,
+                           status = head.status, length = head.length] {
+      if (changes) self->invalidate_();
+      self->told_ = true;
+      self->tell([self, passed, status, length] {
+        self->passing_.begin(self->id_, {.status = status,
+                                         .fields = passed.lines,
+                                         .has_date = passed.has_date,
+                                         .length = length});
+      });
+      for (std::string& piece : std::exchange(self->early_, {})) self->tell_piece(std::move(piece));
+    });
+  }
+  bool has_room() override {
+    waits_for_room_ = on_way_ >= passing_.settings_.answer_window_bytes;
+    return !waits_for_room_;
+  }
+  void write(std::string_view piece) override {
+    on_way_ += piece.size();
+    if (!told_) {
+      early_.emplace_back(piece);
+    } else {
+      tell_piece(std::string(piece));
+    }
+  }
+
+ private:
+  template <typename Function>
+  void tell(Function function) {
+    passing_.worker_.post(std::move(function));
+  }
+  void tell_piece(std::string piece) {
+    tell([self = shared_from_this(), piece = std::move(piece)] {
+      self->passing_.piece(self->id_, piece);
+    });
+  }
+  // What was read makes room for as much; told in large enough parts.
+  void ask_for_content() {
+    const std::size_t window = passing_.settings_.content_window_bytes;
+    if (!std::exchange(asked_for_content_, true)) {
+      tell(
+          [self = shared_from_this(), window] { self->passing_.wants_content(self->id_, window); });
+    } else if (read_ >= window / 2 || (content_.empty() && read_ > 0)) {
+      tell([self = shared_from_this(), bytes = std::exchange(read_, 0)] {
+        self->passing_.wants_content(self->id_, bytes);
+      });
+    }
+  }
+
+  Passing& passing_;
+  const http::ExchangeId id_;
+  const RoutePlan& plan_;
+  upstream::Passer& passer_;
+  const std::function<void()> invalidate_;
+  const std::shared_ptr<const void> hold_;
+  const std::string request_id_;
+  upstream::Passer::PassId pass_ = 0;
+  bool started_ = false;  // and not ended
+
+  // The content.
+  std::deque<std::string> content_;
+  std::size_t front_read_ = 0;  // of its first piece
+  std::size_t read_ = 0;        // and not asked for anew
+  bool asked_for_content_;
+  bool whole_ = false;  // nothing comes behind what is there
+  bool waits_for_content_ = false;
+
+  // The answer.
+  bool told_ = false;  // its head
+  std::vector<std::string> early_;
+  std::size_t on_way_ = 0;  // to the client
+  bool waits_for_room_ = false;
+};
+
+Passing::~Passing() = default;
+
+void Passing::start(http::Server& server, http::ExchangeId id, const http::Request& request,
+                    Order order, Facts facts) {
+  if (pending_.size() >= settings_.most) {
+    return send_error(server, id, facts, 503, "too many requests are passed on already",
+                      std::chrono::seconds(1));
+  }
+  const bool awaits_content = request.streamed && expects_continue(request);
+  StreamRequest stream = stream_request(request, std::move(order.request));
+  auto passage =
+      std::make_shared<Passage>(*this, id, std::move(order), facts.request_id, awaits_content);
+  Pending& pending = pending_[id];
+  pending.server = &server;
+  pending.passage = passage;
+  pending.facts = std::move(facts);
+  // A content is there by the time that it may go, but where the client waits to be asked for it.
+  server.for_client_alone(id);
+  if (request.streamed && !awaits_content) server.take_content(id, settings_.content_window_bytes);
+  origin_.post([passage = std::move(passage), stream = std::move(stream),
+                deadline = request.received + settings_.request_deadline]() mutable {
+    passage->start(std::move(stream), deadline);
+  });
+}
+
+Passing::Pending* Passing::find(http::ExchangeId id) {
+  const auto found = pending_.find(id);
+  return found == pending_.end() ? nullptr : &found->second;
+}
+
+void Passing::content(http::ExchangeId id, std::string_view piece, bool last) {
+  const Pending* pending = find(id);
+  if (pending == nullptr) return;
+  origin_.post([passage = pending->passage, piece = std::string(piece), last]() mutable {
+    passage->add(std::move(piece), last);
+  });
+}
+
+void Passing::written(http::ExchangeId id) {
+  if (Pending* pending = find(id)) taken(*pending);
+}
+
+void Passing::taken(Pending& pending) {
+  if (pending.not_taken == 0) return;
+  origin_.post([passage = pending.passage, bytes = std::exchange(pending.not_taken, 0)] {
+    passage->taken(bytes);
+  });
+}
+
+bool Passing::abandoned(http::ExchangeId id) {
+  const auto left = pending_.extract(id);
+  if (left.empty()) return false;
+  origin_.post([passage = left.mapped().passage] { passage->leave(); });
+  return true;
+}
+
+void Passing::wants_content(http::ExchangeId id, std::size_t bytes) {
+  if (Pending* pending = find(id)) pending->server->take_content(id, bytes);
+}
+
+void Passing::begin(http::ExchangeId id, const http::ResponseHead& head) {
+  Pending* pending = find(id);
+  if (pending == nullptr) return;
+  pending->begun = true;
+  pending->facts.status = head.status;
+  pending->server->begin(id, head);  // may find the client gone
+}
+
+void Passing::piece(http::ExchangeId id, std::string_view piece) {
+  Pending* pending = find(id);
+  if (pending == nullptr) return;
+  pending->facts.bytes += piece.size();
+  pending->not_taken += piece.size();
+  const bool with_kernel = pending->server->write(id, piece);
+  // Told in large enough parts, but all of it where the rest waits for that.
+  pending = find(id);
+  if (pending != nullptr && with_kernel &&
+      pending->not_taken >= settings_.answer_window_bytes / 4) {
+    taken(*pending);
+  }
+}
+
+void Passing::end(http::ExchangeId id, const upstream::FetchResult& result) {
+  auto ended = pending_.extract(id);
+  if (ended.empty()) return;
+  Pending& pending = ended.mapped();
+  Facts& facts = pending.facts;
+  facts.attempts = result.attempts_sent;
+  facts.upstream_status = result.reply.status;
+  const bool whole = result.end == upstream::FetchEnd::Answered;
+  if (!whole) facts.cause = cause_of(result);
+  if (pending.begun) {
+    whole ? pending.server->end(id) : pending.server->cut(id);
+    return record_(facts);
+  }
+  ErrorText error = error_for(result);
+  if (result.attempts_sent > 0) error.detail += "; this request was sent once, and is not repeated";
+  if (facts.cause.empty()) facts.cause = error.detail;
+  send_error(*pending.server, id, facts, error.status, error.detail, result.retry_after);
+}
+
+void Passing::send_error(http::Server& server, http::ExchangeId id, Facts& facts, int status,
+                         const std::string& detail, std::chrono::seconds retry_after) {
+  std::string fields;
+  append_retry_after(fields, retry_after);
+  append_request_id(fields, facts.request_id);
+  const std::string body = http::problem_json(status, detail);
+  server.respond(
+      id, {.status = status, .fields = http::kProblemFields, .more_fields = fields, .body = body});
+  facts.status = status;
+  facts.bytes = body.size();
+  if (facts.cause.empty()) facts.cause = detail;
+  record_(facts);
+}
+
+}  // namespace holdfast::proxy

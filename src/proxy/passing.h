@@ -1,0 +1,104 @@
+// Passing is what one worker passes through to an upstream: requests that are not read from what
+// is stored, content and answer in pieces, whatever their length. Its loop's thread only.
+//
+//   client -> Connection -- content() --post--> Passage -- read() --> transfer -> upstream
+//          <-            <-- write() <--post--          <- write() --
+//
+// Between the two loops stands a Passage. Each way there is a window: so many bytes are on their
+// way at most, and who wants to send more waits until those were taken. So a slow client slows the
+// upstream, and a slow upstream its client, and neither fills memory.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/scheduler.h"
+#include "http/server.h"
+#include "proxy/route.h"
+#include "upstream/passer.h"
+
+namespace holdfast::proxy {
+
+class Passage;
+
+class Passing {
+ public:
+  struct Settings {
+    base::Duration request_deadline = std::chrono::seconds(10);
+    std::size_t content_window_bytes = 128U << 10;
+    std::size_t answer_window_bytes = 256U << 10;
+    // At a time; each may hold both windows.
+    std::size_t most = 1024;
+  };
+  // What is told of a request, once it is over.
+  struct Facts {
+    std::shared_ptr<void> served;  // the caller's, of the route
+    std::string method, path, request_id, client, traceparent, key;
+    base::SteadyTime received{};
+    int status = 0;           // the client's
+    int upstream_status = 0;  // 0: no head came
+    int attempts = 0;
+    std::uint64_t bytes = 0;  // of the answer's content
+    std::string cause;        // of a failure; empty: there was none
+  };
+  using Record = std::function<void(const Facts&)>;
+
+  // What goes on.
+  struct Order {
+    const RoutePlan& plan;
+    upstream::Passer& passer;
+    upstream::Request request;  // with all its fields
+    // A successful answer changes what is stored (RFC 9111, 4.4): told on the origin loop, before
+    // the client hears of it. Null: it does not.
+    std::function<void()> invalidate;
+    // Whoever has it has the plan and the passer; null where they outlive all passing.
+    std::shared_ptr<const void> hold = nullptr;
+  };
+
+  Passing(base::Scheduler& worker, base::Scheduler& origin, Settings settings, Record record)
+      : worker_(worker), origin_(origin), settings_(settings), record_(std::move(record)) {}
+  ~Passing();
+  Passing(const Passing&) = delete;
+  Passing& operator=(const Passing&) = delete;
+
+  void start(http::Server& server, http::ExchangeId id, const http::Request& request, Order order,
+             Facts facts);
+
+  // As the Handler's; abandoned() says whether it was one of these.
+  void content(http::ExchangeId id, std::string_view piece, bool last);
+  void written(http::ExchangeId id);
+  bool abandoned(http::ExchangeId id);
+
+ private:
+  friend class Passage;
+  struct Pending {
+    http::Server* server = nullptr;
+    std::shared_ptr<Passage> passage;
+    Facts facts;
+    bool begun = false;         // the answer's head is out
+    std::size_t not_taken = 0;  // bytes of the answer that the origin loop does not know to be out
+  };
+
+  // By post from the passage.
+  void wants_content(http::ExchangeId id, std::size_t bytes);
+  void begin(http::ExchangeId id, const http::ResponseHead& head);
+  void piece(http::ExchangeId id, std::string_view piece);
+  void end(http::ExchangeId id, const upstream::FetchResult& result);
+
+  Pending* find(http::ExchangeId id);
+  void taken(Pending& pending);
+  void send_error(http::Server& server, http::ExchangeId id, Facts& facts, int status,
+                  const std::string& detail, std::chrono::seconds retry_after);
+
+  base::Scheduler& worker_;
+  base::Scheduler& origin_;
+  const Settings settings_;
+  const Record record_;
+  std::unordered_map<http::ExchangeId, Pending> pending_;
+};
+
+}  // namespace holdfast::proxy

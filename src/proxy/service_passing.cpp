@@ -1,0 +1,110 @@
+// The part of Service that passes requests through: all but GET and HEAD.
+#include <utility>
+
+#include "http/problem.h"
+#include "proxy/canonical_path.h"
+#include "proxy/passed_fields.h"
+#include "proxy/service.h"
+#include "proxy/service_table.h"
+#include "proxy/trace_context.h"
+
+namespace holdfast::proxy {
+namespace {
+
+using http::Known;
+using observe::Level;
+
+// What of a client's path goes into a line of the log.
+constexpr std::size_t kLoggedPath = 256;
+
+}  // namespace
+
+std::optional<std::uint64_t> Service::stream_limit(const http::Request& head) const {
+  if (head.method == http::Method::Get || head.method == http::Method::Head) return std::nullopt;
+  if (head.path == "*" || pages_.find(head.path) != nullptr) return std::nullopt;
+  std::string storage;
+  Parameters parameters;
+  const Taken taken = routes_->take(head, storage, parameters);
+  if (taken.by != Taken::By::Route) return std::nullopt;
+  return served_[taken.route]->route.plan().max_request_body_bytes;
+}
+
+void Service::pass(http::Server& server, http::ExchangeId id, const http::Request& request,
+                   std::size_t route, const Parameters& parameters) {
+  Served& served = *served_[route];
+  if (const char* problem = served.route.key(parameters, request, key_)) {
+    served.counts.count(CacheOutcome::Error, 400, parts_.worker.now() - request.received);
+    return send_problem(server, id, request, 400, problem, {}, true);
+  }
+  if (asks_for_upgrade(request)) {
+    served.counts.count_passed(501);
+    return send_problem(server, id, request, 501, "no other protocol is spoken here", {}, true);
+  }
+  const std::string_view traceparent = request.field(Known::Traceparent);
+  upstream::Fields trace = continued_trace(traceparent, request.field(Known::Tracestate), random_);
+  const bool traced = !trace.empty();
+  upstream::Request upstream = served.route.upstream_request(key_, trace);
+  upstream.fields = passed_request_fields(request, served.route.plan(), upstream.fields);
+  Passing::Facts facts;
+  facts.served = served_[route];
+  facts.method = request.method_name;
+  facts.path = request.path.substr(0, kLoggedPath);
+  facts.request_id = request_id_;
+  facts.client = request.client;
+  facts.traceparent = traceparent.substr(0, traced ? kTraceParentSize : 0);
+  facts.key = key_;
+  facts.received = request.received;
+  passing_.start(server, id, request,
+                 {served.route.plan(), *served.passer, std::move(upstream), invalidation(request),
+                  served.hold},
+                 std::move(facts));
+}
+
+// What is stored of the same URL is not what it was, whichever route reads it (RFC 9111, 4.4).
+std::function<void()> Service::invalidation(const http::Request& request) const {
+  if (is_safe(request.method_name)) return {};
+  std::string storage;
+  std::string_view path;
+  if (canonical_path(request.path, storage, path) != nullptr) return {};
+  Parameters parameters;
+  const RouteTable::Match match =
+      routes_->find(request.field(Known::Host), "GET", path, parameters);
+  if (match.outcome != RouteTable::Outcome::Found) return {};
+  const Served& reader = *served_[match.route];
+  std::string key;
+  if (reader.route.key(parameters, request, key) != nullptr) return {};
+  return [hold = reader.hold, &flights = reader.flights, key = std::move(key)] {
+    static_cast<void>(flights.purge(key));
+  };
+}
+
+void Service::record_passed(const Passing::Facts& facts) {
+  Served& served = *static_cast<Served*>(facts.served.get());
+  const base::Duration duration = parts_.worker.now() - facts.received;
+  served.counts.count_passed(facts.status);
+  if (!facts.cause.empty()) {
+    parts_.failures.note({facts.status, facts.cause, facts.request_id, facts.attempts},
+                         parts_.worker.clock().wall());
+  }
+  const bool failed = facts.status >= 500 || !facts.cause.empty();
+  const Level level = failed ? Level::Warn : Level::Info;
+  if (!parts_.log.enabled(level)) return;
+  if (failed && !admit(failures_)) return;
+  parts_.log.event(level, "request",
+                   {{"request_id", facts.request_id},
+                    {"trace_id", trace_id_of(facts.traceparent)},
+                    {"client", facts.client},
+                    {"method", facts.method},
+                    {"path", facts.path},
+                    {"route", served.route.name()},
+                    {"key", served.route.subject(facts.key)},
+                    {"status", facts.status},
+                    {"cache", "pass"},
+                    {"attempts", facts.attempts},
+                    {"upstream_status", facts.upstream_status},
+                    {"duration_seconds", std::chrono::duration<double>(duration).count()},
+                    {"bytes", facts.bytes},
+                    {"cause", facts.cause}});
+}
+
+}  // namespace holdfast::proxy

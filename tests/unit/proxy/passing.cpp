@@ -1,0 +1,305 @@
+// What is passed through, between a client on one loop and a transfer on another: windows, order
+// and ends.
+#include <doctest/doctest.h>
+
+#include <cstring>
+
+#include "cache/no_store.h"
+#include "proxy/service.h"
+#include "test_server.h"
+
+using namespace holdfast;
+using namespace std::chrono_literals;
+using http::test::Answer;
+using http::test::Client;
+
+namespace {
+
+// Sends nothing: a test plays the upstream.
+class Passer final : public upstream::Passer {
+ public:
+  PassId pass(upstream::StreamRequest what, base::SteadyTime, upstream::StreamPeer& whose,
+              Ended then) override {
+    const std::lock_guard lock(mutex);
+    request = std::move(what);
+    peer = &whose;
+    ended = std::move(then);
+    return 1;
+  }
+  void go_on(PassId) override { ++go_ons; }
+  void end_pass(PassId) override {
+    ended = {};
+    left = true;
+  }
+
+  std::mutex mutex;
+  upstream::StreamRequest request;
+  std::atomic<upstream::StreamPeer*> peer{nullptr};
+  Ended ended;
+  std::atomic<int> go_ons{0};
+  std::atomic<bool> left{false};
+};
+
+class NoFetcher final : public upstream::Fetcher {
+ public:
+  FetchId start(upstream::FetchRequest, Callback) override { return 0; }
+  void extend(FetchId, base::SteadyTime, upstream::Priority) override {}
+  void cancel(FetchId) override {}
+  upstream::FetchResult so_far(FetchId) override { return {}; }
+};
+
+proxy::RoutePlan plan() {
+  proxy::PathTemplate match = *proxy::PathTemplate::parse("/{path:rest}");
+  proxy::TargetTemplate target = *proxy::TargetTemplate::parse("/base/{path}", match);
+  return {.name = "r",
+          .key_prefix = "r/",
+          .match = match,
+          .target = target,
+          .methods = proxy::MethodSet::all(),
+          .query = *proxy::QueryRules::parse({})};
+}
+
+class Stack {
+ public:
+  Stack() {
+    auto socket = http::listen_at({"127.0.0.1", 0});
+    port_ = http::local_port(socket->get());
+    server_.emplace(worker_, http::Server::Settings{.sweep_interval = 1ms}, service_, metrics_,
+                    worker_shard_);
+    server_->listen(std::move(*socket));
+    worker_thread_ = std::thread([this] { worker_.run(); });
+    origin_thread_ = std::thread([this] { origin_.run(); });
+  }
+  ~Stack() {
+    on(worker_, [this] { server_.reset(); });
+    worker_.stop();
+    worker_thread_.join();
+    origin_.stop();
+    origin_thread_.join();
+  }
+  static void on(base::EventLoop& loop, const std::function<void()>& function) {
+    std::promise<void> done;
+    loop.post([&] {
+      function();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void on_origin(const std::function<void()>& function) { on(origin_, function); }
+  // Both loops have done what they had been told of.
+  void turns() {
+    for (int i = 0; i < 5; ++i) {
+      on(worker_, [] {});
+      on(origin_, [] {});
+    }
+  }
+  template <typename Condition>
+  bool eventually(Condition condition) {
+    const auto until = std::chrono::steady_clock::now() + 20s;
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > until) return false;
+      turns();
+    }
+    return true;
+  }
+  void head(int status, std::optional<std::uint64_t> length) {
+    on_origin([&] { passer.peer.load()->head({status, fields, length}); });
+  }
+  void end(upstream::FetchResult result) {
+    on_origin([&] {
+      const auto ended = std::exchange(passer.ended, {});
+      ended(std::move(result));
+    });
+  }
+  // What the peer has of the content by now: all that there is.
+  void read_into(std::string& content, bool& whole) {
+    on_origin([&] {
+      char bytes[10'000];
+      for (;;) {
+        const auto got = passer.peer.load()->read(bytes, sizeof bytes);
+        whole = got == std::size_t{0};
+        if (!got || whole) return;
+        content.append(bytes, *got);
+      }
+    });
+  }
+  double counted(const std::string& code) {
+    turns();
+    return metrics_.value(observe::Family::Requests,
+                          {{"route", "r"}, {"code", code}, {"cache", "pass"}});
+  }
+  Client client(int receive_buffer = 0) { return Client(port_, receive_buffer); }
+
+  http::test::TestClock clock;
+  Passer passer;
+  const upstream::Fields fields{{"X-Up", "1"}};
+
+ private:
+  base::EventLoop worker_{"worker", clock};
+  base::EventLoop origin_{"origin", clock};
+  observe::Metrics metrics_;
+  observe::Shard& worker_shard_ = metrics_.shard();
+  observe::Shard& origin_shard_ = metrics_.shard();
+  observe::Log log_;
+  observe::RecentFailures failures_;
+  cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
+  cache::NoStore store_;
+  proxy::Route route_{plan()};
+  proxy::Pages pages_;
+  NoFetcher fetcher_;
+  proxy::Flights flights_{{origin_, fetcher_, memory_, store_, log_, metrics_, origin_shard_},
+                          proxy::Flights::Settings{},
+                          1};
+  proxy::Routes routes_{{{route_, flights_, &passer}}};
+  proxy::Service service_{{worker_, origin_, memory_, store_, log_, metrics_, worker_shard_,
+                           failures_, routes_, pages_},
+                          {.request_deadline = 10s},
+                          1};
+  std::optional<http::Server> server_;
+  std::uint16_t port_ = 0;
+  std::thread worker_thread_, origin_thread_;
+};
+
+std::string post(std::string_view path, std::string_view fields) {
+  return std::string("POST ").append(path).append(" HTTP/1.1\r\nHost: a\r\n").append(fields) +
+         "\r\n";
+}
+
+upstream::FetchResult whole(int status) {
+  upstream::FetchResult result;
+  result.end = upstream::FetchEnd::Answered;
+  result.outcome = upstream::Outcome::Ok;
+  result.reply.status = status;
+  result.attempts_sent = 1;
+  return result;
+}
+
+upstream::FetchResult failed(upstream::FetchEnd end, int attempts) {
+  upstream::FetchResult result;
+  result.end = end;
+  result.outcome = upstream::Outcome::Reset;
+  result.attempts_sent = attempts;
+  result.retry_after = 3s;
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("content and answer go through, in order, also what came before the head was told") {
+  Stack stack;
+  Client client = stack.client();
+  client.send(post("/a?b=c", "Content-Length: 6\r\nContent-Type: x/y\r\n") + "abcdef");
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  CHECK(stack.passer.request.method == "POST");
+  CHECK(stack.passer.request.request.target == "/base/a?b=c");
+  CHECK(stack.passer.request.content == upstream::StreamRequest::Content::Length);
+  CHECK(stack.passer.request.content_length == 6);
+  CHECK(*upstream::find_field(stack.passer.request.request.fields, "Content-Type") == "x/y");
+  std::string content;
+  bool is_whole = false;
+  CHECK(stack.eventually([&] {
+    stack.read_into(content, is_whole);
+    return is_whole;
+  }));
+  CHECK(content == "abcdef");
+  stack.on_origin([&] {
+    upstream::StreamPeer& peer = *stack.passer.peer;
+    peer.head({201, stack.fields, 9});
+    peer.write("123");
+    peer.write("456");
+  });
+  stack.on_origin([&] { stack.passer.peer.load()->write("789"); });
+  stack.end(whole(201));
+  const Answer answer = client.read();
+  CHECK(answer.status == 201);
+  CHECK(answer.body == "123456789");
+  CHECK(answer.field("X-Up") == "1");
+  CHECK(stack.counted("201") == 1);
+}
+
+TEST_CASE("no more of a content is on its way than the window, however much the client has") {
+  Stack stack;
+  Client client = stack.client();
+  constexpr std::size_t kAll = 1'000'000;
+  client.send(post("/a", "Content-Length: 1000000\r\n"));
+  std::thread sender([&] { client.send(std::string(kAll, 'x')); });
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  std::string content;
+  bool is_whole = false;
+  while (!is_whole) {
+    stack.turns();
+    const std::size_t before = content.size();
+    stack.read_into(content, is_whole);
+    CHECK(content.size() - before <= 128U << 10);
+  }
+  CHECK(content.size() == kAll);
+  sender.join();
+  stack.head(204, std::nullopt);
+  stack.end(whole(204));
+  CHECK(client.read().status == 204);
+}
+
+TEST_CASE("a client that does not read leaves no room, and makes some by reading") {
+  Stack stack;
+  Client client = stack.client(4096);
+  client.send(post("/a", ""));
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  stack.head(200, std::nullopt);
+  const std::string piece(16 << 10, 'x');
+  std::size_t written = 0;
+  const auto fill = [&] {
+    bool room = true;
+    while (room && written < (256U << 20)) {
+      stack.turns();
+      stack.on_origin([&] {
+        room = stack.passer.peer.load()->has_room();
+        if (!room) return;
+        stack.passer.peer.load()->write(piece);
+        written += piece.size();
+      });
+    }
+  };
+  fill();
+  REQUIRE(written < (64U << 20));  // what the kernel holds, and the window
+  CHECK(stack.passer.go_ons == 0);
+  std::size_t read = 0;
+  while (read < written) read += client.read_some(1 << 20);
+  CHECK(stack.eventually([&] { return stack.passer.go_ons == 1; }));
+  stack.on_origin([&] { CHECK(stack.passer.peer.load()->has_room()); });
+  stack.end(whole(200));
+}
+
+TEST_CASE("what fails before its answer is told as what it is, and after it is cut off") {
+  Stack stack;
+  Client client = stack.client();
+  client.send(post("/a", ""));
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  SUBCASE("lost") {
+    stack.end(failed(upstream::FetchEnd::GaveUp, 1));
+    const Answer answer = client.read();
+    CHECK(answer.status == 502);
+    CHECK(answer.body.find("sent once") != std::string::npos);
+    CHECK(stack.counted("502") == 1);
+  }
+  SUBCASE("not asked") {
+    stack.end(failed(upstream::FetchEnd::BreakerOpen, 0));
+    const Answer answer = client.read();
+    CHECK(answer.status == 503);
+    CHECK(answer.field("Retry-After") == "3");
+  }
+  SUBCASE("broken off") {
+    stack.head(200, 10);
+    stack.on_origin([&] { stack.passer.peer.load()->write("abc"); });
+    stack.end(failed(upstream::FetchEnd::GaveUp, 1));
+    CHECK_FALSE(client.read_to_end());
+  }
+}
+
+TEST_CASE("a client that leaves ends it, and what comes afterwards finds nobody") {
+  Stack stack;
+  Client client = stack.client();
+  client.send(post("/a", ""));
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  client.close();
+  CHECK(stack.eventually([&] { return stack.passer.left.load(); }));
+}
