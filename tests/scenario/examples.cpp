@@ -200,6 +200,20 @@ TEST_CASE("search: pages, queries in any order, and each client in its language"
     CHECK(response.field("Vary") == "Accept-Language");
     CHECK(contains(response.body, "\"language\":\"" + response.field("Content-Language") + "\""));
   }
+  // What is posted is asked once, right or wrong, and stored nowhere.
+  upstream.tell("faults", "none");
+  const Query post{daemon.url("/search"), "POST", {"Accept-Language: de"}, "q=posted&page=1"};
+  const std::string subject = "/search?q=posted&page=1 de";
+  for (int i = 1; i <= 2; ++i) {
+    const Response posted = ask(post);
+    CHECK(posted.status == 200);
+    CHECK(posted.body == api_says("search", "/search?q=posted&page=1", "de"));
+    CHECK(contains(posted.field("Cache-Status"), "fwd=method"));
+    CHECK(upstream.count("requests", subject) == static_cast<std::uint64_t>(i));
+  }
+  upstream.tell("faults", "reset=1");
+  CHECK(ask(post).status == 502);
+  CHECK(upstream.count("requests", subject) == 3);
   const double attempts = daemon.metric_sum("holdfast_upstream_attempts_total");
   upstream.tell("mode", "blackhole");
   all_are_right(asked);

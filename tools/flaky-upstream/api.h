@@ -32,6 +32,8 @@ class Api {
  public:
   virtual ~Api() = default;
 
+  virtual bool takes_post() const { return false; }
+
   // None: there is no such path. `edition` is another release of the data.
   virtual std::optional<ApiAnswer> answer(const Request& request, std::uint64_t edition) const = 0;
 };

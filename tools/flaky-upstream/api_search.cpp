@@ -1,6 +1,6 @@
-// GET /search?q=TEXT[&page=N]: a page of results, the path of the next one, and a word in the
-// language that Accept-Language prefers among en, de and fr. There are as many pages as the text
-// has luck for, nine at most.
+// GET /search?q=TEXT[&page=N], or POST of q=TEXT[&page=N] as a form: a page of results, the path of
+// the next one, and a word in the language that Accept-Language prefers among en, de and fr. There
+// are as many pages as the text has luck for, nine at most.
 #include <algorithm>
 #include <array>
 
@@ -65,13 +65,26 @@ std::string results(const std::string& text, std::uint64_t page, std::size_t lan
   return body;
 }
 
+// The query, wherever it came.
+Request with_query(const Request& request) {
+  Request asked = request;
+  if (request.method != "POST") return asked;
+  std::string form = request.content;
+  std::replace(form.begin(), form.end(), '+', ' ');
+  asked.target = "/search?" + form;
+  return asked;
+}
+
 class Search final : public Api {
  public:
+  bool takes_post() const override { return true; }
+
   std::optional<ApiAnswer> answer(const Request& request, std::uint64_t edition) const override {
     if (request.path() != "/search") return std::nullopt;
     ApiAnswer answer;
-    const std::string text = request.parameter("q").value_or("");
-    const auto page = parse_count(request.parameter("page").value_or("1"));
+    const Request asked = with_query(request);
+    const std::string text = asked.parameter("q").value_or("");
+    const auto page = parse_count(asked.parameter("page").value_or("1"));
     if (text.empty() || !page || *page == 0 || *page > 1000000) {
       answer.message = json_error(400, "q=TEXT, and page=N from 1 up");
       return answer;

@@ -198,9 +198,11 @@ Upstream::Decision Upstream::decide(const Request& request) {
 }
 
 std::optional<Upstream::Decision> Upstream::objection(const Request& request) {
-  if (request.method != "GET") {
-    Message message = json_error(405, "only GET is allowed");
-    message.fields.emplace_back("Allow", "GET");
+  const bool takes_post = settings_.api && settings_.api->takes_post();
+  if (request.method != "GET" && !(takes_post && request.method == "POST")) {
+    Message message =
+        json_error(405, takes_post ? "only GET and POST are allowed" : "only GET is allowed");
+    message.fields.emplace_back("Allow", takes_post ? "GET, POST" : "GET");
     return refuse(request, Outcome::BadMethod, std::move(message));
   }
   if (!settings_.token.empty() && token_of(request) != settings_.token) {

@@ -91,6 +91,21 @@ TEST_CASE("each API answers by what was asked for alone, and says what that was"
   CHECK(pages <= 9);
 }
 
+TEST_CASE("a search may be posted as a form, and nothing else may") {
+  Request post;
+  post.method = "POST";
+  post.target = "/search";
+  post.content = "q=a%26b&page=2";
+  Request got;
+  got.method = "GET";
+  got.target = "/search?q=a%26b&page=2";
+  const auto search = make_search_api();
+  CHECK(search->answer(post, 0)->message.content == search->answer(got, 0)->message.content);
+  CHECK(search->answer(post, 0)->key == search->answer(got, 0)->key);
+  CHECK(search->takes_post());
+  CHECK_FALSE(make_weather_api()->takes_post());
+}
+
 TEST_CASE("every fault is played on every API") {
   for (const Sample& sample : kSamples) {
     Instance instance(playing(sample.api));
