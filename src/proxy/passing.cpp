@@ -291,6 +291,7 @@ void Passing::send_error(http::Server& server, http::ExchangeId id, Facts& facts
   server.respond(
       id, {.status = status, .fields = http::kProblemFields, .more_fields = fields, .body = body});
   facts.status = status;
+  facts.ours = true;
   facts.bytes = body.size();
   if (facts.cause.empty()) facts.cause = detail;
   record_(facts);

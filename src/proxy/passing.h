@@ -40,6 +40,7 @@ class Passing {
     std::string method, path, request_id, client, traceparent, key;
     base::SteadyTime received{};
     int status = 0;           // the client's
+    bool ours = false;        // the answer was an error of our own
     int upstream_status = 0;  // 0: no head came
     int attempts = 0;
     std::uint64_t bytes = 0;  // of the answer's content

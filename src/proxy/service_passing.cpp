@@ -81,7 +81,11 @@ std::function<void()> Service::invalidation(const http::Request& request) const 
 void Service::record_passed(const Passing::Facts& facts) {
   Served& served = *static_cast<Served*>(facts.served.get());
   const base::Duration duration = parts_.worker.now() - facts.received;
-  served.counts.count_passed(facts.status);
+  if (facts.ours) {
+    served.counts.count(CacheOutcome::Error, facts.status, duration);
+  } else {
+    served.counts.count_passed(facts.status);
+  }
   if (!facts.cause.empty()) {
     parts_.failures.note({facts.status, facts.cause, facts.request_id, facts.attempts},
                          parts_.worker.clock().wall());
@@ -99,7 +103,7 @@ void Service::record_passed(const Passing::Facts& facts) {
                     {"route", served.route.name()},
                     {"key", served.route.subject(facts.key)},
                     {"status", facts.status},
-                    {"cache", "pass"},
+                    {"cache", facts.ours ? "error" : "pass"},
                     {"attempts", facts.attempts},
                     {"upstream_status", facts.upstream_status},
                     {"duration_seconds", std::chrono::duration<double>(duration).count()},

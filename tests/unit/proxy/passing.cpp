@@ -123,10 +123,10 @@ class Stack {
       }
     });
   }
-  double counted(const std::string& code) {
+  double counted(const std::string& code, const std::string& cache = "pass") {
     turns();
     return metrics_.value(observe::Family::Requests,
-                          {{"route", "r"}, {"code", code}, {"cache", "pass"}});
+                          {{"route", "r"}, {"code", code}, {"cache", cache}});
   }
   Client client(int receive_buffer = 0) { return Client(port_, receive_buffer); }
 
@@ -279,7 +279,7 @@ TEST_CASE("what fails before its answer is told as what it is, and after it is c
     const Answer answer = client.read();
     CHECK(answer.status == 502);
     CHECK(answer.body.find("sent once") != std::string::npos);
-    CHECK(stack.counted("502") == 1);
+    CHECK(stack.counted("502", "error") == 1);
   }
   SUBCASE("not asked") {
     stack.end(failed(upstream::FetchEnd::BreakerOpen, 0));

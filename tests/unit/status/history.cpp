@@ -53,6 +53,16 @@ TEST_CASE("the counters are read into outcomes by code and by what the cache did
   CHECK(quantile(read.all_durations(), 0.01) < 0.001);
 }
 
+TEST_CASE("what was passed through is told with what was fetched") {
+  observe::Metrics metrics;
+  proxy::RequestMetrics requests(metrics, metrics.shard(), "r");
+  for (const int code : {201, 302, 404, 502}) requests.count_passed(code);
+  const Counts read = read_counts(metrics);
+  CHECK(read.outcomes[static_cast<std::size_t>(CacheOutcome::Miss)] == 2);
+  CHECK(read.refused() == 1);
+  CHECK(read.failed() == 1);
+}
+
 TEST_CASE("without answers of ours there is no share, rather than a perfect or a terrible one") {
   Counts none;
   CHECK(none.share_ok() == std::nullopt);
