@@ -125,7 +125,7 @@ TEST_CASE("a word that is no command is refused in one line that says what there
       contains(says({"admin", "foo"}), "no such verb; there are status, inspect, explain, purge"));
   CHECK(contains(says({"admin", "statsu"}), "did you mean status?"));
   CHECK(contains(says({"admin"}), "a verb is missing: status, inspect"));
-  CHECK(contains(says({"admin", "purge"}), "expected: purge ADDRESS|BLOCK|path="));
+  CHECK(contains(says({"admin", "purge"}), "expected: purge URL...|ADDRESS|BLOCK|path="));
   CHECK(
       contains(says({"admin", "--sockte", "x"}), "the flags are --socket PATH and --config FILE"));
 }

@@ -150,7 +150,8 @@ class Stack {
   proxy::Flights flights_{{origin_, fetcher_, memory_, store_, log_, metrics_, origin_shard_},
                           proxy::Flights::Settings{},
                           1};
-  proxy::Routes routes_{{{route_, flights_, &passer}}};
+  std::shared_ptr<const proxy::Routes> routes_ = std::make_shared<const proxy::Routes>(
+      std::vector<proxy::Routes::Entry>{{route_, flights_, &passer}});
   proxy::Service service_{{worker_, origin_, memory_, store_, log_, metrics_, worker_shard_,
                            failures_, routes_, pages_},
                           {.request_deadline = 10s},

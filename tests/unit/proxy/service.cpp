@@ -149,7 +149,7 @@ class Stack {
   // After none it is another one to the worker.
   void adopt(const std::shared_ptr<const void>& hold) {
     std::vector<proxy::Routes::Entry> entries;
-    if (hold) entries.push_back({*route_, flights_, hold});
+    if (hold) entries.push_back({*route_, flights_, nullptr, hold});
     const auto table = service_.prepare(std::make_shared<const proxy::Routes>(std::move(entries)));
     on(worker_, [&] { service_.adopt(table); });
   }
