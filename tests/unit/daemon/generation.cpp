@@ -11,6 +11,7 @@
 #include "cache/no_store.h"
 #include "daemon/origin.h"
 #include "daemon/route_plans.h"
+#include "patience.h"
 #include "unit/config/start.h"
 
 using namespace holdfast;
@@ -69,7 +70,7 @@ class Reloads {
   }
   // Until only those of this generation are left.
   bool settles() {
-    const auto until = std::chrono::steady_clock::now() + 20s;
+    const auto until = std::chrono::steady_clock::now() + kPatience;
     while (std::chrono::steady_clock::now() < until) {
       std::promise<std::size_t> groups;
       origin_.loop().post([&] { groups.set_value(origin_.all_groups()); });

@@ -13,6 +13,7 @@
 #include <cctype>
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <future>
 #include <map>
@@ -383,14 +384,17 @@ class Client {
   std::optional<std::string> read_to_end() {
     while (more()) {
     }
-    if (!clean_end_) {
-      MESSAGE("no clean end: ", std::strerror(end_error_), ", behind ", buffer_.size(), " bytes");
-      return std::nullopt;
-    }
+    if (!clean_end_) return std::nullopt;
     return std::exchange(buffer_, {});
   }
   // True if the server has closed and sent nothing more.
-  bool at_end() { return read_to_end() == ""; }
+  bool at_end() {
+    const auto rest = read_to_end();
+    if (rest == "") return true;
+    MESSAGE("not at its end: ", std::string(std::strerror(end_error_)), ", behind ",
+            rest ? *rest : buffer_);
+    return false;
+  }
   std::size_t read_some(std::size_t most) {
     std::string bytes(most, '\0');
     const ssize_t got = ::recv(fd_.get(), bytes.data(), bytes.size(), 0);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cache/no_store.h"
+#include "patience.h"
 #include "proxy/service.h"
 #include "test_server.h"
 
@@ -95,7 +96,7 @@ class Stack {
   }
   template <typename Condition>
   bool eventually(Condition condition) {
-    const auto until = std::chrono::steady_clock::now() + 20s;
+    const auto until = std::chrono::steady_clock::now() + kPatience;
     while (!condition()) {
       if (std::chrono::steady_clock::now() > until) return false;
       turns();
@@ -110,6 +111,19 @@ class Stack {
       const auto ended = std::exchange(passer.ended, {});
       ended(std::move(result));
     });
+  }
+  // As a reload that takes all routes out of service.
+  void adopt_none() {
+    const auto table = service_.prepare(
+        std::make_shared<const proxy::Routes>(std::vector<proxy::Routes::Entry>{}));
+    on(worker_, [&] { service_.adopt(table); });
+    hold_.reset();
+    routes_.reset();
+  }
+  // Whether anybody needs the route and its upstream, so far as the service is concerned.
+  bool held() {
+    turns();
+    return !held_.expired();
   }
   // What the peer has of the content by now: all that there is.
   void read_into(std::string& content, bool& whole) {
@@ -150,8 +164,10 @@ class Stack {
   proxy::Flights flights_{{origin_, fetcher_, memory_, store_, log_, metrics_, origin_shard_},
                           proxy::Flights::Settings{},
                           1};
+  std::shared_ptr<const void> hold_ = std::make_shared<int>();
+  const std::weak_ptr<const void> held_ = hold_;
   std::shared_ptr<const proxy::Routes> routes_ = std::make_shared<const proxy::Routes>(
-      std::vector<proxy::Routes::Entry>{{route_, flights_, &passer}});
+      std::vector<proxy::Routes::Entry>{{route_, flights_, &passer, hold_}});
   proxy::Service service_{{worker_, origin_, memory_, store_, log_, metrics_, worker_shard_,
                            failures_, routes_, pages_},
                           {.request_deadline = 10s},
@@ -303,4 +319,29 @@ TEST_CASE("a client that leaves ends it, and what comes afterwards finds nobody"
   REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
   client.close();
   CHECK(stack.eventually([&] { return stack.passer.left.load(); }));
+}
+
+TEST_CASE("what is passed through ends by the route it began with, though that is out of service") {
+  Stack stack;
+  Client client = stack.client();
+  client.send(post("/a", "Content-Length: 6\r\n") + "abc");
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  stack.adopt_none();
+  CHECK(stack.held());
+  client.send("def");
+  std::string content;
+  bool is_whole = false;
+  CHECK(stack.eventually([&] {
+    stack.read_into(content, is_whole);
+    return is_whole;
+  }));
+  CHECK(content == "abcdef");
+  stack.head(200, 6);
+  stack.on_origin([&] { stack.passer.peer.load()->write("answer"); });
+  CHECK(stack.held());
+  stack.end(whole(200));
+  CHECK(client.read().body == "answer");
+  CHECK(stack.counted("200") == 1);
+  CHECK(stack.eventually([&] { return !stack.held(); }));
+  CHECK(client.ask(post("/a", "Content-Length: 0\r\n")).status == 404);
 }

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "curl_bench.h"
+#include "patience.h"
 
 using namespace holdfast::upstream;
 using namespace holdfast::upstream::test;
@@ -439,7 +440,7 @@ TEST_CASE("who cancels ends the transfer at the upstream too") {
   stream.start(request("POST", "/x", Content::Length, 0));
   bench.loop.run();
   bench.transport.cancel(stream.id);
-  CHECK(left.get_future().wait_for(20s) == std::future_status::ready);
+  CHECK(left.get_future().wait_for(holdfast::kPatience) == std::future_status::ready);
   // Nothing for who has gone.
   bench.transport.go_on(stream.id);
 }
