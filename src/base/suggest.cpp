@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace holdfast::base {
 namespace {
 
@@ -15,7 +17,7 @@ std::string normal_form(std::string_view word) {
   std::string out(word);
   for (char& c : out) {
     if (c == '-') c = '_';
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    c = ascii_lower(c);
   }
   return out;
 }

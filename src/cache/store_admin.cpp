@@ -23,7 +23,7 @@ namespace {
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // some editors begin a file so
 constexpr int kReadRows = 512;
 constexpr std::size_t kWriteRows = 256;
-constexpr int kSweepRows = 256;
+constexpr int kSweptAtOnce = 256;
 constexpr int kReleasePages = 256;
 constexpr std::int64_t kWalKeepBytes = 8 << 20;
 constexpr int kWalCheckpointFrames = 2000;
@@ -101,7 +101,7 @@ base::Result<void> compact_purged(RowWriter& rows) {
     std::int64_t reached = after;
     auto done = transact(rows, [&]() -> base::Result<void> {
       reached = after;
-      const auto swept = rows.sweep_purged(reached, kSweepRows, purges);
+      const auto swept = rows.sweep_purged(reached, kSweptAtOnce, purges);
       if (!swept) return tl::unexpected(swept.error());
       more = *swept;
       return {};
@@ -293,7 +293,7 @@ base::Result<void> store_compact(const std::string& path, FILE* out) {
   if (!rows) return tl::unexpected(std::move(rows.error()));
   for (bool more = true; more;) {
     auto done = transact(*rows, [&]() -> base::Result<void> {
-      const auto swept = rows->sweep(kSweepRows);
+      const auto swept = rows->sweep(kSweptAtOnce);
       if (!swept) return tl::unexpected(swept.error());
       more = *swept;
       return {};

@@ -8,6 +8,8 @@
 #include <chrono>
 #include <limits>
 
+#include "base/ascii.h"
+
 namespace holdfast::config {
 namespace {
 
@@ -34,13 +36,9 @@ auto expected(std::string_view what) {
 bool is_alpha(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return lower(c); });
+  std::transform(out.begin(), out.end(), out.begin(), base::ascii_lower);
   return out;
 }
 
@@ -68,7 +66,9 @@ bool valid_host_name(std::string_view host) {
 // RFC 3986, 3.3: pchar and slashes. An escape must be whole.
 bool valid_path(std::string_view path) {
   constexpr std::string_view kMarks = "-._~!$&'()*+,;=:@/";
-  const auto is_hex = [](char c) { return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f'); };
+  const auto is_hex = [](char c) {
+    return is_digit(c) || (base::ascii_lower(c) >= 'a' && base::ascii_lower(c) <= 'f');
+  };
   for (std::size_t i = 0; i < path.size(); ++i) {
     if (path[i] == '%') {
       if (i + 2 >= path.size() || !is_hex(path[i + 1]) || !is_hex(path[i + 2])) return false;
@@ -179,7 +179,7 @@ base::Result<std::uint64_t> parse_count(std::string_view text, std::uint64_t lea
 bool same_word(std::string_view one, std::string_view other) {
   return one.size() == other.size() &&
          std::equal(one.begin(), one.end(), other.begin(),
-                    [](char a, char b) { return lower(a) == lower(b); });
+                    [](char a, char b) { return base::ascii_lower(a) == base::ascii_lower(b); });
 }
 
 base::Result<bool> parse_switch(std::string_view text) {
@@ -286,7 +286,7 @@ base::Result<std::string> parse_token(std::string_view text) {
 
 base::Result<Hedge> parse_hedge(std::string_view text) {
   if (same_word(text, "off")) return Hedge{Hedge::Kind::Off, {}, 0};
-  if (!text.empty() && lower(text.front()) == 'p') {
+  if (!text.empty() && base::ascii_lower(text.front()) == 'p') {
     if (const auto percentile = parse_count(text.substr(1), 1, 99)) {
       return Hedge{Hedge::Kind::Percentile, {}, static_cast<unsigned>(*percentile)};
     }

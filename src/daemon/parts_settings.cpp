@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/masked_url.h"
 #include "http/client_limits.h"
 #include "http/connection_places.h"
@@ -164,9 +165,7 @@ proxy::StoringPolicy storing_policy(const config::RouteConfig& route) {
   storing.fields_removed = route.response_remove;
   for (const auto& [name, value] : route.response_set) storing.fields_removed.push_back(name);
   for (std::string& name : storing.fields_removed) {
-    std::transform(name.begin(), name.end(), name.begin(), [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
+    std::transform(name.begin(), name.end(), name.begin(), base::ascii_lower);
   }
   return storing;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/suggest.h"
 #include "daemon/pages.h"
 #include "daemon/parts_settings.h"
@@ -126,7 +127,7 @@ class Planner {
     }
     plan.key_fields = route_.key_fields;
     for (std::string& name : plan.key_fields) {
-      std::transform(name.begin(), name.end(), name.begin(), lower);
+      std::transform(name.begin(), name.end(), name.begin(), base::ascii_lower);
     }
     plan.fields_removed = route_.request_remove;
     plan.host_goes_upstream = upstream_.host == "client";
@@ -142,8 +143,6 @@ class Planner {
   }
 
  private:
-  static char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
   tl::unexpected<base::Error> wrong(std::string_view key, const std::string& what) const {
     return invalid_input(route_.place.of(key) + ": " + what);
   }

@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "base/ascii.h"
 #include "http/field_syntax.h"
 #include "proxy/response_fields.h"
 
@@ -43,10 +44,7 @@ class Named {
   bool has(std::string_view name) const {
     return std::any_of(names_.begin(), names_.end(), [name](std::string_view other) {
       return std::equal(name.begin(), name.end(), other.begin(), other.end(), [](char a, char b) {
-        const auto lower = [](char c) {
-          return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-        };
-        return lower(a) == lower(b);
+        return base::ascii_lower(a) == base::ascii_lower(b);
       });
     });
   }

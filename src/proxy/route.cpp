@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "base/ascii.h"
 #include "http/field_syntax.h"
 #include "proxy/canonical_path.h"
 #include "proxy/ip_address.h"
@@ -35,10 +36,6 @@ KeyParts parts_of(std::string_view subject) {
   parts.query = subject.substr(question, blank - question);
   parts.fields = subject.substr(blank);
   return parts;
-}
-
-constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
 // A field's value, so that a blank ends it.
@@ -112,7 +109,7 @@ const char* Route::append_fields(const http::Request& request, std::string& key)
     key.append(" ").append(kHost).append("=");
     const std::size_t start = key.size();
     append_value(host, key);
-    for (char& c : std::span(key).subspan(start)) c = lower(c);
+    for (char& c : std::span(key).subspan(start)) c = base::ascii_lower(c);
   }
   for (const std::string& name : plan_.key_fields) {
     bool first = true;
@@ -189,7 +186,8 @@ bool Route::take_values(std::string_view values, Parameters& parameters) const {
 // As a request that gets here has it, in lower case.
 bool Route::is_host_of_key(std::string_view host) const {
   if (!http::is_valid_host(host)) return false;
-  if (std::any_of(host.begin(), host.end(), [](char c) { return lower(c) != c; })) return false;
+  if (std::any_of(host.begin(), host.end(), [](char c) { return base::ascii_lower(c) != c; }))
+    return false;
   return plan_.host.empty() || http::equals_ignoring_case(host_name(plan_.host), host_name(host));
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "proxy/template_text.h"
 
 namespace holdfast::proxy {
@@ -12,23 +13,19 @@ namespace {
 // Also child(): no node has the root of all hosts for its child.
 constexpr std::uint32_t kAnyHost = 0;
 
-constexpr char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
 }  // namespace
 
 std::size_t RouteTable::HostHash::operator()(std::string_view host) const {
   std::size_t hash = 14695981039346656037U;  // FNV-1a
   for (const char c : host) {
-    hash = (hash ^ static_cast<unsigned char>(lower(c))) * 1099511628211U;
+    hash = (hash ^ static_cast<unsigned char>(base::ascii_lower(c))) * 1099511628211U;
   }
   return hash;
 }
 
 bool RouteTable::HostEqual::operator()(std::string_view a, std::string_view b) const {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return lower(x) == lower(y); });
+                    [](char x, char y) { return base::ascii_lower(x) == base::ascii_lower(y); });
 }
 
 struct RouteTable::Search {

@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/ascii.h"
+
 namespace holdfast::upstream {
 namespace {
 
 std::string lower_case(std::string_view text) {
   std::string copy(text);
-  std::transform(copy.begin(), copy.end(), copy.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
+  std::transform(copy.begin(), copy.end(), copy.begin(), base::ascii_lower);
   return copy;
 }
 

@@ -2,16 +2,13 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace holdfast::upstream {
 namespace {
 
-// Field names are ASCII (RFC 9110, 5.1), so the locale has no say in this.
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
 bool same_ignoring_case(std::string_view one, std::string_view other) {
-  const auto same = [](char a, char b) { return lower(a) == lower(b); };
+  const auto same = [](char a, char b) { return base::ascii_lower(a) == base::ascii_lower(b); };
   return std::equal(one.begin(), one.end(), other.begin(), other.end(), same);
 }
 

@@ -10,7 +10,7 @@
 namespace holdfast::cache {
 namespace {
 
-using Kind = Restorer::Kind;
+using RestorerKind = Restorer::Kind;
 
 std::uint64_t nothing_queued() {
   return 0;
@@ -26,23 +26,24 @@ TEST_CASE("write-backs do not pile up while a disk comes and goes") {
   std::atomic<int> salvages{0};
   Restorer restorer([] {}, nothing_queued);
   const auto write_back = [&](const Restorer::Push&) { ++write_backs; };
-  restorer.start(Kind::WriteBack, [&](const Restorer::Push&) {
+  restorer.start(RestorerKind::WriteBack, [&](const Restorer::Push&) {
     begun.set_value();
     let_go.get_future().wait();
   });
   begun.get_future().wait();
   // The one that runs has looked into memory already: one more is needed, and no more.
   for (int i = 0; i < 1000; ++i) {
-    restorer.start(Kind::WriteBack, write_back);
-    if (i % 500 == 0) restorer.start(Kind::Salvage, [&](const Restorer::Push&) { ++salvages; });
+    restorer.start(RestorerKind::WriteBack, write_back);
+    if (i % 500 == 0)
+      restorer.start(RestorerKind::Salvage, [&](const Restorer::Push&) { ++salvages; });
   }
   SUBCASE("as they are") {}
   SUBCASE("and one that was voided by a purge does not stand for those that come after") {
     restorer.note_erase_all();
-    restorer.start(Kind::WriteBack, write_back);
+    restorer.start(RestorerKind::WriteBack, write_back);
     salvages = 2;
   }
-  restorer.start(Kind::Salvage, [&](const Restorer::Push&) { over.set_value(); });
+  restorer.start(RestorerKind::Salvage, [&](const Restorer::Push&) { over.set_value(); });
   let_go.set_value();
   over.get_future().wait();
   CHECK(write_backs == 1);
@@ -55,7 +56,7 @@ TEST_CASE("what is stored anew after an erasure is written back, what was erased
   std::promise<void> over;
   Restorer restorer([] {}, nothing_queued);
   const auto item = [](const char* body) { return make_stored({.body = body}); };
-  restorer.start(Kind::WriteBack, [&](const Restorer::Push& push) {
+  restorer.start(RestorerKind::WriteBack, [&](const Restorer::Push& push) {
     begun.set_value();
     let_go.get_future().wait();
     push("key", item("erased"));
@@ -63,9 +64,9 @@ TEST_CASE("what is stored anew after an erasure is written back, what was erased
   begun.get_future().wait();
   restorer.note_erase("key");
   // Memory has the key again, the queue had no room for it, and the disk came back.
-  restorer.start(Kind::WriteBack,
+  restorer.start(RestorerKind::WriteBack,
                  [&](const Restorer::Push& push) { push("key", item("stored anew")); });
-  restorer.start(Kind::Salvage, [&](const Restorer::Push& push) {
+  restorer.start(RestorerKind::Salvage, [&](const Restorer::Push& push) {
     push("key", item("from before"));
     push("other", item("from before"));
     over.set_value();
@@ -89,13 +90,13 @@ TEST_CASE(
   }
   const auto item = [](const char* body) { return make_stored({.body = body}); };
   Restorer restorer([] {}, nothing_queued);
-  restorer.start(Kind::Salvage, [&](const Restorer::Push& push) {
+  restorer.start(RestorerKind::Salvage, [&](const Restorer::Push& push) {
     CHECK(push("key", item("from before")));
     begun.set_value();
     let_go.get_future().wait();
     CHECK(push("other", item("from before")) == !all);
   });
-  restorer.start(Kind::WriteBack, [&](const Restorer::Push& push) {
+  restorer.start(RestorerKind::WriteBack, [&](const Restorer::Push& push) {
     push("key", item("stored anew"));
     over.set_value();
   });
@@ -118,7 +119,7 @@ TEST_CASE("more erasures than are remembered: the write-back begins anew, withou
   std::atomic<bool> erased{false};
   Restorer restorer([] {}, nothing_queued);
   CHECK_FALSE(restorer.writing_back());
-  restorer.start(Kind::WriteBack, [&](const Restorer::Push& push) {
+  restorer.start(RestorerKind::WriteBack, [&](const Restorer::Push& push) {
     // As a look at memory does: it finds what is there when it begins.
     const bool all = !erased;
     if (all) {
@@ -146,7 +147,7 @@ TEST_CASE("what comes back waits for the writes that were queued before it") {
   std::promise<void> over;
   std::uint64_t queued = 3;
   Restorer restorer([] {}, [&] { return queued; });
-  restorer.start(Kind::WriteBack, [&](const Restorer::Push& push) {
+  restorer.start(RestorerKind::WriteBack, [&](const Restorer::Push& push) {
     push("early", make_stored({}));
     queued = 5;
     push("late", make_stored({}));
