@@ -102,6 +102,7 @@ class Stack {
     REQUIRE_HOLDS(negative || made.body == (confirmed ? stored_->body : reply.body));
     REQUIRE_HOLDS(!confirmed || reply.body.empty());
 
+    if (said_nul_first()) return;
     // The same content may have been said twice, with other fields: one of them allowed it.
     const std::vector<fuzz::StrictResponse> said = said_of(reply);
     if (said.empty()) show(reply);
@@ -168,6 +169,15 @@ class Stack {
     return all;
   }
 
+  // A line of a head that begins with NUL: libcurl 7.88 drops whatever the same read brought from
+  // there on, before anybody sees it, and takes what the next one brings for the rest of the head.
+  bool said_nul_first() const {
+    const std::vector<fuzz::Said>& said = server_.said();
+    return std::any_of(said.begin(), said.end(), [](const fuzz::Said& connection) {
+      return connection.bytes.find(std::string_view("\n\0", 2)) != std::string::npos;
+    });
+  }
+
   static bool is_control(char c) {
     const auto byte = static_cast<unsigned char>(c);
     return (byte < 0x20 && c != '\t') || byte == 0x7f;
@@ -187,6 +197,13 @@ class Stack {
                    connection.ended ? " to the end" : "");
       for (const auto& asked : connection.asked) {
         std::fprintf(stderr, " %zu by %d", asked.at, asked.attempt);
+      }
+      std::fprintf(stderr, "\n");
+      for (const char c : connection.bytes) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool shown = (byte >= 0x20 && byte < 0x7f && c != '\\') || c == '\n';
+        if (shown) std::fputc(c, stderr);
+        if (!shown) std::fprintf(stderr, "\\x%02x", byte);
       }
       std::fprintf(stderr, "\n");
     }
