@@ -17,8 +17,9 @@ std::string_view route_of(std::string_view key) {
   return key.substr(0, key.find_first_of("~/"));
 }
 
-std::string_view path_of(std::string_view key) {
-  return key.substr(0, key.find_first_of("? "));
+std::string path_of(std::string_view key) {
+  const std::string_view path = key.substr(0, key.find_first_of("? "));
+  return std::string(route_of(path)).append(path.substr(std::min(path.find('/'), path.size())));
 }
 
 Purges::ByName& Purges::names(Purge::Kind kind) {

@@ -39,10 +39,11 @@ struct Purge {
   base::WallTime at;
 };
 
-// The route that a key is of, and what it has in common with all variants of its path: the key
-// without query and fields (src/proxy/route.h has its form).
+// The route that a key is of, and what it has in common with all variants of its path, by whatever
+// rules the route has had: the key without query, fields, and what stands for the rules
+// (src/proxy/route.h has its form).
 std::string_view route_of(std::string_view key);
-std::string_view path_of(std::string_view key);
+std::string path_of(std::string_view key);
 
 class Purges {
  public:

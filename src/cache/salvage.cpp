@@ -115,7 +115,12 @@ PurgeTable purges_in(const page::File& file) {
     });
   }
   for (const Purge& purge : table.purges) last = std::max(last, purge.sequence);
-  if (lost.sequence > last) table.purges.push_back(lost);
+  // Rows that knew of one that is lost may have been what a later one was about, of which nobody
+  // knows any more: it is taken for a purge of everything.
+  if (lost.sequence > last) {
+    ++lost.sequence;
+    table.purges.push_back(lost);
+  }
   return table;
 }
 

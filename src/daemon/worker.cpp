@@ -22,7 +22,7 @@ Worker::Worker(unsigned number, const Parts& parts, Origin& origin, const proxy:
       shard_(parts.metrics.shard()),
       heartbeat_(parts.liveness.add(name_of(number), parts.clock.now())),
       service_({loop_, origin.loop(), parts.memory, parts.store, parts.log, parts.metrics, shard_,
-                parts.failures, origin.routes(), pages},
+                parts.failures, origin.routes(), pages, [&origin] { return origin.routes(); }},
                service_settings(settings), base::Random::entropy()),
       server_(loop_, server, service_, parts.metrics, shard_) {}
 

@@ -50,6 +50,9 @@ class Service final : public http::Handler {
     observe::RecentFailures& failures;
     std::shared_ptr<const Routes> routes;  // those of the start
     const Pages& pages;                    // all of them, when the service is made
+    // Origin loop: the routes in service there, which those of a worker follow. None: as at the
+    // start.
+    std::function<std::shared_ptr<const Routes>()> routes_now = {};
   };
 
   Service(Parts parts, Settings settings, std::uint64_t seed);

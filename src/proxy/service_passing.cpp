@@ -3,6 +3,7 @@
 
 #include "http/problem.h"
 #include "proxy/canonical_path.h"
+#include "proxy/kept_request.h"
 #include "proxy/passed_fields.h"
 #include "proxy/service.h"
 #include "proxy/service_table.h"
@@ -16,6 +17,20 @@ using observe::Level;
 
 // What of a client's path goes into a line of the log.
 constexpr std::size_t kLoggedPath = 256;
+
+// Origin loop: what a GET of the same URL would be answered with is forgotten.
+void forget_answer_of(const Routes& routes, const http::Request& request) {
+  std::string storage;
+  std::string_view path;
+  if (canonical_path(request.path, storage, path) != nullptr) return;
+  Parameters parameters;
+  const RouteTable::Match match = routes.find(request.field(Known::Host), "GET", path, parameters);
+  if (match.outcome != RouteTable::Outcome::Found) return;
+  const Routes::Entry& reader = routes[match.route];
+  std::string key;
+  if (reader.route.key(parameters, request, key) != nullptr) return;
+  static_cast<void>(reader.flights.purge(key));
+}
 
 }  // namespace
 
@@ -60,21 +75,16 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
                  std::move(facts));
 }
 
-// What is stored of the same URL is not what it was, whichever route reads it (RFC 9111, 4.4).
+// What is stored of the same URL is not what it was, whichever route reads it (RFC 9111, 4.4). A
+// reload may come in between: what is asked for by the routes from before it still goes by those,
+// and what is asked for since by the new ones.
 std::function<void()> Service::invalidation(const http::Request& request) const {
   if (is_safe(request.method_name)) return {};
-  std::string storage;
-  std::string_view path;
-  if (canonical_path(request.path, storage, path) != nullptr) return {};
-  Parameters parameters;
-  const RouteTable::Match match =
-      routes_->find(request.field(Known::Host), "GET", path, parameters);
-  if (match.outcome != RouteTable::Outcome::Found) return {};
-  const Served& reader = *served_[match.route];
-  std::string key;
-  if (reader.route.key(parameters, request, key) != nullptr) return {};
-  return [hold = reader.hold, &flights = reader.flights, key = std::move(key)] {
-    static_cast<void>(flights.purge(key));
+  return [then = table_->routes, routes_now = parts_.routes_now,
+          kept = std::make_shared<const KeptRequest>(request)] {
+    forget_answer_of(*then, kept->request());
+    const std::shared_ptr<const Routes> now = routes_now ? routes_now() : then;
+    if (now != then) forget_answer_of(*now, kept->request());
   };
 }
 
