@@ -1,6 +1,8 @@
 // The part of Service that passes requests through: all but GET and HEAD.
+#include <algorithm>
 #include <utility>
 
+#include "http/field_syntax.h"
 #include "http/problem.h"
 #include "proxy/canonical_path.h"
 #include "proxy/kept_request.h"
@@ -17,6 +19,14 @@ using observe::Level;
 
 // What of a client's path goes into a line of the log.
 constexpr std::size_t kLoggedPath = 256;
+
+bool has_content(const http::Request& request) {
+  return std::any_of(request.fields.begin(), request.fields.end(), [](const http::FieldLine& line) {
+    return http::equals_ignoring_case(line.name, "transfer-encoding") ||
+           (http::equals_ignoring_case(line.name, "content-length") &&
+            line.value.find_first_not_of('0') != line.value.npos);
+  });
+}
 
 // Origin loop: what a GET of the same URL would be answered with is forgotten.
 void forget_answer_of(const Routes& routes, const http::Request& request) {
@@ -50,6 +60,13 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
   if (const char* problem = served.route.key(parameters, request, key_)) {
     served.counts.count(CacheOutcome::Error, 400, parts_.worker.now() - request.received);
     return send_problem(server, id, request, 400, problem, {}, true);
+  }
+  if (!request.streamed && has_content(request)) {
+    // Its head came while it was nobody's to pass through, so its content was not kept for that.
+    served.counts.count_passed(503);
+    return send_problem(server, id, request, 503,
+                        "the routes have changed while this request came; it was not sent",
+                        "Retry-After: 1\r\n", true);
   }
   if (asks_for_upgrade(request)) {
     served.counts.count_passed(501);

@@ -53,6 +53,7 @@ struct Pool::Socket {
 // inode.
 struct Pool::Open {
   ino_t inode = 0;
+  bool for_one = false;             // never idle: while unwatched its transfer is paused
   CURL* user = nullptr;             // the transfer that waits for it
   std::unique_ptr<Socket> watched;  // null while libcurl does not want it watched
 
@@ -102,7 +103,7 @@ std::vector<pollfd> Pool::idle_sockets() const {
   idle.reserve(sockets_.size());
   const short odd = speaks_http2_ ? POLLRDHUP : POLLRDHUP | POLLIN;
   for (const auto& [fd, open] : sockets_) {
-    if (!open.watched) idle.push_back({fd, odd, 0});
+    if (!open.watched && !open.for_one) idle.push_back({fd, odd, 0});
   }
   if (!idle.empty()) (void)::poll(idle.data(), idle.size(), 0);
   return idle;
@@ -151,12 +152,12 @@ void Pool::end_odd_ones() {
   }
 }
 
-curl_socket_t Pool::open_socket(const curl_sockaddr& address) {
+curl_socket_t Pool::open_socket(const curl_sockaddr& address, bool for_one) {
   const int fd =
       ::socket(address.family, address.socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.protocol);
   if (fd < 0) return CURL_SOCKET_BAD;
   try {
-    sockets_.insert_or_assign(fd, Open{Open::inode_of(fd), nullptr, nullptr});
+    sockets_.insert_or_assign(fd, Open{Open::inode_of(fd), for_one, nullptr, nullptr});
   } catch (const std::bad_alloc&) {
     ::close(fd);
     errno = ENOMEM;

@@ -51,8 +51,9 @@ class Pool {
   void set_speaks_http2(bool does) { speaks_http2_ = does; }
 
   // For CURLOPT_OPENSOCKETFUNCTION: a socket that dies with the network it is on, or
-  // CURL_SOCKET_BAD and errno.
-  curl_socket_t open_socket(const curl_sockaddr& address);
+  // CURL_SOCKET_BAD and errno. `for_one`: its connection serves one transfer alone, which may have
+  // it rest with bytes to read.
+  curl_socket_t open_socket(const curl_sockaddr& address, bool for_one);
   // For CURLOPT_CLOSESOCKETFUNCTION, with the pool as its data.
   static int close_socket(void* self, curl_socket_t fd);
 

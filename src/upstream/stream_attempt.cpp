@@ -61,7 +61,10 @@ std::vector<std::string> StreamAttempt::lines(const Fields& fields) const {
 
 void StreamAttempt::shape(CURL* easy) {
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request_.method.c_str());
+  // Its connection is of no use to others: what a server says late, behind an answer to a method
+  // that it may not know well, would be the next request's answer.
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+  curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   if (request_.content == StreamRequest::Content::None) return;
   const bool chunked = request_.content == StreamRequest::Content::Chunked;

@@ -112,10 +112,26 @@ class Stack {
       ended(std::move(result));
     });
   }
+  // As a reload after which the route is another one, whose keys are of another form.
+  void adopt_other() {
+    proxy::RoutePlan changed = plan();
+    changed.key_prefix = "r~2/";
+    other_ = std::make_unique<proxy::Route>(std::move(changed));
+    const auto next = std::make_shared<const proxy::Routes>(
+        std::vector<proxy::Routes::Entry>{{*other_, flights_, &passer}});
+    const auto table = service_.prepare(next);
+    on_origin([&] { now_ = next; });
+    on(worker_, [&] { service_.adopt(table); });
+  }
+  void store(const std::string& key) {
+    memory_.put(key, cache::make_stored({.body = "{}", .response_time = clock.wall()}));
+  }
+  bool stored(const std::string& key) { return memory_.find(key) != nullptr; }
   // As a reload that takes all routes out of service.
   void adopt_none() {
-    const auto table = service_.prepare(
-        std::make_shared<const proxy::Routes>(std::vector<proxy::Routes::Entry>{}));
+    const auto none = std::make_shared<const proxy::Routes>(std::vector<proxy::Routes::Entry>{});
+    const auto table = service_.prepare(none);
+    on_origin([&] { now_ = none; });
     on(worker_, [&] { service_.adopt(table); });
     hold_.reset();
     routes_.reset();
@@ -168,8 +184,10 @@ class Stack {
   const std::weak_ptr<const void> held_ = hold_;
   std::shared_ptr<const proxy::Routes> routes_ = std::make_shared<const proxy::Routes>(
       std::vector<proxy::Routes::Entry>{{route_, flights_, &passer, hold_}});
+  std::shared_ptr<const proxy::Routes> now_ = routes_;  // the origin loop's
+  std::unique_ptr<proxy::Route> other_;
   proxy::Service service_{{worker_, origin_, memory_, store_, log_, metrics_, worker_shard_,
-                           failures_, routes_, pages_},
+                           failures_, routes_, pages_, [this] { return now_; }},
                           {.request_deadline = 10s},
                           1};
   std::optional<http::Server> server_;
@@ -344,4 +362,36 @@ TEST_CASE("what is passed through ends by the route it began with, though that i
   CHECK(stack.counted("200") == 1);
   CHECK(stack.eventually([&] { return !stack.held(); }));
   CHECK(client.ask(post("/a", "Content-Length: 0\r\n")).status == 404);
+}
+
+TEST_CASE("a change upstream forgets the answer of the routes that are in service when it ends") {
+  Stack stack;
+  stack.store("r/a");
+  Client client = stack.client();
+  client.send(post("/a", "Content-Length: 0\r\n"));
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  stack.adopt_other();
+  stack.store("r~2/a");
+  stack.store("r~2/b");
+  stack.head(200, 0);
+  stack.end(whole(200));
+  CHECK(client.read().status == 200);
+  CHECK_FALSE(stack.stored("r/a"));
+  CHECK_FALSE(stack.stored("r~2/a"));
+  CHECK(stack.stored("r~2/b"));
+}
+
+TEST_CASE("content that began to come while nobody passed it through does not go upstream") {
+  Stack stack;
+  Client client = stack.client();
+  stack.adopt_none();
+  client.send(post("/a", "Content-Length: 6\r\n") + "abc");
+  stack.turns();
+  client.wait_until_received();
+  stack.turns();
+  stack.adopt_other();
+  client.send("def");
+  CHECK(client.read().status == 503);
+  stack.turns();
+  CHECK(stack.passer.peer == nullptr);
 }

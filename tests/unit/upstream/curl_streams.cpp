@@ -397,6 +397,43 @@ TEST_CASE("an answer that breaks off, or whose head could split one, is a failur
   CHECK(stream.peer.heads == heads);
 }
 
+// A paused transfer's socket, which libcurl does not watch, was taken for an idle connection's.
+TEST_CASE("what waits for room is left alone by requests that begin meanwhile") {
+  const std::string content = varied(2'000'000);
+  bool to_end = false;
+  SUBCASE("by its length") {}
+  SUBCASE("up to the connection's end") {
+    to_end = true;
+  }
+  const RawServer server([&](const RawServer::Peer& peer) {
+    if (peer.asks("/other")) {
+      peer.send(kHello);
+      return true;
+    }
+    peer.send(to_end ? "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + content
+                     : "HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + content);
+    return false;
+  });
+  CurlBench bench(server);
+  Stream stream{bench};
+  stream.peer.room = 50'000;
+  int others = 0;
+  stream.peer.on_wait = [&] {
+    bench.loop.post([&] {
+      bench.transport.start(within(20s), {"/other", {}}, [&](const Reply& other) {
+        CHECK(other.transport == Outcome::Ok);
+        ++others;
+        stream.peer.room += 700'000;
+        bench.transport.go_on(stream.id);
+      });
+    });
+  };
+  const Reply reply = stream.run(request("POST", "/x", Content::Length, 0));
+  CHECK(reply.transport == Outcome::Ok);
+  CHECK(others >= 2);
+  CHECK(stream.peer.got == content);
+}
+
 TEST_CASE("an answer up to the connection's end is whole with it") {
   const RawServer server([](const RawServer::Peer& peer) {
     peer.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcde");
