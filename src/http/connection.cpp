@@ -113,7 +113,7 @@ void Connection::read_ahead() {
   if (room > 0) {
     const Read read = read_into(core_.read_buffer.get(), room, got);
     if (read == Read::Some) inbox_.append({core_.read_buffer.get(), got});
-    if (read == Read::Ended) core_.count_abandoned();
+    if (read == Read::Ended && !whole_) core_.count_abandoned();
   }
   settle();
 }
@@ -356,7 +356,7 @@ void Connection::answered(bool keep) {
 
 void Connection::end_exchange() {
   exchange_ = 0;
-  for_client_alone_ = false;
+  for_client_alone_ = whole_ = false;
   if (!in_flight_counted_) return;
   in_flight_counted_ = false;
   core_.count_in_flight(-1);
@@ -381,6 +381,10 @@ void Connection::end_after_answer(CloseReason reason, bool more_may_come) {
 // Answers an error in the request's stead. For process() and time_out().
 void Connection::refuse(int status, RejectReason reason, std::string_view detail) {
   core_.reject(reason, status, detail, address_.text());
+  write_refusal(status, detail);
+}
+
+void Connection::write_refusal(int status, std::string_view detail) {
   const std::string body = problem_json(status, detail);
   core_.writer.write(core_.batch,
                      {.status = status, .fields = kProblemFields, .body = body, .close = true},

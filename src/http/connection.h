@@ -34,6 +34,8 @@ class Connection : public base::TimeoutHook {
   void end_answer();
   void cut_answer();
   bool has_unsent() const { return !pending_.empty(); }
+  // Nothing of the answer is missing, though the exchange goes on while its content comes.
+  bool answer_is_whole() const { return exchange_ != 0 && whole_; }
   // These two also inside handle(), and never destroy it.
   void allow_content(std::size_t bytes);
   void set_for_client_alone() { for_client_alone_ = true; }
@@ -68,6 +70,7 @@ class Connection : public base::TimeoutHook {
   void start_content(RequestHead& head, std::string_view head_bytes, bool more_is_here);
   void hand_over(RequestHead& head, std::string_view content);
   void refuse(int status, RejectReason reason, std::string_view detail);
+  void write_refusal(int status, std::string_view detail);
   void write_answer(ByteBuffer& out, const Response& response);
   void answer_limited(base::Duration wait);
   bool stays_after_answer(bool close) const;
@@ -81,6 +84,7 @@ class Connection : public base::TimeoutHook {
   void settle_content();
   void refuse_exchange(int status, RejectReason reason, std::string_view detail);
   void end_exchange();
+  void end_if_whole();
   bool may_go_on() const;
 
   void flush(ByteBuffer& out);
@@ -115,6 +119,7 @@ class Connection : public base::TimeoutHook {
   enum class Pieces : std::uint8_t { None, Dropped, Length, Chunked, ToEnd };
   Pieces pieces_ = Pieces::None;
   bool keeps_after_pieces_ = false;
+  bool whole_ = false;             // by its length, or without content
   bool for_client_alone_ = false;  // as the server's
   std::uint64_t pieces_left_ = 0;  // of Length
   bool restart_wait_ = false;      // a request was finished since the timeout began

@@ -31,7 +31,7 @@ void Connection::read_content() {
   std::size_t got = 0;
   if (!inbox_.empty() || room == 0) return pass_inbox();
   const Read read = read_into(core_.read_buffer.get(), room, got);
-  if (read == Read::Ended) core_.count_abandoned();
+  if (read == Read::Ended && !whole_) core_.count_abandoned();
   if (read == Read::Some) {
     const std::string_view input(core_.read_buffer.get(), got);
     const std::size_t used = pass_content(input);
@@ -103,17 +103,19 @@ void Connection::settle_content() {
 void Connection::refuse_exchange(int status, RejectReason reason, std::string_view detail) {
   const ExchangeId id = exchange_;
   end_exchange();
+  core_.count_rejected(reason);
+  const std::string text(detail);  // may be the content's
   if (pieces_ == Pieces::None) {
     core_.writer.update_date(now_);
-    refuse(status, reason, detail);
+    write_refusal(status, text);
     flush(core_.batch);
   } else {
-    core_.reject(reason, status, detail, address_.text());
     content_.reset();
     reset_on_close();
     fail(CloseReason::Rejected);
   }
-  core_.handler.abandoned(id);
+  core_.handler.refused(
+      id, {status, kRejectNames[static_cast<std::size_t>(reason)], text, address_.text()});
 }
 
 // The answer
@@ -140,8 +142,8 @@ void Connection::begin_answer(const ResponseHead& head) {
     keeps_after_pieces_ = false;
   }
   core_.writer.write_head(core_.late, head, framing, {to_head_, to_http10_, keeps_after_pieces_});
-  flush(core_.late);
-  settle();
+  whole_ = pieces_ == Pieces::Dropped || (pieces_ == Pieces::Length && pieces_left_ == 0);
+  end_if_whole();
 }
 
 void Connection::write_piece(std::string_view piece) {
@@ -161,8 +163,21 @@ void Connection::write_piece(std::string_view piece) {
   }
   core_.late.append(piece);
   if (chunk) core_.late.append("\r\n");
-  flush(core_.late);
-  settle();
+  whole_ = pieces_ == Pieces::Length && pieces_left_ == 0;
+  end_if_whole();
+}
+
+// Not while its content comes: who takes that has not done with it.
+void Connection::end_if_whole() {
+  if (!whole_ || content_) {
+    flush(core_.late);
+    return settle();
+  }
+  const ExchangeId id = exchange_;
+  pieces_ = Pieces::None;
+  answered(keeps_after_pieces_);
+  core_.handler.answered(id);
+  go_on_after_answer();
 }
 
 void Connection::end_answer() {
@@ -175,6 +190,8 @@ void Connection::end_answer() {
 }
 
 void Connection::cut_answer() {
+  // What fails once its client has had all of it is nothing to that.
+  if (whole_) return end_answer();
   now_ = core_.loop.woken();
   end_exchange();
   cut_off(CloseReason::Server);

@@ -315,15 +315,15 @@ base::Duration ServerCore::take_token(const ClientAddress& client, base::SteadyT
 
 void ServerCore::reject(RejectReason reason, int status, std::string_view detail,
                         std::string_view client) {
-  const auto index = static_cast<std::size_t>(reason);
-  shard_.add(rejected_[index]);
-  handler.rejected({status, kRejectNames[index], detail, client});
+  count_rejected(reason);
+  handler.rejected({status, kRejectNames[static_cast<std::size_t>(reason)], detail, client});
 }
 
 void ServerCore::close(Connection& connection, CloseReason reason) {
   shard_.add(closed_[static_cast<std::size_t>(reason)]);
   const ExchangeId exchange = connection.exchange();
-  if (exchange != 0 && !connection.client_ended()) count_abandoned();
+  const bool answered = connection.answer_is_whole();
+  if (exchange != 0 && !answered && !connection.client_ended()) count_abandoned();
   if (limits_) limits_->remove_connection(connection.address().key());
   places_->give_back();
   note_silent(connection.waiting_for(), Wait::None);
@@ -333,7 +333,8 @@ void ServerCore::close(Connection& connection, CloseReason reason) {
   free_slots_.push_back(slot);
   connections_.store(connections_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
   finish_drain_if_empty();
-  if (exchange != 0) handler.abandoned(exchange);
+  if (exchange == 0) return;
+  answered ? handler.answered(exchange) : handler.abandoned(exchange);
 }
 
 // Not at once: the caller may be inside any of its connections.

@@ -82,11 +82,21 @@ class Handler {
     return std::nullopt;
   }
   // The next piece of it; `last` with or behind its end. Must not call the server. What cannot be
-  // read or is too large the server answers itself, and tells abandoned().
+  // read or is too large the server answers itself, and tells refused().
   virtual void content(ExchangeId /*id*/, std::string_view /*piece*/, bool /*last*/) {}
+  // The server has answered an error in place of this request's answer, for what its content is.
+  // Of such a request this is told instead of rejected() and abandoned().
+  virtual void refused(ExchangeId id, const Rejection& rejection) {
+    rejected(rejection);
+    abandoned(id);
+  }
   // All that was written of the answer is with the kernel, after a write() that was not. Must not
   // call the server.
   virtual void written(ExchangeId /*id*/) {}
+  // Of an answer in pieces all was handed over, by its length or since it has no content: the
+  // exchange is over. What is said of it afterwards finds nobody, and end() need not come. Must not
+  // call the server.
+  virtual void answered(ExchangeId /*id*/) {}
 };
 
 // An address to listen at; port 0 lets the kernel pick.
@@ -163,6 +173,8 @@ class Server {
 
   // In place of respond(), outside handle(): an answer in pieces, by begin(), any number of
   // write() and end(). Each may find the client gone, and then calls abandoned() before it returns.
+  // The last byte of one with a length ends it by itself, if the request's content has come whole:
+  // a client that leaves right behind it has had its answer.
   void begin(ExchangeId id, const ResponseHead& head);
   // False: the client is slow, and Handler::written() tells when it has taken what there was. More
   // than was announced, or too little of it at the end, is cut().

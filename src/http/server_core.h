@@ -82,6 +82,9 @@ class ServerCore {
   void resume_soon(Connection& connection);
   // Whether the client may have another request now: zero, or how long to wait.
   base::Duration take_token(const ClientAddress& client, base::SteadyTime now);
+  void count_rejected(RejectReason reason) {
+    shard_.add(rejected_[static_cast<std::size_t>(reason)]);
+  }
   void reject(RejectReason reason, int status, std::string_view detail, std::string_view client);
   // Destroys the connection.
   void close(Connection& connection, CloseReason reason);

@@ -22,6 +22,9 @@ namespace {
 
 using upstream::StreamRequest;
 
+// In the log alone: nobody was told anything.
+constexpr int kClientHasLeft = 499;
+
 StreamRequest stream_request(const http::Request& request, upstream::Request upstream) {
   StreamRequest stream{.method = std::string(request.method_name), .request = std::move(upstream)};
   if (request.streamed) {
@@ -66,6 +69,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
         std::move(request), deadline, *this,
         [self = shared_from_this()](upstream::FetchResult result) {
           self->started_ = false;
+          self->was_sent_ = result.attempts_sent > 0;
           self->tell([self, result = std::move(result)] { self->passing_.end(self->id_, result); });
         });
   }
@@ -81,8 +85,14 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
     waits_for_room_ = false;
     passer_.go_on(pass_);
   }
-  void leave() {
-    if (std::exchange(started_, false)) passer_.end_pass(pass_);
+  // Whether it had been sent, as far as anybody knows.
+  bool leave() {
+    if (std::exchange(started_, false)) was_sent_ = passer_.end_pass(pass_);
+    return was_sent_;
+  }
+  // The client has its answer. The transfer comes to its own end, but where content is missing.
+  void answered() {
+    if (!whole_) leave();
   }
 
   std::optional<std::size_t> read(char* at, std::size_t most) override {
@@ -165,6 +175,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   const std::string request_id_;
   upstream::Passer::PassId pass_ = 0;
   bool started_ = false;  // and not ended
+  bool was_sent_ = false;
 
   // The content.
   std::deque<std::string> content_;
@@ -233,8 +244,47 @@ void Passing::taken(Pending& pending) {
 bool Passing::abandoned(http::ExchangeId id) {
   const auto left = pending_.extract(id);
   if (left.empty()) return false;
-  origin_.post([passage = left.mapped().passage] { passage->leave(); });
+  Facts& facts = left.mapped().facts;
+  if (!left.mapped().begun) facts.status = kClientHasLeft;
+  facts.cause = "the client's connection ended before its answer";
+  facts.by_client = facts.left = true;
+  leave(left.mapped());
   return true;
+}
+
+bool Passing::refused(http::ExchangeId id, const http::Rejection& rejection) {
+  auto refused = pending_.extract(id);
+  if (refused.empty()) return false;
+  Facts& facts = refused.mapped().facts;
+  facts.ours = !refused.mapped().begun;
+  if (facts.ours) facts.status = rejection.status;
+  facts.cause = rejection.detail;
+  facts.by_client = true;
+  leave(refused.mapped());
+  return true;
+}
+
+// Only the origin loop knows whether it was sent.
+void Passing::leave(Pending& pending) {
+  if (pending.begun) pending.facts.upstream_status = pending.facts.status;
+  origin_.post([this, passage = std::move(pending.passage), facts = std::move(pending.facts)] {
+    const bool sent = passage->leave();
+    worker_.post([this, facts, sent]() mutable {
+      facts.attempts = sent ? 1 : 0;
+      record_(facts);
+    });
+  });
+}
+
+// Told now, and not at the end of the transfer: the process may come to its own end before.
+void Passing::answered(http::ExchangeId id) {
+  auto ended = pending_.extract(id);
+  if (ended.empty()) return;
+  Facts& facts = ended.mapped().facts;
+  origin_.post([passage = std::move(ended.mapped().passage)] { passage->answered(); });
+  facts.attempts = 1;
+  facts.upstream_status = facts.status;
+  record_(facts);
 }
 
 void Passing::wants_content(http::ExchangeId id, std::size_t bytes) {

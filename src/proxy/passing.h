@@ -45,6 +45,8 @@ class Passing {
     int attempts = 0;
     std::uint64_t bytes = 0;  // of the answer's content
     std::string cause;        // of a failure; empty: there was none
+    bool by_client = false;   // that was its client's doing
+    bool left = false;        // which was gone before the end of its answer
   };
   using Record = std::function<void(const Facts&)>;
 
@@ -69,10 +71,12 @@ class Passing {
   void start(http::Server& server, http::ExchangeId id, const http::Request& request, Order order,
              Facts facts);
 
-  // As the Handler's; abandoned() says whether it was one of these.
+  // As the Handler's; the last two say whether it was one of these.
   void content(http::ExchangeId id, std::string_view piece, bool last);
   void written(http::ExchangeId id);
+  void answered(http::ExchangeId id);
   bool abandoned(http::ExchangeId id);
+  bool refused(http::ExchangeId id, const http::Rejection& rejection);
 
  private:
   friend class Passage;
@@ -91,6 +95,7 @@ class Passing {
   void end(http::ExchangeId id, const upstream::FetchResult& result);
 
   Pending* find(http::ExchangeId id);
+  void leave(Pending& pending);
   void taken(Pending& pending);
   void send_error(http::Server& server, http::ExchangeId id, Facts& facts, int status,
                   const std::string& detail, std::chrono::seconds retry_after);

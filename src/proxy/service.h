@@ -79,6 +79,8 @@ class Service final : public http::Handler {
     passing_.content(id, piece, last);
   }
   void written(http::ExchangeId id) override { passing_.written(id); }
+  void answered(http::ExchangeId id) override { passing_.answered(id); }
+  void refused(http::ExchangeId id, const http::Rejection& rejection) override;
 
  private:
   struct Served;

@@ -105,22 +105,29 @@ std::function<void()> Service::invalidation(const http::Request& request) const 
   };
 }
 
+void Service::refused(http::ExchangeId id, const http::Rejection& rejection) {
+  if (!passing_.refused(id, rejection)) rejected(rejection);
+}
+
 void Service::record_passed(const Passing::Facts& facts) {
   Served& served = *static_cast<Served*>(facts.served.get());
   const base::Duration duration = parts_.worker.now() - facts.received;
-  if (facts.ours) {
+  if (facts.left) {
+    // Counted as abandoned: nobody had an answer.
+  } else if (facts.ours) {
     served.counts.count(CacheOutcome::Error, facts.status, duration);
   } else {
     served.counts.count_passed(facts.status);
   }
-  if (!facts.cause.empty()) {
+  if (!facts.cause.empty() && !facts.by_client) {
     parts_.failures.note({facts.status, facts.cause, facts.request_id, facts.attempts},
                          parts_.worker.clock().wall());
   }
-  const bool failed = facts.status >= 500 || !facts.cause.empty();
+  const bool failed = !facts.by_client && (facts.status >= 500 || !facts.cause.empty());
   const Level level = failed ? Level::Warn : Level::Info;
   if (!parts_.log.enabled(level)) return;
   if (failed && !admit(failures_)) return;
+  if (facts.by_client && !admit(rejections_)) return;
   parts_.log.event(level, "request",
                    {{"request_id", facts.request_id},
                     {"trace_id", trace_id_of(facts.traceparent)},

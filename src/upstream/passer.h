@@ -31,8 +31,8 @@ class Passer {
   // The peer has content again, or room. Not from inside its own calls, nor the next one.
   virtual void go_on(PassId id) = 0;
 
-  // Breaks it off: its client has gone.
-  virtual void end_pass(PassId id) = 0;
+  // Breaks it off: its client has gone. Whether it was being sent, or had been.
+  virtual bool end_pass(PassId id) = 0;
 };
 
 }  // namespace holdfast::upstream

@@ -44,7 +44,7 @@ class PolicyFetcher final : public Fetcher, public Passer {
   PassId pass(StreamRequest request, base::SteadyTime deadline, StreamPeer& peer,
               Ended ended) override;
   void go_on(PassId id) override;
-  void end_pass(PassId id) override;
+  bool end_pass(PassId id) override;
 
   // What it has under way ends as it would; but it speaks for its upstream no longer, in gauges
   // that another may have now.

@@ -248,9 +248,9 @@ void PolicyFetcher::go_on(PassId id) {
   transport_.streaming()->go_on(found->second->transport_id);
 }
 
-void PolicyFetcher::end_pass(PassId id) {
+bool PolicyFetcher::end_pass(PassId id) {
   const auto found = passes_.find(id);
-  if (found == passes_.end()) return;
+  if (found == passes_.end()) return false;
   const auto pass = std::move(found->second);
   passes_.erase(found);
   waiting_passes_.erase(pass->key_in_queue());
@@ -262,6 +262,7 @@ void PolicyFetcher::end_pass(PassId id) {
     announce(*origin);
   }
   pump();
+  return pass->origin != nullptr;
 }
 
 void PolicyFetcher::end_passes() {

@@ -252,6 +252,72 @@ TEST_CASE("an answer in pieces: by its length, in chunks, or up to the end of th
   }
 }
 
+TEST_CASE("a client that leaves right behind the last byte of its answer has been answered") {
+  TestServer server;
+  Client client(server.port());
+  const auto is_answered = [&](Pieces& pieces) {
+    CHECK(server.handler.answered_by_length(1).at(0) == pieces.id);
+    CHECK(server.in_flight() == 0);
+    client.close();
+    CHECK(server.await([&] { return server.connections() == 0; }));
+    // What is said of it afterwards finds nobody.
+    pieces.write("stray");
+    pieces.cut();
+    CHECK(server.handler.abandoned_count() == 0);
+    CHECK(server.value(Family::RequestsAbandoned) == 0);
+  };
+  SUBCASE("length") {
+    Pieces pieces = asked(server, client, get("/later"));
+    pieces.begin({.length = 3});
+    pieces.write("abc");
+    CHECK(client.read().body == "abc");
+    is_answered(pieces);
+  }
+  SUBCASE("length 0") {
+    Pieces pieces = asked(server, client, get("/later"));
+    pieces.begin({.length = 0});
+    CHECK(client.read().status == 200);
+    is_answered(pieces);
+  }
+  SUBCASE("no content") {
+    Pieces pieces = asked(server, client, get("/later"));
+    pieces.begin({.status = 204});
+    CHECK(client.read().status == 204);
+    is_answered(pieces);
+  }
+  SUBCASE("while its own content comes") {
+    Pieces pieces = asked(server, client, post("/stream", "Content-Length: 10\r\n"));
+    pieces.take(100);
+    pieces.begin({.length = 3});
+    pieces.write("abc");
+    CHECK(client.read().body == "abc");
+    CHECK(server.in_flight() == 1);
+    client.close();
+    is_answered(pieces);
+  }
+}
+
+TEST_CASE("what fails behind the whole answer does not harm the connection") {
+  TestServer server;
+  Client client(server.port());
+  SUBCASE("which serves on") {
+    Pieces pieces = asked(server, client, get("/later"));
+    pieces.begin({.length = 3});
+    pieces.write("abc");
+    pieces.cut();
+    CHECK(client.read().body == "abc");
+    CHECK(client.ask(get("/next")).body == "GET /next");
+  }
+  SUBCASE("which ends as it would, for its content has not come") {
+    Pieces pieces = asked(server, client, post("/stream", "Content-Length: 10\r\n"));
+    pieces.begin({.length = 3});
+    pieces.write("abc");
+    pieces.cut();
+    CHECK(client.read().body == "abc");
+    CHECK(client.at_end());
+  }
+}
+
 TEST_CASE("an answer that breaks off is never made to look whole") {
   TestServer server;
   Client client(server.port());

@@ -120,6 +120,16 @@ class TestHandler final : public Handler {
     ++written_;
     changed_.notify_all();
   }
+  void answered(ExchangeId id) override {
+    const std::lock_guard lock(mutex_);
+    answered_.push_back(id);
+    changed_.notify_all();
+  }
+  std::vector<ExchangeId> answered_by_length(std::size_t at_least) {
+    std::unique_lock lock(mutex_);
+    await(lock, [&] { return answered_.size() >= at_least; });
+    return answered_;
+  }
   // What has come of streamed contents, once it is so many bytes.
   std::string content_of(std::size_t bytes) {
     std::unique_lock lock(mutex_);
@@ -190,6 +200,7 @@ class TestHandler final : public Handler {
   Function function_;
   std::vector<Seen> seen_;
   std::vector<ExchangeId> abandoned_;
+  std::vector<ExchangeId> answered_;
   std::vector<std::string> rejected_;
   std::string content_;
   bool content_ended_ = false;

@@ -2,7 +2,11 @@
 // and ends.
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstring>
+#include <sstream>
 
 #include "cache/no_store.h"
 #include "patience.h"
@@ -28,9 +32,10 @@ class Passer final : public upstream::Passer {
     return 1;
   }
   void go_on(PassId) override { ++go_ons; }
-  void end_pass(PassId) override {
+  bool end_pass(PassId) override {
     ended = {};
     left = true;
+    return true;
   }
 
   std::mutex mutex;
@@ -47,6 +52,16 @@ class NoFetcher final : public upstream::Fetcher {
   void extend(FetchId, base::SteadyTime, upstream::Priority) override {}
   void cancel(FetchId) override {}
   upstream::FetchResult so_far(FetchId) override { return {}; }
+};
+
+struct Pipe {
+  Pipe() {
+    int ends[2];
+    REQUIRE(::pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+    read = base::UniqueFd(ends[0]);
+    write = base::UniqueFd(ends[1]);
+  }
+  base::UniqueFd read, write;
 };
 
 proxy::RoutePlan plan() {
@@ -158,6 +173,21 @@ class Stack {
     return metrics_.value(observe::Family::Requests,
                           {{"route", "r"}, {"code", code}, {"cache", cache}});
   }
+  double abandoned() { return metrics_.value(observe::Family::RequestsAbandoned, {}); }
+  std::size_t connections() const { return server_->stats().connections; }
+  // Of the log, on requests.
+  std::vector<std::string> lines() {
+    turns();
+    log_.flush();
+    char bytes[10'000];
+    const ssize_t count = ::read(log_pipe_.read.get(), bytes, sizeof bytes);
+    std::istringstream text(std::string(bytes, count > 0 ? static_cast<std::size_t>(count) : 0));
+    std::vector<std::string> found;
+    for (std::string line; std::getline(text, line);) {
+      if (line.find("\"event\":\"request") != std::string::npos) found.push_back(line);
+    }
+    return found;
+  }
   Client client(int receive_buffer = 0) { return Client(port_, receive_buffer); }
 
   http::test::TestClock clock;
@@ -170,7 +200,8 @@ class Stack {
   observe::Metrics metrics_;
   observe::Shard& worker_shard_ = metrics_.shard();
   observe::Shard& origin_shard_ = metrics_.shard();
-  observe::Log log_;
+  Pipe log_pipe_;
+  observe::Log log_{{.fd = log_pipe_.write.get()}};
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   cache::NoStore store_;
@@ -328,6 +359,69 @@ TEST_CASE("what fails before its answer is told as what it is, and after it is c
     stack.end(failed(upstream::FetchEnd::GaveUp, 1));
     CHECK_FALSE(client.read_to_end());
   }
+}
+
+TEST_CASE(
+    "a client that leaves behind the last byte has had its answer, and the transfer ends itself") {
+  Stack stack;
+  Client client = stack.client();
+  client.send(post("/a", "Content-Length: 3\r\n") + "abc");
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  std::string content;
+  bool is_whole = false;
+  CHECK(stack.eventually([&] {
+    stack.read_into(content, is_whole);
+    return is_whole;
+  }));
+  upstream::FetchResult end = whole(201);
+  SUBCASE("by its length") {
+    SUBCASE("and the transfer fails then") {
+      end = failed(upstream::FetchEnd::GaveUp, 1);
+    }
+    SUBCASE("and the transfer ends well") {}
+    stack.head(201, 6);
+    stack.on_origin([&] { stack.passer.peer.load()->write("answer"); });
+    CHECK(client.read().body == "answer");
+  }
+  SUBCASE("without content") {
+    stack.head(201, 0);
+    CHECK(client.read().status == 201);
+  }
+  client.close();
+  CHECK(stack.eventually([&] { return stack.connections() == 0; }));
+  CHECK(stack.counted("201") == 1);
+  CHECK(stack.abandoned() == 0);
+  CHECK_FALSE(stack.passer.left);
+  const auto lines = stack.lines();
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find(R"("status":201,"cache":"pass","attempts":1,"upstream_status":201)") !=
+        std::string::npos);
+  stack.end(std::move(end));
+  CHECK(stack.counted("201") == 1);
+}
+
+TEST_CASE("a client that leaves earlier is abandoned, and its request is in the log") {
+  Stack stack;
+  Client client = stack.client();
+  client.send(post("/a", ""));
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  std::string expected = R"("status":499,"cache":"pass","attempts":1,"upstream_status":0)";
+  SUBCASE("before the answer") {}
+  SUBCASE("in the middle of it") {
+    stack.head(200, 6);
+    stack.on_origin([&] { stack.passer.peer.load()->write("answ"); });
+    client.read_some(1);
+    expected = R"("status":200,"cache":"pass","attempts":1,"upstream_status":200)";
+  }
+  client.close();
+  CHECK(stack.eventually([&] { return stack.passer.left.load(); }));
+  CHECK(stack.counted("200") == 0);
+  CHECK(stack.abandoned() == 1);
+  const auto lines = stack.lines();
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find(expected) != std::string::npos);
+  CHECK(lines[0].find(R"("cause":"the client's connection ended before its answer")") !=
+        std::string::npos);
 }
 
 TEST_CASE("a client that leaves ends it, and what comes afterwards finds nobody") {
