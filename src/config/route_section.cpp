@@ -333,6 +333,12 @@ std::string_view objection_to(std::string_view key, std::string_view field) {
   if (key != "request_remove" && is_trace_field(field)) {
     return " is each request's own and goes upstream by itself; expected any other field";
   }
+  if (key == "request_set" && is_way_field(field)) {
+    return " tells the way that a request came, which is ours to say; expected any other field";
+  }
+  if (key == "request_set" && same_field(field, "Cookie")) {
+    return " is never sent, as it is a client's own; expected any other field";
+  }
   if (same_field(field, "Authorization")) {
     return " carries a credential; expected a token_file in the [upstream.NAME] instead";
   }

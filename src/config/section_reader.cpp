@@ -305,6 +305,12 @@ bool is_trace_field(std::string_view name) {
   return same_field(name, "traceparent") || same_field(name, "tracestate");
 }
 
+bool is_way_field(std::string_view name) {
+  constexpr std::string_view kForwarded = "X-Forwarded-";
+  return same_field(name, "Via") || same_field(name, "Forwarded") ||
+         same_field(name.substr(0, kForwarded.size()), kForwarded);
+}
+
 std::string canonical_key(std::string_view key) {
   std::string out(key);
   std::replace(out.begin(), out.end(), '-', '_');

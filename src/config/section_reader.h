@@ -75,6 +75,8 @@ bool is_framing_field(std::string_view name);
 bool is_partial_field(std::string_view name);
 // traceparent and tracestate, which are each request's own and go upstream by themselves.
 bool is_trace_field(std::string_view name);
+// What tells which way a request came: Via, Forwarded, X-Forwarded-*.
+bool is_way_field(std::string_view name);
 
 // How the keys of a section are written: cache-ttl is cache_ttl.
 std::string canonical_key(std::string_view key);

@@ -37,6 +37,8 @@ std::string_view objection_to_token_field(std::string_view name) {
   if (is_partial_field(name)) return "it asks for less than an answer";
   if (is_trace_field(name)) return "it is each request's own";
   if (same_field(name, "Accept-Encoding")) return "it is ours to say";
+  if (is_way_field(name)) return "it tells the way that a request came";
+  if (same_field(name, "Cookie")) return "it is a client's own, and never sent";
   return {};
 }
 
