@@ -319,6 +319,25 @@ class Planner {
   const config::UpstreamConfig& upstream_;
 };
 
+// A POST to a batch's path is the batch's. A route of all methods is for the rest of them there;
+// one that names POST would wait for it in vain.
+Status check_batches_leave(const config::Routing& routing,
+                           const std::vector<proxy::RoutePlan>& plans) {
+  const proxy::MethodSet post = *proxy::MethodSet::named("POST");
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const proxy::RoutePlan& plan = plans[i];
+    const std::vector<std::string>& methods = routing.routes[i].methods;
+    if (!plan.methods.intersects(post) || methods.front() == "*") continue;
+    for (std::size_t other = 0; other < plans.size(); ++other) {
+      if (plans[other].batch_path != plan.match.text()) continue;
+      return invalid_input(routing.routes[i].place.of("methods") +
+                           ": POST at this path is taken by " +
+                           routing.routes[other].place.of("batch"));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 base::Result<std::vector<proxy::RoutePlan>> plan_routes(const config::Routing& routing) {
@@ -347,6 +366,7 @@ base::Result<std::vector<proxy::RoutePlan>> plan_routes(const config::Routing& r
     }
     plans.push_back(*std::move(plan));
   }
+  if (auto done = check_batches_leave(routing, plans); !done) return tl::unexpected(done.error());
   return plans;
 }
 

@@ -302,6 +302,12 @@ TEST_CASE("two routes that take the same requests are both named with their plac
   CHECK(error_of(upstream + named("a", "match = \"/x/{y}\"\nbatch = \"/x\"\n") +
                  named("b", "match = \"/z/{y}\"\nbatch = \"/x\"\n")) ==
         "h.toml:9: [[route]] \"b\": batch: is that of h.toml:5: [[route]] \"a\": batch too");
+  const std::string batch = upstream + named("a", "match = \"/x/{y}\"\nbatch = \"/x\"\n");
+  CHECK(error_of(batch + named("b", "match = \"/x\"\nmethods = [\"GET\", \"POST\"]\n")) ==
+        "h.toml:9: [[route]] \"b\": methods: POST at this path is taken by h.toml:5: [[route]] "
+        "\"a\": batch");
+  CHECK(plans_of(batch + named("b", "match = \"/x\"\nmethods = \"*\"\n")).size() == 2);
+  CHECK(plans_of(batch + named("b", "match = \"/x\"\nmethods = [\"PUT\"]\n")).size() == 2);
 }
 
 TEST_CASE("more routes or upstreams than the metrics have room for are refused by the first") {
