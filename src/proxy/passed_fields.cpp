@@ -58,6 +58,17 @@ void append_to_list(std::string& list, std::string_view element) {
   list += element;
 }
 
+// Of a Vary what the route does not say by itself.
+std::string rest_of_vary(std::string_view value, const RoutePlan& plan) {
+  std::string rest;
+  http::for_each_token(value, [&](std::string_view name) {
+    const auto is_it = [&](const std::string& key) { return equals_ignoring_case(name, key); };
+    if (std::any_of(plan.key_fields.begin(), plan.key_fields.end(), is_it)) return;
+    append_to_list(rest, name);
+  });
+  return rest;
+}
+
 // A node of RFC 7239, 4: IPv6 in brackets, and so in quotes.
 std::string node(std::string_view address) {
   const bool six = address.find(':') != std::string_view::npos;
@@ -127,8 +138,15 @@ PassedHead passed_response_fields(const upstream::Fields& fields, const RoutePla
     if (is_one_of(name, {"via", "cache-status", "x-request-id"})) continue;
     const auto is_it = [&](const std::string& other) { return equals_ignoring_case(name, other); };
     if (std::any_of(removed.begin(), removed.end(), is_it)) continue;
+    std::string_view value = field.value;
+    std::string vary;
+    if (!plan.key_fields.empty() && equals_ignoring_case(name, "vary")) {
+      vary = rest_of_vary(value, plan);
+      if (vary.empty()) continue;
+      value = vary;
+    }
     head.has_date = head.has_date || equals_ignoring_case(name, "date");
-    head.lines.append(name).append(": ").append(field.value).append("\r\n");
+    head.lines.append(name).append(": ").append(value).append("\r\n");
   }
   head.lines += plan.response_fields;
   append_to_list(via, "1.1 ");

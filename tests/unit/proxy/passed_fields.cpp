@@ -124,6 +124,20 @@ TEST_CASE("all end-to-end fields come back, and what the answer met on its way")
   CHECK_FALSE(passed_response_fields({}, plan(), 200, "x").has_date);
 }
 
+TEST_CASE("what an answer varies by is said once, by the route and by the upstream") {
+  RoutePlan of = plan();
+  of.key_fields = {"accept-language"};
+  of.response_fields = "Vary: Accept-Language\r\n";
+  const auto vary = [&of](const std::string& theirs) {
+    const std::string lines = passed_response_fields({{"vary", theirs}}, of, 200, "x").lines;
+    return lines.substr(0, lines.find("Via: "));
+  };
+  CHECK(vary("Accept-Language") == "Vary: Accept-Language\r\n");
+  CHECK(vary("Accept-language, Origin,accept") ==
+        "vary: Origin, accept\r\nVary: Accept-Language\r\n");
+  CHECK(vary("*") == "vary: *\r\nVary: Accept-Language\r\n");
+}
+
 TEST_CASE("another protocol is asked for where Connection says so, and h2c is not one") {
   const auto upgrades = [](const std::vector<http::FieldLine>& lines) {
     return asks_for_upgrade(request(lines));
