@@ -212,15 +212,15 @@ std::size_t Connection::next_request(std::string_view input) {
 }
 
 void Connection::start_content(RequestHead& head, std::string_view head_bytes, bool more_is_here) {
-  if (const auto most = core_.handler.stream_limit(head.request)) {
-    to_head_ = false;
-    if (head.content_length > *most) {
-      return refuse(413, RejectReason::BodyTooLarge, "the content is too large");
-    }
-    content_ =
-        std::make_unique<Content>(head_bytes, head, *most, Content::Use::Pass, core_.contents_held);
+  if (const auto limit = core_.handler.stream_limit(head.request)) {
+    const bool too_large = head.content_length > limit->bytes;
+    if (too_large) core_.count_rejected(RejectReason::BodyTooLarge);
+    const auto use = too_large ? Content::Use::Discard : Content::Use::Pass;
+    content_ = std::make_unique<Content>(head_bytes, head, limit->bytes, use, core_.contents_held);
+    content_->too_large = limit->too_large;
     content_->wants_continue = head.expects_continue && !more_is_here;
     head.request.streamed = true;
+    head.request.too_large = too_large;
     head.request.chunked = content_->chunked;
     head.request.content_length = head.content_length;
     return hand_over(head, {});

@@ -44,6 +44,7 @@ struct Connection::Content {
   // Of one that passes.
   std::size_t may_come = 0;     // so many bytes are wanted now
   bool wants_continue = false;  // 100 has to be said first
+  std::string too_large;        // what is told then
 };
 
 }  // namespace holdfast::http

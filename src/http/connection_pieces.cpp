@@ -70,7 +70,7 @@ std::size_t Connection::pass_content(std::string_view input) {
       return input.size();
     }
     if (result.outcome == ChunkedDecoder::Outcome::TooLarge) {
-      refuse_exchange(413, RejectReason::BodyTooLarge, "the content is too large");
+      refuse_exchange(413, RejectReason::BodyTooLarge, content.too_large);
       return input.size();
     }
     last = result.outcome == ChunkedDecoder::Outcome::Complete;

@@ -49,6 +49,7 @@ struct Request {
   // Its content comes after handle(), by Handler::content(), with so many bytes or in chunks.
   bool streamed = false;
   bool chunked = false;
+  bool too_large = false;  // and this is longer than it may be
   bool http10 = false;
   std::uint64_t content_length = 0;
   std::string_view client;    // peer address, without port

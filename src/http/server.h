@@ -52,6 +52,13 @@ struct Rejection {
   std::string_view client;
 };
 
+// The most that a streamed content may have, and what its client is told beyond it; read in the
+// call.
+struct StreamLimit {
+  std::uint64_t bytes = 0;
+  std::string_view too_large;
+};
+
 class ClientLimits;
 class ConnectionPlaces;
 class Server;
@@ -75,10 +82,11 @@ class Handler {
   // The server itself answered an error: count it, log it.
   virtual void rejected(const Rejection& rejection) = 0;
 
-  // The most that the content of this request may have if it is not to be collected: handle() is
-  // then called with the head, and content() with what server.take_content() lets come. None: as
-  // body_limit() says. Asked only of requests with content.
-  virtual std::optional<std::uint64_t> stream_limit(const Request& /*head*/) const {
+  // What the content of this request may have if it is not to be collected: handle() is then
+  // called with the head, and content() with what server.take_content() lets come. One that says
+  // itself that it is longer is Request::too_large: nothing of it comes, and the handler refuses
+  // it. None: as body_limit() says. Asked only of requests with content.
+  virtual std::optional<StreamLimit> stream_limit(const Request& /*head*/) const {
     return std::nullopt;
   }
   // The next piece of it; `last` with or behind its end. Must not call the server. What cannot be

@@ -25,6 +25,14 @@ using upstream::StreamRequest;
 // In the log alone: nobody was told anything.
 constexpr int kClientHasLeft = 499;
 
+constexpr const char* kNotSent = "; this request was not sent";
+
+// At least in part: who got as far as a connection has begun to.
+bool was_sent(const upstream::FetchResult& result) {
+  return result.attempts_sent > 0 &&
+         (result.reply.phase == upstream::Phase::Answer || result.reply.status != 0);
+}
+
 StreamRequest stream_request(const http::Request& request, upstream::Request upstream) {
   StreamRequest stream{.method = std::string(request.method_name), .request = std::move(upstream)};
   if (request.streamed) {
@@ -197,7 +205,8 @@ Passing::~Passing() = default;
 void Passing::start(http::Server& server, http::ExchangeId id, const http::Request& request,
                     Order order, Facts facts) {
   if (pending_.size() >= settings_.most) {
-    return send_error(server, id, facts, 503, "too many requests are passed on already",
+    return send_error(server, id, facts, 503,
+                      std::string("too many requests are passed on already") + kNotSent,
                       std::chrono::seconds(1));
   }
   const bool awaits_content = request.streamed && expects_continue(request);
@@ -215,6 +224,12 @@ void Passing::start(http::Server& server, http::ExchangeId id, const http::Reque
                 deadline = request.received + settings_.request_deadline]() mutable {
     passage->start(std::move(stream), deadline);
   });
+}
+
+void Passing::refuse(http::Server& server, http::ExchangeId id, Facts facts, int status,
+                     std::string_view detail) {
+  facts.by_client = true;
+  send_error(server, id, facts, status, std::string(detail), std::chrono::seconds(0));
 }
 
 Passing::Pending* Passing::find(http::ExchangeId id) {
@@ -284,6 +299,13 @@ void Passing::answered(http::ExchangeId id) {
   origin_.post([passage = std::move(ended.mapped().passage)] { passage->answered(); });
   facts.attempts = 1;
   facts.upstream_status = facts.status;
+  record_answered(facts);
+}
+
+void Passing::record_answered(Facts& facts) {
+  if (facts.status >= 500 && facts.cause.empty()) {
+    facts.cause = "the upstream answered " + std::to_string(facts.status);
+  }
   record_(facts);
 }
 
@@ -324,10 +346,10 @@ void Passing::end(http::ExchangeId id, const upstream::FetchResult& result) {
   if (!whole) facts.cause = cause_of(result);
   if (pending.begun) {
     whole ? pending.server->end(id) : pending.server->cut(id);
-    return record_(facts);
+    return record_answered(facts);
   }
   ErrorText error = error_for(result);
-  if (result.attempts_sent > 0) error.detail += "; this request was sent once, and is not repeated";
+  error.detail += was_sent(result) ? "; this request was sent once, and is not repeated" : kNotSent;
   if (facts.cause.empty()) facts.cause = error.detail;
   send_error(*pending.server, id, facts, error.status, error.detail, result.retry_after);
 }
@@ -335,7 +357,7 @@ void Passing::end(http::ExchangeId id, const upstream::FetchResult& result) {
 void Passing::send_error(http::Server& server, http::ExchangeId id, Facts& facts, int status,
                          const std::string& detail, std::chrono::seconds retry_after) {
   std::string fields;
-  append_retry_after(fields, retry_after);
+  if (retry_after.count() > 0) append_retry_after(fields, retry_after);
   append_request_id(fields, facts.request_id);
   const std::string body = http::problem_json(status, detail);
   server.respond(

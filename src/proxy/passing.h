@@ -71,6 +71,10 @@ class Passing {
   void start(http::Server& server, http::ExchangeId id, const http::Request& request, Order order,
              Facts facts);
 
+  // Answers an error of the client's that is found before anything is passed.
+  void refuse(http::Server& server, http::ExchangeId id, Facts facts, int status,
+              std::string_view detail);
+
   // As the Handler's; the last two say whether it was one of these.
   void content(http::ExchangeId id, std::string_view piece, bool last);
   void written(http::ExchangeId id);
@@ -96,6 +100,7 @@ class Passing {
 
   Pending* find(http::ExchangeId id);
   void leave(Pending& pending);
+  void record_answered(Facts& facts);
   void taken(Pending& pending);
   void send_error(http::Server& server, http::ExchangeId id, Facts& facts, int status,
                   const std::string& detail, std::chrono::seconds retry_after);

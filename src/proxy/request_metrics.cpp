@@ -19,6 +19,8 @@ std::string_view to_string(CacheOutcome outcome) {
       return "offline";
     case CacheOutcome::Absent:
       return "absent";
+    case CacheOutcome::Pass:
+      return "pass";
     case CacheOutcome::Error:
       break;
   }
@@ -58,7 +60,7 @@ RequestMetrics::RequestMetrics(observe::Metrics& metrics, observe::Shard& shard,
       std::transform(kErrorCodes.begin(), kErrorCodes.end(), errors_.begin(), counter);
     } else if (static_cast<CacheOutcome>(i) == CacheOutcome::Absent) {
       absent_ = counter(504);
-    } else {
+    } else if (static_cast<CacheOutcome>(i) != CacheOutcome::Pass) {
       std::transform(kContentCodes.begin(), kContentCodes.end(), content_[i].begin(), counter);
     }
     durations_[i] = metrics.histogram(observe::Family::RequestDuration, {{"cache", cache}});
@@ -76,25 +78,19 @@ observe::Counter RequestMetrics::of_other_code(CacheOutcome outcome, int status)
   return found->second;
 }
 
-void RequestMetrics::count_passed(int status) {
-  const auto [found, is_new] = passed_.try_emplace(status);
-  if (is_new) {
-    found->second =
-        metrics_.counter(observe::Family::Requests,
-                         {{"route", route_}, {"code", std::to_string(status)}, {"cache", "pass"}});
-  }
-  shard_.add(found->second);
-}
-
 void RequestMetrics::count(CacheOutcome outcome, int status, base::Duration duration) {
   const auto i = static_cast<std::size_t>(outcome);
   if (outcome == CacheOutcome::Error) {
     const auto code = std::find(kErrorCodes.begin(), kErrorCodes.end(), status);
     if (code != kErrorCodes.end()) {
       shard_.add(errors_[static_cast<std::size_t>(code - kErrorCodes.begin())]);
+    } else {
+      shard_.add(of_other_code(outcome, status));
     }
   } else if (outcome == CacheOutcome::Absent) {
     shard_.add(absent_);
+  } else if (outcome == CacheOutcome::Pass) {
+    shard_.add(of_other_code(outcome, status));
   } else {
     const auto code = std::find(kContentCodes.begin(), kContentCodes.end(), status);
     if (code != kContentCodes.end()) {

@@ -15,8 +15,8 @@
 namespace holdfast::proxy {
 
 // The `cache` label of requests: how an answer came to be.
-enum class CacheOutcome { Hit, Stale, Miss, Collapsed, Offline, Absent, Error };
-inline constexpr std::size_t kCacheOutcomes = 7;
+enum class CacheOutcome { Hit, Stale, Miss, Collapsed, Offline, Absent, Error, Pass };
+inline constexpr std::size_t kCacheOutcomes = 8;
 
 std::string_view to_string(CacheOutcome outcome);
 CacheOutcome cache_outcome(const Answer& answer);
@@ -26,8 +26,6 @@ class RequestMetrics {
   RequestMetrics(observe::Metrics& metrics, observe::Shard& shard, std::string_view route);
 
   void count(CacheOutcome outcome, int status, base::Duration duration);
-  // Of what was passed through. How long that takes is its client's doing as much.
-  void count_passed(int status);
 
  private:
   static constexpr std::array kContentCodes{200, 304, 404, 410};
@@ -40,7 +38,6 @@ class RequestMetrics {
   const std::string route_;
   // Of codes that few routes ever see, made when the first comes.
   std::map<std::pair<CacheOutcome, int>, observe::Counter> other_codes_;
-  std::map<int, observe::Counter> passed_;  // likewise
   std::array<std::array<observe::Counter, kContentCodes.size()>, kCacheOutcomes> content_{};
   observe::Counter absent_;  // 504 to only-if-cached: asked for, not an error
   std::array<observe::Counter, kErrorCodes.size()> errors_{};

@@ -74,7 +74,7 @@ class Service final : public http::Handler {
   void abandoned(http::ExchangeId id) override;
   std::size_t body_limit(http::Method method, std::string_view path) const override;
   void rejected(const http::Rejection& rejection) override;
-  std::optional<std::uint64_t> stream_limit(const http::Request& head) const override;
+  std::optional<http::StreamLimit> stream_limit(const http::Request& head) const override;
   void content(http::ExchangeId id, std::string_view piece, bool last) override {
     passing_.content(id, piece, last);
   }

@@ -44,14 +44,15 @@ void forget_answer_of(const Routes& routes, const http::Request& request) {
 
 }  // namespace
 
-std::optional<std::uint64_t> Service::stream_limit(const http::Request& head) const {
+std::optional<http::StreamLimit> Service::stream_limit(const http::Request& head) const {
   if (head.method == http::Method::Get || head.method == http::Method::Head) return std::nullopt;
   if (head.path == "*" || pages_.find(head.path) != nullptr) return std::nullopt;
   std::string storage;
   Parameters parameters;
   const Taken taken = routes_->take(head, storage, parameters);
   if (taken.by != Taken::By::Route) return std::nullopt;
-  return served_[taken.route]->route.plan().max_request_body_bytes;
+  const Served& served = *served_[taken.route];
+  return http::StreamLimit{served.route.plan().max_request_body_bytes, served.too_large};
 }
 
 void Service::pass(http::Server& server, http::ExchangeId id, const http::Request& request,
@@ -69,7 +70,7 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
                         "Retry-After: 1\r\n", true);
   }
   if (asks_for_upgrade(request)) {
-    served.counts.count_passed(501);
+    served.counts.count(CacheOutcome::Error, 501, parts_.worker.now() - request.received);
     return send_problem(server, id, request, 501, "no other protocol is spoken here", {}, true);
   }
   const std::string_view traceparent = request.field(Known::Traceparent);
@@ -86,6 +87,8 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
   facts.traceparent = traceparent.substr(0, traced ? kTraceParentSize : 0);
   facts.key = key_;
   facts.received = request.received;
+  if (request.too_large)
+    return passing_.refuse(server, id, std::move(facts), 413, served.too_large);
   passing_.start(server, id, request,
                  {served.route.plan(), *served.passer, std::move(upstream), invalidation(request),
                   served.hold},
@@ -117,7 +120,7 @@ void Service::record_passed(const Passing::Facts& facts) {
   } else if (facts.ours) {
     served.counts.count(CacheOutcome::Error, facts.status, duration);
   } else {
-    served.counts.count_passed(facts.status);
+    served.counts.count(CacheOutcome::Pass, facts.status, duration);
   }
   if (!facts.cause.empty() && !facts.by_client) {
     parts_.failures.note({facts.status, facts.cause, facts.request_id, facts.attempts},

@@ -31,11 +31,9 @@ std::size_t outcome_of(const std::string& code, const std::string& cache) {
   if (cache == cache_label(kAbsent)) return kAbsent;
   if (code.starts_with('4')) return kRefused;
   if (code.starts_with('5')) return kFailed;
-  // Fetched for its client, if for nobody else.
-  if (cache == "pass") return static_cast<std::size_t>(CacheOutcome::Miss);
   std::size_t i = 0;
   while (i < proxy::kCacheOutcomes && cache_label(i) != cache) ++i;
-  return std::min(i, kFailed);
+  return i < proxy::kCacheOutcomes ? i : kFailed;
 }
 
 template <typename Left, typename Right, typename Function>
@@ -78,8 +76,9 @@ std::optional<double> Counts::share_without_upstream() const {
   const auto of = [this](CacheOutcome outcome) {
     return outcomes[static_cast<std::size_t>(outcome)];
   };
+  // What is passed through could not have been.
   return share(of(CacheOutcome::Hit) + of(CacheOutcome::Stale) + of(CacheOutcome::Offline),
-               ok() + failed());
+               ok() - of(CacheOutcome::Pass) + failed());
 }
 
 std::vector<std::uint64_t> Counts::all_durations() const {

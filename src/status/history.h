@@ -39,7 +39,7 @@ struct Counts {
   // Of the answers that were ours to give: all but the refused and the absent, with
   // which the client got what it asked for. None: there were none.
   std::optional<double> share_ok() const;
-  // Of those, what was answered from what was stored, or offline.
+  // Of those, but for what was passed through, what was answered from what was stored, or offline.
   std::optional<double> share_without_upstream() const;
   std::vector<std::uint64_t> all_durations() const;
 

@@ -3,10 +3,11 @@
 "use strict";
 (() => {
   const kRefresh = 5000, kOutdated = 15000, kKeptChanges = 32;
-  const kOutcomes = ["hit", "stale", "miss", "collapsed", "offline", "failed", "absent", "refused"];
+  const kOutcomes = ["hit", "stale", "miss", "collapsed", "offline", "pass", "failed", "absent", "refused"];
   const kMeaning = {
     hit: "fresh, from what is stored", stale: "stored, past its freshness", miss: "fetched",
     collapsed: "shared another's fetch", offline: "from the offline database",
+    pass: "passed through: no GET or HEAD",
     failed: "5xx; marked above the chart", absent: "504 to only-if-cached", refused: "4xx, the request's fault",
   };
   const kSigns = {
@@ -167,6 +168,7 @@
       stale: [shape("path", { class: "ink", d: "M-2 10 10 -2M4 16 16 4M-2 2 2 -2M10 14 14 10" })],
       collapsed: [shape("path", { class: "ink", d: "M0 3h12M0 9h12" })],
       offline: [shape("circle", { class: "dot", cx: 3, cy: 3, r: 1.5 }), shape("circle", { class: "dot", cx: 9, cy: 9, r: 1.5 })],
+      pass: [shape("path", { class: "ink", d: "M0 6h12M6 0v12" })],
       failed: [shape("path", { class: "ink", d: "M0 0 12 12M12 0 0 12" })],
       absent: [shape("circle", { class: "dot", cx: 6, cy: 6, r: 2 })],
       refused: [shape("path", { class: "ink", d: "M3 0v12M9 0v12" })],

@@ -139,7 +139,12 @@ TEST_CASE(
     Client client(server.port());
     const Answer answer = client.ask(post("/stream", "Content-Length: 50001\r\n"));
     CHECK(answer.status == 413);
-    CHECK(server.handler.requests() == 0);
+    CHECK(answer.body == "refused");
+    CHECK(answer.field("Connection") == "close");
+    client.send("nothing of it comes");
+    CHECK(server.await([&] { return server.in_flight() == 0; }));
+    CHECK(server.handler.content_of(0).empty());
+    CHECK(server.counted(Family::RequestsRejected, "body_too_large") == 1);
   }
   SUBCASE("chunks") {
     Client client(server.port());
@@ -148,7 +153,9 @@ TEST_CASE(
     client.send("8000\r\n" + std::string(0x8000, 'x') + "\r\n");
     CHECK(server.handler.content_of(0x8000).size() == 0x8000);
     client.send("8000\r\n");
-    CHECK(client.read().status == 413);
+    const Answer answer = client.read();
+    CHECK(answer.status == 413);
+    CHECK(answer.body.find("more than 50,000 bytes") != std::string::npos);
     CHECK(server.handler.first_abandoned() == pieces.id);
     CHECK_FALSE(server.handler.content_has_ended());
     CHECK(server.handler.rejections(1).at(0) == "body_too_large");

@@ -86,6 +86,8 @@ class TestHandler final : public Handler {
     changed_.notify_all();
     if (function) {
       function(server, id, request);
+    } else if (request.too_large) {
+      server.respond(id, {.status = 413, .body = "refused"});
     } else if (!later && !request.streamed) {
       server.respond(id, {.fields = "Content-Type: text/plain\r\n", .body = describe(request)});
     }
@@ -105,9 +107,9 @@ class TestHandler final : public Handler {
   }
 
   // Streamed: below "/stream", of 50,000 bytes at most.
-  std::optional<std::uint64_t> stream_limit(const Request& head) const override {
+  std::optional<StreamLimit> stream_limit(const Request& head) const override {
     if (!head.path.starts_with("/stream")) return std::nullopt;
-    return 50'000;
+    return StreamLimit{50'000, "more than 50,000 bytes"};
   }
   void content(ExchangeId, std::string_view piece, bool last) override {
     const std::lock_guard lock(mutex_);

@@ -245,6 +245,7 @@ upstream::FetchResult failed(upstream::FetchEnd end, int attempts) {
   result.end = end;
   result.outcome = upstream::Outcome::Reset;
   result.attempts_sent = attempts;
+  result.reply.phase = upstream::Phase::Answer;
   result.retry_after = 3s;
   return result;
 }
@@ -347,11 +348,22 @@ TEST_CASE("what fails before its answer is told as what it is, and after it is c
     CHECK(answer.body.find("sent once") != std::string::npos);
     CHECK(stack.counted("502", "error") == 1);
   }
+  SUBCASE("never sent") {
+    upstream::FetchResult unsent = failed(upstream::FetchEnd::GaveUp, 1);
+    unsent.outcome = upstream::Outcome::Connect;
+    unsent.reply.phase = upstream::Phase::Connect;
+    stack.end(std::move(unsent));
+    const Answer answer = client.read();
+    CHECK(answer.status == 502);
+    CHECK(answer.body.find("this request was not sent") != std::string::npos);
+    CHECK(answer.body.find("once") == std::string::npos);
+  }
   SUBCASE("not asked") {
     stack.end(failed(upstream::FetchEnd::BreakerOpen, 0));
     const Answer answer = client.read();
     CHECK(answer.status == 503);
     CHECK(answer.field("Retry-After") == "3");
+    CHECK(answer.body.find("this request was not sent") != std::string::npos);
   }
   SUBCASE("broken off") {
     stack.head(200, 10);
@@ -422,6 +434,55 @@ TEST_CASE("a client that leaves earlier is abandoned, and its request is in the 
   CHECK(lines[0].find(expected) != std::string::npos);
   CHECK(lines[0].find(R"("cause":"the client's connection ended before its answer")") !=
         std::string::npos);
+}
+
+TEST_CASE("what the upstream says itself has a cause in the log") {
+  Stack stack;
+  Client client = stack.client();
+  client.send(post("/a", ""));
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  SUBCASE("with a length") {
+    stack.head(500, 0);
+    CHECK(client.read().status == 500);
+  }
+  SUBCASE("in chunks") {
+    stack.head(500, std::nullopt);
+  }
+  stack.end(whole(500));
+  const auto lines = stack.lines();
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].find(R"("cause":"the upstream answered 500")") != std::string::npos);
+  CHECK(stack.counted("500") == 1);
+}
+
+TEST_CASE("a content that is too large is refused, counted and logged for its route") {
+  Stack stack;
+  Client client = stack.client();
+  std::string answer;
+  SUBCASE("by its length") {
+    client.send(post("/a", "Content-Length: 1048577\r\nX-Request-ID: mine\r\n"));
+    const Answer refused = client.read();
+    CHECK(refused.field("X-Request-ID") == "mine");
+    CHECK(refused.field("Retry-After") == "(none)");
+    answer = refused.body;
+    CHECK(stack.passer.peer == nullptr);
+  }
+  SUBCASE("by its chunks") {
+    client.send(post("/a", "Transfer-Encoding: chunked\r\nX-Request-ID: mine\r\n") + "100001\r\n");
+    answer = client.read().body;
+    CHECK(stack.eventually([&] { return stack.passer.left.load(); }));
+  }
+  CHECK(answer.find("the content is larger than the 1 MiB that this route takes "
+                    "(max_request_body)") != std::string::npos);
+  CHECK(stack.counted("413", "error") == 1);
+  CHECK(stack.abandoned() == 0);
+  const auto lines = stack.lines();
+  REQUIRE(lines.size() == 1);
+  for (const char* part : {R"("level":"info","event":"request",)", R"("request_id":"mine")",
+                           R"("path":"/a")", R"("route":"r")", R"("status":413)"}) {
+    CAPTURE(part);
+    CHECK(lines[0].find(part) != std::string::npos);
+  }
 }
 
 TEST_CASE("a client that leaves ends it, and what comes afterwards finds nobody") {

@@ -53,14 +53,19 @@ TEST_CASE("the counters are read into outcomes by code and by what the cache did
   CHECK(quantile(read.all_durations(), 0.01) < 0.001);
 }
 
-TEST_CASE("what was passed through is told with what was fetched") {
+TEST_CASE("what was passed through is told by itself, and no miss") {
   observe::Metrics metrics;
   proxy::RequestMetrics requests(metrics, metrics.shard(), "r");
-  for (const int code : {201, 302, 404, 502}) requests.count_passed(code);
+  for (const int code : {201, 302, 404, 502}) requests.count(CacheOutcome::Pass, code, 70ms);
+  requests.count(CacheOutcome::Hit, 200, 30us);
   const Counts read = read_counts(metrics);
-  CHECK(read.outcomes[static_cast<std::size_t>(CacheOutcome::Miss)] == 2);
+  CHECK(outcome_name(static_cast<std::size_t>(CacheOutcome::Pass)) == "pass");
+  CHECK(read.outcomes[static_cast<std::size_t>(CacheOutcome::Pass)] == 2);
+  CHECK(read.outcomes[static_cast<std::size_t>(CacheOutcome::Miss)] == 0);
   CHECK(read.refused() == 1);
   CHECK(read.failed() == 1);
+  CHECK(read.share_without_upstream() == 0.5);
+  CHECK(quantile(read.durations[static_cast<std::size_t>(CacheOutcome::Pass)], 0.99) > 0.05);
 }
 
 TEST_CASE("without answers of ours there is no share, rather than a perfect or a terrible one") {
