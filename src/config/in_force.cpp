@@ -1,6 +1,7 @@
 #include "config/in_force.h"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "config/routing_file.h"
@@ -49,6 +50,16 @@ void append_rest(std::vector<InForce>& all, Scope scope, const SectionPlace& pla
   }
 }
 
+// Says nothing of what is passed through: that is sent once, answered by anything, not stored.
+bool is_of_what_is_stored(std::string_view key) {
+  constexpr std::array<std::string_view, 9> kKeys = {"attempts", "batch",         "client_errors",
+                                                     "max_body", "mode",          "set_cookie",
+                                                     "tags",     "ttl_by_status", "validate"};
+  const Setting* const setting = find_setting(key);
+  return (setting != nullptr && setting->scope() == Scope::Route) ||
+         std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end();
+}
+
 }  // namespace
 
 std::string source_text(const Setting& setting, const Settings& settings) {
@@ -90,7 +101,7 @@ std::vector<InForce> settings_in_force(const UpstreamConfig& upstream) {
   return all;
 }
 
-std::vector<InForce> settings_in_force(const RouteConfig& route, const Routing& routing) {
+std::vector<InForce> settings_in_force(const RouteConfig& route, const Routing& routing, Way way) {
   const RouteConfig defaults;
   std::vector<InForce> all;
   append_said(all, section_rows(route, routing), route.place, route.built_in, Scope::Route,
@@ -101,6 +112,13 @@ std::vector<InForce> settings_in_force(const RouteConfig& route, const Routing& 
   append_default(all, "max_body", toml_string(format_size(defaults.max_body)));
   append_default(all, "max_request_body", toml_string(format_size(defaults.max_request_body)));
   append_rest(all, Scope::Route, route.place, route.settings);
+  const bool passed = way == Way::Passed;
+  all.erase(std::remove_if(all.begin(), all.end(),
+                           [passed](const InForce& one) {
+                             return passed ? is_of_what_is_stored(one.key)
+                                           : one.key == "max_request_body";
+                           }),
+            all.end());
   all.push_back(in_force(*find_setting("request_deadline"), route.settings));
   return all;
 }

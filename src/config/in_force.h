@@ -23,6 +23,8 @@ std::string source_text(const Setting& setting, const Settings& settings);
 std::vector<InForce> settings_in_force(const Settings& settings);
 // Those of a section: what it says itself, then what it takes from the whole program.
 std::vector<InForce> settings_in_force(const UpstreamConfig& upstream);
-std::vector<InForce> settings_in_force(const RouteConfig& route, const Routing& routing);
+// Of a route those that apply to what is passed through, or to what is read from what is stored.
+enum class Way { Stored, Passed };
+std::vector<InForce> settings_in_force(const RouteConfig& route, const Routing& routing, Way way);
 
 }  // namespace holdfast::config

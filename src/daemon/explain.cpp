@@ -262,7 +262,8 @@ class Explainer {
     tell_upstream(routing_.upstreams[config.upstream], config, route, request, explanation);
     explanation.asked_of_answer = explanation.passed ? told_of_passing(plan, request.method_name)
                                                      : asked_of_answer(plan.body);
-    explanation.route_settings = config::settings_in_force(config, routing_);
+    explanation.route_settings = config::settings_in_force(
+        config, routing_, explanation.passed ? config::Way::Passed : config::Way::Stored);
   }
 
   // Who would take it if this one were not there.

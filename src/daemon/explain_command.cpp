@@ -15,7 +15,7 @@ struct FromDaemon {
 };
 
 FromDaemon ask_daemon(const config::ToExplain& what, const Explanation& explanation) {
-  if (!explanation.taken() || explanation.batch || explanation.passed) return {};
+  if (!explanation.taken() || explanation.batch) return {};
   std::string socket = what.settings.admin_socket;
   if (socket.empty() && what.settings.is_default("admin_socket")) socket = kUsualAdminSocket;
   if (socket.empty()) return {{}, "not asked: ADMIN_SOCKET is off"};

@@ -59,6 +59,7 @@ void append_stored(Sheet& sheet, const LiveState& state) {
                    : "stale for " + in_words(-state.freshness.ttl));
   sheet.more("stale-while-revalidate for " + in_words(left(state, stored.stale_while_revalidate)) +
              ", stale-if-error for " + in_words(left(state, stored.stale_if_error)) + " from now");
+  if (state.passed) return;
   if (fresh) {
     sheet.more("refreshed with the first request in " + in_words(state.freshness.ttl) +
                " or later");
@@ -66,6 +67,16 @@ void append_stored(Sheet& sheet, const LiveState& state) {
     sheet.more("refreshed with the first request when the key does not rest any more");
   } else if (!state.fetching) {
     sheet.more("refreshed with the next request");
+  }
+}
+
+void append_fetch(Sheet& sheet, const LiveState& state) {
+  sheet.row("fetch", state.fetching ? "under way, " + std::to_string(state.waiting) + " waiting"
+                                    : std::string("none under way"));
+  if (state.rests_for > base::Duration::zero()) {
+    sheet.row("rests", "for " + rounded(number_of_seconds(state.rests_for)) + " s" +
+                           (state.rests_because.empty() ? ", as the last refresh failed"
+                                                        : ": " + state.rests_because));
   }
 }
 
@@ -88,13 +99,8 @@ std::string live_text(const LiveState& state) {
   Sheet sheet;
   sheet.row("key", state.key);
   append_stored(sheet, state);
-  sheet.row("fetch", state.fetching ? "under way, " + std::to_string(state.waiting) + " waiting"
-                                    : std::string("none under way"));
-  if (state.rests_for > base::Duration::zero()) {
-    sheet.row("rests", "for " + rounded(number_of_seconds(state.rests_for)) + " s" +
-                           (state.rests_because.empty() ? ", as the last refresh failed"
-                                                        : ": " + state.rests_because));
-  }
+  // Neither is any matter to what is passed through.
+  if (!state.passed) append_fetch(sheet, state);
   std::string_view label = "upstream";
   for (const upstream::OriginStatus& origin : state.upstream_status.origins) {
     sheet.row(label, origin_line(origin));
@@ -114,6 +120,7 @@ std::string live_json(const LiveState& state) {
   json.open('{')
       .member("key", state.key)
       .member("route", state.route)
+      .member("passed", state.passed)
       .member("in_memory", state.in_memory)
       .member("in_store", state.in_store);
   if (!state.store_error.empty()) json.member("store_error", state.store_error);

@@ -3,6 +3,7 @@
 #include "daemon/client_request.h"
 #include "http/cache_control.h"
 #include "proxy/fetch_words.h"
+#include "proxy/passed_fields.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -62,7 +63,7 @@ class Looker {
     }
     state_.upstream = group_.shown_name();
     state_.upstream_status = group_.fetcher().status();
-    decide(wanted);
+    state_.passed ? decide_pass() : decide(wanted);
   }
 
  private:
@@ -95,6 +96,22 @@ class Looker {
     }
   }
 
+  void decide_pass() {
+    const Outlook outlook = group_.fetcher().outlook_of_pass(parts_.request_deadline);
+    if (outlook.way != Outlook::Way::Ends) {
+      state_.rung = "pass";
+      state_.why = "passed through: sent once";
+      if (outlook.way == Outlook::Way::Waits) {
+        state_.why += ", when it has waited for its turn" + in_time(outlook);
+      }
+      return;
+    }
+    const proxy::ErrorText error = proxy::error_for(result_of(outlook));
+    const bool open = outlook.end == upstream::FetchEnd::BreakerOpen;
+    say(Rung::Error, std::to_string(error.status) + " at once, and not sent: " +
+                         (open ? "every breaker is open" : error.detail));
+  }
+
   void answered(const Flights::Prospect& prospect) {
     const proxy::Answer& answer = prospect.answer;
     if (!answer.content) return say(answer.rung, answer.detail);
@@ -117,11 +134,7 @@ class Looker {
         entry_.flights.without_upstream(entry_.route, state_.key, prospect.stored);
     const bool may_park = !fallback || fallback->rung == Rung::Offline;
     const Outlook outlook = group_.fetcher().outlook(may_park, parts_.request_deadline);
-    const std::string until =
-        outlook.until == base::SteadyTime::max()
-            ? std::string()
-            : ", in " + in_seconds(std::max(base::Duration::zero(),
-                                            outlook.until - parts_.origin.loop().now()));
+    const std::string until = in_time(outlook);
     switch (outlook.way) {
       case Outlook::Way::Sent:
         say(Rung::Fetched, "nothing is stored that may be used before");
@@ -132,14 +145,25 @@ class Looker {
       case Outlook::Way::Parked:
         say(Rung::Fetched, "every breaker is open: it waits for the next probe" + until);
         break;
-      case Outlook::Way::Ends: {
-        upstream::FetchResult result;
-        result.end = outlook.end;
-        result.outcome = outlook.outcome;
-        return say(fallback ? fallback->rung : Rung::Error, proxy::error_for(result).detail);
-      }
+      case Outlook::Way::Ends:
+        return say(fallback ? fallback->rung : Rung::Error,
+                   proxy::error_for(result_of(outlook)).detail);
     }
     say_fallback(prospect);
+  }
+
+  // ", in 3 s"; empty: it is not known.
+  std::string in_time(const Outlook& outlook) const {
+    if (outlook.until == base::SteadyTime::max()) return {};
+    const base::Duration left = outlook.until - parts_.origin.loop().now();
+    return ", in " + in_seconds(std::max(base::Duration::zero(), left));
+  }
+
+  static upstream::FetchResult result_of(const Outlook& outlook) {
+    upstream::FetchResult result;
+    result.end = outlook.end;
+    result.outcome = outlook.outcome;
+    return result;
   }
 
   void say_fallback(const Flights::Prospect& prospect) {
@@ -182,6 +206,10 @@ base::Result<LiveState> live_state(const LiveParts& parts, const config::Explain
     return base::invalid_input(problem);
   }
   state.route = entry.route.name();
+  state.passed = request.method != http::Method::Get && request.method != http::Method::Head;
+  if (state.passed && proxy::asks_for_upgrade(request)) {
+    return base::invalid_input("no other protocol is spoken here");
+  }
   Looker(parts, entry, state)
       .look(http::parse_request_cache_control(request.field(http::Known::CacheControl)));
   return state;

@@ -19,6 +19,7 @@ namespace holdfast::daemon {
 struct LiveState {
   std::string route;
   std::string key;
+  bool passed = false;  // by its method: nothing that is stored answers it
 
   cache::StoredPtr stored;  // null: nothing is
   bool in_memory = false;
@@ -34,7 +35,9 @@ struct LiveState {
   upstream::Status upstream_status;
   base::WallTime now;
 
-  std::string_view rung;  // "fresh", "stale-while-revalidate", "fetch", "stale-if-error", ...
+  // "fresh", "stale-while-revalidate", "fetch", "stale-if-error", ...; "pass" if it is passed
+  // through, "error" if it would get an error of ours.
+  std::string_view rung;
   std::string why;
   std::string_view if_it_fails;  // the rung then; empty: no fetch decides
 };

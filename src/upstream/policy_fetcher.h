@@ -83,6 +83,8 @@ class PolicyFetcher final : public Fetcher, public Passer {
   };
   // `may_park` as in FetchRequest, `deadline` from now.
   Outlook outlook(bool may_park, base::Duration deadline);
+  // The same of what is passed through: it never parks, but may itself be the probe.
+  Outlook outlook_of_pass(base::Duration deadline);
 
  private:
   struct Attempt;

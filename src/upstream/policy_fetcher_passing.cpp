@@ -98,6 +98,12 @@ Passer::PassId PolicyFetcher::pass(StreamRequest request, base::SteadyTime deadl
   return id;
 }
 
+PolicyFetcher::Outlook PolicyFetcher::outlook_of_pass(base::Duration deadline) {
+  const Outlook outlook = this->outlook(false, deadline);
+  const bool barred = outlook.way == Outlook::Way::Ends && outlook.end == FetchEnd::BreakerOpen;
+  return barred && probed_by_pass(now()) != nullptr ? Outlook() : outlook;
+}
+
 // For what is asked of a fetch before it is sent.
 void PolicyFetcher::dress(Fetch& fetch, const Pass& pass) const {
   fetch.request.may_park = false;

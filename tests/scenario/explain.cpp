@@ -259,3 +259,37 @@ TEST_CASE("a daemon with other settings is one whose answer is told apart") {
   CHECK(explain({"/lookup/8.8.8.8", "--config", path}).has("its key differs"));
   CHECK(explain({"/more", "--config", path}).has("has other settings, or another version"));
 }
+
+TEST_CASE("what is passed through is sent once, or refused while the breaker is open") {
+  const Folder folder;
+  Upstream upstream;
+  Explain explain(folder, upstream);
+  const std::string file = (folder.path / "holdfast.toml").string();
+  std::ofstream(file) << "[upstream.a]\nurls = [\"" + upstream.url() +
+                             "\"]\n[[route]]\nname = \"a\"\nmatch = \"/x/{y}\"\n"
+                             "methods = [\"GET\", \"POST\"]\nvalidate = { json = false }\n";
+  explain.environment.emplace_back("HOLDFAST_CONFIG", file);
+  Daemon daemon(folder, upstream.url(), explain.environment);
+  const std::string socket = (folder.path / "admin.sock").string();
+  const auto by_admin = [&](const std::string& more) {
+    const Response response =
+        ask({"http://x/explain?path=/x/a&method=POST" + more, "GET", {}, {}, socket});
+    CHECK(response.status == 200);
+    return response.body;
+  };
+  CHECK(contains(by_admin(""), "\"rung\":\"pass\",\"why\":\"passed through: sent once\""));
+  CHECK(contains(by_admin(""), "\"passed\":true"));
+  CHECK(contains(by_admin("&text"), "now         pass: passed through: sent once\n"));
+  const auto text = explain({"/x/a", "--method", "POST"});
+  INFO(text.output);
+  CHECK(text.has("daemon      runs"));
+  CHECK(text.has("now         pass: passed through: sent once\n"));
+  CHECK_FALSE(text.has("refreshed"));
+
+  REQUIRE(ask({"http://x/breaker?state=open", "POST", {}, {}, socket}).status == 200);
+  const std::string refused = "error: 503 at once, and not sent: every breaker is open\n";
+  CHECK(contains(by_admin("&text"), refused));
+  CHECK(contains(by_admin(""), "\"rung\":\"error\",\"why\":\"503 at once"));
+  CHECK(explain({"/x/a", "--method=POST"}).has(refused));
+  CHECK(ask({daemon.url("/x/a"), "POST"}).status == 503);
+}

@@ -242,6 +242,22 @@ TEST_CASE("what is passed through is told with its own method and all its fields
   CHECK(asked.says("sent once"));
   CHECK(asked.says("content of 1MiB at most"));
   CHECK(asked.says("what is stored of this URL is erased"));
+  // Of the settings those that mean something to it.
+  const auto has = [](const Asked& of, const std::string& key) {
+    return setting(of.explanation.route_settings, key, "") != "absent";
+  };
+  const auto read = ask({"/v1/a/b"});
+  for (const char* key : {"cache_ttl", "negative_ttl", "stale_while_revalidate", "stale_if_error",
+                          "max_body", "set_cookie"}) {
+    CAPTURE(key);
+    CHECK_FALSE(has(asked, key));
+    CHECK(has(read, key));
+  }
+  CHECK(has(read, "validate"));
+  for (const char* key : {"methods", "query", "request_deadline"}) CHECK(has(asked, key));
+  CHECK(setting(asked.explanation.route_settings, "max_request_body", "") ==
+        "\"1MiB\" from default");
+  CHECK_FALSE(has(read, "max_request_body"));
 }
 
 TEST_CASE("a batch is a route's, with a key for each element") {

@@ -248,10 +248,15 @@ TEST_CASE("while the breaker is open a pass is refused at once, and told when to
 }
 
 TEST_CASE("where nothing else is ever asked, a pass is the probe, and closes the breaker") {
+  using Way = PolicyFetcher::Outlook::Way;
   World world;
+  CHECK(world.fetcher.outlook_of_pass(10s).way == Way::Sent);
   world.break_it();
   const int before = world.transport.streams;
+  CHECK(world.fetcher.outlook_of_pass(10s).way == Way::Ends);
+  CHECK(world.fetcher.outlook_of_pass(10s).end == FetchEnd::BreakerOpen);
   world.scheduler.advance(2s);
+  CHECK(world.fetcher.outlook_of_pass(10s).way == Way::Sent);
   // Nothing of ours was asked for it: what has been sent so far may not be sent twice.
   CHECK(world.transport.asked.empty());
   CHECK(world.transport.streams == before);
