@@ -129,6 +129,14 @@ std::string AdminArguments::text() const {
   return text;
 }
 
+std::string_view hint_at_path(std::string_view text) {
+  const std::string_view before = text.substr(0, text.find('/'));
+  const bool address = before.find_first_not_of("0123456789abcdefABCDEF.:") == before.npos;
+  if (before.size() == text.size() || (address && before.find_first_of(".:") != before.npos))
+    return {};
+  return "; a path begins with a slash, a URL with http://";
+}
+
 base::Result<std::vector<std::string>> addresses_of_block(const std::string& block) {
   const std::size_t slash = block.find('/');
   const std::string base_text = block.substr(0, slash);
@@ -139,7 +147,8 @@ base::Result<std::vector<std::string>> addresses_of_block(const std::string& blo
   const char* const end = block.data() + block.size();
   if (slash == std::string::npos ||
       inet_pton(v6 ? AF_INET6 : AF_INET, base_text.c_str(), address.data()) != 1) {
-    return base::invalid_input("not a block such as 192.0.2.0/24");
+    return base::invalid_input("not a block such as 192.0.2.0/24" +
+                               std::string(hint_at_path(block)));
   }
   const auto [stop, error] = std::from_chars(block.data() + slash + 1, end, length);
   if (error != std::errc() || stop != end || length > size * 8) {

@@ -43,6 +43,9 @@ class AdminArguments {
 // "host:port/path" or a URL, as somebody names an origin, with what may be a key masked.
 std::string masked_origin(std::string_view text);
 
+// What to say more of a text that is no address or block, if it may be half a path or URL.
+std::string_view hint_at_path(std::string_view text);
+
 // Every address of "A/N", 4096 at most, as text that a route takes. Errors: InvalidInput.
 base::Result<std::vector<std::string>> addresses_of_block(const std::string& block);
 

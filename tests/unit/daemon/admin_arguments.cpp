@@ -102,4 +102,11 @@ TEST_CASE("a block is its addresses, 4096 at most, and nothing that only looks l
     CAPTURE(bad);
     CHECK(!daemon::addresses_of_block(bad));
   }
+  const auto hints = [](const std::string& text) {
+    const auto block = daemon::addresses_of_block(text);
+    REQUIRE_FALSE(block);
+    return block.error().message.ends_with("; a path begins with a slash, a URL with http://");
+  };
+  for (const char* half : {"i/1", "shop.example/v1/items", "a/24"}) CHECK(hints(half));
+  for (const char* typo : {"8.8.8/24", "2001:db8:::/64", "8.8.8.8"}) CHECK_FALSE(hints(typo));
 }
