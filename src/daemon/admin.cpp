@@ -273,6 +273,11 @@ base::Result<std::optional<Admin::Set>> Admin::set_of(const AdminArguments& argu
                                  std::to_string(cache::kLongestTag) +
                                  " bytes; what has longer ones is taken by a purge of any tag");
     }
+    if (!cache::is_kept_tag(*tag)) {
+      return base::invalid_input(
+          "tag: has bytes beyond ASCII, as none that is kept; what has such ones is taken by a "
+          "purge of any tag");
+    }
     return Set{Kind::Tag, *tag, "tag", *tag};
   }
   if (const std::string* const name = arguments.find("route")) {
@@ -300,7 +305,8 @@ base::Result<std::optional<Admin::Set>> Admin::set_of(const AdminArguments& argu
   if (!keys) return tl::unexpected(keys.error());
   const proxy::Routes::Named& first = keys->front();
   const std::string path(cache::path_of(first.key));
-  return Set{Kind::Path, path, "path", std::string(first.entry->route.subject(path))};
+  const std::string& asked = *arguments.find("path");
+  return Set{Kind::Path, path, "path", asked.substr(0, asked.find_first_of("?#"))};
 }
 
 void Admin::purge(http::ExchangeId id, const AdminArguments& arguments, bool soft) {
@@ -314,6 +320,10 @@ void Admin::purge(http::ExchangeId id, const AdminArguments& arguments, bool sof
   Object object;
   object.text(done, (*set)->name);
   if (!(*set)->shown.empty()) object.text((*set)->name, (*set)->shown);
+  // Somebody may have meant two, or have mistaken a sentence for a tag.
+  if ((*set)->kind == cache::Purge::Kind::Tag && (*set)->what.find(' ') != std::string::npos) {
+    object.text("note", "a tag with a blank in it can come from Cache-Groups alone");
+  }
   Reply answer{200, object.take()};
   answer.written_through = parts_.store.queued_through();
   answer.says_durable = true;
@@ -401,7 +411,10 @@ base::Result<std::vector<proxy::Routes::Named>> Admin::keys_of(
   for (const std::string& text : texts) {
     // Decoded already, unlike a path.
     auto named = routes.named_by_subject(text);
-    if (!named) return base::invalid_input("ip: " + named.error().message);
+    if (!named) {
+      return base::invalid_input("ip: " + named.error().message +
+                                 std::string(block ? std::string_view() : hint_at_path(text)));
+    }
     keys.push_back(*std::move(named));
   }
   return keys;

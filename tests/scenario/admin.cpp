@@ -67,6 +67,8 @@ TEST_CASE("status and inspect say what is there, as JSON") {
   INFO(there.output);
   CHECK(there.has("\"key\":\"lookup/8.8.8.8\",\"in_memory\":true,\"in_store\":true"));
   CHECK(there.has("\"use\":\"fresh\""));
+  CHECK(admin({"inspect", "http://any.example/lookup/8.8.8.8"}).output == there.output);
+  CHECK(admin({"explain", "http://any.example/lookup/8.8.8.8"}).has("\"rung\":\"fresh\""));
   const auto status = admin({"status"});
   CHECK(status.code == 0);
   simdjson::dom::parser parser;
@@ -191,6 +193,9 @@ TEST_CASE("what is not exactly a verb's arguments changes nothing and is named")
   refused("/purge?route=lookup&tag=x", "route beside tag");
   refused("/purge?tag=x&path=/lookup/8.8.8.8", "tag beside path");
   refused("/purge?tag=", "tag: is empty");
+  refused("/purge?tag=%C3%A4", "tag: has bytes beyond ASCII");
+  refused("/purge?block=i/1", "a path begins with a slash");
+  refused("/purge?ip=i/1", "a path begins with a slash");
   refused("/purge?route=lookpu", "did you mean lookup?; there are: lookup");
   refused("/purge?variants", "variants: goes with a path");
   refused("/purge?tag=x&variants", "variants: goes with a path");
