@@ -337,21 +337,24 @@ Environment process_environment() {
   };
 }
 
-base::Result<std::optional<std::string>> admin_socket_of(
-    const std::optional<std::string>& config_file, const Environment& variables) {
+base::Result<AdminSocket> admin_socket_of(const std::optional<std::string>& config_file,
+                                          const Environment& variables) {
   const Environment environment = without_blank_ones(variables);
   const Setting& setting = *find_setting("admin_socket");
   Settings settings;
   if (const auto text = environment(setting.environment_variable())) {
     const auto applied = apply(settings, setting, *text, {Source::Kind::Environment});
     if (!applied) return tl::unexpected(applied.error());
-    return settings.admin_socket;
+    return AdminSocket{settings.admin_socket, {}};
   }
   const TokenReader unread = [](const std::string&) { return std::string("unread"); };
   const auto file = start_with_file(settings, config_file, environment, unread);
   if (!file) return tl::unexpected(file.error());
-  if (settings.admin_socket.empty() && settings.is_default("admin_socket")) return std::nullopt;
-  return settings.admin_socket;
+  AdminSocket socket{settings.admin_socket, {}};
+  if (!settings.is_default("admin_socket")) return socket;
+  if (settings.admin_socket.empty()) socket.path.reset();
+  socket.silent_file = settings.config_file;
+  return socket;
 }
 
 base::Result<Outcome> load(int argc, const char* const* argv, const Environment& environment,

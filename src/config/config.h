@@ -58,10 +58,14 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
                            const Program& program);
 
 // Where a daemon with these variables and that file (none: the variable's, if there is one) has its
-// admin socket, for who asks it. Empty: it has none; null: it says nothing of one, so it may be
-// anywhere. The file is read only where no variable says it, and its token files are not.
-base::Result<std::optional<std::string>> admin_socket_of(
-    const std::optional<std::string>& config_file, const Environment& environment);
+// admin socket, for who asks it. The file is read only where no variable says it, and its token
+// files are not.
+struct AdminSocket {
+  std::optional<std::string> path;  // empty: it has none; null: nobody says, so it may be anywhere
+  std::string silent_file;          // the file that was read, if it sets none
+};
+base::Result<AdminSocket> admin_socket_of(const std::optional<std::string>& config_file,
+                                          const Environment& environment);
 
 // The token in an API_TOKEN_FILE. Errors say what is wrong with it, never what is in it.
 base::Result<std::string> read_token_file(const std::string& path);

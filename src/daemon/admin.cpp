@@ -28,6 +28,8 @@ constexpr std::size_t kKeysAtOnce = 32;
 constexpr base::Duration kPatience = std::chrono::seconds(10);
 // The store writes within 50 ms, unless its disk is sick.
 constexpr base::Duration kWritePatience = std::chrono::seconds(2);
+// In the log, of a client that did not wait for its answer; other proxies have it so, too.
+constexpr int kClientLeft = 499;
 constexpr base::Duration kWriteCheck = std::chrono::milliseconds(2);
 
 // A JSON object as it is written.
@@ -114,6 +116,15 @@ std::string_view name_of(upstream::Breaker::State state) {
   return "open";
 }
 
+// In any case, as LOG_LEVEL is.
+std::optional<Level> level_of(const AdminArguments& arguments) {
+  const std::string* const wanted = arguments.find("level");
+  for (const Level level : {Level::Debug, Level::Info, Level::Warn, Level::Error}) {
+    if (wanted && http::equals_ignoring_case(*wanted, observe::to_string(level))) return level;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Admin::Admin(Parts parts, base::UniqueFd socket)
@@ -138,15 +149,24 @@ void Admin::handle(http::Server&, http::ExchangeId id, const http::Request& requ
   if (!read) return answer(id, {400, read.error().message});
   AdminArguments arguments = *std::move(read);
   const std::string verb(request.path.substr(1));
-  if (known->changes) {
-    parts_.log.event(Level::Warn, "admin", {{"verb", verb}, {"arguments", arguments.text()}});
+  if (verb == "log-level") {
+    const std::optional<Level> level = level_of(arguments);
+    // Before a change that would silence it.
+    log_change(verb, arguments.text(), level ? 200 : 400);
+    if (!level) return answer(id, {400, "expected level=debug, info, warn or error"});
+    parts_.log.set_level(*level);
+    return answer(id, {200, Object().text("log_level", observe::to_string(*level)).take()});
   }
-  if (verb == "log-level") return answer(id, set_log_level(arguments));
   if (verb == "drain") {
+    log_change(verb, arguments.text(), 202);
     answer(id, {202, Object().flag("draining", true).take()});
     return parts_.control.post(parts_.drain);
   }
-  wait_for_origin(id, verb);
+  wait_for_origin(id, verb, known->changes ? std::optional(arguments.text()) : std::nullopt);
+  if (verb == "status") {
+    return parts_.origin.loop().post(
+        [this, id, waits = parts_.needs_restart()] { reply(id, status(waits)); });
+  }
   parts_.origin.loop().post(
       [this, id, verb, arguments = std::move(arguments)] { work(id, verb, arguments); });
 }
@@ -155,9 +175,18 @@ std::size_t Admin::body_limit(http::Method, std::string_view) const {
   return kRefusedContentBytes;
 }
 
-void Admin::wait_for_origin(http::ExchangeId id, std::string_view verb) {
-  const bool changes = verb != "status" && verb != "inspect" && verb != "explain";
-  waiting_[id].set_after(parts_.control, kPatience, [this, id, changes] {
+void Admin::log_change(const std::string& verb, const std::string& arguments, int status) {
+  parts_.log.event(Level::Warn, "admin",
+                   {{"verb", verb}, {"arguments", arguments}, {"status", status}});
+}
+
+void Admin::wait_for_origin(http::ExchangeId id, std::string verb,
+                            std::optional<std::string> arguments) {
+  const bool changes = arguments.has_value();
+  Waiting& waiting = waiting_[id];
+  waiting.verb = std::move(verb);
+  waiting.arguments = std::move(arguments);
+  waiting.timer.set_after(parts_.control, kPatience, [this, id, changes] {
     std::string why = "the origin loop has not answered within 10 s; /livez says whether it hangs";
     if (changes) why += "; what was asked for may still be done";
     answer_waiting(id, {504, why});
@@ -167,7 +196,17 @@ void Admin::wait_for_origin(http::ExchangeId id, std::string_view verb) {
 // Not to a client that has left, nor to one that was told that it came too late.
 void Admin::answer_waiting(http::ExchangeId id, const Reply& reply) {
   const auto waiting = waiting_.extract(id);
-  if (!waiting.empty()) answer(id, reply);
+  if (waiting.empty()) return;
+  const Waiting& asked = waiting.mapped();
+  if (asked.arguments) log_change(asked.verb, *asked.arguments, reply.status);
+  answer(id, reply);
+}
+
+// What it asked for is done all the same, or has been.
+void Admin::abandoned(http::ExchangeId id) {
+  const auto waiting = waiting_.extract(id);
+  if (waiting.empty() || !waiting.mapped().arguments) return;
+  log_change(waiting.mapped().verb, *waiting.mapped().arguments, kClientLeft);
 }
 
 void Admin::rejected(const http::Rejection& rejection) {
@@ -192,18 +231,6 @@ void Admin::answer(http::ExchangeId id, const Reply& reply) {
   server_.respond(id, response);
 }
 
-Admin::Reply Admin::set_log_level(const AdminArguments& arguments) {
-  const std::string* const wanted = arguments.find("level");
-  for (const Level level : {Level::Debug, Level::Info, Level::Warn, Level::Error}) {
-    const std::string_view name = observe::to_string(level);
-    // In any case, as LOG_LEVEL is.
-    if (!wanted || !http::equals_ignoring_case(*wanted, name)) continue;
-    parts_.log.set_level(level);
-    return {200, Object().text("log_level", name).take()};
-  }
-  return {400, "expected level=debug, info, warn or error"};
-}
-
 void Admin::reply(http::ExchangeId id, Reply reply) {
   parts_.control.post([this, id, reply = std::move(reply)]() mutable {
     if (reply.written_through == 0) return answer_waiting(id, reply);
@@ -219,10 +246,10 @@ void Admin::answer_when_written(http::ExchangeId id, Reply reply, base::SteadyTi
   const cache::StoreStatus status = written ? cache::StoreStatus{} : parts_.store.status();
   const bool hopeless = status.state == cache::StoreStatus::State::Off;
   if (!written && !hopeless && parts_.control.now() < until) {
-    return waiting->second.set_after(parts_.control, kWriteCheck,
-                                     [this, id, reply = std::move(reply), until]() mutable {
-                                       answer_when_written(id, std::move(reply), until);
-                                     });
+    return waiting->second.timer.set_after(parts_.control, kWriteCheck,
+                                           [this, id, reply = std::move(reply), until]() mutable {
+                                             answer_when_written(id, std::move(reply), until);
+                                           });
   }
   if (!written || reply.says_durable) {
     reply.body.pop_back();
@@ -237,7 +264,6 @@ void Admin::answer_when_written(http::ExchangeId id, Reply reply, base::SteadyTi
 }
 
 void Admin::work(http::ExchangeId id, std::string_view verb, const AdminArguments& arguments) {
-  if (verb == "status") return reply(id, status());
   if (verb == "inspect") return reply(id, inspect(arguments));
   if (verb == "explain") return reply(id, explain(arguments));
   if (verb == "breaker") return reply(id, breaker(arguments));
@@ -330,7 +356,13 @@ void Admin::purge(http::ExchangeId id, const AdminArguments& arguments, bool sof
   reply(id, std::move(answer));
 }
 
-Admin::Reply Admin::status() {
+Admin::Reply Admin::status(const std::vector<std::string>& needs_restart) {
+  std::string waits;
+  for (const std::string& key : needs_restart) {
+    waits += waits.empty() ? "\"" : ",\"";
+    observe::append_json_escaped(waits, key);
+    waits += '"';
+  }
   const auto memory = parts_.memory.stats();
   const auto store = parts_.store.status();
   std::size_t flights = 0;
@@ -373,6 +405,7 @@ Admin::Reply Admin::status() {
                    .number("flights", flights)
                    .number("waiters", waiters)
                    .raw("origins", origins)
+                   .raw("needs_restart", "[" + waits + "]")
                    .take()};
 }
 

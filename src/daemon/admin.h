@@ -53,13 +53,15 @@ class Admin final : public http::Handler {
     observe::Shard& shard;  // the control loop's
     observe::Health& health;
     std::function<void()> drain;
+    // Settings that have changed and wait for a restart. On the control loop.
+    std::function<std::vector<std::string>()> needs_restart;
     base::Duration request_deadline{};
   };
   // `socket` listens already.
   Admin(Parts parts, base::UniqueFd socket);
 
   void handle(http::Server& server, http::ExchangeId id, const http::Request& request) override;
-  void abandoned(http::ExchangeId id) override { waiting_.erase(id); }
+  void abandoned(http::ExchangeId id) override;
   std::size_t body_limit(http::Method, std::string_view) const override;
   void rejected(const http::Rejection& rejection) override;
 
@@ -85,16 +87,22 @@ class Admin final : public http::Handler {
   };
   using Step = bool (Admin::*)(Errand&, const proxy::Routes::Named& named, Reply& failure);
 
+  struct Waiting {
+    std::string verb;
+    std::optional<std::string> arguments;  // for the log; none: the verb changes nothing
+    base::Timer timer;
+  };
+
   // On the control loop.
-  void wait_for_origin(http::ExchangeId id, std::string_view verb);
+  void wait_for_origin(http::ExchangeId id, std::string verb, std::optional<std::string> arguments);
+  void log_change(const std::string& verb, const std::string& arguments, int status);
   void answer_waiting(http::ExchangeId id, const Reply& reply);
   void answer_when_written(http::ExchangeId id, Reply reply, base::SteadyTime until);
   void answer(http::ExchangeId id, const Reply& reply);
-  Reply set_log_level(const AdminArguments& arguments);
   // On the origin loop.
   void reply(http::ExchangeId id, Reply reply);
   void work(http::ExchangeId id, std::string_view verb, const AdminArguments& arguments);
-  Reply status();
+  Reply status(const std::vector<std::string>& needs_restart);
   Reply inspect(const AdminArguments& arguments);
   Reply explain(const AdminArguments& arguments);
   Reply breaker(const AdminArguments& arguments);
@@ -116,7 +124,7 @@ class Admin final : public http::Handler {
   base::Result<std::vector<proxy::Routes::Named>> keys_of(const AdminArguments& arguments) const;
 
   Parts parts_;
-  std::unordered_map<http::ExchangeId, base::Timer> waiting_;  // for the origin loop
+  std::unordered_map<http::ExchangeId, Waiting> waiting_;  // for the origin loop
   http::Server server_;
 };
 

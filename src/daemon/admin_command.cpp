@@ -38,10 +38,17 @@ constexpr const char* kUsageText =
     "the\n"
     "daemon's own user and root may use it.\n";
 
-int make_call(const std::string& path, const AdminCall& call) {
-  const auto answer = ask_admin(path, call);
+struct Socket {
+  std::string path;
+  std::string note;  // where nobody answers there, maybe why
+};
+
+int make_call(const Socket& socket, const AdminCall& call) {
+  const auto answer = ask_admin(socket.path, call);
   if (!answer) {
-    std::fprintf(stderr, "holdfast admin: %s\n", answer.error().message.c_str());
+    const bool nobody = answer.error().kind == base::ErrorKind::Unavailable;
+    std::fprintf(stderr, "holdfast admin: %s%s\n", answer.error().message.c_str(),
+                 nobody ? socket.note.c_str() : "");
     return kExitRefused;
   }
   const bool done = answer->status < 400;
@@ -50,8 +57,8 @@ int make_call(const std::string& path, const AdminCall& call) {
   return done ? 0 : kExitRefused;
 }
 
-// Takes the flags off `words`. The path of the socket; errors are for people.
-base::Result<std::string> take_socket(std::vector<std::string>& words) {
+// Takes the flags off `words`. Errors are for people.
+base::Result<Socket> take_socket(std::vector<std::string>& words) {
   std::optional<std::string> socket;
   std::optional<std::string> config;
   while (words.size() >= 2 && (words[0] == "--socket" || words[0] == "--config")) {
@@ -60,17 +67,20 @@ base::Result<std::string> take_socket(std::vector<std::string>& words) {
   }
   // libcurl would take an empty path for none, and ask whoever is called "holdfast".
   if (socket && socket->empty()) return base::invalid_input("--socket: is blank");
-  if (socket) return *std::move(socket);
+  if (socket) return Socket{*std::move(socket), {}};
   auto of_daemon = config::admin_socket_of(config, config::process_environment());
   if (!of_daemon) {
     return base::invalid_input(of_daemon.error().message +
                                "; where the daemon runs all the same, say --socket PATH");
   }
-  if (!*of_daemon) return std::string(kUsualAdminSocket);
-  if ((*of_daemon)->empty()) {
+  std::string note;
+  if (!of_daemon->silent_file.empty())
+    note = "; " + of_daemon->silent_file + " sets no admin_socket";
+  if (!of_daemon->path) return Socket{kUsualAdminSocket, std::move(note)};
+  if (of_daemon->path->empty()) {
     return base::invalid_input("by these settings the daemon has none: admin_socket is off");
   }
-  return **std::move(of_daemon);
+  return Socket{*std::move(of_daemon->path), std::move(note)};
 }
 
 }  // namespace
@@ -81,19 +91,19 @@ int admin_command(int argc, const char* const* argv) {
     std::fputs(kUsageText, stdout);
     return 0;
   }
-  const auto path = take_socket(words);
+  const auto socket = take_socket(words);
   if (words.size() == 2 && (words[1] == "--help" || words[1] == "-h")) {
     std::fputs(kUsageText, stdout);
     return 0;
   }
   const auto calls = admin_calls(words);
-  if (!calls || !path) {
-    const std::string problem = !calls ? calls.error().message : path.error().message;
+  if (!calls || !socket) {
+    const std::string problem = !calls ? calls.error().message : socket.error().message;
     std::fprintf(stderr, "holdfast admin: %s\n", problem.c_str());
     return kUsage;
   }
   int code = 0;
-  for (const AdminCall& call : *calls) code = std::max(code, make_call(*path, call));
+  for (const AdminCall& call : *calls) code = std::max(code, make_call(*socket, call));
   return code;
 }
 

@@ -205,7 +205,7 @@ void Daemon::open_admin() {
                    [this] {
                      if (!health_.draining()) drain();
                    },
-                   settings_.request_deadline},
+                   [this] { return reload_.needs_restart; }, settings_.request_deadline},
       std::move(admin_socket_));
 }
 

@@ -33,6 +33,10 @@ std::string joined(const std::vector<std::string>& keys) {
   return text;
 }
 
+std::string or_none(std::string text) {
+  return text.empty() ? "none" : text;
+}
+
 const config::UpstreamConfig* named(const config::Routing& routing, const std::string& name) {
   const auto found = std::find_if(routing.upstreams.begin(), routing.upstreams.end(),
                                   [&](const auto& upstream) { return upstream.name == name; });
@@ -188,10 +192,10 @@ void Daemon::settings_taken(config::Settings after, const config::Changes& chang
   take_tokens(*read);
   const auto report = [&] {
     log_.event(Level::Info, "reloaded",
-               {{"changed", changes.nothing_now() ? "nothing" : joined(changes.now)},
-                {"upstreams", changes.upstreams.text()},
-                {"routes", changes.routes.text()},
-                {"needs_restart", joined(changes.needs_restart)}});
+               {{"changed", or_none(joined(changes.now))},
+                {"upstreams", or_none(changes.upstreams.text())},
+                {"routes", or_none(changes.routes.text())},
+                {"needs_restart", or_none(joined(changes.needs_restart))}});
   };
   // Whoever reads that line may rely on what it says, so it comes last; but before a change
   // that would silence it.

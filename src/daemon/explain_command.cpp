@@ -29,10 +29,12 @@ FromDaemon ask_daemon(const config::ToExplain& what, const Explanation& explanat
   if (!command.json) target += "&text";
   const auto answer = ask_admin(socket, {.is_post = false, .target = target});
   if (!answer) {
-    const bool absent = answer.error().kind == base::ErrorKind::Unavailable;
-    return {
-        {},
-        absent ? "does not run, or not with this ADMIN_SOCKET: " + socket : answer.error().message};
+    if (answer.error().kind != base::ErrorKind::Unavailable) return {{}, answer.error().message};
+    const std::string& file = what.settings.config_file;
+    const bool silent = !file.empty() && what.settings.is_default("admin_socket");
+    return {{},
+            "does not run, or not with this ADMIN_SOCKET: " + socket +
+                (silent ? "; " + file + " sets no admin_socket" : std::string())};
   }
   if (answer->status != 200) {
     return {{},

@@ -162,6 +162,14 @@ TEST_CASE("the socket is the one of the settings file") {
                  "/x/by-hand: "));
   CHECK(contains(says({"--config", "/x/none.toml", "status"}, {}, 2), "/x/none.toml: "));
   CHECK(contains(says({"--config", "", "status"}, {}, 2), "--config: is blank"));
+  // A file that sets none may be the wrong one, or lack the line.
+  const std::string silent = (folder.path / "silent.toml").string();
+  std::ofstream(silent) << "cache_ttl = \"1h\"\n";
+  const Environment run{{"RUNTIME_DIRECTORY", folder.path.string()}};
+  CHECK(contains(says({"--config", silent, "status"}, run, 1), silent + " sets no admin_socket"));
+  CHECK_FALSE(contains(says({"--config", file, "status"}, run, 1), "sets no"));
+  CHECK_FALSE(
+      contains(says({"--config", silent, "--socket", socket, "status"}, run, 1), "sets no"));
 }
 
 TEST_CASE("what is not exactly a verb's arguments changes nothing and is named") {
@@ -341,6 +349,11 @@ TEST_CASE("the log level changes at once, and drain ends the daemon with 0") {
   REQUIRE(get(daemon.lookup_url("8.8.8.8")).status == 200);
   daemon.process().wait_for_line("\"level\":\"debug\",\"event\":\"request\"");
   CHECK(admin({"log-level", "chatty"}).code == 1);
+  daemon.process().wait_for_line(R"("verb":"log-level","arguments":"level=chatty","status":400)");
+  CHECK(admin({"purge", "8.8.8.8"}).code == 0);
+  daemon.process().wait_for_line(R"("verb":"purge","arguments":"ip=8.8.8.8","status":200)");
+  CHECK(admin({"purge", "--route", "no"}).code == 1);
+  daemon.process().wait_for_line(R"("verb":"purge","arguments":"route=no","status":400)");
   CHECK(admin({"drain"}).has("{\"draining\":true}"));
   CHECK(daemon.process().wait() == 0);
   const auto gone = admin({"status"});

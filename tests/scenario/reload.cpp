@@ -18,7 +18,8 @@ struct Reloading {
   Reloading() {
     write("log_level = \"info\"\n");
     daemon.emplace(folder, upstream.url(),
-                   Process::Environment{{"HOLDFAST_CONFIG", file().string()}});
+                   Process::Environment{{"HOLDFAST_CONFIG", file().string()},
+                                        {"ADMIN_SOCKET", (folder.path / "admin.sock").string()}});
   }
 
   std::filesystem::path file() const { return folder.path / "holdfast.toml"; }
@@ -41,7 +42,11 @@ TEST_CASE("SIGHUP takes what can change at once and names what needs a restart")
   service.write("log_level = \"debug\"\nport = 1\nidle_timeout = \"1h\"\nworkers = 7\n");
   const std::string said = service.reload("reloaded");
   CHECK(contains(said, "\"changed\":\"log_level\""));
+  CHECK(contains(said, "\"upstreams\":\"none\",\"routes\":\"none\""));
   CHECK(contains(said, "\"needs_restart\":\"workers, idle_timeout\""));
+  CHECK(contains(
+      ask({"http://x/status", "GET", {}, {}, (service.folder.path / "admin.sock").string()}).body,
+      "\"needs_restart\":[\"workers\",\"idle_timeout\"]"));
   CHECK(service.daemon->stop() == 0);
 }
 

@@ -76,7 +76,8 @@ TEST_CASE("a route that comes is served, one that goes is 404, and the others go
   const double connections = service.daemon.metric_sum("holdfast_connections_closed_total");
 
   const std::string said = service.reload_routes(route("a") + route("c"));
-  CHECK(contains(said, "\"changed\":\"\",\"upstreams\":\"\",\"routes\":\"added c; removed b\""));
+  CHECK(contains(said,
+                 "\"changed\":\"none\",\"upstreams\":\"none\",\"routes\":\"added c; removed b\""));
   CHECK(service.ask("/c/y").body == package("y"));
   CHECK(service.ask("/b/x").status == 404);
   CHECK(ask({service.daemon.url("/b"), "POST", {"Content-Type: application/json"}, "[\"x\"]"})
@@ -182,7 +183,7 @@ TEST_CASE("a reload that changes nothing says so and touches nothing") {
   CHECK(contains(service.upstream.stats(), "\"connections\":{\"accepted\":1,"));
   for (int i = 0; i < 3; ++i) {
     const std::string said = service.reload_routes("# " + std::to_string(i) + "\n" + route("a"));
-    CHECK(contains(said, "\"changed\":\"nothing\""));
+    CHECK(contains(said, "\"changed\":\"none\""));
     CHECK(connection.ask(get_request("/a/y" + std::to_string(i))).status == 200);
   }
   CHECK(contains(service.upstream.stats(), "\"connections\":{\"accepted\":1,"));
