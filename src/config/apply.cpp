@@ -1,9 +1,11 @@
 #include "config/apply.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "base/suggest.h"
+#include "config/section_reader.h"
 #include "config/values.h"
 
 namespace holdfast::config {
@@ -32,6 +34,18 @@ std::string not_a_setting(const FileMember& member) {
   const bool sections = member.value.kind == Kind::Array && !member.value.elements.empty() &&
                         member.value.elements.front().kind == Kind::Table;
   if (member.value.kind != Kind::Table && !sections) {
+    const auto is_one_of = [&](const std::vector<std::string>& all) {
+      return std::find(all.begin(), all.end(), member.key) != all.end();
+    };
+    const bool of_upstreams = is_one_of(keys_of_upstreams());
+    const bool of_routes = is_one_of(keys_of_routes());
+    if (of_upstreams && of_routes) {
+      return member.key + " is a key of sections; expected it in an [upstream.NAME] or a [[route]]";
+    }
+    if (of_upstreams) {
+      return member.key + " is a key of upstreams; expected it in an [upstream.NAME]";
+    }
+    if (of_routes) return member.key + " is a key of routes; expected it in a [[route]]";
     std::vector<std::string> keys;
     for (const Setting& known : setting_table()) keys.emplace_back(known.key);
     return "unknown key " + key + did_you_mean(base::nearest(member.key, keys));

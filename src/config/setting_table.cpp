@@ -595,6 +595,26 @@ std::string replaced(std::string_view text, char from, char to) {
   return out;
 }
 
+// Somebody forgot the scheme of "127.0.0.1:8111". Anything else without one may be a key.
+bool lacks_scheme_alone(std::string_view text) {
+  const std::string_view authority = text.substr(0, text.find_first_of("/?#"));
+  const std::size_t colon = std::min(authority.rfind(':'), authority.size());
+  const std::string_view host = authority.substr(0, colon);
+  const std::string_view port = authority.substr(std::min(colon + 1, authority.size()));
+  constexpr std::string_view kDigits = "0123456789";
+  constexpr std::size_t kLongestPort = 5;
+  const bool is_port =
+      !port.empty() && port.size() <= kLongestPort && port.find_first_not_of(kDigits) == port.npos;
+  const bool v4 = host.size() <= 15 && host.find_first_not_of("0123456789.") == host.npos;
+  return is_port && !host.empty() && (v4 || base::masked_url(host) == host);
+}
+
+std::string shown_url(std::string_view text) {
+  constexpr std::string_view kScheme = "http://";
+  if (!lacks_scheme_alone(text)) return base::masked_url(text);
+  return base::masked_url(std::string(kScheme).append(text)).substr(kScheme.size());
+}
+
 }  // namespace
 
 std::string Setting::shown(std::string_view text) const {
@@ -604,7 +624,7 @@ std::string Setting::shown(std::string_view text) const {
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
     if (begin > 0) shown += ',';
-    shown += base::masked_url(trimmed(text.substr(begin, end - begin)));
+    shown += shown_url(trimmed(text.substr(begin, end - begin)));
     begin = end + 1;
   }
   return shown;

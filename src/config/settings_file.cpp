@@ -73,6 +73,12 @@ std::string without_quotations(std::string_view text) {
 // The commonest mistake reads as the beginning of something else: cache_ttl = 24h.
 std::string why(std::string_view description) {
   if (description.find("cannot redefine") != std::string_view::npos) {
+    // As one of them alone is told: that each route has two brackets is no matter of keys.
+    const bool route = description.find("table header") != std::string_view::npos ||
+                       description.find("table 'route'") != std::string_view::npos;
+    if (route && description.find("'route'") != std::string_view::npos) {
+      return "[route] is no section; expected [[route]]";
+    }
     return "the key is there twice";
   }
   std::string text = without_quotations(description);

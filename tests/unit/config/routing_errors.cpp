@@ -165,6 +165,21 @@ TEST_CASE("what is wrong with a key of a route is said with file, line, route an
     CHECK(!contains(error, "s3cr3t"));
   }
   CHECK(section_error(kUpstream + kRouteHead + "name = \"y\"\n") == "6: the key is there twice");
+  CHECK(section_error(kUpstream + "[route]\nname = \"a\"\n[route]\nname = \"b\"\n") ==
+        "5: [route] is no section; expected [[route]]");
+  CHECK(section_error("tags = [\"x\"]\n" + kUpstream + kRouteHead) ==
+        "1: tags is a key of routes; expected it in a [[route]]");
+  CHECK(section_error("urls = [\"http://a\"]\n" + kUpstream + kRouteHead) ==
+        "1: urls is a key of upstreams; expected it in an [upstream.NAME]");
+  CHECK(section_error("host = \"a\"\n" + kUpstream + kRouteHead) ==
+        "1: host is a key of sections; expected it in an [upstream.NAME] or a [[route]]");
+  const auto of_urls = [](const std::string& url) {
+    return section_error("[upstream.a]\nurls = [\"" + url + "\"]\n" + kRouteHead);
+  };
+  CHECK(contains(of_urls("127.0.0.1:8111"), "urls: \"127.0.0.1:8111\": expected"));
+  CHECK(contains(of_urls("api.example:81/v1/s3cr3t0123456789"), "\"api.example:81/v1/***\""));
+  CHECK(contains(of_urls("sk0123456789abcdef"), "\"***\""));
+  CHECK(contains(of_urls("sk0123456789abcdef:81"), "\"***\""));
   CHECK(section_error(kUpstream + kRouteHead + "cache_ttl = \"1h\"\ncache-ttl = \"1h\"\n") ==
         "7: [[route]] \"x\": cache_ttl: is already set in line 6");
 }
