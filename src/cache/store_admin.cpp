@@ -24,7 +24,7 @@ constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // some editors beg
 constexpr int kReadRows = 512;
 constexpr std::size_t kWriteRows = 256;
 constexpr int kSweptAtOnce = 256;
-constexpr int kReleasePages = 256;
+constexpr int kReleasedAtOnce = 256;
 constexpr std::int64_t kWalKeepBytes = 8 << 20;
 constexpr int kWalCheckpointFrames = 2000;
 
@@ -305,7 +305,7 @@ base::Result<void> store_compact(const std::string& path, FILE* out) {
     const auto size = rows->size();
     if (!size) return tl::unexpected(size.error());
     if (size->free_pages == 0) break;
-    if (auto done = transact(*rows, [&] { return rows->release(kReleasePages); }); !done) {
+    if (auto done = transact(*rows, [&] { return rows->release(kReleasedAtOnce); }); !done) {
       return done;
     }
     const auto after = rows->size();

@@ -62,7 +62,7 @@ std::size_t most_memory(const Daemon& daemon) {
   return 0;
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SANITIZED
 constexpr bool kPlain = false;
 #else
 constexpr bool kPlain = true;

@@ -22,8 +22,8 @@ std::string section(const std::string& name, const std::string& url, const std::
   return "[upstream." + name + "]\nurls = [\"" + url + "\"]\n" + more;
 }
 
-std::string route(const std::string& name, const std::string& more = "",
-                  const std::string& target = "/packages/{name}") {
+std::string named_route(const std::string& name, const std::string& more = "",
+                        const std::string& target = "/packages/{name}") {
   return "[[route]]\nname = \"" + name + "\"\nupstream = \"api\"\nmatch = \"/" + name +
          "/{name}\"\ntarget = \"" + target + "\"\n" + more;
 }
@@ -66,7 +66,7 @@ struct Service {
 }  // namespace
 
 TEST_CASE("a route that comes is served, one that goes is 404, and the others go on as they were") {
-  Service service(route("a") + route("b", "batch = \"/b\"\n"));
+  Service service(named_route("a") + named_route("b", "batch = \"/b\"\n"));
   RawClient connection(service.daemon.port());
   CHECK(service.ask("/a/x").body == package("x"));
   CHECK(connection.ask(get_request("/a/x")).body == package("x"));
@@ -75,7 +75,7 @@ TEST_CASE("a route that comes is served, one that goes is 404, and the others go
   const double hits_before = service.daemon.metric(hits);
   const double connections = service.daemon.metric_sum("holdfast_connections_closed_total");
 
-  const std::string said = service.reload_routes(route("a") + route("c"));
+  const std::string said = service.reload_routes(named_route("a") + named_route("c"));
   CHECK(contains(said,
                  "\"changed\":\"none\",\"upstreams\":\"none\",\"routes\":\"added c; removed b\""));
   CHECK(service.ask("/c/y").body == package("y"));
@@ -90,16 +90,16 @@ TEST_CASE("a route that comes is served, one that goes is 404, and the others go
   CHECK(service.daemon.metric_sum("holdfast_connections_closed_total") >= connections);
 
   // A route that comes back has what was stored for it.
-  service.reload_routes(route("b"));
+  service.reload_routes(named_route("b"));
   CHECK(service.ask("/a/x").status == 404);
-  service.reload_routes(route("a") + route("b"));
+  service.reload_routes(named_route("a") + named_route("b"));
   CHECK(contains(service.ask("/a/x").head, "holdfast; hit"));
   CHECK(service.upstream.count("requests", "/packages/x") == 1);
   CHECK(service.daemon.stop() == 0);
 }
 
 TEST_CASE("a request under way when its upstream's URL changes is answered by the old one") {
-  Service service(route("a") + route("gone"), one_attempt());
+  Service service(named_route("a") + named_route("gone"), one_attempt());
   Upstream another({"--api", "registry"});
   service.upstream.tell("hold", "");
   auto slow = std::async(std::launch::async, [&] { return get(service.daemon.url("/a/slow")); });
@@ -108,7 +108,7 @@ TEST_CASE("a request under way when its upstream's URL changes is answered by th
   service.upstream.wait_until("held=2");
 
   const std::string said =
-      service.reload(section("api", another.url()) + route("a") + route("new"));
+      service.reload(section("api", another.url()) + named_route("a") + named_route("new"));
   CHECK(contains(said, "\"upstreams\":\"changed api\",\"routes\":\"added new; removed gone\""));
   // Who asks now is not held up by those.
   CHECK(service.ask("/a/other").body == package("other"));
@@ -134,7 +134,7 @@ TEST_CASE("a request under way when its upstream's URL changes is answered by th
 
 TEST_CASE("an upstream that is down and is removed is no trouble any more") {
   Upstream ill({"--api", "registry"});
-  Service service(section("ill", ill.url()) + route("a") +
+  Service service(section("ill", ill.url()) + named_route("a") +
                       "[[route]]\nname = \"ill\"\nupstream = \"ill\"\nmatch = \"/ill/{x}\"\n",
                   {{"REQUEST_DEADLINE", "300ms"}});
   ill.kill();
@@ -145,7 +145,7 @@ TEST_CASE("an upstream that is down and is removed is no trouble any more") {
     ask_all(queries, queries.size());
     return contains(get(service.daemon.url("/healthz")).body, "\"state\":\"down\"");
   }));
-  service.reload_routes(route("a"));
+  service.reload_routes(named_route("a"));
   const std::string health = get(service.daemon.url("/healthz")).body;
   CHECK(contains(health, "\"name\":\"upstream api\""));
   CHECK_FALSE(contains(health, "upstream ill"));
@@ -156,33 +156,34 @@ TEST_CASE("an upstream that is down and is removed is no trouble any more") {
 }
 
 TEST_CASE("a file with a mistake in it changes nothing, whatever else it says") {
-  Service service(route("a"));
+  Service service(named_route("a"));
   CHECK(service.ask("/a/x").status == 200);
   const std::string said = service.reload_routes(
-      route("b") + route("c", "validate = { require = [\"ip\"] }\n"), "reload_failed");
+      named_route("b") + named_route("c", "validate = { require = [\"ip\"] }\n"), "reload_failed");
   CHECK(contains(said, "[[route]] \\\"c\\\": validate.require"));
   CHECK(contains(service.ask("/a/x").head, "holdfast; hit"));
   CHECK(service.ask("/b/x").status == 404);
   // What its files say is looked at, too.
   CHECK(contains(
-      service.reload(
-          section("api", "https://127.0.0.1:1", "api_ca_file = \"/no/such/file\"\n") + route("a"),
-          "reload_failed"),
+      service.reload(section("api", "https://127.0.0.1:1", "api_ca_file = \"/no/such/file\"\n") +
+                         named_route("a"),
+                     "reload_failed"),
       "/no/such/file"));
   CHECK(service.ask("/a/y").body == package("y"));
   CHECK(contains(get(service.daemon.url("/healthz")).body, "the last reload failed"));
-  service.reload_routes(route("a") + route("b"));
+  service.reload_routes(named_route("a") + named_route("b"));
   CHECK(service.ask("/b/x").status == 200);
   CHECK(service.daemon.stop() == 0);
 }
 
 TEST_CASE("a reload that changes nothing says so and touches nothing") {
-  Service service(route("a"), {{"UPSTREAM_SPARE", "off"}});
+  Service service(named_route("a"), {{"UPSTREAM_SPARE", "off"}});
   RawClient connection(service.daemon.port());
   CHECK(connection.ask(get_request("/a/x")).status == 200);
   CHECK(contains(service.upstream.stats(), "\"connections\":{\"accepted\":1,"));
   for (int i = 0; i < 3; ++i) {
-    const std::string said = service.reload_routes("# " + std::to_string(i) + "\n" + route("a"));
+    const std::string said =
+        service.reload_routes("# " + std::to_string(i) + "\n" + named_route("a"));
     CHECK(contains(said, "\"changed\":\"none\""));
     CHECK(connection.ask(get_request("/a/y" + std::to_string(i))).status == 200);
   }
@@ -193,34 +194,34 @@ TEST_CASE("a reload that changes nothing says so and touches nothing") {
 TEST_CASE("what is stored does not answer for another target, nor by rules it breaks") {
   const Folder sockets;
   const std::string socket = (sockets.path / "admin").string();
-  Service service(route("a") + route("b"),
+  Service service(named_route("a") + named_route("b"),
                   {{"REQUEST_DEADLINE", "500ms"}, {"ADMIN_SOCKET", socket}});
   CHECK(service.ask("/a/x").body == package("x"));
   CHECK(service.ask("/b/x").body == package("x"));
-  service.reload_routes(route("a", "", "/packages/{name}-2") + route("b"));
+  service.reload_routes(named_route("a", "", "/packages/{name}-2") + named_route("b"));
   CHECK(service.ask("/a/x").body == package("x-2"));
   CHECK(contains(service.ask("/b/x").head, "holdfast; hit"));
 
   // What is in memory is judged, as a hit will not be; what is right stays.
   const std::string right = "validate = { require = [\"/name:string\"] }\n";
   const std::string wrong = "validate = { require = [\"/nothing:string\"] }\n";
-  service.reload_routes(route("a", right, "/packages/{name}-2") + route("b", wrong));
+  service.reload_routes(named_route("a", right, "/packages/{name}-2") + named_route("b", wrong));
   CHECK(contains(service.ask("/a/x").head, "holdfast; hit"));
   // Nor is it taken from the disk, or from the upstream, nor brought back by hand.
   CHECK(service.ask("/b/x").status == 502);
   CHECK(contains(ask({"http://x/stale?path=/b/x", "POST", {}, {}, socket}).body, "\"marked\":0"));
   CHECK(service.ask("/b/x").status == 502);
   // Mended, it is asked for at once.
-  service.reload_routes(route("a", right, "/packages/{name}-2") + route("b", right));
+  service.reload_routes(named_route("a", right, "/packages/{name}-2") + named_route("b", right));
   CHECK(service.ask("/b/x").body == package("x"));
   CHECK(service.daemon.stop() == 0);
 }
 
 TEST_CASE("settings that sections inherit take effect with a reload") {
-  Service service(route("a"));
+  Service service(named_route("a"));
   CHECK(seconds_left(service.ask("/a/x")) > 12 * 3600);
-  const std::string file =
-      section("api", service.upstream.url()) + route("a") + route("b", "cache_ttl = \"2h\"\n");
+  const std::string file = section("api", service.upstream.url()) + named_route("a") +
+                           named_route("b", "cache_ttl = \"2h\"\n");
   const std::string said = service.reload("cache_ttl = \"1h\"\ncache_ttl_override = true\n" + file);
   CHECK(contains(said, "\"changed\":\"cache_ttl, cache_ttl_override\""));
   CHECK(contains(said, "\"routes\":\"added b; changed a\""));
@@ -238,7 +239,7 @@ TEST_CASE("a token that is rotated in its file reaches upstreams old and new, an
   std::ofstream(token) << "first-t0ken\n";
   const std::string says = "token_file = \"" + token.string() + "\"\n";
   Upstream guarded({"--api", "registry", "--token", "second-t0ken"});
-  Service service(section("kept", guarded.url(), says) + route("a") +
+  Service service(section("kept", guarded.url(), says) + named_route("a") +
                   "[[route]]\nname = \"kept\"\nupstream = \"kept\"\nmatch = \"/kept/{x}\"\n"
                   "target = \"/packages/{x}\"\n");
   CHECK(service.ask("/kept/x").status == 502);
@@ -249,7 +250,7 @@ TEST_CASE("a token that is rotated in its file reaches upstreams old and new, an
   service.reload(late + section("kept", guarded.url(), says) +
                  "[[route]]\nname = \"kept\"\nupstream = \"kept\"\nmatch = \"/kept/{x}\"\n"
                  "target = \"/packages/{x}\"\n" +
-                 section("api", service.upstream.url()) + route("a"));
+                 section("api", service.upstream.url()) + named_route("a"));
   std::ofstream(token) << "second-t0ken\n";
   service.daemon.process().wait_for_line("\"event\":\"token_changed\"");
   CHECK(eventually([&] { return service.ask("/late/x").status == 200; }));
@@ -262,37 +263,37 @@ TEST_CASE("a token that is rotated in its file reaches upstreams old and new, an
 TEST_CASE("explain, inspect and purge speak of the routes in force") {
   const Folder sockets;
   const std::string socket = (sockets.path / "admin").string();
-  Service service(route("a"), {{"ADMIN_SOCKET", socket}});
+  Service service(named_route("a"), {{"ADMIN_SOCKET", socket}});
   const auto admin = [&](const std::string& what, const std::string& method = "GET") {
     return ask({"http://x" + what, method, {}, {}, socket});
   };
   service.ask("/a/x");
   const std::string key = admin("/inspect?path=/a/x").body;
   CHECK(contains(key, "\"in_memory\":true"));
-  service.reload_routes(route("a", "", "/packages/{name}-2") + route("b"));
+  service.reload_routes(named_route("a", "", "/packages/{name}-2") + named_route("b"));
   CHECK(contains(admin("/inspect?path=/a/x").body, "\"in_memory\":false"));
   CHECK(contains(admin("/explain?path=/b/y").body, "\"route\":\"b\""));
   CHECK(service.ask("/b/y").status == 200);
   CHECK(contains(admin("/purge?path=/b/y", "POST").body, "\"purged\":1"));
   CHECK(contains(service.ask("/b/y").head, "fwd=uri-miss"));
-  service.reload_routes(route("a"));
+  service.reload_routes(named_route("a"));
   CHECK(admin("/explain?path=/b/y").status == 400);
   CHECK(service.daemon.stop() == 0);
 }
 
 TEST_CASE("names that are new each time come to an end by a refusal that says so") {
-  Service service(route("a"));
+  Service service(named_route("a"));
   const auto many = [](int reload) {
     std::string routes;
     for (int i = 0; i < 250; ++i) {
-      routes += route("r" + std::to_string(reload) + "-" + std::to_string(i),
-                      "batch = \"/b" + std::to_string(i) + "\"\n");
+      routes += named_route("r" + std::to_string(reload) + "-" + std::to_string(i),
+                            "batch = \"/b" + std::to_string(i) + "\"\n");
     }
     return routes;
   };
   std::string said;
   for (int i = 0; i < 8 && !contains(said, "needs a restart"); ++i) {
-    const std::string text = section("api", service.upstream.url()) + route("a") + many(i);
+    const std::string text = section("api", service.upstream.url()) + named_route("a") + many(i);
     said = service.reload(text, "reload");
   }
   CHECK(contains(said, "reload_failed"));
@@ -300,14 +301,14 @@ TEST_CASE("names that are new each time come to an end by a refusal that says so
   // It goes on with what it has, and with names that it knows.
   CHECK(service.ask("/a/x").status == 200);
   CHECK(service.ask("/r0-7/x").status == 404);
-  CHECK(contains(service.reload_routes(route("a")), "reloaded"));
-  CHECK(contains(service.reload_routes(route("a") + many(0)), "reloaded"));
+  CHECK(contains(service.reload_routes(named_route("a")), "reloaded"));
+  CHECK(contains(service.reload_routes(named_route("a") + many(0)), "reloaded"));
   CHECK(service.ask("/r0-7/x").status == 200);
   CHECK(service.daemon.stop() == 0);
 }
 
 TEST_CASE("under load, and reloaded all the time, every answer is right") {
-  Service service(route("a") + route("b"));
+  Service service(named_route("a") + named_route("b"));
   Upstream another({"--api", "registry"});
   const std::string one = section("api", service.upstream.url());
   const std::string other = section("api", another.url(), "hedge = \"off\"\n");
@@ -335,8 +336,9 @@ TEST_CASE("under load, and reloaded all the time, every answer is right") {
     std::jthread by_a(load, "a");
     std::jthread by_b(load, "b");
     for (int i = 0; i < 6; ++i) {
-      service.reload(other + route("b", "cache_ttl = \"1h\"\n") + route("c") + route("a"));
-      service.reload(one + route("a") + route("b"));
+      service.reload(other + named_route("b", "cache_ttl = \"1h\"\n") + named_route("c") +
+                     named_route("a"));
+      service.reload(one + named_route("a") + named_route("b"));
     }
     over = true;
   }

@@ -147,7 +147,7 @@ TEST_CASE("what a file holds is older than what was purged without it") {
 }
 
 // What the generations stand for: each purge against each response.
-class Model {
+class PurgeModel {
  public:
   struct Stored {
     std::string key;
@@ -199,10 +199,10 @@ TEST_CASE("whatever is put, purged and looked up in whatever order, memory says 
     const bool exact = seed % 2 == 0;
     MemoryCache memory({.purges = exact ? Purges::kMost : 4});
     Purges& purges = memory.purges();
-    Model model;
-    std::map<std::string, Model::Stored> there;
+    PurgeModel model;
+    std::map<std::string, PurgeModel::Stored> there;
     struct Flying {
-      Model::Stored stored;
+      PurgeModel::Stored stored;
       std::uint64_t seen;
     };
     std::vector<Flying> flying;

@@ -64,7 +64,7 @@ struct Pipe {
   base::UniqueFd read, write;
 };
 
-proxy::RoutePlan plan() {
+proxy::RoutePlan pass_plan() {
   proxy::PathTemplate match = *proxy::PathTemplate::parse("/{path:rest}");
   proxy::TargetTemplate target = *proxy::TargetTemplate::parse("/base/{path}", match);
   return {.name = "r",
@@ -129,7 +129,7 @@ class Stack {
   }
   // As a reload after which the route is another one, whose keys are of another form.
   void adopt_other() {
-    proxy::RoutePlan changed = plan();
+    proxy::RoutePlan changed = pass_plan();
     changed.key_prefix = "r~2/";
     other_ = std::make_unique<proxy::Route>(std::move(changed));
     const auto next = std::make_shared<const proxy::Routes>(
@@ -205,7 +205,7 @@ class Stack {
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   cache::NoStore store_;
-  proxy::Route route_{plan()};
+  proxy::Route route_{pass_plan()};
   proxy::Pages pages_;
   NoFetcher fetcher_;
   proxy::Flights flights_{{origin_, fetcher_, memory_, store_, log_, metrics_, origin_shard_},

@@ -76,7 +76,7 @@ struct Peer final : StreamPeer {
   bool has_content = true;
 };
 
-struct World {
+struct PassWorld {
   base::VirtualScheduler scheduler;
   base::Random random{1};
   Transport transport;
@@ -87,7 +87,7 @@ struct World {
   Peer peer;
   std::vector<FetchResult> ended;
 
-  explicit World(Settings settings = {})
+  explicit PassWorld(Settings settings = {})
       : fetcher(scheduler, random, transport, std::move(settings), metrics, shard, log) {}
 
   Passer::PassId pass(const std::string& target = "/x", base::Duration deadline = 10s) {
@@ -125,7 +125,7 @@ Settings with_slots(int slots) {
 TEST_CASE("a pass is sent once, on a new connection, and whatever is said of it is its answer") {
   for (const int status : {200, 204, 302, 404, 429, 503}) {
     CAPTURE(status);
-    World world;
+    PassWorld world;
     world.pass();
     REQUIRE(world.transport.streams == 1);
     CHECK(world.transport.sent.begin()->second.sending.new_connection);
@@ -141,7 +141,7 @@ TEST_CASE("a pass is sent once, on a new connection, and whatever is said of it 
 }
 
 TEST_CASE("a pass that fails, or hangs, is not sent again, nor raced") {
-  World world;
+  PassWorld world;
   // Others are answered quickly: what takes longer would be raced.
   for (int i = 0; i < 20; ++i) {
     world.pass("/" + std::to_string(i));
@@ -169,7 +169,7 @@ TEST_CASE("a pass that fails, or hangs, is not sent again, nor raced") {
 }
 
 TEST_CASE("where the answer broke off its status is told, and that it was not whole") {
-  World world;
+  PassWorld world;
   world.pass();
   world.answer(200, Outcome::Truncated);
   REQUIRE(world.ended.size() == 1);
@@ -178,7 +178,7 @@ TEST_CASE("where the answer broke off its status is told, and that it was not wh
 }
 
 TEST_CASE("passes wait for a slot, the earliest deadline first, and no longer than that") {
-  World world(with_slots(1));
+  PassWorld world(with_slots(1));
   world.pass("/first");
   world.pass("/late", 9s);
   world.pass("/early", 5s);
@@ -198,7 +198,7 @@ TEST_CASE("passes wait for a slot, the earliest deadline first, and no longer th
 }
 
 TEST_CASE("a slot is free once the answer has begun, however long the rest takes") {
-  World world(with_slots(1));
+  PassWorld world(with_slots(1));
   world.pass("/long");
   world.pass("/next");
   const Fields fields;
@@ -214,7 +214,7 @@ TEST_CASE("a slot is free once the answer has begun, however long the rest takes
 }
 
 TEST_CASE("a slow client keeps a slot for two seconds in all") {
-  World world(with_slots(1));
+  PassWorld world(with_slots(1));
   world.pass("/slow");
   world.pass("/next");
   char bytes[8];
@@ -235,7 +235,7 @@ TEST_CASE("a slow client keeps a slot for two seconds in all") {
 }
 
 TEST_CASE("while the breaker is open a pass is refused at once, and told when to come back") {
-  World world;
+  PassWorld world;
   world.break_it();
   const int before = world.transport.streams;
   world.pass();
@@ -249,7 +249,7 @@ TEST_CASE("while the breaker is open a pass is refused at once, and told when to
 
 TEST_CASE("where nothing else is ever asked, a pass is the probe, and closes the breaker") {
   using Way = PolicyFetcher::Outlook::Way;
-  World world;
+  PassWorld world;
   CHECK(world.fetcher.outlook_of_pass(10s).way == Way::Sent);
   world.break_it();
   const int before = world.transport.streams;
@@ -271,7 +271,7 @@ TEST_CASE("where nothing else is ever asked, a pass is the probe, and closes the
 }
 
 TEST_CASE("whole answers are a sign of life, whatever they say, and refusals are none of illness") {
-  World world;
+  PassWorld world;
   for (int i = 0; i < 200; ++i) {
     world.pass("/" + std::to_string(i));
     world.answer(i % 2 == 0 ? 404 : 401);
@@ -282,7 +282,7 @@ TEST_CASE("whole answers are a sign of life, whatever they say, and refusals are
 }
 
 TEST_CASE("who leaves ends the attempt, gives its slot back, and says nothing of the upstream") {
-  World world(with_slots(1));
+  PassWorld world(with_slots(1));
   const Passer::PassId first = world.pass("/first");
   const Passer::PassId waiting = world.pass("/waiting");
   world.pass("/next");
