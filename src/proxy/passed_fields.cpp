@@ -7,6 +7,7 @@
 #include "base/ascii.h"
 #include "http/field_syntax.h"
 #include "proxy/response_fields.h"
+#include "upstream/outgoing.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -88,23 +89,26 @@ upstream::Fields passed_request_fields(const http::Request& request, const Route
   upstream::Fields fields;
   const auto add = [&](std::string name, std::string value) {
     const upstream::Field field{std::move(name), std::move(value)};
-    const auto is_it = [&](const std::string& other) { return upstream::is_field(field, other); };
+    const auto is_it = [read = upstream::name_as_read(field.name)](const std::string& other) {
+      return upstream::name_as_read(other) == read;
+    };
     if (std::any_of(plan.fields_removed.begin(), plan.fields_removed.end(), is_it)) return;
     fields.push_back(field);
   };
   for (const http::FieldLine& line : request.fields) {
-    const std::string_view name = line.name;
-    if (is_of_connection(name) || is_of_way(name) || named.has(name)) continue;
+    const std::string name = upstream::name_as_read(line.name);
+    if (is_of_connection(name) || is_of_way(name)) continue;
+    if (named.has(name) || named.has(line.name)) continue;
     // Ours to say; and what belongs to the client and us.
     if (is_one_of(name, {"host", "expect", "via", "authorization", "cookie", "traceparent",
                          "tracestate"})) {
       continue;
     }
     const auto is_it = [&](const upstream::Field& field) {
-      return upstream::is_field(field, name);
+      return upstream::name_as_read(field.name) == name;
     };
     if (std::any_of(of_route.begin(), of_route.end(), is_it)) continue;
-    add(std::string(name), std::string(line.value));
+    add(std::string(line.name), std::string(line.value));
   }
   fields.insert(fields.end(), of_route.begin(), of_route.end());
 

@@ -4,7 +4,16 @@
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
+
 namespace holdfast::upstream {
+
+std::string name_as_read(std::string_view name) {
+  std::string read(name);
+  std::transform(name.begin(), name.end(), read.begin(),
+                 [](char c) { return c == '_' ? '-' : base::ascii_lower(c); });
+  return read;
+}
 
 bool printable(std::string_view text) {
   return std::none_of(text.begin(), text.end(), [](char c) {
@@ -36,7 +45,9 @@ Request with_credential(Request request, const Credential& credential, const std
   }
   const bool bearer = credential.in == Credential::In::Bearer;
   const std::string name = bearer ? "Authorization" : credential.name;
-  std::erase_if(request.fields, [&](const Field& field) { return is_field(field, name); });
+  std::erase_if(request.fields, [read = name_as_read(name)](const Field& field) {
+    return name_as_read(field.name) == read;
+  });
   request.fields.push_back({name, bearer ? "Bearer " + token : token});
   return request;
 }

@@ -19,6 +19,11 @@ struct Credential {
 // The token in place of whatever the request says by that name: it is nobody else's to choose.
 Request with_credential(Request request, const Credential& credential, const std::string& token);
 
+// As a server may read a field's name: in whichever case, and with `-` for each `_`, as those do
+// that hand fields on as variables (CGI). What may not be said by one spelling of a name may not
+// by any other.
+std::string name_as_read(std::string_view name);
+
 // No control character is in it.
 bool printable(std::string_view text);
 

@@ -95,6 +95,27 @@ TEST_CASE("what a stranger says of the way it came is not passed on, but the pro
   CHECK(sent.find("X-Forwarded-For: 2001:db8::7\n") != std::string::npos);
 }
 
+TEST_CASE("what is not passed on is not by a spelling either that CGI reads as the same") {
+  const std::vector<http::FieldLine> lines = {
+      {"Connection", "X-Hop, Y_Hop"},
+      {"X_Forwarded_For", "evil"},
+      {"x-real_ip", "evil"},
+      {"Content_Length", "evil"},
+      {"TRANSFER_ENCODING", "evil"},
+      {"Proxy_Authorization", "evil"},
+      {"X_Hop", "evil"},
+      {"Y_Hop", "evil"},
+      {"X_Removed", "evil"},
+      {"X_Ours", "evil"},
+      {"X_Theirs", "good"},
+  };
+  RoutePlan of = plan();
+  of.fields_removed = {"x-removed"};
+  const std::string sent = text_of(passed_request_fields(request(lines), of, {{"X-Ours", "ours"}}));
+  CHECK(sent.starts_with("X_Theirs: good\nX-Ours: ours\nVia: "));
+  CHECK(sent.find("evil") == std::string::npos);
+}
+
 TEST_CASE("all end-to-end fields come back, and what the answer met on its way") {
   RoutePlan of = plan();
   of.response_fields = "X-Set: ours\r\n";

@@ -22,6 +22,9 @@ TEST_CASE("the token takes the place of what the request says by its name") {
   CHECK(lines(bearer.fields) == "Accept: a\nAuthorization: Bearer t\n");
   const Request field = with_credential(request, {Credential::In::Field, "ACCEPT"}, "t");
   CHECK(lines(field.fields) == "authorization: theirs\nACCEPT: t\n");
+  const Request spelled{"/x", {{"X_api_Key", "evil"}, {"x-api_key", "evil"}, {"X_API", "a"}}};
+  const Request key = with_credential(spelled, {Credential::In::Field, "X-API-Key"}, "t");
+  CHECK(lines(key.fields) == "X_API: a\nX-API-Key: t\n");
   CHECK(with_credential(request, {Credential::In::Query, "key"}, "a&b").target == "/x?a&key=a%26b");
   CHECK(with_credential({"/x", {}}, {Credential::In::Query, "key"}, "t").target == "/x?key=t");
 }
