@@ -449,6 +449,7 @@ void Connection::settle() {
     return;
   }
   if (closing_) {
+    if (std::exchange(up_to_end_, false)) reset_on_close(false);
     if (ended_ || !more_may_come_) return core_.close(*this, close_reason_);
     if (!lingering_) begin_lingering();
     return;
@@ -532,8 +533,8 @@ void Connection::cut_off(CloseReason reason) {
 }
 
 // The kernel need not keep what this client does not read.
-void Connection::reset_on_close() {
-  const linger reset{1, 0};
+void Connection::reset_on_close(bool on) {
+  const linger reset{on ? 1 : 0, 0};
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 

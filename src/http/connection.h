@@ -92,7 +92,7 @@ class Connection : public base::TimeoutHook {
     failed_ = reason;
     has_failed_ = true;
   }
-  void reset_on_close();
+  void reset_on_close(bool on = true);
   void settle();
   void begin_lingering();
   bool is_ready() const;
@@ -120,6 +120,7 @@ class Connection : public base::TimeoutHook {
   Pieces pieces_ = Pieces::None;
   bool keeps_after_pieces_ = false;
   bool whole_ = false;             // by its length, or without content
+  bool up_to_end_ = false;         // so goes the answer, and is not out whole
   bool for_client_alone_ = false;  // as the server's
   std::uint64_t pieces_left_ = 0;  // of Length
   bool restart_wait_ = false;      // a request was finished since the timeout began

@@ -139,6 +139,9 @@ void Connection::begin_answer(const ResponseHead& head) {
   } else {
     pieces_ = Pieces::ToEnd;
     framing = ByPieces::ToEnd;
+    // Whoever closes it before it is out whole, and be it the kernel for a process that died.
+    up_to_end_ = true;
+    reset_on_close();
     keeps_after_pieces_ = false;
   }
   core_.writer.write_head(core_.late, head, framing, {to_head_, to_http10_, keeps_after_pieces_});

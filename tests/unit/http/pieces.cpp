@@ -360,6 +360,24 @@ TEST_CASE("an answer that breaks off is never made to look whole") {
   CHECK(server.handler.abandoned_count() == 0);
 }
 
+TEST_CASE("an answer up to the connection's end is not ended by the server's own") {
+  TestServer server;
+  Client client(server.port(), 4096);
+  Pieces pieces = asked(server, client, "GET /later HTTP/1.0\r\n\r\n");
+  pieces.begin({});
+  SUBCASE("while it comes") {
+    pieces.write("abc");
+  }
+  SUBCASE("while its last part waits for the client") {
+    const std::string piece(1 << 20, 'x');
+    for (int i = 0; i < 64 && pieces.write(piece); ++i) {
+    }
+    pieces.end();
+  }
+  server.destroy();
+  CHECK_FALSE(client.read_to_end());
+}
+
 TEST_CASE("a slow reader is waited for, and told of when it has taken what there was") {
   TestServer server;
   Client client(server.port(), 4096);
