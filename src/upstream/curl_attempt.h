@@ -100,6 +100,7 @@ class Attempt {
   bool head_is_whole() const { return head_.whole(); }
   const Fields& head_fields_that_came() { return head_.fields(); }
   bool answer_is_chunked() const { return chunks_.has_value(); }
+  bool chunks_are_whole() const { return chunks_ && chunks_->whole(); }
   bool take_chunks(std::string_view bytes, std::string& content, std::size_t limit_bytes);
   void stop();
 

@@ -221,7 +221,7 @@ Transport::AttemptId CurlTransport::stream(const Sending& sending, const StreamR
   const AttemptId id = ++last_id_;
   StreamAttempt::Told told{
       [this, origin = sending.origin](Fields& fields) { hide_credentials(origin, fields); },
-      [this, id] { stalled(id); }};
+      [this, id] { stalled(id); }, [this, id] { answered(id); }};
   return begin(std::make_unique<StreamAttempt>(id, loop_, settings_, sending, request, peer,
                                                std::move(callback), std::move(told)),
                request.request);
@@ -230,6 +230,12 @@ Transport::AttemptId CurlTransport::stream(const Sending& sending, const StreamR
 void CurlTransport::stalled(AttemptId id) {
   auto& attempt = static_cast<StreamAttempt&>(*attempts_.at(id));
   attempt.stall();
+  finished(attempt);
+}
+
+void CurlTransport::answered(AttemptId id) {
+  Attempt& attempt = *attempts_.at(id);
+  attempt.end(CURLE_OK);  // its connection goes with it: it is in the middle of a request
   finished(attempt);
 }
 

@@ -105,9 +105,11 @@ bool StreamAttempt::head_came(long status) {
     if (read.ec != std::errc()) refusal_ = "its length is none";
     head.length = bytes;
   }
+  answer_left_ = has_content ? head.length : 0;
   if (!refusal_.empty()) return false;
   told_.hide(fields);
   peer_.head(head);
+  look_whether_answered();
   return true;
 }
 
@@ -119,11 +121,14 @@ std::size_t StreamAttempt::take_body(std::string_view bytes) {
   moved();
   if (!answer_is_chunked()) {
     peer_.write(bytes);
+    if (answer_left_) *answer_left_ -= std::min<std::uint64_t>(*answer_left_, bytes.size());
+    look_whether_answered();
     return bytes.size();
   }
   piece_.clear();
   const bool good = take_chunks(bytes, piece_, std::numeric_limits<std::size_t>::max());
   if (!piece_.empty()) peer_.write(piece_);
+  look_whether_answered();
   return good ? bytes.size() : 0;
 }
 
@@ -136,6 +141,7 @@ std::size_t StreamAttempt::on_read(char* at, std::size_t size, std::size_t count
   const auto got = attempt.peer_.read(at, most);
   if (!got) {
     attempt.waits_for_content_ = true;
+    attempt.look_whether_answered();
     return CURL_READFUNC_PAUSE;
   }
   // Shorter than it was said to be: the server must not take it for whole.
@@ -155,6 +161,7 @@ CURLcode StreamAttempt::go_on() {
 
 void StreamAttempt::end(CURLcode code) {
   watch_timer_.cancel();
+  answered_timer_.cancel();
   Attempt::end(code);
   if (refusal_.empty()) return;
   reply().transport = Outcome::InvalidBody;
@@ -165,6 +172,7 @@ void StreamAttempt::end(CURLcode code) {
 void StreamAttempt::stall() {
   stop();
   watch_timer_.cancel();
+  answered_timer_.cancel();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(request_.patience).count();
   fail(Outcome::Timeout, "nothing moved for " + std::to_string(seconds) + " s");
 }
@@ -178,6 +186,21 @@ base::SteadyTime StreamAttempt::due() const {
                       : since + request_.patience;
 }
 
+bool StreamAttempt::answer_is_whole() const {
+  return answer_is_chunked() ? chunks_are_whole() : answer_left_ == 0;
+}
+
+// libcurl ends no transfer whose content it was told to wait for, even once the answer is whole:
+// the server has read what it wanted, and the client may wait for that answer to send the rest.
+// Not from here, which is the middle of the transfer; and what comes until then goes on.
+void StreamAttempt::look_whether_answered() {
+  const auto is_it = [this] { return waits_for_content_ && answer_is_whole() && refusal_.empty(); };
+  if (!is_it() || answered_timer_.pending()) return;
+  answered_timer_.set_at(loop(), loop().now(), [this, is_it] {
+    if (!ended() && is_it()) told_.answered();
+  });
+}
+
 void StreamAttempt::moved() {
   moved_ = loop().now();
 }
@@ -187,7 +210,7 @@ void StreamAttempt::watch() {
   watch_timer_.set_at(loop(), due(), [this] {
     if (ended()) return;
     if (loop().now() < due()) return watch();
-    told_.stalled();
+    answer_is_whole() && refusal_.empty() ? told_.answered() : told_.stalled();
   });
 }
 

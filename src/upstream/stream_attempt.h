@@ -22,6 +22,8 @@ class StreamAttempt final : public Attempt {
     std::function<void(Fields&)> hide;
     // Nothing has moved for too long: stall() it. From the loop.
     std::function<void()> stalled;
+    // Its answer is whole, and the rest of the content may never go: end() it. From the loop.
+    std::function<void()> answered;
   };
 
   StreamAttempt(Transport::AttemptId id, base::EventLoop& loop,
@@ -45,13 +47,16 @@ class StreamAttempt final : public Attempt {
 
   static std::size_t on_read(char* at, std::size_t size, std::size_t count, void* self);
   base::SteadyTime due() const;
+  bool answer_is_whole() const;
+  void look_whether_answered();
   void moved();
   void watch();
 
   StreamRequest request_;
   StreamPeer& peer_;
   Told told_;
-  std::uint64_t left_ = 0;  // of a content with a length
+  std::uint64_t left_ = 0;                    // of a content with a length
+  std::optional<std::uint64_t> answer_left_;  // of an answer whose length is known
   bool sent_ = false;
   bool took_content_ = false;
   bool waits_for_content_ = false;
@@ -60,6 +65,7 @@ class StreamAttempt final : public Attempt {
   std::string refusal_;  // why the answer's head is none for a client
   std::string piece_;    // of a chunked answer; kept for its memory
   base::Timer watch_timer_;
+  base::Timer answered_timer_;
 };
 
 }  // namespace holdfast::upstream

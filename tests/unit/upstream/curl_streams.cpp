@@ -40,6 +40,7 @@ struct Peer final : StreamPeer {
   std::string got;
   std::size_t room = kAll;  // for so much
   std::function<void()> on_wait = [] {};
+  std::function<void()> on_write = [] {};
 
   std::optional<std::size_t> read(char* at, std::size_t most) override {
     if (read_so_far == content.size()) return 0;
@@ -64,7 +65,10 @@ struct Peer final : StreamPeer {
     on_wait();
     return false;
   }
-  void write(std::string_view piece) override { got += piece; }
+  void write(std::string_view piece) override {
+    got += piece;
+    on_write();
+  }
 };
 
 StreamRequest request(std::string method, std::string target, Content content = Content::None,
@@ -460,6 +464,69 @@ TEST_CASE("a refusal before the content was taken is an answer") {
   CHECK(reply.status == 413);
   CHECK(stream.peer.got == "no");
   CHECK(stream.peer.read_so_far < 50'000'000);
+}
+
+// The client may wait for it before it sends the rest.
+TEST_CASE("an answer that is whole before the content came is one, and its connection is dropped") {
+  std::string answer = "200 OK\r\nContent-Length: 2\r\n\r\nno";
+  SUBCASE("a success") {}
+  SUBCASE("a refusal") {
+    answer = "413 Too Large\r\nContent-Length: 2\r\n\r\nno";
+  }
+  SUBCASE("in chunks") {
+    answer = "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n";
+  }
+  SUBCASE("without content") {
+    answer = "204 No Content\r\n\r\n";
+  }
+  for (const Content form : {Content::Length, Content::Chunked}) {
+    for (const bool closes : {false, true}) {
+      CAPTURE(closes);
+      std::promise<void> left;
+      const RawServer server([&](const RawServer::Peer& peer) {
+        peer.read_to(form == Content::Length ? "012" : "012\r\n");
+        peer.send("HTTP/1.1 " + answer);
+        if (!closes) peer.hang();
+        left.set_value();
+        return false;
+      });
+      CurlBench bench(server);
+      Stream stream{bench};
+      stream.peer.content = "0123456789";
+      stream.peer.readable = 3;
+      const Reply reply = stream.run(request("PUT", "/x", form, 10));
+      CHECK(reply.transport == Outcome::Ok);
+      CHECK(answer.starts_with(std::to_string(reply.status)));
+      CHECK(stream.peer.got == (reply.status == 204 ? "" : "no"));
+      CHECK(stream.peer.read_so_far == 3);
+      CHECK(left.get_future().wait_for(holdfast::kPatience) == std::future_status::ready);
+      bench.transport.go_on(stream.id);
+    }
+  }
+}
+
+TEST_CASE("an answer that is whole is one, though its upstream takes no more of the content") {
+  const RawServer server([](const RawServer::Peer& peer) {
+    peer.read(3);
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    peer.hang();
+    return false;
+  });
+  CurlBench bench(server);
+  Stream stream{bench};
+  stream.peer.content = varied(20'000'000);
+  stream.peer.readable = 3;
+  // The rest is there with the answer.
+  stream.peer.on_write = [&] {
+    stream.peer.readable = kAll;
+    bench.loop.post([&] { bench.transport.go_on(stream.id); });
+  };
+  StreamRequest put = request("PUT", "/x", Content::Length, 20'000'000);
+  put.patience = 60ms;
+  CHECK(stream.run(put).transport == Outcome::Ok);
+  CHECK(stream.peer.got == "ok");
+  CHECK(stream.peer.read_so_far > 3);
+  CHECK(stream.peer.read_so_far < 20'000'000);
 }
 
 TEST_CASE("who cancels ends the transfer at the upstream too") {
