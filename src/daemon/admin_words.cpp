@@ -15,7 +15,7 @@
 namespace holdfast::daemon {
 namespace {
 
-constexpr std::size_t kShownText = 60;
+constexpr std::size_t kLongestShown = 60;
 constexpr std::array<std::string_view, 4> kFlagsOfPurge = {"route", "tag", "all", "variants"};
 constexpr const char* kSeeHelp = " (see holdfast admin --help)";
 struct VerbUsage {
@@ -83,7 +83,7 @@ std::optional<AdminCall> call_with(
 }
 
 std::string quoted(const std::string& word) {
-  return "\"" + word.substr(0, kShownText) + (word.size() > kShownText ? "..." : "") + "\"";
+  return "\"" + word.substr(0, kLongestShown) + (word.size() > kLongestShown ? "..." : "") + "\"";
 }
 
 bool is_purge(const std::string& verb) {

@@ -64,7 +64,7 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
   }
   if (!request.streamed && has_content(request)) {
     // Its head came while it was nobody's to pass through, so its content was not kept for that.
-    served.counts.count_passed(503);
+    served.counts.count(CacheOutcome::Error, 503, parts_.worker.now() - request.received);
     return send_problem(server, id, request, 503,
                         "the routes have changed while this request came; it was not sent",
                         "Retry-After: 1\r\n", true);

@@ -15,7 +15,6 @@
 
 using namespace holdfast;
 using namespace std::chrono_literals;
-using http::test::Answer;
 using http::test::Client;
 
 namespace {
@@ -277,7 +276,7 @@ TEST_CASE("content and answer go through, in order, also what came before the he
   });
   stack.on_origin([&] { stack.passer.peer.load()->write("789"); });
   stack.end(whole(201));
-  const Answer answer = client.read();
+  const http::test::Answer answer = client.read();
   CHECK(answer.status == 201);
   CHECK(answer.body == "123456789");
   CHECK(answer.field("X-Up") == "1");
@@ -343,7 +342,7 @@ TEST_CASE("what fails before its answer is told as what it is, and after it is c
   REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
   SUBCASE("lost") {
     stack.end(failed(upstream::FetchEnd::GaveUp, 1));
-    const Answer answer = client.read();
+    const http::test::Answer answer = client.read();
     CHECK(answer.status == 502);
     CHECK(answer.body.find("sent once") != std::string::npos);
     CHECK(stack.counted("502", "error") == 1);
@@ -353,14 +352,14 @@ TEST_CASE("what fails before its answer is told as what it is, and after it is c
     unsent.outcome = upstream::Outcome::Connect;
     unsent.reply.phase = upstream::Phase::Connect;
     stack.end(std::move(unsent));
-    const Answer answer = client.read();
+    const http::test::Answer answer = client.read();
     CHECK(answer.status == 502);
     CHECK(answer.body.find("this request was not sent") != std::string::npos);
     CHECK(answer.body.find("once") == std::string::npos);
   }
   SUBCASE("not asked") {
     stack.end(failed(upstream::FetchEnd::BreakerOpen, 0));
-    const Answer answer = client.read();
+    const http::test::Answer answer = client.read();
     CHECK(answer.status == 503);
     CHECK(answer.field("Retry-After") == "3");
     CHECK(answer.body.find("this request was not sent") != std::string::npos);
@@ -461,7 +460,7 @@ TEST_CASE("a content that is too large is refused, counted and logged for its ro
   std::string answer;
   SUBCASE("by its length") {
     client.send(post("/a", "Content-Length: 1048577\r\nX-Request-ID: mine\r\n"));
-    const Answer refused = client.read();
+    const http::test::Answer refused = client.read();
     CHECK(refused.field("X-Request-ID") == "mine");
     CHECK(refused.field("Retry-After") == "(none)");
     answer = refused.body;
