@@ -2,11 +2,32 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
 
 namespace holdfast::proxy {
+
+// What `mode = "rfc9111"` has of its own: there the upstream and the client say what is stored and
+// for how long, and all end-to-end fields go both ways.
+struct HttpCaching {
+  bool on = false;  // else none of the rest counts
+  // Fields of an answer that are obeyed in place of Cache-Control and Expires, the first that is
+  // there and valid (RFC 9213), in lower case.
+  std::vector<std::string> targeted{"cdn-cache-control"};
+  // Of one URL, so many stored responses that its Vary tells apart; the oldest goes.
+  std::size_t max_variants = 64;
+  // Request fields that are compared as lists of preferences, in lower case: accept-language,
+  // accept-encoding.
+  std::vector<std::string> vary_normalise;
+  // Of a Content-Range that does not fit its content, the first position and the length count.
+  bool lenient_ranges = false;
+  // An answer in a transfer coding nobody here knows is read to the connection's end.
+  bool lenient_transfer_coding = false;
+
+  bool operator==(const HttpCaching&) const = default;
+};
 
 struct StoringPolicy {
   // Freshness lifetime where the upstream states none.
@@ -38,6 +59,7 @@ struct StoringPolicy {
   std::vector<std::string> fields_removed;
   // Of every answer, besides its own.
   std::vector<std::string> tags;
+  HttpCaching http;
 
   bool operator==(const StoringPolicy&) const = default;
 };
