@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.h"
+
 namespace holdfast::base {
 namespace {
 
@@ -25,10 +27,17 @@ std::string_view trim(std::string_view text) {
 // Reads a date from left to right; `ok` turns false at the first surprise.
 struct Reader {
   std::string_view rest;
+  DateCase letters = DateCase::Exact;
   bool ok = true;
 
+  bool starts_with(std::string_view text) const {
+    if (letters == DateCase::Exact) return rest.starts_with(text);
+    return rest.size() >= text.size() &&
+           std::equal(text.begin(), text.end(), rest.begin(),
+                      [](char a, char b) { return ascii_lower(a) == ascii_lower(b); });
+  }
   void expect(std::string_view text) {
-    ok = ok && rest.substr(0, text.size()) == text;
+    ok = ok && starts_with(text);
     if (ok) rest.remove_prefix(text.size());
   }
   int digits(std::size_t count) {
@@ -44,7 +53,7 @@ struct Reader {
   template <std::size_t N>
   unsigned one_of(const std::array<std::string_view, N>& names) {
     for (unsigned i = 0; ok && i < N; ++i) {
-      if (rest.substr(0, names[i].size()) == names[i]) {
+      if (starts_with(names[i])) {
         rest.remove_prefix(names[i].size());
         return i;
       }
@@ -123,8 +132,8 @@ void put_digits(char* at, int value, std::size_t count) {
 
 }  // namespace
 
-std::optional<WallTime> parse_http_date(std::string_view value) {
-  Reader in{trim(value)};
+std::optional<WallTime> parse_http_date(std::string_view value, DateCase letters) {
+  Reader in{trim(value), letters};
   Fields fields;
   const auto comma = in.rest.find(',');
   if (comma == 3) {

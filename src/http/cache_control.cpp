@@ -88,19 +88,6 @@ void apply(std::string_view name, std::string_view value, CacheControl& into) {
   }
 }
 
-// The end of the quoted-string that starts at text[at]: the index after its
-// closing quote, or the end of the text if it is never closed.
-std::size_t quoted_end(std::string_view text, std::size_t at) {
-  for (std::size_t i = at + 1; i < text.size(); ++i) {
-    if (text[i] == '\\') {
-      ++i;
-    } else if (text[i] == '"') {
-      return i + 1;
-    }
-  }
-  return text.size();
-}
-
 struct Directive {
   std::string_view element;  // all of it, without space around it
   std::string_view name;     // up to the "="; maybe no token
@@ -134,17 +121,7 @@ Directive directive_of(std::string_view element) {
 // Calls each(directive) for every element of a field line.
 template <typename Each>
 void for_each_directive(std::string_view value, Each each) {
-  std::size_t at = 0;
-  while (at < value.size()) {
-    // One element: up to the next comma outside a quoted-string.
-    std::size_t end = at;
-    while (end < value.size() && value[end] != ',') {
-      end = value[end] == '"' ? quoted_end(value, end) : end + 1;
-    }
-    const auto element = trim(value.substr(at, end - at));
-    at = end + 1;
-    if (!element.empty()) each(directive_of(element));
-  }
+  for_each_element(value, [&each](std::string_view element) { each(directive_of(element)); });
 }
 
 std::string_view without_dots(std::string_view name) {

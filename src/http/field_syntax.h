@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -107,6 +108,34 @@ inline bool is_valid_host(std::string_view host) {
     if (!is_digit(c)) return false;
   }
   return true;
+}
+
+// The end of the quoted-string that starts at text[at]: the index after its
+// closing quote, or the end of the text if it is never closed.
+inline std::size_t quoted_end(std::string_view text, std::size_t at) {
+  for (std::size_t i = at + 1; i < text.size(); ++i) {
+    if (text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      return i + 1;
+    }
+  }
+  return text.size();
+}
+
+// Calls `each` with every trimmed, non-empty element of a comma-separated list
+// whose elements may hold quoted strings: a comma in those ends none.
+template <typename Each>
+void for_each_element(std::string_view list, Each each) {
+  for (std::size_t at = 0; at < list.size();) {
+    std::size_t end = at;
+    while (end < list.size() && list[end] != ',') {
+      end = list[end] == '"' ? quoted_end(list, end) : end + 1;
+    }
+    const auto element = trim(list.substr(at, end - at));
+    at = end + 1;
+    if (!element.empty()) each(element);
+  }
 }
 
 // Calls `each` with every trimmed, non-empty element of a comma-separated list

@@ -61,6 +61,21 @@ TEST_CASE("what is not a date is none") {
   }
 }
 
+TEST_CASE("letters of any case are read where that is asked for, and nothing else is forgiven") {
+  const auto expected = at(1994, 11, 6, 8h + 49min + 37s);
+  for (const char* text : {"SUN, 06 nov 1994 08:49:37 gMT", "suNDay, 06-NOV-94 08:49:37 gmt",
+                           "sun NOV  6 08:49:37 1994"}) {
+    CAPTURE(text);
+    CHECK(parse_http_date(text, DateCase::Any) == expected);
+    CHECK(!parse_http_date(text));
+  }
+  for (const char* text : {"Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 6 Nov 1994 08:49:37 GMT", "0",
+                           "Sun 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GM"}) {
+    CAPTURE(text);
+    CHECK(!parse_http_date(text, DateCase::Any));
+  }
+}
+
 TEST_CASE("a date is written as IMF-fixdate and read back") {
   CHECK(format_http_date(at(1994, 11, 6, 8h + 49min + 37s)) == "Sun, 06 Nov 1994 08:49:37 GMT");
   CHECK(format_http_date(at(1970, 1, 1)) == "Thu, 01 Jan 1970 00:00:00 GMT");
