@@ -89,11 +89,14 @@ void ResponseWriter::write(ByteBuffer& out, const Response& response,
     status = {status_text.data(), static_cast<std::size_t>(at - status_text.data())};
   }
 
+  const std::string_view date = response.has_date
+                                    ? std::string_view{}
+                                    : std::string_view{date_line_.data(), date_line_.size()};
   const std::size_t size =
-      status.size() + date_line_.size() + (has_length ? kLengthName.size() + length.size + 2 : 0) +
+      status.size() + date.size() + (has_length ? kLengthName.size() + length.size + 2 : 0) +
       connection.size() + response.fields.size() + response.more_fields.size() + 2 + body.size();
   char* at = put(out.extend(size), status);
-  at = put(at, {date_line_.data(), date_line_.size()});
+  at = put(at, date);
   if (has_length) {
     at = put(at, kLengthName);
     at = put(at, length.view());

@@ -20,7 +20,7 @@
 
 namespace holdfast::http {
 
-// What a handler says. The server adds the status line, Date, Content-Length
+// What a handler says. The server adds the status line, Date if there is none, Content-Length
 // (from `body`, none for 204 and 304) and Connection; it leaves the content out
 // of an answer to HEAD. The views need to live only through the call.
 struct Response {
@@ -28,7 +28,8 @@ struct Response {
   std::string_view fields;       // whole field lines, each ending in CRLF
   std::string_view more_fields;  // likewise, sent after `fields`
   std::string_view body;
-  bool close = false;  // close the connection after this answer
+  bool close = false;     // close the connection after this answer
+  bool has_date = false;  // among the fields
 };
 
 // The head of an answer whose content comes in pieces. The server adds the status line, Date if

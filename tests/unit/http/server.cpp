@@ -61,6 +61,15 @@ TEST_CASE("an answer has a status line, Date, Content-Length, the handler's fiel
   CHECK(server.handler.request(0).client == "127.0.0.1");
 }
 
+TEST_CASE("an answer that has a Date of its own gets no other one") {
+  TestServer server;
+  server.handler.set([](Server& http, ExchangeId id, const Request&) {
+    http.respond(id, {.fields = "Date: then\r\n", .body = "x", .has_date = true});
+  });
+  Client client(server.port());
+  CHECK(client.ask(get("/")).head == "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nDate: then\r\n");
+}
+
 TEST_CASE("a connection is kept for the next request") {
   TestServer server;
   Client client(server.port());
