@@ -7,6 +7,7 @@
 #include <array>
 #include <cinttypes>
 #include <cstdio>
+#include <span>
 
 #include "cache/base64.h"
 #include "cache/row.h"
@@ -50,15 +51,26 @@ bool is_value(std::string_view text) {
   });
 }
 
+// Of this connection, or of a content's framing: nobody keeps those.
+constexpr std::array<std::string_view, 5> kNeverKept{"Age", "Connection", "Content-Length",
+                                                     "Transfer-Encoding", "X-Request-ID"};
+
+struct KindName {
+  Kind kind;
+  std::string_view name;
+};
+constexpr std::array<KindName, 2> kKinds{
+    {{Kind::Verbatim, "verbatim"}, {Kind::Variants, "variants"}}};
+
 // RFC 9110, 5: lines of "name: value" that end in CRLF, and nothing between them.
-bool are_field_lines(std::string_view fields) {
+bool are_field_lines(std::string_view fields, std::span<const std::string_view> others_say) {
   while (!fields.empty()) {
     const std::size_t end = fields.find("\r\n");
     const std::size_t colon = fields.find(':');
     if (end == fields.npos || colon > end) return false;
     const std::string_view name = fields.substr(0, colon);
     if (!is_token(name) || !is_value(fields.substr(colon + 1, end - colon - 1))) return false;
-    for (const std::string_view computed : kComputed) {
+    for (const std::string_view computed : others_say) {
       if (name.size() == computed.size() &&
           strncasecmp(name.data(), computed.data(), name.size()) == 0) {
         return false;
@@ -89,8 +101,9 @@ bool get_number(const element& line, const char* name, std::int64_t& value, bool
 // A row's, but over the fields as they are: a later release may pack others. Text, as
 // many a reader of JSON keeps 53 bits of a number.
 // Nor over what numbers of one file mean in no other.
-std::string checksum_text(Row row, std::string_view fields) {
-  row.fields = fields;
+std::string checksum_text(Row row, std::string_view fields, Kind kind) {
+  std::string packed;
+  row.fields = kind == Kind::Response ? fields : pack_fields(fields, kind, packed);
   row.seen = 0;
   std::array<char, 17> text;
   std::snprintf(text.data(), text.size(), "%016" PRIx64, static_cast<std::uint64_t>(checksum(row)));
@@ -151,11 +164,15 @@ void append_json_line(std::string& out, std::string_view key, const StoredRespon
   if (!stored.upstream_last_modified.empty()) {
     append_text(out, "upstream_last_modified", stored.upstream_last_modified);
   }
+  for (const KindName& kind : kKinds) {
+    if (kind.kind == stored.kind) append_text(out, "kind", kind.name);
+  }
   append_text(out, "fields", stored.fields);
   append_text(out, "body", stored.body);
   append_tags(out, stored.tags);
   std::string packed;
-  append_text(out, "checksum", checksum_text(to_row(key, stored, packed), stored.fields));
+  append_text(out, "checksum",
+              checksum_text(to_row(key, stored, packed), stored.fields, stored.kind));
   out += "}\n";
 }
 
@@ -206,6 +223,15 @@ base::Result<StoredPtr> JsonLineReader::read(std::string_view line, std::string&
       return base::invalid_input(std::string(number.name) + " is missing or not a number from 0");
     }
   }
+  Kind kind = Kind::Response;
+  if (element given; root["kind"].get(given) == simdjson::SUCCESS) {
+    const auto* const named = std::find_if(kKinds.begin(), kKinds.end(), [&](const KindName& one) {
+      std::string_view name;
+      return given.get(name) == simdjson::SUCCESS && name == one.name;
+    });
+    if (named == kKinds.end()) return base::invalid_input("kind is none that is known");
+    kind = named->kind;
+  }
   std::string tags;
   if (!get_tags(root, tags)) return base::invalid_input("tags are no list of tags");
   row.tags = tags;
@@ -215,18 +241,21 @@ base::Result<StoredPtr> JsonLineReader::read(std::string_view line, std::string&
   row.body = body;
   if (element given; root["checksum"].get(given) == simdjson::SUCCESS) {
     std::string_view text;
-    if (given.get(text) != simdjson::SUCCESS || text != checksum_text(row, fields)) {
+    if (given.get(text) != simdjson::SUCCESS || text != checksum_text(row, fields, kind)) {
       return base::invalid_input(
           "does not match its checksum: it was damaged, or changed by hand without taking that "
           "out");
     }
   }
-  if (!are_field_lines(fields)) return base::invalid_input("fields are not field lines to keep");
+  const std::span<const std::string_view> others_say =
+      kind == Kind::Response ? std::span<const std::string_view>(kComputed) : kNeverKept;
+  if (!are_field_lines(fields, others_say))
+    return base::invalid_input("fields are not field lines to keep");
   if (!is_value(etag) || !is_value(modified)) {
     return base::invalid_input("a validator has a control character");
   }
   std::string packed;
-  row.fields = pack_fields(fields, packed);
+  row.fields = pack_fields(fields, kind, packed);
   StoredPtr stored = from_row(row);
   if (!stored) return base::invalid_input("status or response_time_ms is out of range");
   return stored;

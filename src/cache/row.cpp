@@ -16,6 +16,10 @@ constexpr std::array<std::string_view, 5> kCommonFields{
     "Content-Type: application/json; charset=UTF-8\r\n",
 };
 
+// Before the fields of another kind, which are as they are: nothing common is taken off.
+constexpr char kVerbatim = 0x08;
+constexpr char kVariants = 0x07;
+
 std::uint64_t add(std::uint64_t digest, std::string_view text) {
   return XXH3_64bits_withSeed(text.data(), text.size(), digest);
 }
@@ -113,7 +117,11 @@ std::int64_t expiry_hour(const StoredResponse& stored) {
   return hour_of(stored.response_time + usable) + 1;
 }
 
-std::string_view pack_fields(std::string_view fields, std::string& packed) {
+std::string_view pack_fields(std::string_view fields, Kind kind, std::string& packed) {
+  if (kind != Kind::Response) {
+    packed.assign(1, kind == Kind::Verbatim ? kVerbatim : kVariants);
+    return packed.append(fields);
+  }
   for (std::size_t i = 0; i < kCommonFields.size(); ++i) {
     if (!fields.starts_with(kCommonFields[i])) continue;
     packed.assign(1, static_cast<char>(i + 1));
@@ -123,7 +131,13 @@ std::string_view pack_fields(std::string_view fields, std::string& packed) {
   return fields;
 }
 
-bool unpack_fields(std::string_view packed, std::string& fields) {
+bool unpack_fields(std::string_view packed, Kind& kind, std::string& fields) {
+  kind = Kind::Response;
+  if (packed.starts_with(kVerbatim) || packed.starts_with(kVariants)) {
+    kind = packed.front() == kVerbatim ? Kind::Verbatim : Kind::Variants;
+    fields = packed.substr(1);
+    return true;
+  }
   const auto first = packed.empty() ? 0xffU : static_cast<unsigned char>(packed.front());
   if (first >= 0x09) {
     fields = packed;
@@ -146,7 +160,7 @@ Row to_row(std::string_view key, const StoredResponse& stored, std::string& pack
   row.stale_if_error = stored.stale_if_error.count();
   row.upstream_etag = stored.upstream_etag;
   row.upstream_last_modified = stored.upstream_last_modified;
-  row.fields = pack_fields(stored.fields, packed);
+  row.fields = pack_fields(stored.fields, stored.kind, packed);
   row.body = stored.body;
   row.seen = static_cast<std::int64_t>(stored.seen);
   row.tags = stored.tags;
@@ -163,7 +177,7 @@ StoredPtr from_row(const Row& row) {
   if (row.seen < 0) return nullptr;
   if (row.response_time < 0 || row.response_time > kLastTime) return nullptr;
   StoredParts parts;
-  if (!unpack_fields(row.fields, parts.fields)) return nullptr;
+  if (!unpack_fields(row.fields, parts.kind, parts.fields)) return nullptr;
   parts.status = static_cast<int>(row.status);
   parts.body = row.body;
   parts.upstream_etag = row.upstream_etag;

@@ -77,10 +77,11 @@ std::int64_t hour_of(base::WallTime when);
 std::int64_t expiry_hour(const StoredResponse& stored);
 
 // The field lines nearly every JSON answer begins with take one byte, below
-// 0x09, where no field line can begin. `packed` is used if it is needed.
-std::string_view pack_fields(std::string_view fields, std::string& packed);
+// 0x09, where no field line can begin, and so does a kind that is not Response. `packed` is used
+// if it is needed.
+std::string_view pack_fields(std::string_view fields, Kind kind, std::string& packed);
 // False if the first byte is one that pack_fields() never writes.
-bool unpack_fields(std::string_view packed, std::string& fields);
+bool unpack_fields(std::string_view packed, Kind& kind, std::string& fields);
 
 // `packed` lends storage and must outlive the row.
 Row to_row(std::string_view key, const StoredResponse& stored, std::string& packed);

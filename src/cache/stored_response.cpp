@@ -67,6 +67,7 @@ StoredPtr make_stored(StoredParts parts) {
                             &stored->upstream_last_modified, &stored->tags}) {
     text->shrink_to_fit();
   }
+  if (stored->kind != Kind::Response) return stored;
   stored->etag = strong_etag(stored->body);
   constexpr std::string_view kName = "ETag: ";
   constexpr std::string_view kEnd = "\r\n";

@@ -15,10 +15,19 @@
 
 namespace holdfast::cache {
 
+// What is kept, and how it is answered with.
+enum class Kind : std::uint8_t {
+  Response,  // fields that were chosen of the upstream's; the rest is ours to say
+  Verbatim,  // all end-to-end fields as they came (RFC 9111, 3)
+  Variants,  // no response, but how those of a URL are told apart (proxy/variants.h)
+};
+
 struct StoredParts {
   int status = 200;
+  Kind kind = Kind::Response;
   // Field lines as they are sent, "Name: value\r\n" each: what the upstream said
-  // and clients should see. Without Content-Length, Age, Date, ETag, Cache-Control.
+  // and clients should see. Without Content-Length and Age; and without Date, ETag and
+  // Cache-Control but of Verbatim.
   std::string fields;
   std::string body;
 
@@ -44,7 +53,7 @@ struct StoredParts {
 };
 
 struct StoredResponse : StoredParts {
-  // Both derived from the parts, by make_stored().
+  // Both derived from the parts, by make_stored(). Empty but of Kind::Response.
   std::string etag;  // strong, quoted, from the content (XXH3, 128 bits)
   std::string head;  // `fields` and ETag, serialised; whoever sends it frames the content
 

@@ -25,6 +25,8 @@ std::string_view name_of(Rung rung) {
       return "stale-if-error";
     case Rung::Offline:
       return "offline";
+    case Rung::Pass:
+      return "pass";
     case Rung::NotStored:
       return "not-stored";
     case Rung::Error:

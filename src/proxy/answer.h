@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 
 #include "cache/stored_response.h"
 
@@ -15,22 +16,28 @@ enum class Rung {
   Fetched,               // the upstream's own answer, just now
   StaleIfError,          // stored, because the upstream failed or was slow
   Offline,               // from our own source
+  Pass,                  // too large to keep: the client's own request is passed through
   NotStored,             // nothing to use at once, and the client wanted no more than that
   Error,                 // nobody had an answer
 };
 
 struct Answer {
   Rung rung = Rung::Error;
-  cache::StoredPtr content;  // null for NotStored and Error
+  cache::StoredPtr content;  // null for Pass, NotStored and Error
 
   // What the upstream did for it, for Cache-Status, log and metrics.
-  bool forwarded = false;   // a request to the upstream was tried for this answer
-  bool collapsed = false;   // somebody else's request served this one too
-  bool may_store = false;   // the upstream allows it, and no purge came in between
-  bool stored = false;      // memory has it, or the store took it to be written
-  bool was_stale = false;   // something was stored, too old to answer from at once
-  bool was_fresh = false;   // something fresh was stored, but not as fresh as the client wanted
-  int upstream_status = 0;  // of the attempt that decided; 0 if none came
+  bool forwarded = false;  // a request to the upstream was tried for this answer
+  bool collapsed = false;  // somebody else's request served this one too
+  bool may_store = false;  // the upstream allows it, and no purge came in between
+  bool stored = false;     // memory has it, or the store took it to be written
+  bool was_stale = false;  // something was stored, too old to answer from at once
+  bool was_fresh = false;  // something fresh was stored, but not as fresh as the client wanted
+  // Of mode rfc9111: why nothing is kept of it, in a word of src/rfc9111/storing.h; and whether it
+  // is what is stored, which the upstream has just said is the same (304).
+  std::string_view not_stored;
+  bool revalidated = false;
+  bool other_variant = false;  // there were stored responses, but of other variants alone
+  int upstream_status = 0;     // of the attempt that decided; 0 if none came
   int attempts = 0;
   std::string cause;  // the chain of failures, for people; empty if none
 

@@ -274,8 +274,8 @@ void Batches::finish(Batch& batch) {
   OutcomeCounts outcomes;
   for (Lookup& lookup : batch.lookups) {
     if (lookup.done) continue;
-    lookup.answer = answer_without_origin(parts_.memory, lookup.key, parts_.worker.clock().wall(),
-                                          batch.wanted.only_if_cached);
+    lookup.answer = answer_without_origin(
+        parts_.memory.find(lookup.key), parts_.worker.clock().wall(), batch.wanted.only_if_cached);
     lookup.answered = now;
   }
   std::string body = "[";

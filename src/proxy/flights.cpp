@@ -62,7 +62,8 @@ Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
       settings_(std::move(settings)),
       random_(seed),
       resting_(settings_.resting),
-      unshared_(settings_.unshared) {
+      unshared_(settings_.unshared),
+      too_large_(settings_.too_large) {
   using observe::Family;
   observe::Metrics& metrics = parts_.metrics;
   const observe::Labels upstream{{"upstream", settings_.upstream}};
@@ -146,7 +147,8 @@ bool Flights::purge(std::string_view key) {
   const bool in_memory = parts_.memory.erase(key);
   const bool in_store = parts_.store.find(key).value_or(nullptr) != nullptr;
   parts_.store.erase(key);  // also where it could not be read
-  return in_memory || in_store;
+  const bool of_variants = purge_variants(key);
+  return in_memory || in_store || of_variants;
 }
 
 void Flights::forget_rests() {
@@ -237,13 +239,14 @@ cache::StoredPtr Flights::find_stored(std::string_view key, bool keep) {
 
 Flights::Flight& Flights::start(Route& route, std::string_view key, cache::StoredPtr stored,
                                 base::SteadyTime deadline, upstream::Priority priority,
-                                const upstream::Fields& fields, bool apart) {
+                                const upstream::Fields& fields, bool apart, const AskedPtr& asked) {
   auto owned = std::make_unique<Flight>(route, std::string(key));
   Flight& flight = *owned;
   flight.stored = std::move(stored);
   flight.behind = priority == upstream::Priority::Refresh;
   flight.seen = parts_.memory.purges().latest();
   flight.apart = apart;
+  flight.asked = asked;
   if (apart) {
     apart_.emplace(&flight, std::move(owned));
   } else {
@@ -251,8 +254,29 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   }
   parts_.shard.add(flights_gauge_, 1);
 
+  upstream::FetchRequest request =
+      asked ? http_fetch_request(flight) : fetch_request(flight, fields);
+  request.deadline = deadline - settings_.answer_margin;
+  request.priority = priority;
+  request.max_attempts = route.plan().most_attempts;
+  request.may_park = !usable_if_error(flight.stored);
+  flight.fetch = parts_.fetcher.start(std::move(request), [this, &flight](FetchResult result) {
+    finish(flight, std::move(result));
+  });
+
+  // RFC 9111, 4.2.4: being slow is no error.
+  if (!asked && usable_if_error(flight)) {
+    flight.patience.set_after(parts_.loop, settings_.patience,
+                              [this, &flight] { out_of_patience(flight); });
+  }
+  return flight;
+}
+
+upstream::FetchRequest Flights::fetch_request(const Flight& flight,
+                                              const upstream::Fields& fields) const {
+  Route& route = flight.route;
   upstream::FetchRequest request;
-  request.request = route.upstream_request(key, fields);
+  request.request = route.upstream_request(flight.key, fields);
   // Of what was marked stale by hand the whole is asked for.
   if (flight.stored && !flight.stored->marked_stale()) {
     if (!flight.stored->upstream_etag.empty()) {
@@ -266,28 +290,17 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   request.validate = [&route, held = flight.held, key = flight.key](const upstream::Reply& reply) {
     return route.validate(key, reply);
   };
-  request.deadline = deadline - settings_.answer_margin;
-  request.priority = priority;
-  request.max_attempts = route.plan().most_attempts;
-  request.may_park = !usable_if_error(flight.stored);
-  flight.fetch = parts_.fetcher.start(std::move(request), [this, &flight](FetchResult result) {
-    finish(flight, std::move(result));
-  });
-
-  if (usable_if_error(flight)) {
-    flight.patience.set_after(parts_.loop, settings_.patience,
-                              [this, &flight] { out_of_patience(flight); });
-  }
-  return flight;
+  return request;
 }
 
 void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed,
-                         Callback callback) {
+                         Callback callback, AskedPtr asked) {
   Waiter& waiter = flight.waiters.emplace_back();
   waiter.callback = std::move(callback);
   waiter.deadline = deadline;
   waiter.collapsed = collapsed;
   waiter.seen = parts_.memory.purges().latest();
+  waiter.asked = std::move(asked);
   ++waiters_;
   parts_.shard.add(waiters_gauge_, 1);
   const auto position = std::prev(flight.waiters.end());
@@ -299,7 +312,8 @@ void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collaps
 
 void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
   const FetchResult so_far = parts_.fetcher.so_far(flight.fetch);
-  if (so_far.end == FetchEnd::Answered) return;  // finish() is next
+  // finish() is next
+  if (so_far.end == FetchEnd::Answered || so_far.end == FetchEnd::TooLarge) return;
   Answer answer = fall_back(flight, so_far);
   answer.collapsed = waiter->collapsed && answer.forwarded;
   Callback callback = std::move(waiter->callback);
@@ -320,6 +334,7 @@ void Flights::out_of_patience(Flight& flight) {
 
 void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = take_out(flight);
+  if (flight.asked) return finish_http(flight, result);
   const bool taken = is_answer(result) && replaces_stored(flight, result);
   Answer answer = taken ? take_answer(flight, result) : fall_back(flight, result);
   if (answer.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
@@ -333,36 +348,41 @@ void Flights::finish(Flight& flight, FetchResult result) {
   answer_all(flight, answer);
 }
 
-// As if they came now. Whoever came before the purge has the answer that was on its way.
-void Flights::send_on_late(Flight& flight) {
-  std::list<Waiter> late;
+std::list<Flights::Waiter> Flights::take_waiters(Flight& flight,
+                                                 const std::function<bool(const Waiter&)>& leaves) {
+  std::list<Waiter> taken;
   for (auto waiter = flight.waiters.begin(); waiter != flight.waiters.end();) {
     const auto next = std::next(waiter);
-    if (waiter->seen > flight.seen) late.splice(late.end(), flight.waiters, waiter);
+    if (leaves(*waiter)) taken.splice(taken.end(), flight.waiters, waiter);
     waiter = next;
   }
-  waiters_ -= late.size();
-  parts_.shard.add(waiters_gauge_, -static_cast<std::int64_t>(late.size()));
-  for (Waiter& waiter : late) {
-    waiter.timer.cancel();
-    join(flight.route, flight.key, waiter.deadline, std::chrono::seconds(0),
-         std::move(waiter.callback));
+  waiters_ -= taken.size();
+  parts_.shard.add(waiters_gauge_, -static_cast<std::int64_t>(taken.size()));
+  for (Waiter& waiter : taken) waiter.timer.cancel();
+  return taken;
+}
+
+// As if they came now. Whoever came before the purge has the answer that was on its way.
+void Flights::send_on_late(Flight& flight) {
+  const auto is_late = [&flight](const Waiter& waiter) { return waiter.seen > flight.seen; };
+  for (Waiter& waiter : take_waiters(flight, is_late)) {
+    if (waiter.asked) {
+      join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback));
+    } else {
+      join(flight.route, flight.key, waiter.deadline, std::chrono::seconds(0),
+           std::move(waiter.callback));
+    }
   }
 }
 
 // Each at its own pace: it is the fetcher that spaces them.
 void Flights::send_on_alone(Flight& flight) {
-  std::list<Waiter> others;
-  const auto first_other = std::find_if(flight.waiters.begin(), flight.waiters.end(),
-                                        [](const Waiter& waiter) { return waiter.collapsed; });
-  others.splice(others.end(), flight.waiters, first_other, flight.waiters.end());
-  waiters_ -= others.size();
-  parts_.shard.add(waiters_gauge_, -static_cast<std::int64_t>(others.size()));
-  for (Waiter& waiter : others) {
-    waiter.timer.cancel();
-    Flight& own = start(flight.route, flight.key, nullptr, waiter.deadline,
-                        upstream::Priority::Miss, {}, true);
-    add_waiter(own, waiter.deadline, false, std::move(waiter.callback));
+  const auto waits_along = [](const Waiter& waiter) { return waiter.collapsed; };
+  for (Waiter& waiter : take_waiters(flight, waits_along)) {
+    // Of mode rfc9111 what is stored may be what every one of them has confirmed anew.
+    Flight& own = start(flight.route, flight.key, waiter.asked ? flight.stored : nullptr,
+                        waiter.deadline, upstream::Priority::Miss, {}, true, waiter.asked);
+    add_waiter(own, waiter.deadline, false, std::move(waiter.callback), waiter.asked);
   }
 }
 

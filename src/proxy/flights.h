@@ -41,10 +41,13 @@
 #include "observe/metrics.h"
 #include "observe/repeat_limiter.h"
 #include "proxy/answer.h"
+#include "proxy/asked.h"
 #include "proxy/forbidden_share.h"
+#include "proxy/http_storing.h"
 #include "proxy/resting_keys.h"
 #include "proxy/route.h"
 #include "proxy/storing.h"
+#include "proxy/variants.h"
 #include "upstream/fetcher.h"
 
 namespace holdfast::proxy {
@@ -58,6 +61,10 @@ bool fresh_enough(const cache::Freshness& freshness, std::chrono::seconds min_fr
 
 // The rung of what may be used at once, fresh or stale; none of what may not.
 std::optional<Rung> rung_at_once(const cache::Freshness& freshness, std::chrono::seconds min_fresh);
+
+// The same of a route of mode rfc9111, by all that the client says (RFC 9111, 5.2.1).
+std::optional<Rung> http_rung_at_once(const cache::Freshness& freshness,
+                                      const rfc9111::RequestDirectives& wanted);
 
 class Flights {
  public:
@@ -74,6 +81,9 @@ class Flights {
     RestingKeys::Settings resting;
     // For how long nobody waits for another's answer, where one could not be shared.
     RestingKeys::Settings unshared{std::chrono::minutes(2), std::chrono::minutes(2), 10'000};
+    // For how long it is remembered that an answer was too large to keep, so that requests for it
+    // are passed through at once.
+    RestingKeys::Settings too_large{std::chrono::minutes(2), std::chrono::minutes(2), 10'000};
     // A 404 takes the place of a 200 that may still be used only if it is said again so much
     // later: a deployment may lose data for a while.
     base::Duration missing_confirmed = std::chrono::minutes(1);
@@ -113,6 +123,14 @@ class Flights {
   // later joiners have no request to go with.
   void join(Route& route, std::string_view key, base::SteadyTime deadline,
             std::chrono::seconds min_fresh, Callback callback, const upstream::Fields& fields = {});
+
+  // The same for a route of mode rfc9111 (flights_http.cpp), whose `asked` says the rest. An answer
+  // of Rung::Pass is for the caller to pass the request through.
+  void join_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline, Callback callback);
+  Answer stored_http(const Route& route, const Asked& asked);
+  void refresh_http(Route& route, const AskedPtr& asked);
+  // What is stored for it, in memory or in the store.
+  Selected select(const Route& route, const Asked& asked, bool keep = true);
 
   // What becomes of a request for `key` that comes now: join() does what this says.
   struct Prospect {
@@ -187,6 +205,7 @@ class Flights {
     base::SteadyTime deadline;
     bool collapsed = false;
     std::uint64_t seen = 0;  // the last purge when it came
+    AskedPtr asked;          // of mode rfc9111
     base::Timer timer;
   };
   struct Flight {
@@ -204,6 +223,8 @@ class Flights {
     upstream::Fetcher::FetchId fetch = 0;
     std::list<Waiter> waiters;
     base::Timer patience;
+    AskedPtr asked;              // of mode rfc9111: of who started it
+    bool other_variant = false;  // is stored, and not the one that is asked for
   };
 
   // What is stored for `key`, in memory or in the store; null if nothing. `keep`: in memory then.
@@ -212,7 +233,8 @@ class Flights {
   // `apart`: for one client alone, so that nobody joins it.
   Flight& start(Route& route, std::string_view key, cache::StoredPtr stored,
                 base::SteadyTime deadline, upstream::Priority priority,
-                const upstream::Fields& fields = {}, bool apart = false);
+                const upstream::Fields& fields = {}, bool apart = false,
+                const AskedPtr& asked = nullptr);
   // All that wait for what another asked for, each with a flight of its own.
   void send_on_alone(Flight& flight);
   // Those who came after a purge that takes the flight's answer.
@@ -220,7 +242,27 @@ class Flights {
   bool is_purged(std::string_view key, const cache::StoredPtr& stored) const {
     return stored && parts_.memory.purges().purged(key, *stored);
   }
-  void add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback);
+  void add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback,
+                  AskedPtr asked = nullptr);
+  upstream::FetchRequest fetch_request(const Flight& flight, const upstream::Fields& fields) const;
+  upstream::FetchRequest http_fetch_request(const Flight& flight) const;
+  void finish_http(Flight& flight, upstream::FetchResult& result);
+  // For who started the flight, and for who waits along.
+  struct HttpAnswers {
+    Answer first;
+    Answer others;
+  };
+  HttpAnswers take_http_answer(Flight& flight, const upstream::FetchResult& result);
+  void answer_http(Flight& flight, const HttpAnswers& answers);
+  void decide_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline,
+                   const Selected& selected, Callback callback);
+  // Returns whether memory has it, or the store will.
+  bool keep_http(const Flight& flight, const HttpStorable& storable);
+  // Those that the answer is not for, as it is of another variant than theirs.
+  void send_on_others(Flight& flight, const VaryNames& vary);
+  // Moves waiters out, for which `leaves` is true, and forgets them.
+  std::list<Waiter> take_waiters(Flight& flight, const std::function<bool(const Waiter&)>& leaves);
+  bool purge_variants(std::string_view key);
   void leave(Flight& flight, std::list<Waiter>::iterator waiter);
   void out_of_patience(Flight& flight);
   void finish(Flight& flight, upstream::FetchResult result);
@@ -255,7 +297,8 @@ class Flights {
   base::Random random_;
   RestingKeys resting_;
   ForbiddenShare forbidden_;
-  RestingKeys unshared_;  // keys whose answers may not be stored
+  RestingKeys unshared_;   // keys whose answers may not be stored
+  RestingKeys too_large_;  // URLs whose answers are
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
   std::unordered_map<const Flight*, std::unique_ptr<Flight>> apart_;
   std::size_t waiters_ = 0;

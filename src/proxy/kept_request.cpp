@@ -5,7 +5,8 @@
 namespace holdfast::proxy {
 
 KeptRequest::KeptRequest(const http::Request& request) {
-  std::size_t bytes = request.method_name.size() + request.path.size() + request.query.size();
+  std::size_t bytes = request.method_name.size() + request.path.size() + request.query.size() +
+                      request.client.size();
   for (const std::string_view known : request.known) bytes += known.size();
   for (const http::FieldLine& line : request.fields) bytes += line.name.size() + line.value.size();
   // Never moved from here on, as it never grows.
@@ -20,6 +21,9 @@ KeptRequest::KeptRequest(const http::Request& request) {
   request_.method_name = keep(request.method_name);
   request_.path = keep(request.path);
   request_.query = keep(request.query);
+  request_.client = keep(request.client);
+  request_.received = request.received;
+  request_.http10 = request.http10;
   for (std::size_t i = 0; i < request.known.size(); ++i) {
     request_.known[i] = keep(request.known[i]);
   }

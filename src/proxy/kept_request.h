@@ -16,7 +16,7 @@ class KeptRequest {
   KeptRequest(const KeptRequest&) = delete;
   KeptRequest& operator=(const KeptRequest&) = delete;
 
-  // Its method, path, query and fields.
+  // Its method, path, query and fields, its client and when it came. Without a content.
   const http::Request& request() const { return request_; }
 
  private:

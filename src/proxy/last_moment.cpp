@@ -4,8 +4,7 @@
 
 namespace holdfast::proxy {
 
-Answer answer_without_origin(const cache::MemoryCache& memory, std::string_view key,
-                             base::WallTime now, bool only_if_cached) {
+Answer answer_without_origin(cache::StoredPtr stored, base::WallTime now, bool only_if_cached) {
   Answer answer;
   if (only_if_cached) {
     answer.rung = Rung::NotStored;
@@ -15,7 +14,6 @@ Answer answer_without_origin(const cache::MemoryCache& memory, std::string_view 
   }
   // Not the upstream's doing, as far as is known; a full machine is enough.
   answer.cause = "the origin loop was held up past the deadline, by load or a disk";
-  cache::StoredPtr stored = memory.find(key);
   const cache::Use use = stored ? cache::freshness(*stored, now).use : cache::Use::Unusable;
   if (use == cache::Use::Unusable) {
     answer.status = 504;

@@ -1,12 +1,10 @@
 // What a worker does when the origin loop does not answer in time: that loop may
 // be held up by a disk, and no client waits past its deadline for it. Pure
-// functions but for reading memory; any thread.
+// functions; any thread.
 #pragma once
 
-#include <string_view>
-
 #include "base/clock.h"
-#include "cache/memory_cache.h"
+#include "cache/stored_response.h"
 #include "proxy/answer.h"
 
 namespace holdfast::proxy {
@@ -18,10 +16,9 @@ inline base::Duration worker_patience(base::Duration request_deadline) {
   return request_deadline - request_deadline / 400;
 }
 
-// What memory holds for `key`, even if it was too old to be used at once; else 504.
+// `stored` is what memory holds, even if it was too old to be used at once; else 504.
 // To `only_if_cached` always 504: memory had nothing for such a client when it came,
 // and it wants nothing else.
-Answer answer_without_origin(const cache::MemoryCache& memory, std::string_view key,
-                             base::WallTime now, bool only_if_cached);
+Answer answer_without_origin(cache::StoredPtr stored, base::WallTime now, bool only_if_cached);
 
 }  // namespace holdfast::proxy

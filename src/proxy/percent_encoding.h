@@ -33,6 +33,18 @@ inline void append_escaped(unsigned char byte, std::string& out) {
   out.append(escape.data(), escape.size());
 }
 
+// A field's value as a key holds it: a blank ends it.
+inline void append_key_value(std::string_view value, std::string& key) {
+  for (const char c : value) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte > ' ' && byte < 0x7F && c != '%') {
+      key += c;
+    } else {
+      append_escaped(byte, key);
+    }
+  }
+}
+
 // RFC 3986, 2.3: escaped or not, these are the same.
 constexpr bool is_unreserved(unsigned char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||

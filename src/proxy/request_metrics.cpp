@@ -38,6 +38,8 @@ CacheOutcome cache_outcome(const Answer& answer) {
       return answer.collapsed ? CacheOutcome::Collapsed : CacheOutcome::Miss;
     case Rung::Offline:
       return CacheOutcome::Offline;
+    case Rung::Pass:
+      return CacheOutcome::Pass;
     case Rung::NotStored:
       return CacheOutcome::Absent;
     case Rung::Error:

@@ -49,9 +49,10 @@ void append_ttl(Pieces& out, const cache::Freshness& freshness) {
 
 // fwd and fwd-status (RFC 9211, 2.2 and 2.3).
 void append_forward(Pieces& out, const Answer& answer) {
-  out += std::string_view(answer.was_fresh   ? "; fwd=request"
-                          : answer.was_stale ? "; fwd=stale"
-                                             : "; fwd=uri-miss");
+  out += std::string_view(answer.was_fresh       ? "; fwd=request"
+                          : answer.was_stale     ? "; fwd=stale"
+                          : answer.other_variant ? "; fwd=vary-miss"
+                                                 : "; fwd=uri-miss");
   if (answer.upstream_status != 0) {
     out += "; fwd-status=";
     out += answer.upstream_status;
@@ -74,6 +75,14 @@ void append_age_and_lifetime(std::string& to, const Answer& answer,
     out += std::max<std::int64_t>(0, (freshness.age + freshness.ttl).count());
     out += "\r\n";
   }
+  to += out.view();
+}
+
+void append_age(std::string& to, const cache::Freshness& freshness) {
+  Pieces out;
+  out += "Age: ";
+  out += freshness.age.count();
+  out += "\r\n";
   to += out.view();
 }
 
@@ -103,6 +112,9 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
       if (answer.stored) {
         out += "; stored";
         append_ttl(out, freshness);
+      } else if (!answer.not_stored.empty()) {
+        out += "; detail=";
+        out += answer.not_stored;
       }
       break;
     case Rung::StaleIfError:
@@ -116,6 +128,8 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
       break;
     case Rung::Offline:
       out += "; fwd=uri-miss; detail=offline";
+      break;
+    case Rung::Pass:  // says it itself
       break;
     case Rung::NotStored:
       out += "; detail=only-if-cached";

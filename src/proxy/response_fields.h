@@ -18,6 +18,9 @@ namespace holdfast::proxy {
 void append_age_and_lifetime(std::string& to, const Answer& answer,
                              const cache::Freshness& freshness);
 
+// Age alone, where the upstream's own Cache-Control stands (mode rfc9111).
+void append_age(std::string& to, const cache::Freshness& freshness);
+
 // ETag. `weak` for content that another coding of it shares the tag with (RFC 9110,
 // 8.8.1): the bytes differ, what they say does not.
 void append_etag(std::string& out, std::string_view etag, bool weak);

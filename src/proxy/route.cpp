@@ -12,6 +12,7 @@
 #include "proxy/ip_address.h"
 #include "proxy/percent_encoding.h"
 #include "proxy/template_text.h"
+#include "proxy/variants.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -36,18 +37,6 @@ KeyParts parts_of(std::string_view subject) {
   parts.query = subject.substr(question, blank - question);
   parts.fields = subject.substr(blank);
   return parts;
-}
-
-// A field's value, so that a blank ends it.
-void append_value(std::string_view value, std::string& key) {
-  for (const char c : value) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte > ' ' && byte < 0x7F && c != '%') {
-      key += c;
-    } else {
-      append_escaped(byte, key);
-    }
-  }
 }
 
 std::string unescaped(std::string_view text) {
@@ -108,7 +97,7 @@ const char* Route::append_fields(const http::Request& request, std::string& key)
     if (host.empty()) return "the upstream is sent the client's Host, and there is none";
     key.append(" ").append(kHost).append("=");
     const std::size_t start = key.size();
-    append_value(host, key);
+    append_key_value(host, key);
     for (char& c : std::span(key).subspan(start)) c = base::ascii_lower(c);
   }
   for (const std::string& name : plan_.key_fields) {
@@ -123,7 +112,7 @@ const char* Route::append_fields(const http::Request& request, std::string& key)
         key.append(",%20");  // of a list, in several lines (RFC 9110, 5.2)
       }
       first = false;
-      append_value(line.value, key);
+      append_key_value(line.value, key);
     }
   }
   return key.size() > kLongestKey ? kTooLong : nullptr;
@@ -193,6 +182,11 @@ bool Route::is_host_of_key(std::string_view host) const {
 
 bool Route::is_key(std::string_view key) const {
   if (!key.starts_with(plan_.key_prefix) || key.size() > kLongestKey) return false;
+  if (plan_.storing.http.on) {
+    const std::string_view variant = variant_part(key);
+    if (!variant.empty() && !is_variant_part(variant)) return false;
+    key.remove_suffix(variant.size());
+  }
   const KeyParts parts = parts_of(subject(key));
   Parameters parameters;
   if (!take_values(parts.values, parameters)) return false;
@@ -224,7 +218,7 @@ bool Route::is_key(std::string_view key) const {
     name = std::find(name, names.end(), field.substr(0, equals));
     if (name++ == names.end()) return false;
     std::string value;
-    append_value(unescaped(field.substr(equals + 1)), value);
+    append_key_value(unescaped(field.substr(equals + 1)), value);
     if (value != field.substr(equals + 1)) return false;
     const std::string plain = unescaped(value);
     if (plan_.host_goes_upstream && name == names.begin() + 1 && !is_host_of_key(plain)) {
@@ -238,7 +232,7 @@ bool Route::is_key(std::string_view key) const {
 
 upstream::Request Route::upstream_request(std::string_view key,
                                           const upstream::Fields& beside) const {
-  const KeyParts parts = parts_of(subject(key));
+  const KeyParts parts = parts_of(subject(key_of_url(key)));
   Parameters parameters;
   const bool taken = take_values(parts.values, parameters);
   assert(taken);
@@ -275,7 +269,7 @@ upstream::Request Route::upstream_request(std::string_view key,
 upstream::Verdict Route::validate(std::string_view key, const upstream::Reply& reply) {
   if (plan_.body.equal.empty()) return check_.validate({}, reply);
   Parameters parameters;
-  if (!take_values(parts_of(subject(key)).values, parameters)) {
+  if (!take_values(parts_of(subject(key_of_url(key))).values, parameters)) {
     return {upstream::Outcome::WrongContent, "asked for by a key that is none"};
   }
   std::array<PathParameter, Parameters::kMost> given;

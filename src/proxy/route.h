@@ -6,6 +6,9 @@
 //
 //   <prefix><values of the path's parameters, joined by "/">[?<query>][ <field>=<value>]...
 //
+// and behind that, of one of the variants of a URL (mode rfc9111), " (<number>)" and its selection:
+// proxy/variants.h.
+//
 // Each part is in its canonical form, in which neither "?" nor a blank stands for itself, so that
 // two requests share a key if and only if the upstream is asked the same.
 #pragma once

@@ -162,7 +162,12 @@ void Service::take_routed(http::Server& server, http::ExchangeId id, const http:
   const Taken taken = routes_->take(request, path_, parameters);
   switch (taken.by) {
     case Taken::By::Route:
-      if (!is_readable(request.method)) return pass(server, id, request, taken.route, parameters);
+      if (!is_readable(request.method)) {
+        return pass(server, id, request, *served_[taken.route], parameters);
+      }
+      if (served_[taken.route]->caches_http) {
+        return look_up_http(server, id, request, *served_[taken.route], parameters);
+      }
       return look_up(server, id, request, *served_[taken.route], parameters);
     case Taken::By::Batch:
       return served_[taken.route]->batches->start(server, id, request, request_id_);
@@ -283,23 +288,28 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
   });
 }
 
+Service::Exchange Service::exchange_of(Pending& pending) {
+  return {pending.id,
+          *pending.served,
+          pending.method,
+          pending.key,
+          pending.if_none_match,
+          pending.if_modified_since,
+          pending.accept_encoding,
+          pending.request_id,
+          pending.client,
+          pending.path,
+          pending.traceparent,
+          pending.received,
+          {}};
+}
+
 void Service::finish(http::ExchangeId id, const Answer& answer) {
-  const auto taken = pending_.extract(id);
+  auto taken = pending_.extract(id);
   if (taken.empty()) return;  // the client is gone, or has had its answer at the deadline
-  const Pending& pending = taken.mapped();
-  const Exchange exchange{id,
-                          *pending.served,
-                          pending.method,
-                          pending.key,
-                          pending.if_none_match,
-                          pending.if_modified_since,
-                          pending.accept_encoding,
-                          pending.request_id,
-                          pending.client,
-                          pending.path,
-                          pending.traceparent,
-                          pending.received,
-                          {}};
+  Pending& pending = taken.mapped();
+  if (pending.asked) return finish_http(pending, answer);
+  const Exchange exchange = exchange_of(pending);
   if (!answer.content) return send_error(*pending.server, exchange, answer);
   send_content(*pending.server, exchange, answer,
                cache::freshness(*answer.content, parts_.worker.clock().wall()));
@@ -315,8 +325,10 @@ void Service::answer_those_due() {
   const base::SteadyTime now = parts_.worker.now();
   while (base::TimeoutHook* due = deadlines_.due(now)) {
     const auto& pending = static_cast<const Pending&>(*due);
-    finish(pending.id, answer_without_origin(parts_.memory, pending.key,
-                                             parts_.worker.clock().wall(), pending.only_if_cached));
+    cache::StoredPtr stored = pending.asked ? in_memory(*pending.served, *pending.asked)
+                                            : parts_.memory.find(pending.key);
+    finish(pending.id, answer_without_origin(std::move(stored), parts_.worker.clock().wall(),
+                                             pending.only_if_cached));
   }
   arm_deadline();
 }

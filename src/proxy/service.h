@@ -116,8 +116,10 @@ class Service final : public http::Handler {
     std::string path;         // what of it goes into the log
     std::string traceparent;  // likewise
     base::SteadyTime received;
+    AskedPtr asked;  // of mode rfc9111
   };
 
+  static Exchange exchange_of(Pending& pending);
   void take_request_id(const http::Request& request);
   void take_page(http::Server& server, http::ExchangeId id, const http::Request& request,
                  const PageEntry* page);
@@ -126,9 +128,22 @@ class Service final : public http::Handler {
                  MethodSet allowed);
   void look_up(http::Server& server, http::ExchangeId id, const http::Request& request,
                Served& served, const Parameters& parameters);
+  // Routes of mode rfc9111: service_http.cpp.
+  void look_up_http(http::Server& server, http::ExchangeId id, const http::Request& request,
+                    Served& served, const Parameters& parameters);
+  AskedPtr make_asked(const http::Request& request, const Served& served);
+  void ask_origin_http(http::Server& server, http::ExchangeId id, const http::Request& request,
+                       Served& served, const rfc9111::RequestDirectives& wanted);
+  cache::StoredPtr in_memory(const Served& served, const Asked& asked) const;
+  void finish_http(Pending& pending, const Answer& answer);
+  void send_http(http::Server& server, const Exchange& exchange, const http::Request& request,
+                 const Answer& answer, const cache::Freshness& freshness);
   // What is not read from what is stored: service_passing.cpp.
-  void pass(http::Server& server, http::ExchangeId id, const http::Request& request,
-            std::size_t route, const Parameters& parameters);
+  void pass(http::Server& server, http::ExchangeId id, const http::Request& request, Served& served,
+            const Parameters& parameters);
+  // `key_` is its key by then. `reason`: of Cache-Status, why it is not answered here.
+  void send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
+                    Served& served, std::string_view reason);
   std::function<void()> invalidation(const http::Request& request) const;
   void record_passed(const Passing::Facts& facts);
   void ask_origin(http::Server& server, const Exchange& exchange, std::string_view tracestate);

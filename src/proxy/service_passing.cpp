@@ -56,8 +56,7 @@ std::optional<http::StreamLimit> Service::stream_limit(const http::Request& head
 }
 
 void Service::pass(http::Server& server, http::ExchangeId id, const http::Request& request,
-                   std::size_t route, const Parameters& parameters) {
-  Served& served = *served_[route];
+                   Served& served, const Parameters& parameters) {
   if (const char* problem = served.route.key(parameters, request, key_)) {
     served.counts.count(CacheOutcome::Error, 400, parts_.worker.now() - request.received);
     return send_problem(server, id, request, 400, problem, {}, true);
@@ -73,13 +72,18 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
     served.counts.count(CacheOutcome::Error, 501, parts_.worker.now() - request.received);
     return send_problem(server, id, request, 501, "no other protocol is spoken here", {}, true);
   }
+  send_through(server, id, request, served, "method");
+}
+
+void Service::send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
+                           Served& served, std::string_view reason) {
   const std::string_view traceparent = request.field(Known::Traceparent);
   upstream::Fields trace = continued_trace(traceparent, request.field(Known::Tracestate), random_);
   const bool traced = !trace.empty();
   upstream::Request upstream = served.route.upstream_request(key_, trace);
   upstream.fields = passed_request_fields(request, served.route.plan(), upstream.fields);
   Passing::Facts facts;
-  facts.served = served_[route];
+  facts.served = served.shared_from_this();
   facts.method = request.method_name;
   facts.path = request.path.substr(0, kLoggedPath);
   facts.request_id = request_id_;
@@ -91,7 +95,7 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
     return passing_.refuse(server, id, std::move(facts), 413, served.too_large);
   passing_.start(server, id, request,
                  {served.route.plan(), *served.passer, std::move(upstream), invalidation(request),
-                  served.hold},
+                  served.hold, reason},
                  std::move(facts));
 }
 

@@ -28,6 +28,7 @@ struct Service::Served : std::enable_shared_from_this<Served> {
         flights(entry.flights),
         hold(entry.hold),
         passer(entry.passer),
+        caches_http(entry.route.plan().storing.http.on),
         counts(parts.metrics, parts.shard, entry.route.name()),
         too_large("the content is larger than the " +
                   bytes_in_words(entry.route.plan().max_request_body_bytes) +
@@ -37,6 +38,7 @@ struct Service::Served : std::enable_shared_from_this<Served> {
   Flights& flights;
   const std::shared_ptr<const void> hold;
   upstream::Passer* const passer;
+  const bool caches_http;  // mode rfc9111
   RequestMetrics counts;
   const std::string too_large;
   std::shared_ptr<Batches> batches;  // null: it takes none

@@ -344,13 +344,25 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
   return storable(std::move(parts), forbids, left_out);
 }
 
+namespace {
+
+// Whether the route keeps responses as this one is kept.
+bool is_kept_so(const Route& route, const cache::StoredResponse& stored) {
+  return route.plan().storing.http.on == (stored.kind != cache::Kind::Response);
+}
+
+}  // namespace
+
 bool is_right_still(Route& route, std::string_view key, const cache::StoredResponse& stored) {
+  if (!is_kept_so(route, stored)) return false;
+  if (stored.kind == cache::Kind::Variants) return true;
   // Of the upstream's, only the status is kept then.
   if (upstream::is_negative(stored.status) && !route.plan().storing.pass_client_errors) return true;
   upstream::Reply reply;
   reply.status = stored.status;
   reply.body = stored.body;
   reply.fields = fields_of(stored.fields);
+  if (stored.kind == cache::Kind::Verbatim && stored.status != 200) return true;
   const upstream::Outcome outcome = route.validate(key, reply).outcome;
   // For want of memory nothing is known of it; it was right once.
   return outcome == upstream::Outcome::Ok || outcome == upstream::Outcome::Local;
@@ -358,6 +370,10 @@ bool is_right_still(Route& route, std::string_view key, const cache::StoredRespo
 
 std::string objection_to(Route& route, std::string_view key, const cache::StoredResponse& stored) {
   if (!route.is_key(key)) return "the key is none of ours";
+  if (!is_kept_so(route, stored)) return "it is kept as the route's mode does not keep any";
+  if (stored.kind != cache::Kind::Response) {
+    return is_right_still(route, key, stored) ? "" : "no answer for its key";
+  }
   const bool negative = upstream::is_negative(stored.status);
   if (!negative && stored.status != 200) {
     return "a " + std::to_string(stored.status) + " is never stored";

@@ -1,24 +1,29 @@
-// The text of a selection: for each name its length, ":", and itself; then "-" if the field is
-// absent, or "+", the length of its value, ":", and that. Read from the left it has one meaning.
 #include "proxy/vary_key.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
+#include <utility>
 
+#include "base/ascii.h"
 #include "http/field_syntax.h"
+#include "proxy/percent_encoding.h"
+#include "rfc9111/language.h"
 
 namespace holdfast::proxy {
 namespace {
 
-char in_lower_case(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+constexpr std::string_view kAcceptLanguage = "accept-language";
+
+template <typename Each>
+void for_each_name(std::string_view names, Each each) {
+  while (!names.empty()) {
+    const std::string_view name = names.substr(0, names.find(','));
+    names.remove_prefix(std::min(name.size() + 1, names.size()));
+    each(name);
+  }
 }
 
-// `name` is in lower case already.
-bool is_called(std::string_view text, std::string_view name) {
-  return std::equal(text.begin(), text.end(), name.begin(), name.end(),
-                    [](char c, char wanted) { return in_lower_case(c) == wanted; });
+bool is_preference(std::span<const std::string> preferences, std::string_view name) {
+  return std::find(preferences.begin(), preferences.end(), name) != preferences.end();
 }
 
 // The end of what is quoted from text[at] on: behind its closing quote, or the text's end.
@@ -29,48 +34,48 @@ std::size_t end_of_quotes(std::string_view text, std::size_t at) {
   return std::min(at + 1, text.size());
 }
 
-// What follows `start` is a list. Its elements become lower case but between quotes, in place: what
-// is written is never ahead of what is read.
-void normalise_list(std::size_t start, std::string& out) {
-  std::size_t to = start;
-  for (std::size_t at = start; at < out.size();) {
+// The elements of a list without the space around them, and without empty ones; between quotes
+// nothing is changed. `first` is whether none has come yet.
+void append_elements(std::string_view value, bool& first, std::string& out) {
+  for (std::size_t at = 0; at < value.size();) {
     std::size_t end = at;
-    while (end < out.size() && out[end] != ',') {
-      end = out[end] == '"' ? end_of_quotes(out, end) : end + 1;
+    while (end < value.size() && value[end] != ',') {
+      end = value[end] == '"' ? end_of_quotes(value, end) : end + 1;
     }
-    const std::string_view element = http::trim(std::string_view(out).substr(at, end - at));
+    const std::string_view element = http::trim(value.substr(at, end - at));
     at = end + 1;
     if (element.empty()) continue;
-    if (to > start) out[to++] = ',';
-    for (std::size_t i = 0; i < element.size();) {
-      const bool quoted = element[i] == '"';
-      const std::size_t next = quoted ? end_of_quotes(element, i) : i + 1;
-      for (; i < next; ++i) out[to++] = quoted ? element[i] : in_lower_case(element[i]);
-    }
+    if (!std::exchange(first, false)) out += ',';
+    append_key_value(element, out);
   }
-  out.resize(to);
 }
 
-void insert_length(std::size_t size, std::size_t at, std::string& out) {
-  std::array<char, 20> digits{};
-  char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), size).ptr;
-  out.insert(at, digits.data(), static_cast<std::size_t>(end - digits.data()));
-}
-
-void append_value(std::span<const RequestField> fields, std::string_view name, bool list,
-                  std::string& out) {
-  const std::size_t start = out.size();
+// All lines of a field, if it is there.
+bool combine(std::span<const http::FieldLine> fields, std::string_view name, std::string& value) {
   bool present = false;
-  for (const RequestField& field : fields) {
-    if (!is_called(field.name, name)) continue;
-    out.append(present ? ", " : "+:").append(http::trim(field.value));
-    present = true;
+  for (const http::FieldLine& field : fields) {
+    if (!http::equals_ignoring_case(field.name, name)) continue;
+    value.append(std::exchange(present, true) ? "," : "").append(field.value);
   }
-  if (!present) {
-    out += '-';
-  } else {
-    if (list) normalise_list(start + 2, out);
-    insert_length(out.size() - start - 2, start + 1, out);
+  return present;
+}
+
+void append_one(std::string_view name, std::span<const http::FieldLine> fields, bool preference,
+                std::string& out) {
+  out.append(" ").append(name);
+  if (preference) {
+    std::string value;
+    if (!combine(fields, name, value)) return;
+    out += '=';
+    append_key_value(rfc9111::normalised_preferences(value), out);
+    return;
+  }
+  bool present = false;
+  bool first = true;
+  for (const http::FieldLine& field : fields) {
+    if (!http::equals_ignoring_case(field.name, name)) continue;
+    if (!std::exchange(present, true)) out += '=';
+    append_elements(field.value, first, out);
   }
 }
 
@@ -86,7 +91,7 @@ void VaryNames::add_name(std::string_view name) {
   bool all = !http::is_token(name) || name.find('*') != name.npos;
   if (!all) {
     std::string text(name);
-    std::transform(text.begin(), text.end(), text.begin(), in_lower_case);
+    std::transform(text.begin(), text.end(), text.begin(), base::ascii_lower);
     const auto place = std::lower_bound(names_.begin(), names_.end(), text);
     if (place != names_.end() && *place == text) return;
     all = names_.size() == kMost;
@@ -98,16 +103,42 @@ void VaryNames::add_name(std::string_view name) {
   }
 }
 
-bool VaryNames::append_key(std::span<const RequestField> fields,
-                           std::span<const std::string> normalise, std::string& out) const {
-  if (any_) return false;
-  for (const std::string& name : names_) {
-    insert_length(name.size(), out.size(), out);
-    out.append(":").append(name);
-    const bool list = std::find(normalise.begin(), normalise.end(), name) != normalise.end();
-    append_value(fields, name, list, out);
-  }
-  return true;
+std::string VaryNames::list() const {
+  std::string list;
+  for (const std::string& name : names_) list.append(list.empty() ? "" : ",").append(name);
+  return list;
+}
+
+void append_selection(std::string_view names, std::span<const http::FieldLine> fields,
+                      std::span<const std::string> preferences, std::string& out) {
+  for_each_name(names, [&](std::string_view name) {
+    append_one(name, fields, is_preference(preferences, name), out);
+  });
+}
+
+bool append_language_selection(std::string_view names, std::span<const http::FieldLine> fields,
+                               std::span<const std::string> preferences, std::string_view language,
+                               std::string& out) {
+  if (!is_preference(preferences, kAcceptLanguage)) return false;
+  bool named = false;
+  for_each_name(names, [&](std::string_view name) {
+    if (name != kAcceptLanguage) {
+      return append_one(name, fields, is_preference(preferences, name), out);
+    }
+    named = true;
+    out.append(" ").append(name).append(":");
+    const std::size_t start = out.size();
+    append_key_value(language, out);
+    std::transform(out.begin() + static_cast<std::ptrdiff_t>(start), out.end(),
+                   out.begin() + static_cast<std::ptrdiff_t>(start), base::ascii_lower);
+  });
+  return named;
+}
+
+std::string wanted_language(std::span<const http::FieldLine> fields) {
+  std::string value;
+  if (!combine(fields, kAcceptLanguage, value)) return {};
+  return rfc9111::best_language(value).value_or("");
 }
 
 }  // namespace holdfast::proxy

@@ -1,6 +1,6 @@
 // VaryNames are the request fields that an answer's Vary says it was selected by (RFC 9110,
-// 12.5.5), and make the text that tells one variant from another (RFC 9111, 4.1). One thread;
-// data, once the lines are added.
+// 12.5.5); append_selection() makes the text that tells one variant from another (RFC 9111, 4.1).
+// One thread; data, once the lines are added.
 //
 // A list that is malformed, has more names than anybody means, or has a "*" in it, counts as "*":
 // no request but the one that was answered is known to match.
@@ -12,13 +12,9 @@
 #include <string_view>
 #include <vector>
 
-namespace holdfast::proxy {
+#include "http/request.h"
 
-// One line of a request's head, as it came.
-struct RequestField {
-  std::string_view name;
-  std::string_view value;
-};
+namespace holdfast::proxy {
 
 class VaryNames {
  public:
@@ -29,20 +25,9 @@ class VaryNames {
 
   // Of "*" there are no variants: nothing that is stored answers another request.
   bool any() const { return any_; }
-  // Each once, in lower case and in order; none of "*".
+  // Each once, in lower case and in order, with "," between them; none of "*".
+  std::string list() const;
   const std::vector<std::string>& names() const { return names_; }
-
-  // Appends what of `fields` selects a variant, unless any(): then false, and `out` is unchanged.
-  // Two requests have the same text only if each named field is absent from both or has the
-  // same value in both, with the lines of one field combined by ", " (RFC 9110, 5.3); and names
-  // that differ have different texts. Without a name the text is empty.
-  //
-  // A field in `normalise` is a list whose letters' case does not count, as accept-language and
-  // accept-encoding are: its elements are compared in lower case, without the space around them
-  // and without empty ones, in their order. Nothing is changed between quotes. Names of `normalise`
-  // are in lower case. Allocates nothing but what `out` needs to grow.
-  bool append_key(std::span<const RequestField> fields, std::span<const std::string> normalise,
-                  std::string& out) const;
 
  private:
   void add_name(std::string_view name);
@@ -50,5 +35,25 @@ class VaryNames {
   std::vector<std::string> names_;
   bool any_ = false;
 };
+
+// Appends for each of `names` (as list() has them) what of `fields` selects a variant:
+// " name=value", or " name" if the field is absent. Two requests have the same text only if each
+// named field is absent from both or has the same value in both, with the lines of one field
+// combined (RFC 9110, 5.3) and the space around a list's commas left out. The value is escaped as a
+// key's fields are (route.h), so that a blank ends it. Allocates nothing but what `out` needs to
+// grow, and for fields in `preferences`: lists of preferences (accept-language, accept-encoding)
+// whose order and case do not count. Any thread.
+void append_selection(std::string_view names, std::span<const http::FieldLine> fields,
+                      std::span<const std::string> preferences, std::string& out);
+
+// The same text as if the client had asked for that language alone, which is what a stored response
+// says it is in: " accept-language:de". Of `names` all others as they are. False: the names have no
+// accept-language, or it is none of `preferences`.
+bool append_language_selection(std::string_view names, std::span<const http::FieldLine> fields,
+                               std::span<const std::string> preferences, std::string_view language,
+                               std::string& out);
+
+// The language that a client likes best, of its Accept-Language; empty: it does not say.
+std::string wanted_language(std::span<const http::FieldLine> fields);
 
 }  // namespace holdfast::proxy

@@ -76,12 +76,18 @@ TEST_CASE("common fields take a byte, others stay as they are, unknown codes are
   for (const std::string text :
        {"", "Content-Type: application/json\r\n", "Content-Type: text/plain\r\n",
         "Content-Type: application/json\r\nLast-Modified: x\r\n", "\t\r\n"}) {
-    REQUIRE(unpack_fields(pack_fields(text, packed), fields));
-    CHECK(fields == text);
+    for (const Kind kind : {Kind::Response, Kind::Verbatim, Kind::Variants}) {
+      Kind read = Kind::Response;
+      REQUIRE(unpack_fields(pack_fields(text, kind, packed), read, fields));
+      CHECK(fields == text);
+      CHECK(read == kind);
+    }
   }
-  CHECK(pack_fields("Content-Type: application/json\r\n", packed).size() == 1);
-  CHECK_FALSE(unpack_fields(std::string_view("\0", 1), fields));
-  CHECK_FALSE(unpack_fields("\x08", fields));
+  Kind kind = Kind::Response;
+  const auto* const common = "Content-Type: application/json\r\n";
+  CHECK(pack_fields(common, Kind::Response, packed).size() == 1);
+  CHECK_FALSE(unpack_fields(std::string_view("\0", 1), kind, fields));
+  CHECK_FALSE(unpack_fields("\x06", kind, fields));
 }
 
 TEST_CASE("a row that no response could have made is refused") {

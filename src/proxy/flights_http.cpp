@@ -1,0 +1,343 @@
+// Flights of routes of mode rfc9111. They differ from others in what they are known by: the URL's
+// key until it is known that its answers vary, and then that of the variant that the first client
+// selects; whoever waits along and turns out to select another one is sent on. And in what they
+// ask: the first client's own request, without its preconditions.
+#include <algorithm>
+#include <utility>
+
+#include "proxy/fetch_words.h"
+#include "proxy/flight_answers.h"
+#include "proxy/flights.h"
+#include "rfc9111/conditions.h"
+#include "rfc9111/fields.h"
+
+namespace holdfast::proxy {
+namespace {
+
+using upstream::FetchEnd;
+using upstream::FetchResult;
+using upstream::Outcome;
+
+// Whether it is worth another attempt, which a validator of ours says by its verdict.
+upstream::Verdict judge_http(const upstream::Reply& reply, const Asked& asked,
+                             const StoringPolicy& policy, base::WallTime now) {
+  constexpr int kRequestTimeout = 408;
+  constexpr int kTooEarly = 425;
+  constexpr int kTooMany = 429;
+  const int status = reply.status;
+  const bool fails =
+      status >= 500 || status == kTooMany || status == kRequestTimeout || status == kTooEarly;
+  if (!fails || is_meant_to_be_stored(reply, asked, policy, now)) return {};
+  const Outcome outcome = status >= 500        ? Outcome::ServerError
+                          : status == kTooMany ? Outcome::RateLimited
+                                               : Outcome::Unexpected;
+  return {outcome, "status " + std::to_string(status)};
+}
+
+Answer too_large() {
+  Answer answer;
+  answer.rung = Rung::Pass;
+  answer.not_stored = "too-large";
+  return answer;
+}
+
+}  // namespace
+
+std::optional<Rung> http_rung_at_once(const cache::Freshness& freshness,
+                                      const rfc9111::RequestDirectives& wanted) {
+  if (wanted.no_cache) return std::nullopt;
+  if (wanted.max_age && freshness.age > *wanted.max_age) return std::nullopt;
+  if (freshness.use == cache::Use::Fresh) {
+    return freshness.ttl >= wanted.min_fresh ? std::optional(Rung::Fresh) : std::nullopt;
+  }
+  // Who states how old it may be does not want a stale one, but by max-stale (5.2.1.1).
+  const bool takes_stale = !wanted.max_age && wanted.min_fresh <= std::chrono::seconds(0);
+  if (freshness.use == cache::Use::StaleWhileRevalidate && takes_stale) {
+    return Rung::StaleWhileRevalidate;
+  }
+  return std::nullopt;
+}
+
+Selected Flights::select(const Route& route, const Asked& asked, bool keep) {
+  return select_stored(asked.key, asked.fields(), route.plan().storing.http,
+                       [this, keep](std::string_view key) { return find_stored(key, keep); });
+}
+
+void Flights::join_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline,
+                        Callback callback) {
+  if (abandoned_) return callback(refusal("the service is stopping"));
+  const Selected selected = select(route, *asked);
+  if (selected.response) {
+    const cache::Freshness freshness =
+        cache::freshness(*selected.response, parts_.loop.clock().wall());
+    if (const auto rung = http_rung_at_once(freshness, asked->wanted)) {
+      if (*rung == Rung::StaleWhileRevalidate) refresh_http(route, asked);
+      return callback(from_stored(*rung, selected.response));
+    }
+  }
+  decide_http(route, asked, deadline, selected, std::move(callback));
+}
+
+// Nothing is stored that may be used at once.
+void Flights::decide_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline,
+                          const Selected& selected, Callback callback) {
+  const base::SteadyTime now = parts_.loop.now();
+  const std::string& key = selected.key.empty() ? asked->key : selected.key;
+  if (too_large_.resting(asked->key, now)) return callback(too_large());
+  const bool full = waiters_ >= settings_.max_waiters;
+  const bool unshared = unshared_.resting(key, now);
+  const auto flying = flights_.find(key);
+  if (flying != flights_.end() && !full && !unshared) {
+    Flight& flight = *flying->second;
+    parts_.fetcher.extend(flight.fetch, deadline - settings_.answer_margin,
+                          upstream::Priority::Miss);
+    return add_waiter(flight, deadline, true, std::move(callback), asked);
+  }
+  if ((full || resting_.resting(key, now)) && usable_if_error(selected.response)) {
+    return callback(kept(selected.response));
+  }
+  if (auto told = resting_.told(key, now)) return callback(*std::move(told));
+  if (full) {
+    parts_.shard.add(shed_by_waiters_);
+    return callback(refusal("too many requests are waiting for the upstream"));
+  }
+  const bool alone = flying != flights_.end() || unshared || retired_ || route.retired();
+  Flight& flight =
+      start(route, key, selected.response, deadline, upstream::Priority::Miss, {}, alone, asked);
+  flight.other_variant = selected.varies && !selected.response;
+  add_waiter(flight, deadline, false, std::move(callback), asked);
+}
+
+Answer Flights::stored_http(const Route& route, const Asked& asked) {
+  const Selected selected = select(route, asked);
+  if (selected.response) {
+    const cache::Freshness freshness =
+        cache::freshness(*selected.response, parts_.loop.clock().wall());
+    if (const auto rung = http_rung_at_once(freshness, asked.wanted)) {
+      return from_stored(*rung, selected.response);
+    }
+  }
+  return stored({}, std::chrono::seconds(0));
+}
+
+void Flights::refresh_http(Route& route, const AskedPtr& asked) {
+  const Selected selected = select(route, *asked);
+  const std::string& key = selected.key.empty() ? asked->key : selected.key;
+  if (abandoned_ || retired_ || route.retired() || flights_.contains(key)) return;
+  const base::SteadyTime now = parts_.loop.now();
+  if (resting_.resting(key, now) || too_large_.resting(asked->key, now)) {
+    parts_.shard.add(skipped_);
+    return;
+  }
+  const base::WallTime wall = parts_.loop.clock().wall();
+  if (selected.response && cache::freshness(*selected.response, wall).use == cache::Use::Fresh) {
+    return;  // somebody else's refresh came first
+  }
+  start(route, key, selected.response, now + settings_.refresh_deadline,
+        upstream::Priority::Refresh, {}, false, asked);
+}
+
+upstream::FetchRequest Flights::http_fetch_request(const Flight& flight) const {
+  upstream::FetchRequest request;
+  request.request = flight.asked->upstream;
+  request.request.verbatim = true;
+  request.any_status = true;
+  if (flight.stored && !flight.stored->marked_stale()) {
+    const cache::StoredResponse& stored = *flight.stored;
+    if (!stored.upstream_etag.empty()) {
+      request.request.fields.push_back({"If-None-Match", stored.upstream_etag});
+    }
+    if (!stored.upstream_last_modified.empty()) {
+      request.request.fields.push_back({"If-Modified-Since", stored.upstream_last_modified});
+    }
+  }
+  request.validate = [&route = flight.route, held = flight.held, key = flight.key,
+                      asked = flight.asked,
+                      &clock = parts_.loop.clock()](const upstream::Reply& reply) {
+    const StoringPolicy& policy = route.plan().storing;
+    upstream::Verdict verdict = judge_http(reply, *asked, policy, clock.wall());
+    const bool has_rules = reply.status == 200 || reply.status == 203;
+    return verdict.outcome == Outcome::Ok && has_rules ? route.validate(key, reply) : verdict;
+  };
+  return request;
+}
+
+void Flights::finish_http(Flight& flight, FetchResult& result) {
+  if (result.end == FetchEnd::TooLarge) {
+    too_large_.failed(flight.asked->key, parts_.loop.now(), random_);
+    resting_.succeeded(flight.key);
+    return answer_all(flight, too_large());
+  }
+  const bool refresh = flight.stored || flight.behind;
+  if (result.end == FetchEnd::Answered) {
+    if (refresh) {
+      parts_.shard.add(result.outcome == Outcome::NotModified ? freshened_ : replaced_);
+    }
+    resting_.succeeded(flight.key);
+    return answer_http(flight, take_http_answer(flight, result));
+  }
+  if (refresh) parts_.shard.add(failed_);
+  HttpAnswers answers;
+  answers.others = fall_back(flight, result);
+  if (answers.others.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
+  if (!keeps_nothing(flight) && result.outcome != Outcome::Local) {
+    rest(flight, result, answers.others);
+  }
+  answers.first = answers.others;
+  if (answers.others.rung == Rung::Error && result.last_refused) {
+    // What it says is for who asked. The others are told what it comes to.
+    answers.first.rung = Rung::Fetched;
+    answers.first.content = make_verbatim(*result.last_refused, flight.route.plan().storing,
+                                          parts_.loop.clock().wall());
+    answers.first.not_stored = "status";
+  }
+  answer_http(flight, answers);
+}
+
+void Flights::answer_http(Flight& flight, const HttpAnswers& answers) {
+  const cache::StoredPtr& content = answers.others.content;
+  if (answers.others.rung == Rung::Fetched && is_purged(flight.key, content)) send_on_late(flight);
+  const auto is_first = [](const Waiter& waiter) { return !waiter.collapsed; };
+  for (Waiter& waiter : take_waiters(flight, is_first)) waiter.callback(answers.first);
+  answer_all(flight, answers.others);
+}
+
+Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult& result) {
+  const base::WallTime received = parts_.loop.clock().wall();
+  const StoringPolicy& policy = flight.route.plan().storing;
+  const bool revalidated = result.outcome == Outcome::NotModified;
+  const HttpStorable storable =
+      revalidated
+          ? freshen_http(*flight.stored, result.reply, *flight.asked, policy, received, flight.seen)
+          : make_http_storable(result.reply, *flight.asked, policy, received, flight.seen);
+  Storable counted;
+  counted.may_store = storable.stored != nullptr;
+  counted.forbidden_by = storable.not_stored.data() != nullptr ? storable.not_stored.data() : "";
+  counted.tags_left_out = storable.tags_left_out;
+  note_forbidden(counted);
+  note_left_out(flight, counted);
+
+  flight.purged = flight.purged || is_purged(flight.key, storable.answer);
+  bool stored = false;
+  if (keeps_nothing(flight)) {
+    // What is there now, if anything, came after the purge, or is by the rules of today.
+  } else if (storable.stored) {
+    stored = keep_http(flight, storable);
+  } else if (flight.stored && upstream::is_negative(result.reply.status)) {
+    parts_.memory.erase(flight.key);
+    parts_.store.erase(flight.key);
+  } else if (flight.stored && result.reply.status < 400) {
+    keep_for_errors(flight);
+  }
+  if (storable.may_share && !flight.purged) {
+    unshared_.succeeded(flight.key);
+    send_on_others(flight, storable.vary);
+  } else {
+    if (!flight.purged) unshared_.failed(flight.key, parts_.loop.now(), random_);
+    send_on_alone(flight);
+  }
+
+  HttpAnswers answers;
+  Answer& answer = answers.first;
+  answer = from_stored(Rung::Fetched, storable.answer);
+  answer.forwarded = true;
+  answer.may_store = storable.stored != nullptr;
+  answer.not_stored = storable.not_stored;
+  answer.stored = stored;
+  answer.revalidated = revalidated;
+  answer.other_variant = flight.other_variant;
+  answer.was_fresh =
+      flight.stored && cache::freshness(*flight.stored, received).use == cache::Use::Fresh;
+  answer.was_stale = flight.stored && !answer.was_fresh;
+  answer.upstream_status = result.reply.status;
+  answer.attempts = result.attempts_sent;
+  answer.cause = cause_of(result);
+  answers.others = answer;
+  if (storable.stored) answers.others.content = storable.stored;
+  answers.others.collapsed = true;
+  return answers;
+}
+
+bool Flights::keep_http(const Flight& flight, const HttpStorable& storable) {
+  const HttpCaching& caching = flight.route.plan().storing.http;
+  const Asked& asked = *flight.asked;
+  const auto put = [this](const std::string& under, const cache::StoredPtr& what) {
+    const bool in_memory = parts_.memory.put(under, what);
+    return parts_.store.put(under, what) || in_memory;
+  };
+  if (storable.vary.names().empty()) return put(asked.key, storable.stored);
+
+  const cache::StoredPtr there = find_stored(asked.key);
+  const bool varies = there && there->kind == cache::Kind::Variants;
+  VariantIndex index = varies ? VariantIndex(*there) : VariantIndex(random_.next());
+  bool changed = !varies;
+  if (there && !varies && flight.stored != there && usable_if_error(there)) {
+    // What came without a Vary answers every request, for as long as nothing later does.
+    index.put_first({});
+    std::string without_vary = asked.key;
+    index.append_key({}, {}, caching, without_vary);
+    put(without_vary, there);
+    index.note(without_vary, caching.max_variants);
+  }
+  const std::string names = storable.vary.list();
+  changed = index.put_first(names) || changed;
+  std::string key = asked.key;
+  index.append_key(names, asked.fields(), caching, key);
+  if (key.size() > Route::kLongestKey) return false;
+  const bool stored = put(key, storable.stored);
+  changed = index.note(key, caching.max_variants) || changed;
+  const auto language = rfc9111::find_line(storable.stored->fields, "content-language");
+  if (language && language->find(',') == std::string_view::npos) {
+    std::string by_language = asked.key;
+    index.append_key({}, asked.fields(), caching, by_language);
+    if (append_language_selection(names, asked.fields(), caching.vary_normalise, *language,
+                                  by_language) &&
+        by_language.size() <= Route::kLongestKey) {
+      put(by_language, storable.stored);
+      changed = index.note(by_language, caching.max_variants) || changed;
+    }
+  }
+  if (changed) {
+    put(asked.key, index.to_stored(parts_.loop.clock().wall(), parts_.memory.purges().latest()));
+  }
+  return stored;
+}
+
+void Flights::send_on_others(Flight& flight, const VaryNames& vary) {
+  if (vary.names().empty() || flight.waiters.size() < 2) return;
+  const HttpCaching& caching = flight.route.plan().storing.http;
+  const std::string names = vary.list();
+  std::string selected;
+  append_selection(names, flight.asked->fields(), caching.vary_normalise, selected);
+  const auto is_other = [&](const Waiter& waiter) {
+    if (!waiter.asked) return false;
+    std::string theirs;
+    append_selection(names, waiter.asked->fields(), caching.vary_normalise, theirs);
+    return theirs != selected;
+  };
+  for (Waiter& waiter : take_waiters(flight, is_other)) {
+    join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback));
+  }
+}
+
+// The index is gone by now, and with it all variants; what is on its way to one is set aside.
+bool Flights::purge_variants(std::string_view key) {
+  too_large_.succeeded(key);
+  const auto is_variant = [key](std::string_view other) {
+    return other.size() > key.size() && key_of_url(other) == key;
+  };
+  for (const auto& [flight, owned] : apart_) {
+    owned->purged = owned->purged || (owned->asked && is_variant(owned->key));
+  }
+  std::vector<std::string> keys;
+  for (const auto& [other, owned] : flights_) {
+    if (owned->asked && is_variant(other)) keys.emplace_back(other);
+  }
+  for (const std::string& variant : keys) {
+    resting_.succeeded(variant);
+    set_aside(variant, true);
+  }
+  return !keys.empty();
+}
+
+}  // namespace holdfast::proxy

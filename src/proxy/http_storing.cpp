@@ -1,0 +1,155 @@
+#include "proxy/http_storing.h"
+
+#include <utility>
+#include <vector>
+
+#include "cache/freshness.h"
+#include "proxy/cache_tags.h"
+#include "rfc9111/fields.h"
+
+namespace holdfast::proxy {
+namespace {
+
+rfc9111::Policy rules_of(const StoringPolicy& policy) {
+  rfc9111::Policy rules;
+  rules.targeted = policy.http.targeted;
+  rules.stale_if_error = policy.stale_if_error;
+  switch (policy.set_cookie) {
+    case StoringPolicy::SetCookie::Pass:
+      rules.set_cookie = rfc9111::Policy::SetCookie::Pass;
+      break;
+    case StoringPolicy::SetCookie::Strip:
+      rules.set_cookie = rfc9111::Policy::SetCookie::Strip;
+      break;
+    case StoringPolicy::SetCookie::Store:
+      rules.set_cookie = rfc9111::Policy::SetCookie::Store;
+      break;
+  }
+  return rules;
+}
+
+rfc9111::Judged judge(int status, const upstream::Fields& fields, const Asked& asked,
+                      const StoringPolicy& policy, base::WallTime received,
+                      base::Duration response_delay) {
+  rfc9111::RequestFacts facts;
+  facts.authorization = asked.authorization;
+  facts.no_store = asked.wanted.no_store;
+  return rfc9111::judge(status, fields, facts, rules_of(policy), received, response_delay);
+}
+
+// What goes to no client: each answer has one of its own request.
+std::vector<std::string> removed(const StoringPolicy& policy) {
+  std::vector<std::string> names = policy.fields_removed;
+  names.emplace_back("x-request-id");
+  if (policy.set_cookie == StoringPolicy::SetCookie::Strip) names.emplace_back("set-cookie");
+  return names;
+}
+
+void set_times(cache::StoredParts& parts, const rfc9111::Judged& judged, base::WallTime received) {
+  parts.response_time = received;
+  parts.initial_age = judged.initial_age;
+  parts.freshness_lifetime = judged.freshness_lifetime;
+  parts.stale_while_revalidate = judged.stale_while_revalidate;
+  parts.stale_if_error = judged.stale_if_error;
+}
+
+void set_validators(cache::StoredParts& parts) {
+  parts.upstream_etag = rfc9111::find_line(parts.fields, "etag").value_or("");
+  parts.upstream_last_modified = rfc9111::find_line(parts.fields, "last-modified").value_or("");
+}
+
+void note_vary(const upstream::Fields& fields, VaryNames& names) {
+  for (const upstream::Field& field : fields) {
+    if (upstream::is_field(field, "Vary")) names.add(field.value);
+  }
+}
+
+// What is kept of `parts`, and what the one who asked gets.
+HttpStorable storable(cache::StoredParts parts, const rfc9111::Judged& judged,
+                      const upstream::Fields& fields, base::WallTime received) {
+  HttpStorable made;
+  note_vary(fields, made.vary);
+  made.not_stored = judged.not_stored;
+  if (made.not_stored.empty() && made.vary.any()) made.not_stored = "vary-star";
+  made.answer = cache::make_stored(parts);
+  if (!made.not_stored.empty()) return made;
+  made.stored = made.answer;
+  if (!judged.withheld.empty()) {
+    parts.fields = rfc9111::end_to_end_lines(rfc9111::fields_of(parts.fields), judged.withheld);
+    set_validators(parts);
+    made.stored = cache::make_stored(std::move(parts));
+  }
+  made.may_share = cache::freshness(*made.stored, received).use == cache::Use::Fresh;
+  return made;
+}
+
+}  // namespace
+
+HttpStorable make_http_storable(const upstream::Reply& reply, const Asked& asked,
+                                const StoringPolicy& policy, base::WallTime received,
+                                std::uint64_t seen) {
+  const rfc9111::Judged judged =
+      judge(reply.status, reply.fields, asked, policy, received, reply.duration);
+  cache::StoredParts parts;
+  parts.kind = cache::Kind::Verbatim;
+  parts.status = reply.status;
+  parts.fields = rfc9111::end_to_end_lines(reply.fields, removed(policy));
+  rfc9111::add_date_if_absent(parts.fields, received);
+  parts.body = reply.body;
+  set_validators(parts);
+  set_times(parts, judged, received);
+  CacheTags tags = cache_tags_of(reply.fields, policy.tags);
+  parts.tags = tags.take();
+  parts.seen = seen;
+  HttpStorable made = storable(std::move(parts), judged, reply.fields, received);
+  made.tags_left_out = tags.left_out();
+  return made;
+}
+
+HttpStorable freshen_http(const cache::StoredResponse& stored, const upstream::Reply& reply,
+                          const Asked& asked, const StoringPolicy& policy, base::WallTime received,
+                          std::uint64_t seen) {
+  cache::StoredParts parts = stored;
+  parts.fields = rfc9111::merged(stored.fields, reply.fields, removed(policy));
+  set_validators(parts);
+  upstream::Fields fields = rfc9111::fields_of(parts.fields);
+  // Of the way that the 304 took, and so not kept.
+  if (const std::string* age = upstream::find_field(reply.fields, "Age")) {
+    fields.push_back({"Age", *age});
+  }
+  const rfc9111::Judged judged =
+      judge(stored.status, fields, asked, policy, received, reply.duration);
+  set_times(parts, judged, received);
+  std::size_t left_out = 0;
+  if (has_cache_tags(reply.fields)) {
+    CacheTags tags = cache_tags_of(fields, policy.tags);
+    parts.tags = tags.take();
+    left_out = tags.left_out();
+  }
+  parts.seen = seen;
+  HttpStorable made = storable(std::move(parts), judged, fields, received);
+  made.tags_left_out = left_out;
+  return made;
+}
+
+bool is_meant_to_be_stored(const upstream::Reply& reply, const Asked& asked,
+                           const StoringPolicy& policy, base::WallTime received) {
+  const rfc9111::Judged judged =
+      judge(reply.status, reply.fields, asked, policy, received, reply.duration);
+  return judged.not_stored.empty() && judged.explicit_lifetime;
+}
+
+cache::StoredPtr make_verbatim(const upstream::Reply& reply, const StoringPolicy& policy,
+                               base::WallTime received) {
+  cache::StoredParts parts;
+  parts.kind = cache::Kind::Verbatim;
+  parts.status = reply.status;
+  parts.fields = rfc9111::end_to_end_lines(reply.fields, removed(policy));
+  rfc9111::add_date_if_absent(parts.fields, received);
+  parts.body = reply.body;
+  parts.response_time = received;
+  set_validators(parts);
+  return cache::make_stored(std::move(parts));
+}
+
+}  // namespace holdfast::proxy

@@ -1,0 +1,260 @@
+// The part of Service that answers for routes of mode rfc9111: what is stored is sent as it came,
+// and what the client says of it counts (RFC 9111, 4 and 5.2.1; RFC 9110, 13 and 14).
+#include <algorithm>
+#include <utility>
+
+#include "http/field_syntax.h"
+#include "proxy/passed_fields.h"
+#include "proxy/response_fields.h"
+#include "proxy/service.h"
+#include "proxy/service_table.h"
+#include "proxy/trace_context.h"
+#include "rfc9111/conditions.h"
+#include "rfc9111/fields.h"
+#include "rfc9111/ranges.h"
+
+namespace holdfast::proxy {
+namespace {
+
+using http::Known;
+using http::Method;
+
+// The store hears of one hit in this many, as of the other routes'.
+constexpr unsigned kHitsPerUse = 16;
+
+constexpr std::string_view kVia = "Via: 1.1 holdfast\r\n";
+
+// What only some requests have, and only routes of this mode read.
+struct Rare {
+  std::string_view pragma;
+  std::string_view range;
+  std::string_view if_range;
+  bool authorization = false;
+  bool origins_precondition = false;  // If-Match or If-Unmodified-Since
+};
+
+Rare rare_fields(const http::Request& request) {
+  Rare rare;
+  for (const http::FieldLine& line : request.fields) {
+    // By length first: of most names nothing else is looked at.
+    switch (line.name.size()) {
+      case 5:
+        if (http::equals_ignoring_case(line.name, "range")) rare.range = line.value;
+        break;
+      case 6:
+        if (http::equals_ignoring_case(line.name, "pragma")) rare.pragma = line.value;
+        break;
+      case 8:
+        if (http::equals_ignoring_case(line.name, "if-range")) rare.if_range = line.value;
+        if (http::equals_ignoring_case(line.name, "if-match")) rare.origins_precondition = true;
+        break;
+      case 13:
+        if (http::equals_ignoring_case(line.name, "authorization")) rare.authorization = true;
+        break;
+      case 19:
+        if (http::equals_ignoring_case(line.name, "if-unmodified-since")) {
+          rare.origins_precondition = true;
+        }
+        break;
+      default:
+        break;
+    }
+  }
+  return rare;
+}
+
+rfc9111::RequestDirectives directives_of(const http::Request& request, const Rare& rare) {
+  return rfc9111::request_directives(request.field(Known::CacheControl), rare.pragma);
+}
+
+// They are held against what comes, here.
+bool is_precondition(std::string_view name) {
+  return http::equals_ignoring_case(name, "if-none-match") ||
+         http::equals_ignoring_case(name, "if-modified-since") ||
+         http::equals_ignoring_case(name, "if-range") || http::equals_ignoring_case(name, "range");
+}
+
+}  // namespace
+
+void Service::look_up_http(http::Server& server, http::ExchangeId id, const http::Request& request,
+                           Served& served, const Parameters& parameters) {
+  if (const char* problem = served.route.key(parameters, request, key_)) {
+    served.counts.count(CacheOutcome::Error, 400, parts_.worker.now() - request.received);
+    return send_problem(server, id, request, 400, problem, {}, true);
+  }
+  const Rare rare = rare_fields(request);
+  const rfc9111::RequestDirectives wanted = directives_of(request, rare);
+  if (rare.origins_precondition || (wanted.no_store && !wanted.only_if_cached)) {
+    return send_through(server, id, request, served, "bypass");
+  }
+  const cache::MemoryCache& memory = parts_.memory;
+  const Selected selected =
+      select_stored(key_, request.fields, served.route.plan().storing.http,
+                    [&memory](std::string_view key) { return memory.find(key); });
+  Answer answer;
+  answer.content = selected.response;
+  if (answer.content) {
+    const cache::Freshness freshness =
+        cache::freshness(*answer.content, parts_.worker.clock().wall());
+    if (const auto rung = http_rung_at_once(freshness, wanted)) {
+      if (*rung == Rung::StaleWhileRevalidate && !wanted.only_if_cached &&
+          refresh_gate_.open(key_, request.received)) {
+        parts_.origin.post(
+            [&flights = served.flights, &route = served.route, hold = served.hold,
+             asked = make_asked(request, served)] { flights.refresh_http(route, asked); });
+      }
+      answer.rung = *rung;
+      if (hits_until_used_-- == 0) {
+        hits_until_used_ = kHitsPerUse - 1;
+        parts_.store.used(key_);
+        if (!selected.key.empty()) parts_.store.used(selected.key);
+      }
+      const Exchange exchange{id,
+                              served,
+                              request.method,
+                              key_,
+                              {},
+                              {},
+                              {},
+                              request_id_,
+                              request.client,
+                              request.path,
+                              request.field(Known::Traceparent),
+                              request.received,
+                              {}};
+      return send_http(server, exchange, request, answer, freshness);
+    }
+  }
+  if (!wanted.only_if_cached) {
+    if (request.method == Method::Head) return send_through(server, id, request, served, "miss");
+    if (!rare.range.empty()) return send_through(server, id, request, served, "miss");
+  }
+  ask_origin_http(server, id, request, served, wanted);
+}
+
+AskedPtr Service::make_asked(const http::Request& request, const Served& served) {
+  auto asked = std::make_shared<Asked>(request, key_);
+  const Rare rare = rare_fields(request);
+  asked->wanted = directives_of(request, rare);
+  const RoutePlan& plan = served.route.plan();
+  const upstream::Fields trace =
+      continued_trace(request.field(Known::Traceparent), request.field(Known::Tracestate), random_);
+  asked->upstream = served.route.upstream_request(key_, trace);
+  asked->upstream.fields = passed_request_fields(request, plan, asked->upstream.fields);
+  std::erase_if(asked->upstream.fields,
+                [](const upstream::Field& field) { return is_precondition(field.name); });
+  asked->authorization = upstream::find_field(asked->upstream.fields, "Authorization") != nullptr;
+  return asked;
+}
+
+void Service::ask_origin_http(http::Server& server, http::ExchangeId id,
+                              const http::Request& request, Served& served,
+                              const rfc9111::RequestDirectives& wanted) {
+  AskedPtr asked = make_asked(request, served);
+  Pending& pending = pending_[id];
+  pending.id = id;
+  pending.server = &server;
+  pending.served = served.shared_from_this();
+  pending.method = request.method;
+  pending.only_if_cached = wanted.only_if_cached;
+  pending.key = key_;
+  pending.request_id = request_id_;
+  pending.client = request.client;
+  pending.path = request.path;
+  pending.traceparent = request.field(Known::Traceparent);
+  pending.received = request.received;
+  pending.asked = asked;
+  deadlines_.add(pending, request.received);
+  if (!deadline_timer_.pending()) arm_deadline();
+  const base::SteadyTime deadline = request.received + settings_.request_deadline;
+  parts_.origin.post([this, id, &flights = served.flights, &route = served.route,
+                      hold = served.hold, deadline, asked = std::move(asked)] {
+    // On the origin loop, as in ask_origin().
+    if (parts_.origin.now() >= deadline) return;
+    const auto reply = [this, id](Answer answer) {
+      parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
+    };
+    if (asked->wanted.only_if_cached) return reply(flights.stored_http(route, *asked));
+    flights.join_http(route, asked, deadline, reply);
+  });
+}
+
+cache::StoredPtr Service::in_memory(const Served& served, const Asked& asked) const {
+  const cache::MemoryCache& memory = parts_.memory;
+  return select_stored(asked.key, asked.fields(), served.route.plan().storing.http,
+                       [&memory](std::string_view key) { return memory.find(key); })
+      .response;
+}
+
+void Service::finish_http(Pending& pending, const Answer& answer) {
+  const http::Request& request = pending.asked->kept.request();
+  if (answer.rung == Rung::Pass) {
+    key_ = pending.key;
+    request_id_ = pending.request_id;
+    return send_through(*pending.server, pending.id, request, *pending.served, answer.not_stored);
+  }
+  const Exchange exchange = exchange_of(pending);
+  if (!answer.content) return send_error(*pending.server, exchange, answer);
+  send_http(*pending.server, exchange, request, answer,
+            cache::freshness(*answer.content, parts_.worker.clock().wall()));
+}
+
+void Service::send_http(http::Server& server, const Exchange& exchange,
+                        const http::Request& request, const Answer& answer,
+                        const cache::Freshness& freshness) {
+  const cache::StoredResponse& content = *answer.content;
+  const Rare rare = rare_fields(request);
+  http::Response response;
+  response.status = content.status;
+  response.fields = content.fields;
+  response.body = content.body;
+  response.has_date = true;
+  std::string lines;
+  std::string body;
+  const rfc9111::Conditions conditions{request.field(Known::IfNoneMatch),
+                                       request.field(Known::IfModifiedSince)};
+  if (rfc9111::evaluate(conditions, content.status, content.fields, content.response_time) ==
+      rfc9111::Precondition::NotModified) {
+    lines = rfc9111::lines_for_304(content.fields);
+    response.status = 304;
+    response.fields = lines;
+    response.body = {};
+  } else if (!rare.range.empty() && exchange.method == Method::Get && content.status == 200 &&
+             rfc9111::if_range_holds(rare.if_range, content.fields)) {
+    const std::uint64_t size = content.body.size();
+    const rfc9111::Ranges ranges = rfc9111::ranges_of(rare.range, size);
+    if (ranges.verdict == rfc9111::Ranged::Unsatisfiable) {
+      lines = rfc9111::unsatisfied_lines(size);
+      response.status = 416;
+      response.fields = lines;
+      response.has_date = false;
+      response.body = {};
+    } else if (ranges.verdict == rfc9111::Ranged::Partial && ranges.ranges.size() == 1) {
+      const rfc9111::ByteRange& range = ranges.ranges.front();
+      lines = rfc9111::partial_lines(content.fields, {range, size});
+      response.status = 206;
+      response.fields = lines;
+      response.body = std::string_view(content.body).substr(range.first, range.length());
+    } else if (ranges.verdict == rfc9111::Ranged::Partial) {
+      std::string boundary;
+      make_request_id(random_, boundary);
+      rfc9111::Multipart parts = rfc9111::multipart_of(content.fields, content.body, 0, size,
+                                                       ranges.ranges, "holdfast-" + boundary);
+      lines = std::move(parts.lines);
+      body = std::move(parts.content);
+      response.status = 206;
+      response.fields = lines;
+      response.body = body;
+    }
+  }
+  fields_.assign(exchange.served.route.response_fields());
+  append_age(fields_, freshness);
+  append_cache_status(fields_, answer, freshness);
+  fields_ += kVia;
+  append_request_id(fields_, exchange.request_id);
+  response.more_fields = fields_;
+  server.respond(exchange.id, response);
+  record(exchange, answer, response.status, response.body.size());
+}
+
+}  // namespace holdfast::proxy
