@@ -53,7 +53,8 @@ Attempt::Attempt(Transport::AttemptId id, base::EventLoop& loop,
       callback_(std::move(callback)),
       started_(loop.now()),
       head_(settings.head_limit_bytes),
-      since_(started_) {}
+      since_(started_),
+      body_limit_bytes_(settings.body_limit_bytes) {}
 
 Attempt::~Attempt() {
   stop();
@@ -75,11 +76,15 @@ base::Duration Attempt::time_left() const {
   return std::max(base::Duration{0}, started_ + sending_.timeout - loop_.now());
 }
 
-void Attempt::ask(const std::string& url, const Fields& fields) {
+void Attempt::ask(const std::string& url, const Request& request) {
+  verbatim_ = request.verbatim;
+  if (request.body_limit_bytes > 0) {
+    body_limit_bytes_ = std::min(body_limit_bytes_, request.body_limit_bytes);
+  }
   easy_.reset(curl_easy_init());
   if (!easy_) throw std::bad_alloc();
   CURL* easy = easy_.get();
-  for (const std::string& line : lines(fields)) append(fields_, line);
+  for (const std::string& line : lines(request.fields)) append(fields_, line);
   if (!sending_.address.empty()) append(connect_to_, connect_to(sending_.address));
 
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
@@ -122,10 +127,26 @@ void Attempt::ask(const std::string& url, const Fields& fields) {
 }
 
 std::vector<std::string> Attempt::lines(const Fields& fields) const {
+  if (verbatim_) {
+    Fields all = verbatim_fields(fields, settings_.host);
+    if (find_field(all, "Accept-Encoding") == nullptr)
+      all.push_back({"Accept-Encoding", "identity"});
+    return verbatim_lines(all);
+  }
   std::vector<std::string> lines;
   for (const Field& field : head_fields(fields, settings_.host, settings_.user_agent)) {
     lines.push_back(field.name + ": " + field.value);
   }
+  return lines;
+}
+
+std::vector<std::string> Attempt::verbatim_lines(const Fields& fields) {
+  std::vector<std::string> lines;
+  for (const Field& field : fields) {
+    const bool blank = field.value.find_first_not_of(" \t") == std::string::npos;
+    lines.push_back(field.name + (blank ? ";" : ": " + field.value));
+  }
+  if (find_field(fields, "Accept") == nullptr) lines.emplace_back("Accept:");
   return lines;
 }
 
@@ -235,7 +256,7 @@ bool Attempt::states_too_much(long status) {
   std::uint64_t bytes = 0;
   const auto read = std::from_chars(length->data(), length->data() + length->size(), bytes);
   return read.ec == std::errc::result_out_of_range ||
-         (read.ec == std::errc() && bytes > settings_.body_limit_bytes);
+         (read.ec == std::errc() && bytes > body_limit_bytes_);
 }
 
 // libcurl believes a status line that says so, on whatever connection.
@@ -262,9 +283,9 @@ std::size_t Attempt::on_body(char* data, std::size_t size, std::size_t count, vo
 
 std::size_t Attempt::take_body(std::string_view bytes) {
   if (chunks_) {
-    return take_chunks(bytes, reply_.body, settings_.body_limit_bytes) ? bytes.size() : 0;
+    return take_chunks(bytes, reply_.body, body_limit_bytes_) ? bytes.size() : 0;
   }
-  if (bytes.size() > settings_.body_limit_bytes - reply_.body.size()) {
+  if (bytes.size() > body_limit_bytes_ - reply_.body.size()) {
     content_too_large_ = true;
     return 0;
   }
@@ -326,8 +347,10 @@ void Attempt::end(CURLcode code) {
   if (reply_.own_lack) reply_.lack = lack_;
   if (head_.whole()) {
     take_head();
-    // What goes through in pieces goes as it is.
-    if (reply_.transport == Outcome::Ok && kind_ != Kind::Stream) undo_content_codings();
+    // What goes through in pieces goes as it is, too.
+    if (reply_.transport == Outcome::Ok && kind_ != Kind::Stream && !verbatim_) {
+      undo_content_codings();
+    }
   }
   stop();
 }
@@ -363,7 +386,7 @@ void Attempt::take_head() {
 void Attempt::undo_content_codings() {
   Undoing undoing = Undoing::Impossible;
   try {
-    undoing = undo_codings(reply_.fields, reply_.body, settings_.body_limit_bytes);
+    undoing = undo_codings(reply_.fields, reply_.body, body_limit_bytes_);
   } catch (const std::bad_alloc&) {
     return fail(Outcome::Local, "out of memory");
   }

@@ -53,8 +53,10 @@ class Attempt {
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
 
-  // What is asked, and where. `token` empty: none. Throws std::bad_alloc.
-  void ask(const std::string& url, const Fields& fields);
+  // What is asked, and where: the target of `request` is in the URL already, and its credential
+  // among its fields. Throws std::bad_alloc.
+  void ask(const std::string& url, const Request& request);
+  void set_with_token() { reply_.with_token = true; }
   // Sends it. Why it cannot be, in libcurl's words, or null. `tls` may be null where the
   // URL is not https.
   const char* run(std::shared_ptr<Pool> pool, std::shared_ptr<const TlsState> tls);
@@ -82,6 +84,9 @@ class Attempt {
  protected:
   // The lines of its head, as libcurl takes them.
   virtual std::vector<std::string> lines(const Fields& fields) const;
+  // In one form that libcurl reads all of as fields of ours, and with what keeps it from adding
+  // any.
+  static std::vector<std::string> verbatim_lines(const Fields& fields);
   // Whatever else is to be set, behind all that every attempt has.
   virtual void shape(CURL* /*easy*/) {}
   // It is about to run.
@@ -143,6 +148,8 @@ class Attempt {
   std::optional<base::Resource> lack_;
   sockaddr_storage to_{};  // where its connection goes
   socklen_t to_size_ = 0;
+  bool verbatim_ = false;
+  std::size_t body_limit_bytes_;
   bool content_too_large_ = false;
   std::array<char, CURL_ERROR_SIZE> error_{};
   Reply reply_;

@@ -277,10 +277,11 @@ Transport::AttemptId CurlTransport::begin(std::unique_ptr<Attempt> made, const R
   const bool asked =
       attempt.kind() == Attempt::Kind::Request || attempt.kind() == Attempt::Kind::Stream;
   if (asked && !token_.empty()) {
-    const auto [target, fields] = with_credential(request, settings_.credential, token_);
-    attempt.ask(origin.url + target, fields);
+    const Request with_token = with_credential(request, settings_.credential, token_);
+    attempt.ask(origin.url + with_token.target, with_token);
+    attempt.set_with_token();
   } else {
-    attempt.ask(origin.url + request.target, request.fields);
+    attempt.ask(origin.url + request.target, request);
   }
   if (origin.tls && !trust_) {
     wait_for_trust(attempt);

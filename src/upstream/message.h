@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,6 +36,14 @@ constexpr bool is_negative(int status) {
 struct Request {
   std::string target;  // path and query, appended to an origin's base URL
   Fields fields;       // besides what the transport adds itself: Host, Authorization
+  // Fields and content go through as they are, both ways: what of `fields` can stand in a line is
+  // sent, and nothing but Host and the credential beside it, but that who names no content coding
+  // wants none (Accept-Encoding: identity); a content that is coded stays so. Else nothing is
+  // asked for in a coding, and what comes in one all the same is decoded.
+  bool verbatim = false;
+  // Of the content; a longer one is TooLarge, at the answer's head where that tells. 0, or beyond
+  // the transport's own limit: that one.
+  std::size_t body_limit_bytes = 0;
 };
 
 // What an attempt is doing. Each has its own usual time and its own failures: only the
@@ -93,6 +102,7 @@ struct Reply {
   std::array<base::Duration, kPhases> phases{};
   Phase phase = Phase::Connect;  // where it ended
   bool kept = false;             // it went out on a connection that had been used before
+  bool with_token = false;       // and our credential with it
   // What came is no HTTP, or contradicts itself: whoever wrote it meant to end it like that, or did
   // not know how to. Of what merely broke off nobody can tell. Always with a failure.
   bool unreadable = false;

@@ -52,6 +52,18 @@ Request with_credential(Request request, const Credential& credential, const std
   return request;
 }
 
+bool is_field_name(std::string_view text) {
+  const auto is_token_char = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  };
+  return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char);
+}
+
+bool is_field_value(std::string_view text) {
+  return std::none_of(text.begin(), text.end(), is_control);
+}
+
 Fields head_fields(const Fields& fields, const std::string& host, const std::string& user_agent) {
   Fields lines;
   for (const Field& field : fields) {
@@ -66,6 +78,15 @@ Fields head_fields(const Fields& fields, const std::string& host, const std::str
   // As libcurl would add them itself.
   if (find_field(fields, "User-Agent") == nullptr) lines.push_back({"User-Agent", user_agent});
   if (find_field(fields, "Accept") == nullptr) lines.push_back({"Accept", "*/*"});
+  return lines;
+}
+
+Fields verbatim_fields(const Fields& fields, const std::string& host) {
+  Fields lines;
+  for (const Field& field : fields) {
+    if (is_field_name(field.name) && is_field_value(field.value)) lines.push_back(field);
+  }
+  if (!host.empty() && find_field(fields, "Host") == nullptr) lines.push_back({"Host", host});
   return lines;
 }
 

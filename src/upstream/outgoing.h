@@ -29,8 +29,15 @@ bool printable(std::string_view text);
 
 std::string escaped_for_query(std::string_view text);
 
+// What a field's name and its value may be (RFC 9110, 5.1 and 5.5).
+bool is_field_name(std::string_view text);
+bool is_field_value(std::string_view text);
+
 // The lines of a request's head, but for a Host of the URL's, which goes without saying. `host`: of
 // every request that brings none; empty: the URL's. What may not stand in a line is left out.
 Fields head_fields(const Fields& fields, const std::string& host, const std::string& user_agent);
+
+// The same of what goes through as it is: with fields that have no value, and none of ours.
+Fields verbatim_fields(const Fields& fields, const std::string& host);
 
 }  // namespace holdfast::upstream

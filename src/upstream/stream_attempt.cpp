@@ -7,25 +7,6 @@
 #include "upstream/outgoing.h"
 
 namespace holdfast::upstream {
-namespace {
-
-bool is_name(std::string_view text) {
-  const auto is_token_char = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-  };
-  return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char);
-}
-
-bool is_value(std::string_view text) {
-  return std::none_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 && byte != '\t') || byte == 0x7f;
-  });
-}
-
-}  // namespace
-
 StreamAttempt::StreamAttempt(Transport::AttemptId id, base::EventLoop& loop,
                              const CurlTransport::Settings& settings, const Sending& sending,
                              const StreamRequest& request, StreamPeer& peer,
@@ -40,22 +21,9 @@ StreamAttempt::~StreamAttempt() {
   stop();  // before what libcurl's callbacks use
 }
 
-// As they are, in one form that libcurl reads all of as fields of ours.
 std::vector<std::string> StreamAttempt::lines(const Fields& fields) const {
-  std::vector<std::string> lines;
-  bool has_accept = false;
-  for (const Field& field : fields) {
-    if (!is_name(field.name) || !is_value(field.value)) continue;
-    has_accept = has_accept || is_field(field, "Accept");
-    const bool blank = field.value.find_first_not_of(" \t") == std::string::npos;
-    lines.push_back(field.name + (blank ? ";" : ": " + field.value));
-  }
-  if (!settings().host.empty() && find_field(fields, "Host") == nullptr) {
-    lines.push_back("Host: " + settings().host);
-  }
-  // What libcurl would add.
-  if (!has_accept) lines.emplace_back("Accept:");
-  lines.emplace_back("Expect:");
+  std::vector<std::string> lines = verbatim_lines(verbatim_fields(fields, settings().host));
+  lines.emplace_back("Expect:");  // libcurl would add it
   return lines;
 }
 
@@ -91,7 +59,8 @@ bool StreamAttempt::head_came(long status) {
   reply().status = static_cast<int>(status);
   Fields fields = head_fields_that_came();
   for (const Field& field : fields) {
-    if (!is_name(field.name) || !is_value(field.value)) refusal_ = "a field of it is none";
+    if (!is_field_name(field.name) || !is_field_value(field.value))
+      refusal_ = "a field of it is none";
   }
   if (status < 200 || status > 599) refusal_ = "its status is none";
   StreamHead head{static_cast<int>(status), fields, std::nullopt};
