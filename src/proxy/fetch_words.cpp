@@ -118,6 +118,8 @@ ErrorText error_for(const FetchResult& result) {
         return {502, "the upstream refuses this request to us" + grounds(result)};
       }
       return {502, refused_text(result.outcome) + grounds(result)};
+    case FetchEnd::TooLarge:
+      return {502, "the upstream's answer is too large" + grounds(result)};
     case FetchEnd::Answered:
       return {502, "the upstream refused the request" + grounds(result)};
     case FetchEnd::KeyFails:

@@ -53,19 +53,30 @@ class DependencyProbe {
     Request request;
     std::function<Verdict(const Reply&)> validate;  // empty: whatever is a success
     std::size_t key = 0;                            // a hash of the target
+    bool any_status = false;                        // as the fetch's
   };
 
-  void remember(const std::string& target) { last_target_ = target; }
+  void remember(const std::string& target, bool any_status = false) {
+    last_target_ = target;
+    last_any_status_ = any_status;
+  }
   // It was answered just now. Of its fields, only what is asked for counts.
   void answered(const Request& request, std::size_t key,
-                const std::function<Verdict(const Reply&)>& validate) {
+                const std::function<Verdict(const Reply&)>& validate, bool any_status = false) {
     const auto same = [key](const Question& witness) { return witness.key == key; };
     if (std::any_of(witnesses_.begin(), witnesses_.end(), same)) return;
     if (witnesses_.size() == kWitnesses) witnesses_.pop_back();
-    Question witness{{request.target, {}}, validate, key};
-    if (const std::string* accept = find_field(request.fields, "Accept")) {
-      witness.request.fields.push_back({"Accept", *accept});
-    }
+    Question witness{{request.target, {}}, validate, key, any_status};
+    witness.request.verbatim = request.verbatim;
+    witness.request.body_limit_bytes = request.body_limit_bytes;
+    const auto copy = [&](const char* name) {
+      if (const std::string* value = find_field(request.fields, name)) {
+        witness.request.fields.push_back({name, *value});
+      }
+    };
+    copy("Accept");
+    // Of its own a verbatim one has none, and some refuse to answer without.
+    if (request.verbatim) copy("User-Agent");
     witnesses_.push_front(std::move(witness));
   }
   // Something else than `key` that was answered lately, or null.
@@ -85,7 +96,8 @@ class DependencyProbe {
   Question question() const {
     if (settings_.target.empty() && has_witness()) return witnesses_.front();
     const std::string& target = settings_.target.empty() ? last_target_ : settings_.target;
-    return {{target, {}}, {}, std::hash<std::string>{}(target)};
+    const bool any_status = settings_.target.empty() && last_any_status_;
+    return {{target, {}}, {}, std::hash<std::string>{}(target), any_status};
   }
 
  private:
@@ -96,6 +108,7 @@ class DependencyProbe {
   base::SteadyTime next_;
   std::deque<Question> witnesses_;
   std::string last_target_;
+  bool last_any_status_ = false;
   int failures_ = 0;
 };
 

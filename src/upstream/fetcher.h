@@ -35,6 +35,12 @@ struct FetchRequest {
   // Called for every 2xx, 404 and 410; also after the fetch's end, for a probe that asks the
   // same again. Its status says what is to be proved.
   std::function<Verdict(const Reply&)> validate;
+  // Called for every whole final answer instead, but a 304 and, where our own token went along, 401
+  // and 403. Ok makes it the fetch's answer, whatever its status; anything else is what came of the
+  // attempt: retried, paced and counted as that is. A 304 that confirms nothing is Unexpected. What
+  // is longer than it may be ends the fetch with FetchEnd::TooLarge, and speaks well of the
+  // upstream.
+  bool any_status = false;
   base::SteadyTime deadline;
   Priority priority = Priority::Miss;
   // Most that are sent, those beside others among them; 0: as many as all else allows.
@@ -56,7 +62,8 @@ struct AttemptRecord {
 
 // Why a fetch ended.
 enum class FetchEnd {
-  Answered,     // `reply` is a valid 2xx, a 304, or a final 4xx
+  Answered,     // `reply` is a valid 2xx, a 304, or a final 4xx; of any_status, what was found Ok
+  TooLarge,     // of any_status: there is an answer, too large to be held; `reply` is its head
   Deadline,     // attempts were made or waited for, time ran out
   StayedDown,   // time ran out while it was known to be down, and waited for
   BreakerOpen,  // refused: the upstream is known to be down, and waiting is not wanted or hopeless
@@ -69,7 +76,9 @@ enum class FetchEnd {
 
 struct FetchResult {
   FetchEnd end = FetchEnd::Deadline;
-  Reply reply;                          // of the attempt that decided, if any
+  Reply reply;  // of the attempt that decided, if any
+  // Of any_status: the last whole message that `validate` refused. Its content is here alone.
+  std::shared_ptr<const Reply> last_refused;
   Outcome outcome = Outcome::Timeout;   // of that attempt
   std::vector<AttemptRecord> attempts;  // those sent; the oldest dropped past 32
   int attempts_sent = 0;
@@ -101,7 +110,7 @@ class Fetcher {
   virtual void cancel(FetchId id) = 0;
 
   // What the fetch would end with if its time were up now, but for the content; for
-  // who cannot wait for its end. Answered: it has ended, and the callback comes in the
+  // who cannot wait for its end. Answered or TooLarge: it has ended, and the callback comes in the
   // loop's next turn. Nothing once that has run.
   virtual FetchResult so_far(FetchId id) = 0;
 };

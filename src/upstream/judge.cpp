@@ -9,6 +9,21 @@ std::string_view without_weakness(std::string_view etag) {
   return etag.starts_with("W/") ? etag.substr(2) : etag;
 }
 
+// Whether it is one of a list of entity tags, compared weakly (RFC 9110, 8.8.3.2 and 13.1.2). Only
+// between quotes a comma is part of one.
+bool lists(std::string_view tags, std::string_view etag) {
+  etag = without_weakness(etag);
+  while (!tags.empty()) {
+    const std::size_t begin = tags.find('"');
+    if (begin == tags.npos) return false;
+    const std::size_t end = tags.find('"', begin + 1);
+    if (end == tags.npos) return false;
+    if (tags.substr(begin, end + 1 - begin) == etag) return true;
+    tags.remove_prefix(end + 1);
+  }
+  return false;
+}
+
 // Whether a 304 is about what the request's validator names (RFC 9111, 4.3.4). A
 // server that lost track, or a cache on the way that mixed up two representations,
 // would otherwise have us keep one content under the validator of another.
@@ -104,6 +119,43 @@ Verdict judge(const Request& request, const Reply& reply,
   }
   const bool fine = outcome == Outcome::Ok || outcome == Outcome::NotModified;
   return {outcome, fine ? std::string() : grounds(reply, outcome)};
+}
+
+bool is_callers(const Reply& reply) {
+  const bool final = reply.status >= 200 && reply.status < 600 && reply.status != 304;
+  const bool about_token = reply.with_token && (reply.status == 401 || reply.status == 403);
+  return reply.transport == Outcome::Ok && final && !about_token;
+}
+
+bool is_too_large(const Reply& reply) {
+  return reply.transport == Outcome::TooLarge && reply.status != 0;
+}
+
+Verdict judge_any(const Request& request, const Reply& reply,
+                  const std::function<Verdict(const Reply&)>& validate) {
+  if (is_too_large(reply)) {
+    Reply head = {.status = reply.status};
+    head.with_token = reply.with_token;
+    if (is_callers(head)) return {};
+  }
+  if (reply.transport != Outcome::Ok) return judge_transport(reply);
+  if (reply.status == 304) {
+    const std::string* const named = find_field(request.fields, "If-None-Match");
+    const std::string* const etag = find_field(reply.fields, "ETag");
+    const bool one_of = named != nullptr && etag != nullptr && lists(*named, *etag);
+    if (one_of || confirms(request, reply.fields)) return {Outcome::NotModified, {}};
+  }
+  if (!is_callers(reply)) {
+    const bool about_token = reply.status == 401 || reply.status == 403;
+    const Outcome outcome = about_token ? Outcome::Unauthorized : Outcome::Unexpected;
+    return {outcome, grounds(reply, outcome)};
+  }
+  if (!validate) return judge_passed(reply);
+  Verdict verdict = validate(reply);
+  if (verdict.outcome == Outcome::Ok) return verdict;
+  const std::string reason = grounds(reply, verdict.outcome);
+  verdict.reason = verdict.reason.empty() ? reason : reason + ": " + verdict.reason;
+  return verdict;
 }
 
 Verdict judge_passed(const Reply& reply) {

@@ -11,6 +11,20 @@ namespace holdfast::upstream {
 Verdict judge(const Request& request, const Reply& reply,
               const std::function<Verdict(const Reply&)>& validate);
 
+// The same where any complete final status may be an answer: `validate` is asked about all that
+// is_callers(), and what it says is the outcome. Without one, a failure is what says of itself that
+// it is. What is too large to be held is an answer, Ok: whoever asked must ask for it again, in
+// pieces.
+Verdict judge_any(const Request& request, const Reply& reply,
+                  const std::function<Verdict(const Reply&)>& validate);
+
+// A whole message whose meaning the caller knows best: not a 304, which must confirm what was asked
+// for, nor a 401 or 403 to our own token.
+bool is_callers(const Reply& reply);
+
+// A whole head, and more content than the limit.
+bool is_too_large(const Reply& reply);
+
 // The same of a probe whose target was set for that purpose: a 2xx without content is
 // as good as any other.
 Verdict judge_probe(const Request& request, const Reply& reply);

@@ -78,7 +78,9 @@ Fetcher::FetchId PolicyFetcher::start(FetchRequest request, Callback callback) {
   fetch.key = std::hash<std::string>{}(fetch.request.request.target);
   fetch.deadline_timer.set_at(scheduler_, fetch.request.deadline,
                               [this, &fetch] { on_deadline(fetch); });
-  for (auto& origin : origins_) origin->probe.remember(fetch.request.request.target);
+  for (auto& origin : origins_) {
+    origin->probe.remember(fetch.request.request.target, fetch.request.any_status);
+  }
 
   if (crowded(fetch)) {
     finish(fetch, fetch.refresh() ? FetchEnd::GaveUp : FetchEnd::Overloaded);
@@ -182,6 +184,7 @@ FetchResult PolicyFetcher::so_far(FetchId id) {
   }
   result.reply.status = fetch.result.reply.status;
   result.outcome = fetch.result.outcome;
+  result.last_refused = fetch.result.last_refused;
   result.attempts = fetch.result.attempts;
   result.attempts_sent = fetch.result.attempts_sent;
   result.retry_after = retry_after(fetch, result.end);
@@ -335,7 +338,7 @@ void PolicyFetcher::finish(Fetch& fetch, FetchEnd end) {
   fetch.timer.cancel();
   fetch.watch.cancel();
   fetch.deadline_timer.cancel();
-  if (end != FetchEnd::Answered && fetch.held) {
+  if (end != FetchEnd::Answered && end != FetchEnd::TooLarge && fetch.held) {
     // No other origin had a better answer than this.
     fetch.result.cut_short = fetch.failures == fetch.held->failures;
     end = fetch.held->end;
@@ -376,7 +379,7 @@ void PolicyFetcher::tell_why_not_asked(FetchResult& result) const {
 // A guess that a client can rely on: when something is going to happen that may
 // change the answer.
 std::chrono::seconds PolicyFetcher::retry_after(const Fetch& fetch, FetchEnd end) {
-  if (end == FetchEnd::Answered) return std::chrono::seconds(1);
+  if (end == FetchEnd::Answered || end == FetchEnd::TooLarge) return std::chrono::seconds(1);
   const base::SteadyTime at = now();
   base::SteadyTime next = base::SteadyTime::max();
   if (end == FetchEnd::Refused) {

@@ -47,6 +47,12 @@ bool counts_in_row(const Reply& reply) {
   return is_whole(reply) || reply.unreadable || is_broken_off(reply);
 }
 
+Reply without_content(const Reply& reply) {
+  Reply head = reply;
+  head.body = {};
+  return head;
+}
+
 }  // namespace
 
 void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
@@ -60,7 +66,9 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
   fetch.attempts.erase(position);
   forget(fetch, attempt);
 
-  const Verdict verdict = judge(fetch.request.request, reply, fetch.request.validate);
+  const FetchRequest& asked = fetch.request;
+  const Verdict verdict = asked.any_status ? judge_any(asked.request, reply, asked.validate)
+                                           : judge(asked.request, reply, asked.validate);
   record(fetch, attempt, verdict, reply.status);
   metrics_.phases(attempt.origin->index, reply);
   if (const Sign sign = sign_of(verdict.outcome); attempt.first && sign != Sign::None) {
@@ -69,6 +77,11 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
   if (reply.status != 0) learn_from_race(fetch, attempt, is_answer(verdict.outcome));
   ended(*attempt.origin, attempt, verdict, reply);
   fetch.result.outcome = verdict.outcome;
+  if (asked.any_status && !is_answer(verdict.outcome) && is_callers(reply)) {
+    auto refused = std::make_shared<Reply>(std::move(reply));
+    reply = without_content(*refused);
+    fetch.result.last_refused = std::move(refused);
+  }
   fetch.result.reply = std::move(reply);
 
   // What was sent with the last token says nothing of the one we have.
@@ -76,7 +89,12 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
   Origin& origin = *attempt.origin;
   if (is_answer(verdict.outcome)) {
     if (with_this_token) token_accepted(origin);
-    answered(fetch, attempt);
+    if (is_too_large(fetch.result.reply)) {
+      luck_.answered(attempt.sent_at, fetch.key, fetch.failures);
+      finish(fetch, FetchEnd::TooLarge);
+    } else {
+      answered(fetch, attempt);
+    }
   } else if (verdict.outcome == Outcome::Unauthorized && with_this_token) {
     refused(fetch, attempt, verdict);
   } else if (verdict.outcome == Outcome::Certificate && !other_way(origin)) {
@@ -116,7 +134,8 @@ void PolicyFetcher::answered(Fetch& fetch, const Attempt& attempt) {
     return finish(fetch, better_held ? FetchEnd::GaveUp : FetchEnd::Answered);
   }
   luck_.answered(attempt.sent_at, fetch.key, fetch.failures);
-  origin.probe.answered(fetch.request.request, fetch.key, fetch.request.validate);
+  origin.probe.answered(fetch.request.request, fetch.key, fetch.request.validate,
+                        fetch.request.any_status);
   for (Origin* other : fetch.final_at) {
     if (!fetch.held || fetch.held->end != FetchEnd::Answered) break;
     other->contradicted(scheduler_.clock(), fetch.key, fetch.held->reply.status);
