@@ -60,6 +60,9 @@ class Passing {
     std::function<void()> invalidate;
     // Whoever has it has the plan and the passer; null where they outlive all passing.
     std::shared_ptr<const void> hold = nullptr;
+    // Why it is not answered from what is stored, as Cache-Status says it (RFC 9211, 2.2):
+    // "method", "bypass", "request", "uri-miss", "vary-miss", "partial-hit", "miss".
+    std::string_view forward_reason = "method";
   };
 
   Passing(base::Scheduler& worker, base::Scheduler& origin, Settings settings, Record record)
