@@ -28,8 +28,8 @@ enum class Precondition {
 // ignored unless `status` is a 2xx (RFC 9110, 13.2.1). If-Match and If-Unmodified-Since are the
 // origin's alone: requests with those are to be sent on.
 //
-// Tags without quotes, which are none, are compared as if they had some; what is not a tag by any
-// reading ("w/"x"") is only like itself.
+// Tags without quotes, which are none, are compared as if they had some; what is no tag by any
+// reading (W"x", without the slash) is only like itself.
 Precondition evaluate(const Conditions& conditions, int status, std::string_view stored_lines,
                       base::WallTime response_time);
 

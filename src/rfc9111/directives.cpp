@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "base/ascii.h"
 #include "http/cache_control.h"
 #include "http/field_syntax.h"
 #include "rfc9111/fields.h"
+#include "rfc9111/letters.h"
 #include "rfc9111/sf_dictionary.h"
 
 namespace holdfast::rfc9111 {
@@ -47,9 +47,7 @@ bool add_field_names(std::string_view list, std::vector<std::string>& names) {
   bool all = true;
   http::for_each_token(list, [&](std::string_view name) {
     all = all && http::is_token(name);
-    std::string lower(name);
-    std::transform(lower.begin(), lower.end(), lower.begin(), base::ascii_lower);
-    found.push_back(std::move(lower));
+    found.push_back(in_lower_case(name));
   });
   if (!all || found.empty()) return false;
   names.insert(names.end(), found.begin(), found.end());

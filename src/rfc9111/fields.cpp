@@ -3,22 +3,18 @@
 #include <algorithm>
 #include <array>
 
-#include "base/ascii.h"
 #include "base/http_date.h"
 #include "http/field_syntax.h"
+#include "rfc9111/letters.h"
+#include "rfc9111/lines.h"
 
 namespace holdfast::rfc9111 {
 namespace {
 
-bool is_called(std::string_view name, std::string_view other) {
-  return std::equal(name.begin(), name.end(), other.begin(), other.end(),
-                    [](char a, char b) { return base::ascii_lower(a) == base::ascii_lower(b); });
-}
-
 template <typename Names>
 bool is_among(const Names& names, std::string_view name) {
   return std::any_of(names.begin(), names.end(),
-                     [name](std::string_view one) { return is_called(one, name); });
+                     [name](std::string_view one) { return is_same_text(one, name); });
 }
 
 // Neither could end its line and begin another.
@@ -35,30 +31,13 @@ bool is_of_content(std::string_view name) {
   return is_among(kNames, name);
 }
 
-void append_line(std::string_view name, std::string_view value, std::string& lines) {
-  lines.append(name).append(": ").append(value).append("\r\n");
-}
-
-// Calls each(name, value, line) for every line; the line with its end.
-template <typename Each>
-void for_each_line(std::string_view lines, Each each) {
-  while (!lines.empty()) {
-    const std::size_t end = std::min(lines.find("\r\n"), lines.size());
-    const std::string_view line = lines.substr(0, end);
-    const std::size_t colon = std::min(line.find(": "), line.size());
-    each(line.substr(0, colon), line.substr(std::min(colon + 2, line.size())),
-         lines.substr(0, std::min(end + 2, lines.size())));
-    lines.remove_prefix(std::min(end + 2, lines.size()));
-  }
-}
-
 // Calls each(field) for every one that may be stored.
 template <typename Each>
 void for_each_storable(const upstream::Fields& fields, std::span<const std::string> left_out,
                        Each each) {
   const std::vector<std::string> nominated = named_by_connection(fields);
   for (const upstream::Field& field : fields) {
-    if (is_called(field.name, "content-length") || is_called(field.name, "age") ||
+    if (is_same_text(field.name, "content-length") || is_same_text(field.name, "age") ||
         is_of_connection(field.name) || is_among(nominated, field.name) ||
         is_among(left_out, field.name) || !is_sendable(field)) {
       continue;
@@ -94,12 +73,9 @@ bool is_of_connection(std::string_view name) {
 std::vector<std::string> named_by_connection(const upstream::Fields& fields) {
   std::vector<std::string> names;
   for (const upstream::Field& field : fields) {
-    if (!is_called(field.name, "connection")) continue;
-    http::for_each_token(field.value, [&names](std::string_view option) {
-      std::string lower(option);
-      std::transform(lower.begin(), lower.end(), lower.begin(), base::ascii_lower);
-      names.push_back(std::move(lower));
-    });
+    if (!is_same_text(field.name, "connection")) continue;
+    http::for_each_token(
+        field.value, [&names](std::string_view option) { names.push_back(in_lower_case(option)); });
   }
   return names;
 }
@@ -119,24 +95,25 @@ void add_date_if_absent(std::string& lines, base::WallTime received) {
 
 upstream::Fields fields_of(std::string_view lines) {
   upstream::Fields fields;
-  for_each_line(lines, [&fields](std::string_view name, std::string_view value, std::string_view) {
-    fields.push_back({std::string(name), std::string(value)});
+  for_each_line(lines, [&fields](const FieldLine& one) {
+    fields.push_back({std::string(one.name), std::string(one.value)});
   });
   return fields;
 }
 
 std::optional<std::string_view> find_line(std::string_view lines, std::string_view name) {
-  std::optional<std::string_view> found;
-  for_each_line(lines, [&](std::string_view one, std::string_view value, std::string_view) {
-    if (!found && is_called(one, name)) found = value;
-  });
-  return found;
+  while (!lines.empty()) {
+    const FieldLine first = first_line(lines);
+    if (is_same_text(first.name, name)) return first.value;
+    lines.remove_prefix(first.line.size());
+  }
+  return std::nullopt;
 }
 
 std::optional<std::string> joined_lines(std::string_view lines, std::string_view name) {
   std::optional<std::string> joined;
-  for_each_line(lines, [&](std::string_view one, std::string_view value, std::string_view) {
-    if (is_called(one, name)) join(value, joined);
+  for_each_line(lines, [&](const FieldLine& one) {
+    if (is_same_text(one.name, name)) join(one.value, joined);
   });
   return joined;
 }
@@ -144,7 +121,7 @@ std::optional<std::string> joined_lines(std::string_view lines, std::string_view
 std::optional<std::string> joined_lines(const upstream::Fields& fields, std::string_view name) {
   std::optional<std::string> joined;
   for (const upstream::Field& field : fields) {
-    if (is_called(field.name, name)) join(field.value, joined);
+    if (is_same_text(field.name, name)) join(field.value, joined);
   }
   return joined;
 }
@@ -155,13 +132,13 @@ std::string merged(std::string_view stored_lines, const upstream::Fields& update
   std::vector<std::string_view> replaced;
   std::string newer;
   for_each_storable(update, left_out, [&](const upstream::Field& field) {
-    if (is_of_content(field.name) || (has_etag && is_called(field.name, "etag"))) return;
+    if (is_of_content(field.name) || (has_etag && is_same_text(field.name, "etag"))) return;
     replaced.emplace_back(field.name);
     append_line(field.name, field.value, newer);
   });
   std::string lines;
-  for_each_line(stored_lines, [&](std::string_view name, std::string_view, std::string_view line) {
-    if (!is_among(replaced, name)) lines.append(line);
+  for_each_line(stored_lines, [&](const FieldLine& one) {
+    if (!is_among(replaced, one.name)) lines.append(one.line);
   });
   return lines.append(newer);
 }
@@ -173,11 +150,12 @@ std::string lines_for_304(std::string_view stored_lines) {
   constexpr std::string_view kTargeted = "-cache-control";  // RFC 9213, 3: CDN-Cache-Control
   const bool has_etag = find_line(stored_lines, "etag").has_value();
   std::string lines;
-  for_each_line(stored_lines, [&](std::string_view name, std::string_view, std::string_view line) {
-    const bool targeted = name.size() > kTargeted.size() &&
-                          is_called(name.substr(name.size() - kTargeted.size()), kTargeted);
-    const bool modified = !has_etag && is_called(name, "last-modified");
-    if (is_among(kKept, name) || targeted || modified) lines.append(line);
+  for_each_line(stored_lines, [&](const FieldLine& one) {
+    const bool targeted =
+        one.name.size() > kTargeted.size() &&
+        is_same_text(one.name.substr(one.name.size() - kTargeted.size()), kTargeted);
+    const bool modified = !has_etag && is_same_text(one.name, "last-modified");
+    if (is_among(kKept, one.name) || targeted || modified) lines.append(one.line);
   });
   return lines;
 }
