@@ -90,4 +90,35 @@ stale_while_revalidate = "1h"
 )";
 }
 
+std::string_view http_routing() {
+  return R"([upstream.site]
+urls = ["https://www.example.net"]
+host = "client"
+
+[[route]]
+name = "site"
+match = "/site/{path:rest}"
+methods = "*"
+upstream = "site"
+# The upstream and the client say what is stored, for how long, and for whom; all end-to-end fields
+# go both ways. "resilient" is the default.
+mode = "rfc9111"
+# Fields of an answer that count in place of Cache-Control and Expires, the first that is there
+# (RFC 9213).
+targeted = ["CDN-Cache-Control"]
+# Of one URL so many answers that its Vary tells apart.
+max_variants = 64
+# Fields that are compared as what the client prefers, and not letter by letter.
+vary_normalise = ["accept-language", "accept-encoding"]
+# "lenient": where a Content-Range does not fit its content, its first position and the length do.
+ranges = "strict"
+# "lenient": an answer in a transfer coding that is not known is read up to the connection's end.
+transfer_coding = "strict"
+# An answer with Set-Cookie is passed on and not stored; "strip", "store".
+set_cookie = "pass"
+# In place of an error, where nothing the upstream said forbids it.
+stale_if_error = "2d"
+)";
+}
+
 }  // namespace holdfast::config

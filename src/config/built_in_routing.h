@@ -10,4 +10,7 @@ namespace holdfast::config {
 // An example with every key that the built-in one does not have.
 std::string_view another_routing();
 
+// Likewise, of mode "rfc9111".
+std::string_view http_routing();
+
 }  // namespace holdfast::config

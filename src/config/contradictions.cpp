@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "config/caching_mode.h"
 #include "config/routing_file.h"
 
 namespace holdfast::config {
@@ -136,6 +137,15 @@ void append_of_sections(std::vector<std::string>& out, const Settings& global) {
       const auto line = route.place.lines.find(key);
       if (line != route.place.lines.end()) warn_of_fraction(all, line->first, ttl);
     }
+    // Of what does not count there, nothing is set against what does.
+    all.erase(std::remove_if(all.begin(), all.end(),
+                             [&](const Contradiction& one) {
+                               return !std::all_of(one.keys.begin(), one.keys.end(),
+                                                   [&](std::string_view key) {
+                                                     return counts_in(route.mode, key);
+                                                   });
+                             }),
+              all.end());
     append_own(out, route.place, std::move(all));
   }
   const bool url_is_set = !global.is_default("api_url");

@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "config/caching_mode.h"
 #include "config/routing_file.h"
 #include "config/values.h"
 
@@ -50,8 +51,12 @@ void append_rest(std::vector<InForce>& all, Scope scope, const SectionPlace& pla
   }
 }
 
-// Says nothing of what is passed through: that is sent once, answered by anything, not stored.
-bool is_of_what_is_stored(std::string_view key) {
+// Says nothing of what is passed through: that is sent once, answered by anything, and not stored,
+// but in mode "rfc9111" the answer to a POST may be (RFC 9110, 9.3.3).
+bool is_of_what_is_fetched(RouteConfig::Mode mode, std::string_view key) {
+  if (mode == RouteConfig::Mode::Rfc9111) {
+    return key == "attempts" || key == "stale_if_error" || key == "validate";
+  }
   constexpr std::array<std::string_view, 9> kKeys = {"attempts", "batch",         "client_errors",
                                                      "max_body", "mode",          "set_cookie",
                                                      "tags",     "ttl_by_status", "validate"};
@@ -108,14 +113,21 @@ std::vector<InForce> settings_in_force(const RouteConfig& route, const Routing& 
               route.settings);
   append_default(all, "methods", "[\"GET\", \"HEAD\"]");
   append_default(all, "query", "\"all\"");
+  append_default(all, "mode", "\"resilient\"");
   append_default(all, "set_cookie", "\"pass\"");
+  append_default(all, "max_variants", std::to_string(defaults.http.max_variants));
+  append_default(all, "vary_normalise", "[]");
+  append_default(all, "ranges", "\"strict\"");
+  append_default(all, "transfer_coding", "\"strict\"");
+  append_default(all, "targeted", "[" + toml_string(defaults.http.targeted.front()) + "]");
   append_default(all, "max_body", toml_string(format_size(defaults.max_body)));
   append_default(all, "max_request_body", toml_string(format_size(defaults.max_request_body)));
   append_rest(all, Scope::Route, route.place, route.settings);
   const bool passed = way == Way::Passed;
   all.erase(std::remove_if(all.begin(), all.end(),
-                           [passed](const InForce& one) {
-                             return passed ? is_of_what_is_stored(one.key)
+                           [&](const InForce& one) {
+                             if (!counts_in(route.mode, one.key)) return true;
+                             return passed ? is_of_what_is_fetched(route.mode, one.key)
                                            : one.key == "max_request_body";
                            }),
             all.end());

@@ -147,6 +147,10 @@ std::string example_config() {
   append_commented_out(out, built_in_routing());
   out += "\n# Another API, beside that one or instead of it:\n\n";
   append_commented_out(out, another_routing());
+  out +=
+      "\n# What says of itself how it may be stored (HTTP caching, RFC 9111), a web site for "
+      "one:\n\n";
+  append_commented_out(out, http_routing());
   return out;
 }
 

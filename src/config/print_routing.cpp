@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/masked_url.h"
+#include "config/caching_mode.h"
 #include "config/masking.h"
 #include "config/routing_file.h"
 #include "config/setting_table.h"
@@ -103,9 +104,11 @@ std::string query_text(const QueryConfig& query) {
   return toml_string("all");
 }
 
-std::string validate_text(const ValidateConfig& validate) {
+std::string validate_text(const RouteConfig& route) {
+  const ValidateConfig& validate = route.validate;
   std::vector<std::pair<std::string, std::string>> members;
-  if (!validate.json) members.emplace_back("json", "false");
+  const bool by_default = route.mode == RouteConfig::Mode::Resilient;
+  if (validate.json != by_default) members.emplace_back("json", validate.json ? "true" : "false");
   if (!validate.require.empty()) members.emplace_back("require", array_text(validate.require));
   if (!validate.equal.empty()) members.emplace_back("equal", texts_table(validate.equal));
   if (!validate.reject_if.empty()) {
@@ -136,11 +139,12 @@ std::string set_cookie_text(RouteConfig::SetCookie set_cookie) {
   return toml_string(set_cookie == RouteConfig::SetCookie::Strip ? "strip" : "store");
 }
 
-// Of the settings that a section may say, those in force for it.
-std::string in_force_text(Scope scope, const Settings& settings) {
+// Of the settings that a section may say, those in force for it that `counts`.
+template <typename Counts>
+std::string in_force_text(Scope scope, const Settings& settings, const Counts& counts) {
   std::string out;
   for (const Setting& setting : setting_table()) {
-    if (setting.scope() != scope) continue;
+    if (setting.scope() != scope || !counts(setting.key)) continue;
     out.append(setting.key).append(" = ").append(toml_string(setting.value.text(settings)));
     out += '\n';
   }
@@ -167,6 +171,19 @@ Lines lines_of(const UpstreamConfig& upstream, Secrets secrets) {
   return lines;
 }
 
+void add_http_caching(Lines& lines, const HttpCachingConfig& http) {
+  const HttpCachingConfig defaults;
+  lines.add_text("mode", "rfc9111");
+  if (http.max_variants != defaults.max_variants) {
+    lines.add("max_variants", std::to_string(http.max_variants));
+  }
+  lines.add_list("vary_normalise", http.vary_normalise);
+  if (http.lenient_ranges) lines.add_text("ranges", "lenient");
+  if (http.lenient_transfer_coding) lines.add_text("transfer_coding", "lenient");
+  // An empty one says that there is none.
+  if (http.targeted != defaults.targeted) lines.add("targeted", array_text(http.targeted));
+}
+
 Lines lines_of(const RouteConfig& route, const Routing& routing, Secrets secrets) {
   const RouteConfig defaults;
   Lines lines;
@@ -184,8 +201,9 @@ Lines lines_of(const RouteConfig& route, const Routing& routing, Secrets secrets
   if (route.query.sort) lines.add("sort_query", "true");
   lines.add_list("key_fields", route.key_fields);
   lines.add_list("tags", route.tags);
+  if (route.mode == RouteConfig::Mode::Rfc9111) add_http_caching(lines, route.http);
   lines.add_text("batch", route.batch);
-  const std::string validate = validate_text(route.validate);
+  const std::string validate = validate_text(route);
   if (!validate.empty()) lines.add("validate", validate);
   if (!route.ttl_by_status.empty()) lines.add("ttl_by_status", ttl_text(route.ttl_by_status));
   if (route.max_body != defaults.max_body) lines.add_text("max_body", format_size(route.max_body));
@@ -228,14 +246,15 @@ std::string meaning_of(const UpstreamConfig& upstream) {
   bare.place.lines.clear();  // what it says of the settings is in force below, as is the rest
   return (upstream.built_in ? "built in\n" : "") + section_text(bare, Secrets::Shown) +
          array_text(upstream.settings.api_urls) + "\n" +
-         in_force_text(Scope::Upstream, upstream.settings);
+         in_force_text(Scope::Upstream, upstream.settings, [](std::string_view) { return true; });
 }
 
 std::string meaning_of(const RouteConfig& route, const Routing& routing) {
   RouteConfig bare = route;
   bare.place.lines.clear();
   return (route.built_in ? "built in\n" : "") + section_text(bare, routing, Secrets::Shown) +
-         in_force_text(Scope::Route, route.settings);
+         in_force_text(Scope::Route, route.settings,
+                       [&](std::string_view key) { return counts_in(route.mode, key); });
 }
 
 }  // namespace holdfast::config

@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "base/suggest.h"
+#include "config/caching_mode.h"
 #include "config/section_reader.h"
 #include "config/values.h"
 
@@ -20,10 +21,7 @@ constexpr std::uint64_t kLargestRequestBody = std::uint64_t{1} << 40;
 
 // Of the contract, and not done yet: to pass over one silently would be to do something else
 // than what was asked for.
-constexpr std::array kLater = {
-    std::string_view("offline"),         std::string_view("max_variants"),
-    std::string_view("vary_normalise"),  std::string_view("ranges"),
-    std::string_view("transfer_coding"), std::string_view("on_invalid")};
+constexpr std::array kLater = {std::string_view("offline"), std::string_view("on_invalid")};
 
 bool is_later(std::string_view key) {
   return std::find(kLater.begin(), kLater.end(), key) != kLater.end();
@@ -115,15 +113,6 @@ void read_tags(Reader& r, const FileValue& value, Route& route) {
     }
     route.tags.push_back(std::move(tag.text));
   }
-}
-
-void read_mode(Reader& r, const FileValue& value) {
-  std::string mode;
-  if (!r.text("mode", value, mode) || mode == "resilient") return;
-  const bool later = mode == "rfc9111";
-  r.wrong(value.line, "mode",
-          shown_in_error(mode) + (later ? " is not supported by this version" : "") +
-              "; expected \"resilient\"");
 }
 
 void read_query(Reader& r, const FileValue& value, Route& route) {
@@ -240,6 +229,10 @@ void read_validate(Reader& r, const FileValue& value, Route& route) {
           "unknown key " + shown_in_error(member.key) + did_you_mean(base::nearest(name, names)));
     }
   }
+  const bool has_rules =
+      !validate.require.empty() || !validate.equal.empty() || !validate.reject_if.empty();
+  // Where it is not the default, a rule with a pointer says it well enough.
+  if (has_rules && !r.place().lines.contains("validate.json")) validate.json = true;
 }
 
 void read_ttl_by_status(Reader& r, const FileValue& value, Route& route) {
@@ -386,7 +379,8 @@ struct RouteKey {
   void (*read)(Reader&, const FileValue&, Route&);
 };
 
-// But "upstream", which is no value of the route before all upstreams are known.
+// But "upstream", which is no value of the route before all upstreams are known, and "mode", which
+// is read first.
 constexpr std::array kKeys = {
     RouteKey{"name", read_name},
     RouteKey{"match",
@@ -401,7 +395,11 @@ constexpr std::array kKeys = {
     RouteKey{"tags", read_tags},
     RouteKey{"key_fields", [](Reader& r, const FileValue& v,
                               Route& route) { read_fields(r, "key_fields", v, route.key_fields); }},
-    RouteKey{"mode", [](Reader& r, const FileValue& v, Route&) { read_mode(r, v); }},
+    RouteKey{"max_variants", read_max_variants},
+    RouteKey{"vary_normalise", read_vary_normalise},
+    RouteKey{"ranges", read_ranges},
+    RouteKey{"transfer_coding", read_transfer_coding},
+    RouteKey{"targeted", read_targeted},
     RouteKey{"batch",
              [](Reader& r, const FileValue& v, Route& route) { r.text("batch", v, route.batch); }},
     RouteKey{"validate", read_validate},
@@ -442,7 +440,7 @@ constexpr std::array kKeys = {
 }  // namespace
 
 std::vector<std::string> keys_of_routes() {
-  std::vector<std::string> all = {"upstream"};
+  std::vector<std::string> all = {"upstream", "mode"};
   for (const RouteKey& key : kKeys) all.emplace_back(key.name);
   for (const std::string_view key : kLater) all.emplace_back(key);
   return all;
@@ -451,11 +449,14 @@ std::vector<std::string> keys_of_routes() {
 std::string read_route(const FileValue& section, SectionReader& r, RouteConfig& route) {
   std::string upstream;
   for (const FileMember& member : section.members) {
+    if (canonical_key(member.key) == "mode") read_mode(r, member.value, route);
+  }
+  for (const FileMember& member : section.members) {
     const std::string key = canonical_key(member.key);
     const FileValue& value = member.value;
     const auto known = std::find_if(kKeys.begin(), kKeys.end(),
                                     [&](const RouteKey& other) { return other.name == key; });
-    if (!r.enter(key, value.line)) continue;
+    if (!r.enter(key, value.line) || key == "mode") continue;
     if (known != kKeys.end()) {
       known->read(r, value, route);
     } else if (key == "upstream") {
@@ -481,6 +482,7 @@ std::string read_route(const FileValue& section, SectionReader& r, RouteConfig& 
     r.wrong(lines.at("validate.min_body"), "validate.min_body",
             "is more than max_body, " + format_size(route.max_body) + "; expected at most that");
   }
+  check_mode(r, route);
   return upstream;
 }
 

@@ -53,12 +53,21 @@ struct QueryConfig {
 };
 
 struct ValidateConfig {
-  bool json = true;
-  std::vector<std::string> require;                                         // "/ip:string"
+  bool json = true;                  // in mode "rfc9111": false, but where a rule needs it
+  std::vector<std::string> require;  // "/ip:string"
   std::vector<std::pair<std::string, std::string>> equal;                   // pointer, parameter
   std::vector<std::pair<std::string, std::vector<std::string>>> reject_if;  // pointer, values
   std::string content_type;
   std::uint64_t min_body = 0;
+};
+
+// What a route of mode "rfc9111" says of its own (proxy/storing_policy.h has what it means).
+struct HttpCachingConfig {
+  unsigned max_variants = 64;
+  std::vector<std::string> vary_normalise;  // in lower case
+  bool lenient_ranges = false;
+  bool lenient_transfer_coding = false;
+  std::vector<std::string> targeted{"CDN-Cache-Control"};  // as written
 };
 
 struct RouteConfig {
@@ -73,7 +82,10 @@ struct RouteConfig {
   QueryConfig query;
   std::vector<std::string> key_fields;
   std::vector<std::string> tags;  // of every answer, besides those that it says itself
-  std::string batch;              // empty: none
+  enum class Mode { Resilient, Rfc9111 };
+  Mode mode = Mode::Resilient;
+  HttpCachingConfig http;  // counts in Rfc9111 alone
+  std::string batch;       // empty: none
   ValidateConfig validate;
   std::map<int, base::Duration> ttl_by_status;
   std::uint64_t max_body = 8U << 20;

@@ -137,6 +137,31 @@ upstream::Settings upstream_settings(const config::UpstreamConfig& config,
   return upstream;
 }
 
+namespace {
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), base::ascii_lower);
+  return text;
+}
+
+// Mode "rfc9111": no lifetime of ours, nor what is set of them for the whole program; but what is
+// stored may answer in an error's place for stale_if_error.
+void only_as_stated(proxy::StoringPolicy& storing, const config::HttpCachingConfig& http) {
+  using std::chrono::seconds;
+  storing.ttl = storing.negative_ttl = storing.stale_while_revalidate = seconds(0);
+  storing.ttl_override = false;
+  storing.jitter = 0;
+  storing.http.on = true;
+  storing.http.targeted.clear();
+  for (const std::string& name : http.targeted) storing.http.targeted.push_back(lower(name));
+  storing.http.max_variants = http.max_variants;
+  storing.http.vary_normalise = http.vary_normalise;
+  storing.http.lenient_ranges = http.lenient_ranges;
+  storing.http.lenient_transfer_coding = http.lenient_transfer_coding;
+}
+
+}  // namespace
+
 proxy::StoringPolicy storing_policy(const config::RouteConfig& route) {
   using SetCookie = proxy::StoringPolicy::SetCookie;
   const config::Settings& settings = route.settings;
@@ -160,13 +185,12 @@ proxy::StoringPolicy storing_policy(const config::RouteConfig& route) {
       storing.set_cookie = SetCookie::Store;
       break;
   }
+  if (route.mode == config::RouteConfig::Mode::Rfc9111) only_as_stated(storing, route.http);
   storing.tags = route.tags;
   storing.pass_client_errors = route.pass_client_errors;
   storing.fields_removed = route.response_remove;
   for (const auto& [name, value] : route.response_set) storing.fields_removed.push_back(name);
-  for (std::string& name : storing.fields_removed) {
-    std::transform(name.begin(), name.end(), name.begin(), base::ascii_lower);
-  }
+  for (std::string& name : storing.fields_removed) name = lower(std::move(name));
   return storing;
 }
 

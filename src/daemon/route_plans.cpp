@@ -51,6 +51,22 @@ class Fingerprint {
   std::uint64_t hash_ = 0xcbf29ce484222325U;
 };
 
+// But max_variants, which says how many there are and not what one of them means.
+void add_http_caching(Fingerprint& fingerprint, const config::HttpCachingConfig& http) {
+  fingerprint.add("rfc9111");
+  fingerprint.add_count(http.targeted.size());
+  for (std::string name : http.targeted) {
+    std::transform(name.begin(), name.end(), name.begin(), base::ascii_lower);
+    fingerprint.add(name);
+  }
+  std::vector<std::string> normalised = http.vary_normalise;
+  std::sort(normalised.begin(), normalised.end());
+  fingerprint.add_count(normalised.size());
+  for (const std::string& name : normalised) fingerprint.add(name);
+  fingerprint.add(http.lenient_ranges ? "lenient" : "");
+  fingerprint.add(http.lenient_transfer_coding ? "lenient" : "");
+}
+
 // The keys of a route hold what a request may say. What the settings say of all of them stands in
 // their prefix, so that no row of before answers for a route that means something else now.
 std::string key_prefix(const config::RouteConfig& route, const config::UpstreamConfig& upstream) {
@@ -81,6 +97,8 @@ std::string key_prefix(const config::RouteConfig& route, const config::UpstreamC
   fingerprint.add(route.set_cookie == SetCookie::Store   ? "cookies"
                   : route.set_cookie == SetCookie::Strip ? "stripped"
                                                          : "");
+  // Another mode stores other answers, under other fields and for other lifetimes.
+  if (route.mode == config::RouteConfig::Mode::Rfc9111) add_http_caching(fingerprint, route.http);
   return route.name + "~" + fingerprint.hex().substr(0, 8) + "/";
 }
 

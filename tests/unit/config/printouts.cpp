@@ -64,14 +64,14 @@ TEST_CASE("the example file has every key, changes nothing as it is and is valid
       CHECK(setting.value.text(all) == setting.value.text(Start().settings()));
     }
   }
-  // The built-in sections, which thus may be changed one by one, and another API's.
-  REQUIRE(all.routing->routes.size() == 2);
+  // The built-in sections, which thus may be changed one by one, another API's, and a site's.
+  REQUIRE(all.routing->routes.size() == 3);
   CHECK(!all.routing->routes[0].built_in);
   Routing ours = *Start().settings().routing;
   ours.routes.front().built_in = ours.upstreams.front().built_in = false;
   // Those of the whole program stand there as they might be.
-  CHECK(upstream_changes(ours, *all.routing).text() == "added rates; changed api");
-  CHECK(route_changes(ours, *all.routing).text() == "added rates");
+  CHECK(upstream_changes(ours, *all.routing).text() == "added rates, site; changed api");
+  CHECK(route_changes(ours, *all.routing).text() == "added rates, site");
 }
 
 TEST_CASE("help, version and tables need no valid settings") {

@@ -148,6 +148,67 @@ TEST_CASE("every key of a route and of an upstream is taken") {
   CHECK(text_of(*again.settings().routing) == text_of(*settings.routing));
 }
 
+TEST_CASE("a route of mode rfc9111 believes any answer and has keys of its own") {
+  const File file("cache_ttl = \"1m\"\n[upstream.u]\n" + kRoute +
+                  "max-variants = 8\nvary_normalise = [\"Accept-Language\", \"accept-encoding\"]\n"
+                  "ranges = \"lenient\"\ntransfer_coding = \"lenient\"\n"
+                  "targeted = [\"Surrogate-Control\", \"CDN-Cache-Control\"]\n"
+                  "stale_if_error = \"1500ms\"\nmode = \"rfc9111\"\n" +
+                  "[[route]]\nname = \"bare\"\nmatch = \"/bare\"\nmode = \"rfc9111\"\n" +
+                  "[[route]]\nname = \"checked\"\nmatch = \"/checked\"\nmode = \"rfc9111\"\n" +
+                  "validate = { require = [\"/a:string\"] }\ntargeted = []\n");
+  const Settings settings = file.settings();
+  const Routing& routing = *settings.routing;
+  REQUIRE(routing.routes.size() == 3);
+  const RouteConfig& route = routing.routes[0];
+  using Texts = std::vector<std::string>;
+  CHECK(route.mode == RouteConfig::Mode::Rfc9111);
+  CHECK(route.http.max_variants == 8);
+  CHECK(route.http.vary_normalise == Texts{"accept-language", "accept-encoding"});
+  CHECK(route.http.lenient_ranges);
+  CHECK(route.http.lenient_transfer_coding);
+  CHECK(route.http.targeted == Texts{"Surrogate-Control", "CDN-Cache-Control"});
+  CHECK(!route.validate.json);
+  const RouteConfig& bare = routing.routes[1];
+  CHECK(bare.http.max_variants == 64);
+  CHECK(bare.http.vary_normalise.empty());
+  CHECK(!bare.http.lenient_ranges);
+  CHECK(!bare.http.lenient_transfer_coding);
+  CHECK(bare.http.targeted == Texts{"CDN-Cache-Control"});
+  CHECK(bare.set_cookie == RouteConfig::SetCookie::Pass);
+  CHECK(bare.query.mode == QueryConfig::Mode::All);
+  const RouteConfig& checked = routing.routes[2];
+  CHECK(checked.validate.json);
+  CHECK(checked.http.targeted.empty());
+
+  // Nothing is said of settings that do not count there, set for the whole program as they are.
+  CHECK(warns(settings, "negative_ttl (5m) is longer than cache_ttl (1m)"));
+  CHECK(warns(settings, "[[route]] \"x\": stale_if_error (1500ms) is kept in whole seconds"));
+  CHECK(!warns(settings, "[[route]] \"x\": stale_if_error (1500ms) is shorter"));
+
+  // It reads back, and is another route once any of it changes.
+  const std::string text = text_of(routing);
+  CHECK(contains(text, "mode = \"rfc9111\"\nmax_variants = 8\n"));
+  CHECK(contains(text, "targeted = []\n"));
+  CHECK(text_of(*File(text).settings().routing) == text);
+  for (const auto& change : std::initializer_list<void (*)(RouteConfig&)>{
+           [](RouteConfig& r) { r.mode = RouteConfig::Mode::Resilient; },
+           [](RouteConfig& r) { r.http.max_variants = 9; },
+           [](RouteConfig& r) { r.http.vary_normalise.pop_back(); },
+           [](RouteConfig& r) { r.http.lenient_ranges = false; },
+           [](RouteConfig& r) { r.http.lenient_transfer_coding = false; },
+           [](RouteConfig& r) { r.http.targeted.clear(); },
+           [](RouteConfig& r) { r.validate.json = true; },
+           [](RouteConfig& r) { r.settings.stale_if_error = 1h; }}) {
+    RouteConfig changed = route;
+    change(changed);
+    CHECK(meaning_of(changed, routing) != meaning_of(route, routing));
+  }
+  RouteConfig same = route;
+  same.settings.cache_ttl = 1h;
+  CHECK(meaning_of(same, routing) == meaning_of(route, routing));
+}
+
 TEST_CASE("a section wins over flag, variable and file, which are what it starts with") {
   File file(
       "cache_ttl = \"1h\"\nnegative_ttl = \"1m\"\nretry_base = \"30ms\"\n[upstream.geo]\nhedge = "

@@ -64,8 +64,10 @@ TEST_CASE("what is wrong with a key of a route is said with file, line, route an
       {"methods = [\"CONNECT\"]", "methods: \"CONNECT\" makes a tunnel"},
       {"methods = [\"FROB\"]", "methods: \"FROB\" is no method that is known here"},
       {"max_request_body = \"2TiB\"", "max_request_body: "},
-      {"mode = \"rfc9111\"", "mode: \"rfc9111\" is not supported by this version"},
-      {"mode = \"x\"", "mode: \"x\"; expected \"resilient\""},
+      {"mode = \"x\"", "mode: \"x\": expected one of \"resilient\", \"rfc9111\""},
+      {"mode = 9111", "mode: is a whole number; expected a text"},
+      {"max_variant = 1", "unknown key \"max_variant\"; did you mean max_variants?"},
+      {"vary_normalize = []", "unknown key \"vary_normalize\"; did you mean vary_normalise?"},
       {"upstream = \"goe\"", "upstream: \"goe\" is no upstream; did you mean geo?"},
       {"upstream = \"other\"", "upstream: \"other\" is no upstream; expected the name of"},
       {"upstream = 1", "upstream: is a whole number"},
@@ -184,10 +186,78 @@ TEST_CASE("what is wrong with a key of a route is said with file, line, route an
         "7: [[route]] \"x\": cache_ttl: is already set in line 6");
 }
 
+TEST_CASE("what is wrong with a key of mode rfc9111 is said likewise") {
+  const Case cases[] = {
+      {"max_variants = 0", "max_variants: 0: expected a whole number from 1 to 1024"},
+      {"max_variants = 1025", "max_variants: 1025: expected a whole number from 1 to 1024"},
+      {"max_variants = \"8\"", "max_variants: is a text; expected a whole number"},
+      {"vary_normalise = \"accept-language\"", "vary_normalise: is a text; expected an array"},
+      {"vary_normalise = [\"Accept\"]",
+       "vary_normalise: \"accept\": expected \"accept-language\" or \"accept-encoding\""},
+      {"vary_normalise = [\"Accept-Languages\"]",
+       "vary_normalise: \"accept-languages\" is not known; did you mean accept-language?"},
+      {"vary_normalise = [\"accept-encoding\", \"Accept-Encoding\"]",
+       "vary_normalise: \"Accept-Encoding\" is there twice"},
+      {"ranges = true", "ranges: is true or false; expected a text"},
+      {"ranges = \"loose\"", "ranges: \"loose\": expected one of \"strict\", \"lenient\""},
+      {"transfer_coding = \"\"", "transfer_coding: is blank"},
+      {"transfer_coding = \"x\"", "transfer_coding: \"x\": expected one of \"strict\""},
+      {"targeted = \"CDN-Cache-Control\"", "targeted: is a text; expected an array"},
+      {"targeted = [\"a b\"]", "targeted: \"a b\" is no field's name"},
+      {"targeted = [\"cache-control\"]", "targeted: \"cache-control\" is what these stand in for"},
+      {"targeted = [\"Expires\"]", "targeted: \"Expires\" is what these stand in for"},
+      {"targeted = [\"Connection\"]", "targeted: \"Connection\" belongs to the connection"},
+      {"targeted = [\"A-CC\", \"a-cc\"]", "targeted: \"a-cc\" is there twice"},
+      {"validate = { jsno = true }", "validate: unknown key \"jsno\"; did you mean json?"},
+  };
+  for (const Case& wrong : cases) {
+    CAPTURE(wrong.text);
+    const std::string error =
+        section_error(kUpstream + kRouteHead + "mode = \"rfc9111\"\n" + wrong.text + "\n");
+    CAPTURE(error);
+    CHECK(error.starts_with("7: [[route]] \"x\": " + std::string(wrong.error)));
+  }
+}
+
+TEST_CASE("what a mode has no place for is refused, with what to do instead") {
+  const Case of_resilient[] = {
+      {"cache_ttl = \"5m\"", "Cache-Control: max-age, or a field of targeted"},
+      {"cache_ttl_override = true", "Cache-Control: max-age"},
+      {"negative_ttl = \"5m\"", "Cache-Control: max-age"},
+      {"ttl_by_status = { 404 = \"5m\" }", "Cache-Control: max-age"},
+      {"stale_while_revalidate = \"5m\"", "Cache-Control: stale-while-revalidate"},
+      {"batch = \"/x\"", "mode = \"resilient\""},
+      {"client_errors = \"pass\"", "expected no such line"},
+  };
+  const Case of_rfc9111[] = {
+      {"max_variants = 8", "mode = \"rfc9111\""},
+      {"vary_normalise = []", "mode = \"rfc9111\""},
+      {"ranges = \"strict\"", "mode = \"rfc9111\""},
+      {"transfer_coding = \"lenient\"", "mode = \"rfc9111\""},
+      {"targeted = []", "mode = \"rfc9111\""},
+  };
+  const auto check = [](const Case& wrong, const std::string& mode, const std::string& other) {
+    CAPTURE(wrong.text);
+    const std::string key(wrong.text, std::string_view(wrong.text).find(' '));
+    // Wherever the mode stands.
+    for (const bool before : {true, false}) {
+      const std::string line = wrong.text + std::string("\n");
+      const std::string error =
+          section_error(kUpstream + kRouteHead + (before ? mode + line : line + mode));
+      CAPTURE(error);
+      const int at = before && !mode.empty() ? 7 : 6;
+      CHECK(error.starts_with(std::to_string(at) + ": [[route]] \"x\": " + key +
+                              ": is a key of mode = \"" + other + "\": "));
+      CHECK(contains(error, wrong.error));
+    }
+  };
+  for (const Case& wrong : of_resilient) check(wrong, "mode = \"rfc9111\"\n", "resilient");
+  for (const Case& wrong : of_rfc9111) check(wrong, "mode = \"resilient\"\n", "rfc9111");
+  for (const Case& wrong : of_rfc9111) check(wrong, "", "rfc9111");
+}
+
 TEST_CASE("what this version does not do is refused by name, and not passed over") {
-  for (const char* line :
-       {"offline = \"x\"", "max_variants = 1", "vary_normalise = []", "ranges = \"strict\"",
-        "transfer_coding = \"strict\"", "on_invalid = \"x\""}) {
+  for (const char* line : {"offline = \"x\"", "on_invalid = \"x\""}) {
     CAPTURE(line);
     const std::string key(line, std::string_view(line).find(' '));
     CHECK(section_error(kUpstream + kRouteHead + line + "\n") ==

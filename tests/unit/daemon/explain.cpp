@@ -61,6 +61,14 @@ name = "passing"
 match = "/pass/{rest:rest}"
 upstream = "two"
 methods = ["POST", "DELETE"]
+
+[[route]]
+name = "site"
+match = "/site/{rest:rest}"
+upstream = "two"
+methods = "*"
+mode = "rfc9111"
+ranges = "lenient"
 )";
 
 class Folder {
@@ -207,6 +215,42 @@ TEST_CASE("each setting has its place") {
   CHECK(setting(upstream, "token_query", folder) == "\"key\" from holdfast.toml:8");
   CHECK(setting(upstream, "api_token", folder) == "absent");
   CHECK(asked.explanation.place == folder + "/holdfast.toml:24");
+}
+
+TEST_CASE("of a mode the settings that count in it, defaults and all") {
+  const auto asked = ask({"/site/a"});
+  const std::string& folder = asked.folder.path;
+  const auto& http = asked.explanation.route_settings;
+  CHECK(setting(http, "mode", folder) == "\"rfc9111\" from holdfast.toml:51");
+  CHECK(setting(http, "ranges", folder) == "\"lenient\" from holdfast.toml:52");
+  CHECK(setting(http, "transfer_coding", folder) == "\"strict\" from default");
+  CHECK(setting(http, "max_variants", folder) == "64 from default");
+  CHECK(setting(http, "vary_normalise", folder) == "[] from default");
+  CHECK(setting(http, "targeted", folder) == "[\"CDN-Cache-Control\"] from default");
+  CHECK(setting(http, "set_cookie", folder) == "\"pass\" from default");
+  CHECK(setting(http, "stale_if_error", folder) == "30d from default");
+  for (const char* key :
+       {"cache_ttl", "cache_ttl_override", "negative_ttl", "stale_while_revalidate", "batch"}) {
+    CAPTURE(key);
+    CHECK(setting(http, key, folder) == "absent");
+  }
+  CHECK(asked.says("any content, of 8MiB at most"));
+
+  const auto& resilient = ask({"/v1/a/b"}).explanation.route_settings;
+  CHECK(setting(resilient, "mode", "") == "\"resilient\" from default");
+  for (const char* key : {"ranges", "transfer_coding", "max_variants", "targeted"}) {
+    CAPTURE(key);
+    CHECK(setting(resilient, key, "") == "absent");
+  }
+
+  // A POST's answer may be stored there, too; but it is sent once, and nothing answers for it.
+  const auto posted = ask({"/site/a", "--method", "POST"});
+  const auto& passed = posted.explanation.route_settings;
+  for (const char* key : {"mode", "targeted", "set_cookie", "max_request_body"}) {
+    CAPTURE(key);
+    CHECK(setting(passed, key, "") != "absent");
+  }
+  CHECK(setting(passed, "stale_if_error", "") == "absent");
 }
 
 TEST_CASE("what no route takes gets the service's own words") {

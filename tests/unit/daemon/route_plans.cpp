@@ -398,6 +398,61 @@ TEST_CASE("a key has another prefix once anything changes what it means") {
   changes(route("", "/r/{id}", "urls = [\"https://another.example/v2\"]"));
 }
 
+TEST_CASE("mode rfc9111 has another prefix, and another once what a row means there changes") {
+  const auto with = [](const std::string& keys) {
+    return key_prefix_of(route("mode = \"rfc9111\"\n" + keys));
+  };
+  const std::string before = with("");
+  CHECK(key_prefix_of(route("mode = \"resilient\"")) == key_prefix_of(route("")));
+  std::map<std::string, std::string> seen{{key_prefix_of(route("")), "resilient"},
+                                          {before, "as it was"}};
+  for (const char* keys : {"vary_normalise = [\"accept-language\"]",
+                           "vary_normalise = [\"accept-language\", \"accept-encoding\"]",
+                           "ranges = \"lenient\"", "transfer_coding = \"lenient\"", "targeted = []",
+                           "targeted = [\"Surrogate-Control\", \"CDN-Cache-Control\"]",
+                           "targeted = [\"CDN-Cache-Control\", \"Surrogate-Control\"]"}) {
+    CAPTURE(keys);
+    CHECK(seen.emplace(with(keys), keys).second);
+  }
+  for (const char* keys :
+       {"max_variants = 3", "targeted = [\"cdn-cache-control\"]", "vary_normalise = []",
+        "ranges = \"strict\"", "stale_if_error = \"1h\"", "validate = { json = true }"}) {
+    CAPTURE(keys);
+    CHECK(with(keys) == before);
+  }
+  CHECK(with("vary_normalise = [\"Accept-Encoding\", \"Accept-Language\"]") ==
+        with("vary_normalise = [\"accept-language\", \"accept-encoding\"]"));
+}
+
+TEST_CASE("in mode rfc9111 no lifetime is ours, and any content is right") {
+  const proxy::StoringPolicy resilient = plans_of(route("cache_ttl = \"1h\"")).front().storing;
+  CHECK_FALSE(resilient.http.on);
+  const std::string global =
+      "cache_ttl = \"1h\"\ncache_ttl_override = true\nnegative_ttl = \"1m\"\n";
+  const auto plan =
+      plans_of(global + route("mode = \"rfc9111\"\nstale_if_error = \"9s\"\n"
+                              "max_variants = 7\nvary_normalise = [\"Accept-Language\"]\n"
+                              "ranges = \"lenient\"\ntransfer_coding = \"lenient\"\n"
+                              "targeted = [\"Surrogate-Control\"]"))
+          .front();
+  proxy::StoringPolicy expected;
+  expected.ttl = expected.negative_ttl = expected.stale_while_revalidate = std::chrono::seconds(0);
+  expected.stale_if_error = std::chrono::seconds(9);
+  expected.jitter = 0;
+  expected.is_json = false;
+  expected.set_cookie = proxy::StoringPolicy::SetCookie::Pass;
+  expected.pass_client_errors = true;
+  expected.http.on = true;
+  expected.http.max_variants = 7;
+  expected.http.vary_normalise = {"accept-language"};
+  expected.http.lenient_ranges = expected.http.lenient_transfer_coding = true;
+  expected.http.targeted = {"surrogate-control"};
+  CHECK(plan.storing == expected);
+  CHECK_FALSE(plan.body.needs_json());
+  const auto bare = plans_of(route("mode = \"rfc9111\"")).front();
+  CHECK(bare.storing.http.targeted == std::vector<std::string>{"cdn-cache-control"});
+}
+
 TEST_CASE("all methods are all but TRACE, which would show what is sent to the upstream") {
   const auto plans = plans_of(route("methods = \"*\"\nmax_request_body = \"3MiB\""));
   const proxy::MethodSet methods = plans.at(0).methods;
