@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 . tools/lib/common.sh
 
 build=${BUILD_DIR:-build}
-all_steps='packages plain format scripts dependencies asan tsan'
-steps=$all_steps
+all_steps='packages plain format scripts dependencies asan conformance tsan'
+steps=${all_steps/conformance /}
 filter=()
 
 usage() {
@@ -26,6 +26,7 @@ steps, in this order:
   scripts       shellcheck finds nothing
   dependencies  every header the build used belongs to a package that is installed above
   asan          the tests again, AddressSanitizer and UBSan           $build/asan/
+  conformance   the public suite of HTTP caching; with --only alone
   tsan          the tests again, ThreadSanitizer                      $build/tsan/
 EOF
 }
@@ -256,6 +257,29 @@ sanitized() {
   fi
 }
 
+# The public suite waits more than it computes, so that it runs while asan is built.
+conformer=''
+begin_conformance() {
+  if [ ! -x "$build/src/holdfast" ]; then
+    begin_plain && begin_build "$build" && finish_build || return
+  fi
+  BUILD_DIR=$build tests/conformance/run.sh >"$work/conformance" 2>&1 &
+  conformer=$!
+  own "$conformer"
+}
+
+step_conformance() {
+  local status=0 counts
+  if [ ${#filter[@]} -gt 0 ]; then return 0; fi
+  if [ -z "$conformer" ]; then begin_conformance || return; fi
+  wait "$conformer" || status=$?
+  cat "$work/conformance"
+  # A test of the suite counts as one, and one that fails as the list says it does has passed.
+  counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$work/conformance")
+  if [ -n "$counts" ]; then passed=$((passed + ${counts% *})) failed=$((failed + ${counts#* })); fi
+  return "$status"
+}
+
 step_asan() { UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan; }
 
 step_tsan() { TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sanitized tsan; }
@@ -273,6 +297,9 @@ count_cpu
 for step in $steps; do
   printf '\n== %s %s\n' "$(date +%T)" "$step"
   began=$SECONDS began_cpu=$cpu_seconds result=ok
+  if [ "$step" = asan ] && [[ " $steps " == *' conformance '* ]] && [ ${#filter[@]} -eq 0 ]; then
+    begin_conformance || broken=$((broken + 1))
+  fi
   "step_$step" || { result=FAILED; broken=$((broken + 1)); }
   count_cpu
   # A build counts, with all its CPU time, where its tests are.

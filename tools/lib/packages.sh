@@ -33,8 +33,12 @@ prometheus_packages=(prometheus python3 curl)
 # Node and npm may come from elsewhere than Debian.
 # shellcheck disable=SC2034
 browser_packages=(chromium)
-command -v node >/dev/null 2>&1 || browser_packages+=(nodejs)
-command -v npm >/dev/null 2>&1 || browser_packages+=(npm)
+# For the public suite of HTTP caching (tests/conformance/run.sh).
+# shellcheck disable=SC2034
+conformance_packages=()
+command -v node >/dev/null 2>&1 || conformance_packages+=(nodejs)
+command -v npm >/dev/null 2>&1 || conformance_packages+=(npm)
+browser_packages+=("${conformance_packages[@]}")
 # shellcheck disable=SC2034
 picture_packages=(pngquant)
 
