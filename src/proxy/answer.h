@@ -41,6 +41,9 @@ struct Answer {
   int attempts = 0;
   std::string cause;  // the chain of failures, for people; empty if none
 
+  // Of Pass: why, as Cache-Status says it (RFC 9211, 2.2).
+  std::string_view pass_reason;
+
   // Without content.
   int status = 0;
   std::string detail;

@@ -8,6 +8,7 @@
 
 #include "http/request.h"
 #include "proxy/kept_request.h"
+#include "proxy/variants.h"
 #include "rfc9111/directives.h"
 #include "upstream/message.h"
 
@@ -26,6 +27,7 @@ struct Asked {
   upstream::Request upstream;
   rfc9111::RequestDirectives wanted;
   bool authorization = false;  // the client's own goes upstream
+  RangeAsked range;            // views of `kept`
 };
 using AskedPtr = std::shared_ptr<const Asked>;
 

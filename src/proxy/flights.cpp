@@ -239,7 +239,8 @@ cache::StoredPtr Flights::find_stored(std::string_view key, bool keep) {
 
 Flights::Flight& Flights::start(Route& route, std::string_view key, cache::StoredPtr stored,
                                 base::SteadyTime deadline, upstream::Priority priority,
-                                const upstream::Fields& fields, bool apart, const AskedPtr& asked) {
+                                const upstream::Fields& fields, bool apart, const AskedPtr& asked,
+                                cache::StoredPtr partial) {
   auto owned = std::make_unique<Flight>(route, std::string(key));
   Flight& flight = *owned;
   flight.stored = std::move(stored);
@@ -247,6 +248,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   flight.seen = parts_.memory.purges().latest();
   flight.apart = apart;
   flight.asked = asked;
+  flight.partial = std::move(partial);
   if (apart) {
     apart_.emplace(&flight, std::move(owned));
   } else {

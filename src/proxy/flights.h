@@ -225,6 +225,7 @@ class Flights {
     base::Timer patience;
     AskedPtr asked;              // of mode rfc9111: of who started it
     bool other_variant = false;  // is stored, and not the one that is asked for
+    cache::StoredPtr partial;    // what is asked for is the rest of this
   };
 
   // What is stored for `key`, in memory or in the store; null if nothing. `keep`: in memory then.
@@ -234,7 +235,7 @@ class Flights {
   Flight& start(Route& route, std::string_view key, cache::StoredPtr stored,
                 base::SteadyTime deadline, upstream::Priority priority,
                 const upstream::Fields& fields = {}, bool apart = false,
-                const AskedPtr& asked = nullptr);
+                const AskedPtr& asked = nullptr, cache::StoredPtr partial = nullptr);
   // All that wait for what another asked for, each with a flight of its own.
   void send_on_alone(Flight& flight);
   // Those who came after a purge that takes the flight's answer.
@@ -246,6 +247,7 @@ class Flights {
                   AskedPtr asked = nullptr);
   upstream::FetchRequest fetch_request(const Flight& flight, const upstream::Fields& fields) const;
   upstream::FetchRequest http_fetch_request(const Flight& flight) const;
+  void fetch_whole(Flight& flight);
   void finish_http(Flight& flight, upstream::FetchResult& result);
   // For who started the flight, and for who waits along.
   struct HttpAnswers {

@@ -10,6 +10,7 @@
 #include "proxy/flights.h"
 #include "rfc9111/conditions.h"
 #include "rfc9111/fields.h"
+#include "rfc9111/ranges.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -34,11 +35,46 @@ upstream::Verdict judge_http(const upstream::Reply& reply, const Asked& asked,
   return {outcome, "status " + std::to_string(status)};
 }
 
-Answer too_large() {
+Answer passed(std::string_view reason) {
   Answer answer;
   answer.rung = Rung::Pass;
-  answer.not_stored = "too-large";
+  answer.pass_reason = reason;
   return answer;
+}
+
+bool is_strong(std::string_view etag) {
+  return etag.starts_with('"');
+}
+
+// The Range that asks for what a stored part lacks, where what comes may be put to it (RFC 9111,
+// 3.4).
+std::optional<std::string> range_to_complete(const cache::StoredResponse& partial, bool lenient) {
+  const auto range = stored_range_of(partial);
+  if (!range || (!lenient && !is_strong(partial.upstream_etag))) return std::nullopt;
+  return rfc9111::missing_range(*range);
+}
+
+// Both parts as one answer; nothing if they are none of one content.
+std::optional<upstream::Reply> completed(const cache::StoredResponse& partial,
+                                         const upstream::Reply& rest, bool lenient) {
+  const auto stored = stored_range_of(partial);
+  const std::string* said = upstream::find_field(rest.fields, "Content-Range");
+  if (!stored || !stored->complete || said == nullptr) return std::nullopt;
+  const auto more = rfc9111::content_range_of(*said, rest.body.size(), lenient);
+  const std::string lines = rfc9111::end_to_end_lines(rest.fields);
+  const bool same = rfc9111::share_strong_validator(partial.fields, lines);
+  if (!more || !more->complete || !(same || lenient)) return std::nullopt;
+  auto whole = rfc9111::joined({stored->range.first, *stored->complete, partial.body},
+                               {more->range.first, *more->complete, rest.body});
+  if (!whole || !whole->whole()) return std::nullopt;
+  upstream::Reply reply = rest;
+  reply.status = 200;
+  reply.fields = rfc9111::fields_of(rfc9111::merged(partial.fields, rest.fields));
+  std::erase_if(reply.fields, [](const upstream::Field& field) {
+    return upstream::is_field(field, "Content-Range");
+  });
+  reply.body = std::move(whole->content);
+  return reply;
 }
 
 }  // namespace
@@ -59,7 +95,7 @@ std::optional<Rung> http_rung_at_once(const cache::Freshness& freshness,
 }
 
 Selected Flights::select(const Route& route, const Asked& asked, bool keep) {
-  return select_stored(asked.key, asked.fields(), route.plan().storing.http,
+  return select_stored(asked.key, asked.fields(), asked.range, route.plan().storing.http,
                        [this, keep](std::string_view key) { return find_stored(key, keep); });
 }
 
@@ -83,7 +119,16 @@ void Flights::decide_http(Route& route, const AskedPtr& asked, base::SteadyTime 
                           const Selected& selected, Callback callback) {
   const base::SteadyTime now = parts_.loop.now();
   const std::string& key = selected.key.empty() ? asked->key : selected.key;
-  if (too_large_.resting(asked->key, now)) return callback(too_large());
+  if (too_large_.resting(asked->key, now)) return callback(passed("bypass"));
+  // Part of it is nobody else's, and a HEAD's answer has no content to keep.
+  const bool for_one =
+      !asked->range.range.empty() || asked->kept.request().method == http::Method::Head;
+  if (for_one && !usable_if_error(selected.response)) {
+    return callback(passed(selected.partial    ? "partial"
+                           : selected.response ? "stale"
+                           : selected.varies   ? "vary-miss"
+                                               : "uri-miss"));
+  }
   const bool full = waiters_ >= settings_.max_waiters;
   const bool unshared = unshared_.resting(key, now);
   const auto flying = flights_.find(key);
@@ -102,8 +147,8 @@ void Flights::decide_http(Route& route, const AskedPtr& asked, base::SteadyTime 
     return callback(refusal("too many requests are waiting for the upstream"));
   }
   const bool alone = flying != flights_.end() || unshared || retired_ || route.retired();
-  Flight& flight =
-      start(route, key, selected.response, deadline, upstream::Priority::Miss, {}, alone, asked);
+  Flight& flight = start(route, key, selected.response, deadline, upstream::Priority::Miss, {},
+                         alone, asked, selected.partial);
   flight.other_variant = selected.varies && !selected.response;
   add_waiter(flight, deadline, false, std::move(callback), asked);
 }
@@ -151,9 +196,20 @@ upstream::FetchRequest Flights::http_fetch_request(const Flight& flight) const {
       request.request.fields.push_back({"If-Modified-Since", stored.upstream_last_modified});
     }
   }
+  const bool lenient = flight.route.plan().storing.http.lenient_ranges;
+  const auto range = flight.partial ? range_to_complete(*flight.partial, lenient) : std::nullopt;
+  if (range) {
+    request.request.fields.push_back({"Range", *range});
+    if (is_strong(flight.partial->upstream_etag)) {
+      request.request.fields.push_back({"If-Range", flight.partial->upstream_etag});
+    }
+  }
   request.validate = [&route = flight.route, held = flight.held, key = flight.key,
-                      asked = flight.asked,
+                      asked = flight.asked, ranged = range.has_value(),
                       &clock = parts_.loop.clock()](const upstream::Reply& reply) {
+    if (reply.status == 206 && !ranged) {
+      return upstream::Verdict{Outcome::Unexpected, "status 206 to a request without Range"};
+    }
     const StoringPolicy& policy = route.plan().storing;
     upstream::Verdict verdict = judge_http(reply, *asked, policy, clock.wall());
     const bool has_rules = reply.status == 200 || reply.status == 203;
@@ -166,9 +222,15 @@ void Flights::finish_http(Flight& flight, FetchResult& result) {
   if (result.end == FetchEnd::TooLarge) {
     too_large_.failed(flight.asked->key, parts_.loop.now(), random_);
     resting_.succeeded(flight.key);
-    return answer_all(flight, too_large());
+    return answer_all(flight, passed("bypass"));
   }
   const bool refresh = flight.stored || flight.behind;
+  if (result.end == FetchEnd::Answered && result.reply.status == 206) {
+    const bool lenient = flight.route.plan().storing.http.lenient_ranges;
+    auto whole = completed(*flight.partial, result.reply, lenient);
+    if (!whole) return fetch_whole(flight);
+    result.reply = *std::move(whole);
+  }
   if (result.end == FetchEnd::Answered) {
     if (refresh) {
       parts_.shard.add(result.outcome == Outcome::NotModified ? freshened_ : replaced_);
@@ -192,6 +254,15 @@ void Flights::finish_http(Flight& flight, FetchResult& result) {
     answers.first.not_stored = "status";
   }
   answer_http(flight, answers);
+}
+
+// The rest that came is not of what is stored: that is forgotten, and all of it asked for.
+void Flights::fetch_whole(Flight& flight) {
+  parts_.memory.erase(flight.key);
+  parts_.store.erase(flight.key);
+  for (Waiter& waiter : take_waiters(flight, [](const Waiter&) { return true; })) {
+    join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback));
+  }
 }
 
 void Flights::answer_http(Flight& flight, const HttpAnswers& answers) {

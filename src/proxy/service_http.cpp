@@ -74,6 +74,57 @@ bool is_precondition(std::string_view name) {
          http::equals_ignoring_case(name, "if-range") || http::equals_ignoring_case(name, "range");
 }
 
+// What is sent to a Range of what is stored; nothing: all of it is.
+struct RangedAnswer {
+  int status = 206;
+  std::string lines;
+  std::string_view part;     // of what is stored
+  bool own_content = false;  // or else:
+  std::string content;
+};
+
+std::optional<RangedAnswer> ranged(const cache::StoredResponse& stored, const Rare& rare,
+                                   base::Random& random) {
+  std::uint64_t first = 0;
+  std::uint64_t complete = stored.body.size();
+  std::vector<rfc9111::ByteRange> ranges;
+  RangedAnswer made;
+  if (stored.status == 206) {
+    const auto part = stored_range_of(stored);
+    auto contained = part ? rfc9111::contained(*part, rare.range) : std::nullopt;
+    if (!contained || !part->complete) return std::nullopt;
+    first = part->range.first;
+    complete = *part->complete;
+    ranges = *std::move(contained);
+  } else {
+    if (stored.status != 200 || !rfc9111::if_range_holds(rare.if_range, stored.fields)) {
+      return std::nullopt;
+    }
+    rfc9111::Ranges asked = rfc9111::ranges_of(rare.range, complete);
+    if (asked.verdict == rfc9111::Ranged::Whole) return std::nullopt;
+    if (asked.verdict == rfc9111::Ranged::Unsatisfiable) {
+      made.status = 416;
+      made.lines = rfc9111::unsatisfied_lines(complete);
+      return made;
+    }
+    ranges = std::move(asked.ranges);
+  }
+  if (ranges.size() == 1) {
+    const rfc9111::ByteRange& range = ranges.front();
+    made.lines = rfc9111::partial_lines(stored.fields, {range, complete});
+    made.part = std::string_view(stored.body).substr(range.first - first, range.length());
+    return made;
+  }
+  std::string boundary;
+  make_request_id(random, boundary);
+  rfc9111::Multipart parts = rfc9111::multipart_of(stored.fields, stored.body, first, complete,
+                                                   ranges, "holdfast-" + boundary);
+  made.lines = std::move(parts.lines);
+  made.own_content = true;
+  made.content = std::move(parts.content);
+  return made;
+}
+
 }  // namespace
 
 void Service::look_up_http(http::Server& server, http::ExchangeId id, const http::Request& request,
@@ -88,9 +139,9 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
     return send_through(server, id, request, served, "bypass");
   }
   const cache::MemoryCache& memory = parts_.memory;
-  const Selected selected =
-      select_stored(key_, request.fields, served.route.plan().storing.http,
-                    [&memory](std::string_view key) { return memory.find(key); });
+  const Selected selected = select_stored(
+      key_, request.fields, {rare.range, rare.if_range}, served.route.plan().storing.http,
+      [&memory](std::string_view key) { return memory.find(key); });
   Answer answer;
   answer.content = selected.response;
   if (answer.content) {
@@ -125,10 +176,6 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
       return send_http(server, exchange, request, answer, freshness);
     }
   }
-  if (!wanted.only_if_cached) {
-    if (request.method == Method::Head) return send_through(server, id, request, served, "miss");
-    if (!rare.range.empty()) return send_through(server, id, request, served, "miss");
-  }
   ask_origin_http(server, id, request, served, wanted);
 }
 
@@ -136,6 +183,8 @@ AskedPtr Service::make_asked(const http::Request& request, const Served& served)
   auto asked = std::make_shared<Asked>(request, key_);
   const Rare rare = rare_fields(request);
   asked->wanted = directives_of(request, rare);
+  const Rare kept = rare_fields(asked->kept.request());
+  asked->range = {kept.range, kept.if_range};
   const RoutePlan& plan = served.route.plan();
   const upstream::Fields trace =
       continued_trace(request.field(Known::Traceparent), request.field(Known::Tracestate), random_);
@@ -181,7 +230,7 @@ void Service::ask_origin_http(http::Server& server, http::ExchangeId id,
 
 cache::StoredPtr Service::in_memory(const Served& served, const Asked& asked) const {
   const cache::MemoryCache& memory = parts_.memory;
-  return select_stored(asked.key, asked.fields(), served.route.plan().storing.http,
+  return select_stored(asked.key, asked.fields(), asked.range, served.route.plan().storing.http,
                        [&memory](std::string_view key) { return memory.find(key); })
       .response;
 }
@@ -191,7 +240,7 @@ void Service::finish_http(Pending& pending, const Answer& answer) {
   if (answer.rung == Rung::Pass) {
     key_ = pending.key;
     request_id_ = pending.request_id;
-    return send_through(*pending.server, pending.id, request, *pending.served, answer.not_stored);
+    return send_through(*pending.server, pending.id, request, *pending.served, answer.pass_reason);
   }
   const Exchange exchange = exchange_of(pending);
   if (!answer.content) return send_error(*pending.server, exchange, answer);
@@ -210,7 +259,7 @@ void Service::send_http(http::Server& server, const Exchange& exchange,
   response.body = content.body;
   response.has_date = true;
   std::string lines;
-  std::string body;
+  std::optional<RangedAnswer> made;
   const rfc9111::Conditions conditions{request.field(Known::IfNoneMatch),
                                        request.field(Known::IfModifiedSince)};
   if (rfc9111::evaluate(conditions, content.status, content.fields, content.response_time) ==
@@ -219,32 +268,13 @@ void Service::send_http(http::Server& server, const Exchange& exchange,
     response.status = 304;
     response.fields = lines;
     response.body = {};
-  } else if (!rare.range.empty() && exchange.method == Method::Get && content.status == 200 &&
-             rfc9111::if_range_holds(rare.if_range, content.fields)) {
-    const std::uint64_t size = content.body.size();
-    const rfc9111::Ranges ranges = rfc9111::ranges_of(rare.range, size);
-    if (ranges.verdict == rfc9111::Ranged::Unsatisfiable) {
-      lines = rfc9111::unsatisfied_lines(size);
-      response.status = 416;
-      response.fields = lines;
-      response.has_date = false;
-      response.body = {};
-    } else if (ranges.verdict == rfc9111::Ranged::Partial && ranges.ranges.size() == 1) {
-      const rfc9111::ByteRange& range = ranges.ranges.front();
-      lines = rfc9111::partial_lines(content.fields, {range, size});
-      response.status = 206;
-      response.fields = lines;
-      response.body = std::string_view(content.body).substr(range.first, range.length());
-    } else if (ranges.verdict == rfc9111::Ranged::Partial) {
-      std::string boundary;
-      make_request_id(random_, boundary);
-      rfc9111::Multipart parts = rfc9111::multipart_of(content.fields, content.body, 0, size,
-                                                       ranges.ranges, "holdfast-" + boundary);
-      lines = std::move(parts.lines);
-      body = std::move(parts.content);
-      response.status = 206;
-      response.fields = lines;
-      response.body = body;
+  } else if (!rare.range.empty() && exchange.method == Method::Get) {
+    made = ranged(content, rare, random_);
+    if (made) {
+      response.status = made->status;
+      response.fields = made->lines;
+      response.has_date = made->status == 206;
+      response.body = made->own_content ? std::string_view(made->content) : made->part;
     }
   }
   fields_.assign(exchange.served.route.response_fields());

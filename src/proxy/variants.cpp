@@ -12,6 +12,8 @@
 #include "http/field_syntax.h"
 #include "proxy/percent_encoding.h"
 #include "proxy/vary_key.h"
+#include "rfc9111/conditions.h"
+#include "rfc9111/fields.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -50,7 +52,22 @@ void for_each_line(std::string_view text, Each each) {
   }
 }
 
+constexpr int kPartialContent = 206;
+
+// Whether all of it is there that is asked for.
+bool has_range(const cache::StoredResponse& stored, const RangeAsked& asked) {
+  if (stored.status != kPartialContent) return true;
+  const auto stored_range = stored_range_of(stored);
+  return stored_range && rfc9111::if_range_holds(asked.if_range, stored.fields) &&
+         rfc9111::contained(*stored_range, asked.range).has_value();
+}
+
 }  // namespace
+
+std::optional<rfc9111::ContentRange> stored_range_of(const cache::StoredResponse& partial) {
+  const auto said = rfc9111::find_line(partial.fields, "content-range");
+  return said ? rfc9111::content_range_of(*said, partial.body.size(), true) : std::nullopt;
+}
 
 VariantIndex::VariantIndex(const cache::StoredResponse& index) : number_(0) {
   if (index.kind != cache::Kind::Variants) return;
@@ -149,14 +166,18 @@ Selected select_variant(std::string_view key, const cache::StoredResponse& store
   return selected;
 }
 
-Selected select_stored(std::string_view key, FieldLines fields, const HttpCaching& caching,
-                       const FindStored& find) {
+Selected select_stored(std::string_view key, FieldLines fields, const RangeAsked& range,
+                       const HttpCaching& caching, const FindStored& find) {
   cache::StoredPtr stored = find(key);
-  if (stored && stored->kind == cache::Kind::Variants) {
-    return select_variant(key, *stored, fields, caching, find);
-  }
   Selected selected;
-  if (stored && stored->kind == cache::Kind::Verbatim) selected.response = std::move(stored);
+  if (stored && stored->kind == cache::Kind::Variants) {
+    selected = select_variant(key, *stored, fields, caching, find);
+  } else if (stored && stored->kind == cache::Kind::Verbatim) {
+    selected.response = std::move(stored);
+  }
+  if (selected.response && !has_range(*selected.response, range)) {
+    selected.partial = std::exchange(selected.response, nullptr);
+  }
   return selected;
 }
 

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +19,7 @@
 #include "cache/stored_response.h"
 #include "http/request.h"
 #include "proxy/storing_policy.h"
+#include "rfc9111/ranges.h"
 
 namespace holdfast::proxy {
 
@@ -56,11 +58,19 @@ class VariantIndex {
   std::vector<std::uint64_t> variants_;  // hashes of their keys, the oldest first
 };
 
+// What of a content is asked for; all of it where `range` is empty (RFC 9110, 14.2 and 13.1.5).
+struct RangeAsked {
+  std::string_view range;
+  std::string_view if_range;
+};
+
 // Finds what is stored under a key, null if nothing is.
 using FindStored = std::function<cache::StoredPtr(std::string_view key)>;
 
 struct Selected {
   cache::StoredPtr response;  // null: nothing stored answers a request with those fields
+  // Part of what would (206), where the range that is asked for is not in it.
+  cache::StoredPtr partial;
   // What it is stored under, or what the request's answer would be if it varies as the last one
   // did; empty: the URL's own key.
   std::string key;
@@ -69,11 +79,15 @@ struct Selected {
 
 // What is stored for a request of that key and those fields: of several that match the one that
 // came last (RFC 9111, 4.1).
-Selected select_stored(std::string_view key, FieldLines fields, const HttpCaching& caching,
-                       const FindStored& find);
+Selected select_stored(std::string_view key, FieldLines fields, const RangeAsked& range,
+                       const HttpCaching& caching, const FindStored& find);
 // The same where the key's own entry has been found already, and is an index.
 Selected select_variant(std::string_view key, const cache::StoredResponse& index, FieldLines fields,
                         const HttpCaching& caching, const FindStored& find);
+
+// Of a stored 206: what of the whole it has. Whether its Content-Range is believed was decided when
+// it was stored.
+std::optional<rfc9111::ContentRange> stored_range_of(const cache::StoredResponse& partial);
 
 // The URL's own key, of the key of one of its variants (or itself).
 std::string_view key_of_url(std::string_view key);

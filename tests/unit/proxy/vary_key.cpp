@@ -91,8 +91,8 @@ TEST_CASE("lines of one field are one list, whatever the space around its commas
 }
 
 TEST_CASE("lists of preferences are compared by what they prefer") {
-  const std::string expected = selection("accept-language", {{"Accept-Language", "en, de"}},
-                                         kLanguage);
+  const std::string expected =
+      selection("accept-language", {{"Accept-Language", "en, de"}}, kLanguage);
   for (const char* value : {"de, en", "eN, De", " en ,   de", "de;q=1.0, en"}) {
     CAPTURE(value);
     CHECK(selection("accept-language", {{"accept-language", value}}, kLanguage) == expected);
