@@ -44,6 +44,8 @@ constexpr std::size_t kMaxIdleBatchBytes = 1U << 20;
 // How many requests of one connection are served before the others have a turn:
 // one read brings hundreds, and some answers are packed anew each time.
 constexpr int kRequestsPerTurn = 32;
+// Interim answers to one request.
+constexpr int kMostInterims = 8;
 
 }  // namespace
 
@@ -281,6 +283,7 @@ void Connection::hand_over(RequestHead& head, std::string_view content) {
   ++requests_;
   to_head_ = head.request.method == Method::Head;
   to_http10_ = head.http10;
+  interims_ = 0;
   keep_alive_ = head.keep_alive;
   head.request.body = content;
   head.request.client = address_.text();
@@ -301,6 +304,17 @@ void Connection::hand_over(RequestHead& head, std::string_view content) {
 
 void Connection::answer_now(const Response& response) {
   write_answer(core_.batch, response);
+}
+
+void Connection::write_interim(int status, std::string_view fields, bool inside) {
+  const bool of_use = !to_http10_ && pieces_ == Pieces::None && pending_.empty() && !has_failed_;
+  if (!of_use || interims_ >= kMostInterims) return;
+  ++interims_;
+  if (inside) return ResponseWriter::write_interim(core_.batch, status, fields);
+  now_ = core_.loop.woken();
+  ResponseWriter::write_interim(core_.late, status, fields);
+  flush(core_.late);
+  settle();
 }
 
 void Connection::answer_late(const Response& response) {

@@ -28,6 +28,9 @@ class Connection : public base::TimeoutHook {
   // Inside handle(), for this connection's exchange.
   void answer_now(const Response& response);
 
+  // `inside`: handle(), for this connection's exchange; else it may destroy it.
+  void write_interim(int status, std::string_view fields, bool inside);
+
   // What goes in pieces: connection_pieces.cpp. Outside handle(); may destroy it as well.
   void begin_answer(const ResponseHead& head);
   void write_piece(std::string_view piece);
@@ -119,6 +122,7 @@ class Connection : public base::TimeoutHook {
   enum class Pieces : std::uint8_t { None, Dropped, Length, Chunked, ToEnd };
   Pieces pieces_ = Pieces::None;
   bool keeps_after_pieces_ = false;
+  std::uint8_t interims_ = 0;      // of the current exchange
   bool whole_ = false;             // by its length, or without content
   bool up_to_end_ = false;         // so goes the answer, and is not out whole
   bool for_client_alone_ = false;  // as the server's

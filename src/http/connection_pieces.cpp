@@ -129,6 +129,8 @@ void Connection::begin_answer(const ResponseHead& head) {
   keeps_after_pieces_ = stays_after_answer(false);
   if (to_head_ || head.status == 204 || head.status == 304) {
     pieces_ = Pieces::Dropped;
+    const bool tells_length = to_head_ && head.status != 204 && head.status != 304;
+    if (tells_length && head.length) framing = ByPieces::Length;
   } else if (head.length) {
     pieces_ = Pieces::Length;
     framing = ByPieces::Length;

@@ -33,6 +33,14 @@ struct Digits {
   std::size_t size;
 };
 
+void append_status_line(ByteBuffer& out, int status) {
+  out.append(kStatus200.substr(0, 9));
+  out.append(Digits(static_cast<std::size_t>(status)).view());
+  out.append(" ");
+  out.append(reason_phrase(status));
+  out.append("\r\n");
+}
+
 }  // namespace
 
 void ResponseWriter::update_date(base::SteadyTime now) {
@@ -45,14 +53,17 @@ void ResponseWriter::update_date(base::SteadyTime now) {
   put(at, "\r\n");
 }
 
+void ResponseWriter::write_interim(ByteBuffer& out, int status, std::string_view fields) {
+  assert(status > 101 && status <= 199);
+  append_status_line(out, status);
+  out.append(fields);
+  out.append("\r\n");
+}
+
 void ResponseWriter::write_head(ByteBuffer& out, const ResponseHead& head, ByPieces framing,
                                 const ResponseContext& context) const {
   assert(head.status >= 200 && head.status <= 599);
-  out.append(kStatus200.substr(0, 9));
-  out.append(Digits(static_cast<std::size_t>(head.status)).view());
-  out.append(" ");
-  out.append(reason_phrase(head.status));
-  out.append("\r\n");
+  append_status_line(out, head.status);
   if (!head.has_date) out.append({date_line_.data(), date_line_.size()});
   if (framing == ByPieces::Chunked) out.append("Transfer-Encoding: chunked\r\n");
   if (framing == ByPieces::Length) {

@@ -30,6 +30,9 @@ class ResponseWriter {
   void write_head(ByteBuffer& out, const ResponseHead& head, ByPieces framing,
                   const ResponseContext& context) const;
 
+  // Appends an interim head: 103, say.
+  static void write_interim(ByteBuffer& out, int status, std::string_view fields);
+
   // Appends the whole message.
   void write(ByteBuffer& out, const Response& response, const ResponseContext& context) const;
 

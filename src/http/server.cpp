@@ -287,6 +287,11 @@ void ServerCore::respond(ExchangeId id, const Response& response) {
   }
 }
 
+void ServerCore::interim(ExchangeId id, int status, std::string_view fields) {
+  Connection* const connection = find(id);
+  if (connection != nullptr) connection->write_interim(status, fields, connection == current_);
+}
+
 void ServerCore::resume_soon(Connection& connection) {
   if (connection.resume_queued) return;
   connection.resume_queued = true;
@@ -448,6 +453,10 @@ void Server::listen(base::UniqueFd socket) {
 
 void Server::respond(ExchangeId id, const Response& response) {
   state_->core.respond(id, response);
+}
+
+void Server::interim(ExchangeId id, int status, std::string_view fields) {
+  state_->core.interim(id, status, fields);
 }
 
 void Server::begin(ExchangeId id, const ResponseHead& head) {

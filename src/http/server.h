@@ -38,7 +38,8 @@ struct ResponseHead {
   int status = 200;
   std::string_view fields;  // as in Response
   bool has_date = false;    // among them
-  // The content's; none: in chunks, or up to the connection's end for HTTP/1.0.
+  // The content's; none: in chunks, or up to the connection's end for HTTP/1.0. To HEAD it is told
+  // as what the content of GET has.
   std::optional<std::uint64_t> length;
 };
 
@@ -179,6 +180,12 @@ class Server {
   void listen(base::UniqueFd socket);
 
   void respond(ExchangeId id, const Response& response);
+
+  // An interim answer before the final one (RFC 9110, 15.2): a status from 102 to 199, and whole
+  // field lines. It is dropped where it cannot be of use: a client of HTTP/1.0 would take it for
+  // the answer, one that is slow has enough to read, and more than a few tell nothing new. Inside
+  // handle() or outside; may find the client gone, as write().
+  void interim(ExchangeId id, int status, std::string_view fields);
 
   // In place of respond(), outside handle(): an answer in pieces, by begin(), any number of
   // write() and end(). Each may find the client gone, and then calls abandoned() before it returns.

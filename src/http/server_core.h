@@ -40,6 +40,7 @@ class ServerCore {
   // For Server.
   void listen(base::UniqueFd socket);
   void respond(ExchangeId id, const Response& response);
+  void interim(ExchangeId id, int status, std::string_view fields);
   // The one whose exchange this is; null: it is over.
   Connection* find(ExchangeId id);
   void drain(std::function<void()> done);

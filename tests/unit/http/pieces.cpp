@@ -32,6 +32,9 @@ struct Pieces {
   void end() {
     server.on_loop([&] { server.server().end(id); });
   }
+  void interim(std::string_view fields) {
+    server.on_loop([&] { server.server().interim(id, 103, fields); });
+  }
   void cut() {
     server.on_loop([&] { server.server().cut(id); });
   }
@@ -466,4 +469,98 @@ TEST_CASE("a buffer that is filled and taken from for ever stays as small as wha
   }
   CHECK(buffer.view() == expected);
   CHECK(buffer.capacity() < 4096);
+}
+
+TEST_CASE("to HEAD an answer in pieces has no content, and the length that was told") {
+  TestServer server;
+  Client client(server.port());
+  client.send("HEAD /later HTTP/1.1\r\nHost: a\r\n\r\n");
+  Pieces pieces{server, server.handler.request(0).id};
+  pieces.begin({.fields = "Date: then\r\n", .has_date = true, .length = 5'000'000'000});
+  CHECK(client.read(true).head ==
+        "HTTP/1.1 200 OK\r\nContent-Length: 5000000000\r\nDate: then\r\n");
+  CHECK(server.handler.answered_by_length(1).at(0) == pieces.id);
+  client.send("HEAD /later HTTP/1.1\r\nHost: a\r\n\r\n");
+  Pieces none{server, server.handler.request(1).id};
+  none.begin({.status = 304, .fields = "Date: then\r\n", .has_date = true, .length = 5});
+  CHECK(client.read(true).head == "HTTP/1.1 304 Not Modified\r\nDate: then\r\n");
+  CHECK(client.ask(get("/next")).body == "GET /next");
+}
+
+TEST_CASE("interim answers come before the final one, whole or in pieces") {
+  TestServer server;
+  Client client(server.port());
+  Pieces pieces = asked(server, client, get("/later"));
+  pieces.interim("Link: </a>\r\n");
+  CHECK(client.read().head == "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n");
+  pieces.interim("Link: </b>\r\n");
+  CHECK(client.read().head == "HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n");
+  SUBCASE("whole") {
+    server.respond(pieces.id, {.body = "done"});
+  }
+  SUBCASE("in pieces") {
+    pieces.begin({.length = 4});
+    pieces.interim("Link: </late>\r\n");  // nobody is told any more
+    pieces.write("done");
+    pieces.end();
+  }
+  const Answer answer = client.read();
+  CHECK(answer.status == 200);
+  CHECK(answer.body == "done");
+  pieces.interim("Link: </late>\r\n");
+  CHECK(client.ask(get("/next")).body == "GET /next");
+}
+
+TEST_CASE("an interim answer inside handle() keeps its place behind the answers before it") {
+  TestServer server;
+  server.handler.set([](Server& http, ExchangeId id, const Request& request) {
+    if (request.path == "/hints") http.interim(id, 103, "Link: </a>\r\n");
+    http.respond(id, {.body = request.path});
+  });
+  Client client(server.port());
+  client.send(get("/first") + get("/hints") + get("/last"));
+  CHECK(client.read().body == "/first");
+  CHECK(client.read().status == 103);
+  CHECK(client.read().body == "/hints");
+  CHECK(client.read().body == "/last");
+}
+
+TEST_CASE("interim answers are few, and there are none for HTTP/1.0") {
+  TestServer server;
+  SUBCASE("few") {
+    Client client(server.port());
+    Pieces pieces = asked(server, client, get("/later"));
+    for (int i = 0; i < 20; ++i) pieces.interim("");
+    server.respond(pieces.id, {.body = "done"});
+    int interims = 0;
+    Answer answer = client.read();
+    for (; answer.status == 103; answer = client.read()) ++interims;
+    CHECK(interims == 8);
+    CHECK(answer.body == "done");
+    // Of each request.
+    client.send(get("/later"));
+    pieces.id = server.handler.request(1).id;
+    pieces.interim("");
+    CHECK(client.read().status == 103);
+  }
+  SUBCASE("HTTP/1.0") {
+    Client client(server.port());
+    Pieces pieces = asked(server, client, "GET /later HTTP/1.0\r\n\r\n");
+    pieces.interim("Link: </a>\r\n");
+    server.respond(pieces.id, {.body = "done"});
+    const auto all = client.read_to_end();
+    REQUIRE(all);
+    CHECK(all->starts_with("HTTP/1.1 200 OK\r\n"));
+  }
+}
+
+TEST_CASE("an interim answer for who has gone finds nobody") {
+  TestServer server;
+  Client client(server.port());
+  Pieces pieces = asked(server, client, get("/later"));
+  pieces.for_client_alone();
+  client.reset();
+  CHECK(server.handler.first_abandoned() == pieces.id);
+  pieces.interim("Link: </a>\r\n");
+  CHECK(server.connections() == 0);
 }
