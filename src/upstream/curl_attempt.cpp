@@ -229,9 +229,10 @@ std::size_t Attempt::on_head_line(char* data, std::size_t size, std::size_t coun
   if (!attempt.head_.take(line, status, line.starts_with("HTTP/2") && attempt.negotiated_http2())) {
     return 0;
   }
+  if (attempt.head_.interim()) attempt.tell_interim(status);
   if (attempt.head_.whole() && !had_whole_head) {
     const bool asked = attempt.kind_ == Kind::Request || attempt.kind_ == Kind::Stream;
-    const bool chunked = attempt.head_.chunked() && asked;
+    const bool chunked = attempt.head_.chunked() && asked && attempt.may_have_content();
     if (chunked) attempt.chunks_.emplace(attempt.settings_.head_limit_bytes);
     if (!attempt.head_came(status)) return 0;
   }
@@ -239,6 +240,18 @@ std::size_t Attempt::on_head_line(char* data, std::size_t size, std::size_t coun
 } catch (const std::bad_alloc&) {
   static_cast<Attempt*>(self)->lack_ = base::Resource::Memory;
   return 0;  // fails this attempt; nothing may be thrown through libcurl
+}
+
+void Attempt::tell_interim(long status) {
+  const Fields& fields = head_.fields();
+  const bool harmless = std::all_of(fields.begin(), fields.end(), [](const Field& field) {
+    return is_field_name(field.name) && is_field_value(field.value);
+  });
+  if (harmless && status < 200) interim_came(static_cast<int>(status), fields);
+}
+
+void Attempt::interim_came(int status, const Fields& fields) {
+  if (sending_.on_interim) sending_.on_interim(status, fields);
 }
 
 bool Attempt::head_came(long status) {

@@ -93,6 +93,10 @@ class Attempt {
   virtual void began() {}
   // It is about to be sent; false ends it instead.
   virtual bool may_send() { return true; }
+  // One that can be passed on.
+  virtual void interim_came(int status, const Fields& fields);
+  // Whether its answer may have any: that to HEAD does not, whatever its head says.
+  virtual bool may_have_content() const { return true; }
   // The head is whole. False ends it.
   virtual bool head_came(long status);
   // Returns what libcurl is told.
@@ -115,6 +119,7 @@ class Attempt {
   void judge_form(CURLcode code);
   void take_head();
   void undo_content_codings();
+  void tell_interim(long status);
   bool states_too_much(long status);
   bool negotiated_http2() const;
   void watch_speed();

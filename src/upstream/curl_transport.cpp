@@ -211,8 +211,17 @@ bool CurlTransport::wind_down() {
 Transport::AttemptId CurlTransport::start(const Sending& sending, const Request& request,
                                           Callback callback) {
   ++in_flight_;
+  Sending shown = sending;
+  if (sending.on_interim) {
+    shown.on_interim = [this, origin = sending.origin, tell = sending.on_interim](
+                           int status, const Fields& fields) {
+      Fields hidden = fields;
+      hide_credentials(origin, hidden);
+      tell(status, hidden);
+    };
+  }
   return begin(std::make_unique<Attempt>(++last_id_, loop_, settings_, Attempt::Kind::Request,
-                                         sending, std::move(callback)),
+                                         shown, std::move(callback)),
                request);
 }
 

@@ -41,6 +41,9 @@ struct FetchRequest {
   // is longer than it may be ends the fetch with FetchEnd::TooLarge, and speaks well of the
   // upstream.
   bool any_status = false;
+  // Told of each interim answer (103, say) that an attempt gets before its final one, on the loop,
+  // and never behind the callback: of each of several attempts. May be null.
+  std::function<void(int status, const Fields& fields)> on_interim = {};
   base::SteadyTime deadline;
   Priority priority = Priority::Miss;
   // Most that are sent, those beside others among them; 0: as many as all else allows.

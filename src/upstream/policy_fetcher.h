@@ -139,6 +139,7 @@ class PolicyFetcher final : public Fetcher, public Passer {
   bool needs_company(const Fetch& fetch, Origin& origin) const;
   void send(Fetch& fetch, Origin& origin, Beside beside, bool probe);
   Sending aim(const Fetch& fetch, const Origin& origin) const;
+  void tell_interim(FetchId id, int status, const Fields& fields);
   base::Duration first_look(const Origin& origin, const std::string& address, bool probe) const;
   void stop_attempts(Fetch& fetch);
   void forget(const Fetch& fetch, const Attempt& attempt);

@@ -41,6 +41,7 @@ struct PolicyFetcher::Pass final : OriginAttempt, StreamPeer {
     }
     return got;
   }
+  void interim(int status, const Fields& fields) override { peer.interim(status, fields); }
   void head(const StreamHead& head) override {
     fetcher.leave_slot(*this);
     peer.head(head);

@@ -304,6 +304,11 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, Beside beside, bool probe
     origin.breaker.probe_started(at);
     announce(origin);
   }
+  if (fetch.request.on_interim) {
+    sending.on_interim = [this, id = fetch.id](int status, const Fields& fields) {
+      tell_interim(id, status, fields);
+    };
+  }
   attempt.transport_id = transport_.start(
       sending, fetch.request.request, [this, id = fetch.id, number = attempt.number](Reply reply) {
         on_reply(id, number, std::move(reply));
@@ -313,6 +318,17 @@ void PolicyFetcher::send(Fetch& fetch, Origin& origin, Beside beside, bool probe
   fetch.race_at_once = false;
   look_at(fetch, std::min(at + first_look(origin, sending.address, probe),
                           fetch.attempts.back().suspect_by));
+}
+
+// From the middle of a transfer; whoever is told may do as it likes.
+void PolicyFetcher::tell_interim(FetchId id, int status, const Fields& fields) {
+  scheduler_.post([this, id, status, fields, alive = std::weak_ptr(alive_)] {
+    if (alive.expired()) return;
+    const auto found = fetches_.find(id);
+    if (found == fetches_.end()) return;
+    const auto tell = found->second->request.on_interim;  // which may end the fetch
+    tell(status, fields);
+  });
 }
 
 // The shortest patience that any phase of the attempt could have.

@@ -7,6 +7,8 @@
 namespace holdfast::upstream {
 namespace {
 
+constexpr int kMostInterims = 8;
+
 std::string_view trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) return {};
@@ -95,6 +97,7 @@ bool states_one_length(const Fields& fields) {
 
 bool ReplyHead::take(std::string_view line, long status, bool http2) {
   bytes_ += line.size();
+  interim_ = false;
   if (!problem_.empty()) return false;
   if (too_large()) {
     judge_size(line);
@@ -118,6 +121,7 @@ bool ReplyHead::take(std::string_view line, long status, bool http2) {
     // After 101 nothing that comes is HTTP/1.1 (RFC 9110, 15.2.2).
     switched_ = status == 101;
     whole_ = status >= 200 || switched_;
+    interim_ = !whole_ && status > 101 && interims_++ < kMostInterims;
     const bool has_content = status != 204 && status != 304 && !switched_;
     if (whole_ && has_content) {
       if (const char* problem = problem_with_framing()) problem_ = problem;

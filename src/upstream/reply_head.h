@@ -1,9 +1,9 @@
 // ReplyHead collects the fields of an answer from the lines of its head, as libcurl
-// hands them over: with the interim (1xx) heads before it. libcurl takes much for a status
-// line, and where the head leaves open how long the content is it takes what it can; such
-// an answer is to be discarded (RFC 9112, 4 and 6.3). What says of lengths libcurl reads from
-// plain lines alone, so in an obsolete form it has not been acted on; all other fields
-// are read here and nowhere else. One for each answer; any thread.
+// hands them over: with the interim (1xx) heads before it, which are another's to tell. libcurl
+// takes much for a status line, and where the head leaves open how long the content is it takes
+// what it can; such an answer is to be discarded (RFC 9112, 4 and 6.3). What says of lengths
+// libcurl reads from plain lines alone, so in an obsolete form it has not been acted on; all other
+// fields are read here and nowhere else. One for each answer; any thread.
 #pragma once
 
 #include <cstddef>
@@ -31,11 +31,15 @@ class ReplyHead {
   const std::string& problem() const { return problem_; }
   // The server speaks something else from here on. Nobody asked for that.
   bool switched() const { return switched_; }
+  // The line just taken was the last of an interim head, and fields() are its: of the first few of
+  // an answer, but for 100, since no content was ever held back (RFC 9110, 15.2).
+  bool interim() const { return interim_; }
   // For people: behind which line of the head something went wrong.
   std::string place() const;
   // The content comes in chunks.
   bool chunked() const { return chunked_; }
-  // The final head's, once it is whole; names and values without space around them.
+  // The final head's, once it is whole, or the interim()'s; names and values without space around
+  // them.
   Fields& fields() { return fields_; }
 
  private:
@@ -54,6 +58,8 @@ class ReplyHead {
   bool obsolete_framing_ = false;
   bool chunked_ = false;
   bool switched_ = false;
+  bool interim_ = false;
+  int interims_ = 0;
   std::string problem_;
   Fields fields_;
 };

@@ -28,6 +28,8 @@ std::vector<std::string> StreamAttempt::lines(const Fields& fields) const {
 }
 
 void StreamAttempt::shape(CURL* easy) {
+  // Of an answer to HEAD libcurl would wait for the content.
+  if (!may_have_content()) curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request_.method.c_str());
   // Its connection is of no use to others: what a server says late, behind an answer to a method
   // that it may not know well, would be the next request's answer.
@@ -54,6 +56,13 @@ bool StreamAttempt::may_send() {
   return !std::exchange(sent_, true);
 }
 
+void StreamAttempt::interim_came(int status, const Fields& fields) {
+  moved();
+  Fields shown = fields;
+  told_.hide(shown);
+  peer_.interim(status, shown);
+}
+
 bool StreamAttempt::head_came(long status) {
   moved();
   reply().status = static_cast<int>(status);
@@ -65,8 +74,10 @@ bool StreamAttempt::head_came(long status) {
   if (status < 200 || status > 599) refusal_ = "its status is none";
   StreamHead head{static_cast<int>(status), fields, std::nullopt};
   const std::string* const length = find_field(fields, "Content-Length");
-  const bool has_content = status != 204 && status != 304;
-  if (length != nullptr && has_content && !answer_is_chunked()) {
+  const bool has_length = status != 204 && status != 304;
+  const bool has_content = has_length && may_have_content();
+  const bool is_chunked = find_field(fields, "Transfer-Encoding") != nullptr;
+  if (length != nullptr && has_length && !is_chunked) {
     // Several that agree are one.
     std::uint64_t bytes = 0;
     const char* const end = length->data() + length->size();

@@ -42,6 +42,8 @@ class StreamAttempt final : public Attempt {
   void shape(CURL* easy) override;
   void began() override;
   bool may_send() override;
+  void interim_came(int status, const Fields& fields) override;
+  bool may_have_content() const override { return request_.method != "HEAD"; }
   bool head_came(long status) override;
   std::size_t take_body(std::string_view bytes) override;
 

@@ -44,7 +44,9 @@ class StreamPeer {
   // there now, and the transfer waits for go_on().
   virtual std::optional<std::size_t> read(char* at, std::size_t most) = 0;
 
-  // The answer's head, once; interim ones are dropped.
+  // An interim answer (103, say) before that: a status from 102 to 199; a few at most.
+  virtual void interim(int /*status*/, const Fields& /*fields*/) {}
+  // The answer's head, once.
   virtual void head(const StreamHead& head) = 0;
   // False: the transfer waits for go_on(), with what has come.
   virtual bool has_room() = 0;

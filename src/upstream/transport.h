@@ -23,6 +23,10 @@ struct Sending {
   // Not on a kept connection: somebody doubts those.
   bool new_connection = false;
   base::Duration timeout{};
+  // Told of each interim answer (103, say) before the final one, a few at most, in the middle of
+  // the transfer: must not call the transport. No name and no value can split a message. May be
+  // null.
+  std::function<void(int status, const Fields& fields)> on_interim = {};
 };
 
 // How far an attempt has come.

@@ -194,4 +194,44 @@ TEST_CASE("a breaker that nothing but such answers speaks for closes with one of
   CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
 }
 
+TEST_CASE("interim answers are told outside the transfer, each before the answer") {
+  World world;
+  bool inside = false;
+  world.upstream.on_start = [&](const Sending& sending) {
+    REQUIRE(sending.on_interim);
+    inside = true;
+    sending.on_interim(103, {{"Link", "</a>"}});
+    sending.on_interim(102, {});
+    inside = false;
+  };
+  std::string story;
+  FetchRequest request;
+  request.request.target = "/a";
+  request.any_status = true;
+  request.deadline = world.now() + 10s;
+  request.on_interim = [&](int status, const Fields& fields) {
+    CHECK_FALSE(inside);
+    story += std::to_string(status) + " " + std::to_string(fields.size()) + ", ";
+  };
+  const auto id =
+      world.fetcher.start(std::move(request), [&](const FetchResult&) { story += "end"; });
+  while (!story.ends_with("end")) REQUIRE(world.scheduler.step());
+  CHECK(story == "103 1, 102 0, end");
+
+  // Whoever is told may end the fetch.
+  Fetcher::FetchId other = id;
+  int told = 0;
+  request = {};
+  request.request.target = "/b";
+  request.deadline = world.now() + 10s;
+  request.on_interim = [&](int, const Fields&) {
+    ++told;
+    world.fetcher.cancel(other);
+  };
+  other = world.fetcher.start(std::move(request), [&](const FetchResult&) { told = 100; });
+  while (world.scheduler.step()) {
+  }
+  CHECK(told == 1);
+}
+
 }  // namespace holdfast::upstream

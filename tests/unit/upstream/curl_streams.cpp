@@ -36,6 +36,7 @@ struct Peer final : StreamPeer {
   int heads = 0;
   int status = 0;
   Fields fields;
+  std::vector<std::string> interims;
   std::optional<std::uint64_t> length;
   std::string got;
   std::size_t room = kAll;  // for so much
@@ -53,6 +54,11 @@ struct Peer final : StreamPeer {
     read_so_far += count;
     if (readable != kAll) readable -= count;
     return count;
+  }
+  void interim(int interim_status, const Fields& with) override {
+    CHECK(heads == 0);
+    interims.push_back(std::to_string(interim_status));
+    for (const Field& field : with) interims.back() += " " + field.name + ": " + field.value;
   }
   void head(const StreamHead& head) override {
     ++heads;
@@ -547,4 +553,74 @@ TEST_CASE("who cancels ends the transfer at the upstream too") {
   CHECK(left.get_future().wait_for(holdfast::kPatience) == std::future_status::ready);
   // Nothing for who has gone.
   bench.transport.go_on(stream.id);
+}
+
+TEST_CASE("interim answers come before the head, without what could split one") {
+  RawServer server([](const RawServer::Peer& peer) {
+    peer.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    peer.send("HTTP/1.1 103 Early Hints\r\nX y: z\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n");
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    return true;
+  });
+  CurlBench bench(server);
+  Stream stream{bench};
+  const Reply reply = stream.run(request("POST", "/"));
+  CHECK(reply.transport == Outcome::Ok);
+  CHECK(stream.peer.interims == std::vector<std::string>{"103 Link: </a>", "102"});
+  CHECK(stream.peer.fields.size() == 1);
+  CHECK(stream.peer.got == "ok");
+}
+
+TEST_CASE("an answer to HEAD ends with its head, whatever that says of the content") {
+  for (const char* framing : {"Content-Length: 5000000000\r\n", "Transfer-Encoding: chunked\r\n",
+                              "", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"}) {
+    CAPTURE(framing);
+    RawServer server([framing](const RawServer::Peer& peer) {
+      peer.send(std::string("HTTP/1.1 200 OK\r\nETag: \"a\"\r\n") + framing + "\r\n");
+      peer.hang();
+      return false;
+    });
+    CurlBench bench(server);
+    Stream stream{bench};
+    const Reply reply = stream.run(request("HEAD", "/x"));
+    CHECK(reply.transport == Outcome::Ok);
+    CHECK(reply.status == 200);
+    CHECK(server.heads().at(0).starts_with("HEAD /x HTTP/1.1\r\n"));
+    CHECK_FALSE(server.heads().at(0).find("Content-Length") != std::string::npos);
+    CHECK(stream.peer.heads == 1);
+    CHECK(stream.peer.got.empty());
+    const bool told = std::string_view(framing).starts_with("Content-Length: 5000");
+    CHECK(stream.peer.length ==
+          (told ? std::optional<std::uint64_t>(5'000'000'000) : std::nullopt));
+  }
+}
+
+TEST_CASE("a GET goes through in pieces with its conditions, and so does what has no content") {
+  RawServer server([](const RawServer::Peer& peer) {
+    if (peer.asks("/304")) {
+      peer.send("HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n");
+    } else {
+      peer.send(
+          "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-1/9\r\n"
+          "Content-Length: 2\r\n\r\nab");
+    }
+    peer.hang();
+    return false;
+  });
+  {
+    CurlBench bench(server);
+    Stream stream{bench};
+    StreamRequest get = request("GET", "/206");
+    get.request.fields = {{"Range", "bytes=0-1"}, {"If-None-Match", "\"a\""}};
+    CHECK(stream.run(get).transport == Outcome::Ok);
+    CHECK(stream.peer.status == 206);
+    CHECK(stream.peer.got == "ab");
+    CHECK(has_line(server.heads().at(0), "Range: bytes=0-1"));
+    CHECK(has_line(server.heads().at(0), "If-None-Match: \"a\""));
+  }
+  CurlBench bench(server);
+  Stream stream{bench};
+  CHECK(stream.run(request("GET", "/304")).transport == Outcome::Ok);
+  CHECK(stream.peer.status == 304);
+  CHECK(stream.peer.got.empty());
 }

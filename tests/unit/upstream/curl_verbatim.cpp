@@ -116,4 +116,28 @@ TEST_CASE("of a content of unknown length no more is taken than a request's own 
   CHECK(answer_to(head + "B\r\n01234567890\r\n0\r\n\r\n", request).transport == Outcome::TooLarge);
 }
 
+TEST_CASE("interim answers are told before the answer, with no secret in them") {
+  RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLocation: /?t0ken\r\n\r\n" + kHello);
+    return false;
+  });
+  CurlBench bench(server, "t0ken");
+  std::string told;
+  Sending sending = within(20s);
+  sending.on_interim = [&](int status, const Fields& fields) {
+    told += std::to_string(status);
+    for (const Field& field : fields) told += " " + field.name + ": " + field.value;
+  };
+  std::optional<Reply> result;
+  bench.transport.start(sending, kVerbatim, [&](Reply reply) {
+    result = std::move(reply);
+    bench.loop.stop();
+  });
+  bench.loop.run();
+  REQUIRE(result);
+  CHECK(told == "103 Link: </a> Location: /?***");
+  CHECK(result->body == "hello");
+  CHECK(find_field(result->fields, "Link") == nullptr);
+}
+
 }  // namespace holdfast::upstream

@@ -43,6 +43,41 @@ TEST_CASE("interim heads are forgotten, with what they say of lengths") {
   CHECK(head.fields()[0].value == "1");
 }
 
+TEST_CASE("an interim head is told at its last line, the first few of them, and never 100 or 101") {
+  ReplyHead head(1000);
+  CHECK(head.take("HTTP/1.1 103 Early Hints\r\n", 103));
+  CHECK(head.take("Link: </a>\r\n", 103));
+  CHECK_FALSE(head.interim());
+  CHECK(head.take("\r\n", 103));
+  CHECK(head.interim());
+  REQUIRE(head.fields().size() == 1);
+  CHECK(head.fields()[0].value == "</a>");
+  CHECK(take_all(head, 100, {"HTTP/1.1 100 Continue\r\n", "\r\n"}));
+  CHECK_FALSE(head.interim());
+  int told = 1;
+  for (int i = 0; i < 20; ++i) {
+    CHECK(take_all(head, 102, {"HTTP/1.1 102 Processing\r\n", "\r\n"}));
+    told += head.interim() ? 1 : 0;
+  }
+  CHECK(told == 8);
+  CHECK(take_all(head, 200, {"HTTP/1.1 200 OK\r\n", "ETag: \"a\"\r\n", "\r\n"}));
+  CHECK_FALSE(head.interim());
+  CHECK(head.whole());
+  REQUIRE(head.fields().size() == 1);
+  CHECK(head.fields()[0].name == "ETag");
+  ReplyHead switched(1000);
+  CHECK_FALSE(take_all(switched, 101, {"HTTP/1.1 101 Switching Protocols\r\n", "\r\n"}));
+  CHECK_FALSE(switched.interim());
+  // All of them together are bounded.
+  ReplyHead small(100);
+  bool taken = true;
+  for (int i = 0; i < 20 && taken; ++i) {
+    taken = take_all(small, 103, {"HTTP/1.1 103 Early Hints\r\n", "Link: </a>\r\n", "\r\n"});
+  }
+  CHECK_FALSE(taken);
+  CHECK(small.too_large());
+}
+
 TEST_CASE("a status line is the first line of a head, and no other") {
   ReplyHead head(1000);
   CHECK(take_all(head, 200,
