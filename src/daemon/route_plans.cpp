@@ -13,6 +13,7 @@
 #include "daemon/parts_settings.h"
 #include "proxy/canonical_path.h"
 #include "proxy/route_table.h"
+#include "upstream/outgoing.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -148,6 +149,7 @@ class Planner {
       std::transform(name.begin(), name.end(), name.begin(), base::ascii_lower);
     }
     plan.fields_removed = route_.request_remove;
+    plan.own_authorization = has_own_authorization();
     plan.host_goes_upstream = upstream_.host == "client";
     for (const auto& [name, value] : route_.request_set)
       plan.request_fields.push_back({name, value});
@@ -163,6 +165,15 @@ class Planner {
  private:
   tl::unexpected<base::Error> wrong(std::string_view key, const std::string& what) const {
     return invalid_input(route_.place.of(key) + ": " + what);
+  }
+
+  bool has_own_authorization() const {
+    const config::Settings& settings = upstream_.settings;
+    if (settings.api_token.empty() && settings.api_token_file.empty()) return false;
+    using config::TokenIn;
+    return upstream_.token_in == TokenIn::Bearer ||
+           (upstream_.token_in == TokenIn::Field &&
+            upstream::name_as_read(upstream_.token_name) == "authorization");
   }
 
   static std::string target_as_it_came(const proxy::PathTemplate& match) {

@@ -70,6 +70,12 @@ std::string rest_of_vary(std::string_view value, const RoutePlan& plan) {
   return rest;
 }
 
+// Authorization or Cookie, as name_as_read() has them: what is for our credential's eyes an
+// upstream must not take from anybody.
+bool goes_upstream(std::string_view name, const RoutePlan& plan) {
+  return plan.storing.http.on && !(plan.own_authorization && name == "authorization");
+}
+
 // A node of RFC 7239, 4: IPv6 in brackets, and so in quotes.
 std::string node(std::string_view address) {
   const bool six = address.find(':') != std::string_view::npos;
@@ -99,11 +105,9 @@ upstream::Fields passed_request_fields(const http::Request& request, const Route
     const std::string name = upstream::name_as_read(line.name);
     if (is_of_connection(name) || is_of_way(name)) continue;
     if (named.has(name) || named.has(line.name)) continue;
-    // Ours to say; and what belongs to the client and us.
-    if (is_one_of(name, {"host", "expect", "via", "authorization", "cookie", "traceparent",
-                         "tracestate"})) {
-      continue;
-    }
+    // Ours to say; and what may belong to the client and us.
+    if (is_one_of(name, {"host", "expect", "via", "traceparent", "tracestate"})) continue;
+    if (is_one_of(name, {"authorization", "cookie"}) && !goes_upstream(name, plan)) continue;
     const auto is_it = [&](const upstream::Field& field) {
       return upstream::name_as_read(field.name) == name;
     };
@@ -125,7 +129,7 @@ upstream::Fields passed_request_fields(const http::Request& request, const Route
 }
 
 PassedHead passed_response_fields(const upstream::Fields& fields, const RoutePlan& plan, int status,
-                                  std::string_view request_id) {
+                                  std::string_view request_id, std::string_view forward_reason) {
   PassedHead head;
   Named named;
   std::string via;
@@ -156,10 +160,31 @@ PassedHead passed_response_fields(const upstream::Fields& fields, const RoutePla
   append_to_list(via, "1.1 ");
   head.lines.append("Via: ").append(via).append(kOurName).append("\r\n");
   append_to_list(cache_status, kOurName);
-  head.lines.append("Cache-Status: ").append(cache_status).append("; fwd=method; fwd-status=");
+  head.lines.append("Cache-Status: ").append(cache_status).append("; fwd=");
+  head.lines.append(forward_reason).append("; fwd-status=");
   head.lines.append(std::to_string(status)).append("\r\n");
   append_request_id(head.lines, request_id);
   return head;
+}
+
+std::string passed_interim_fields(const upstream::Fields& fields, const RoutePlan& plan) {
+  Named named;
+  std::string via;
+  for (const upstream::Field& field : fields) {
+    if (upstream::is_field(field, "Connection")) named.add(field.value);
+    if (upstream::is_field(field, "Via")) append_to_list(via, field.value);
+  }
+  std::string lines;
+  const auto& removed = plan.storing.fields_removed;
+  for (const upstream::Field& field : fields) {
+    const std::string_view name = field.name;
+    if (is_of_connection(name) || named.has(name) || equals_ignoring_case(name, "via")) continue;
+    const auto is_it = [&](const std::string& other) { return equals_ignoring_case(name, other); };
+    if (std::any_of(removed.begin(), removed.end(), is_it)) continue;
+    lines.append(name).append(": ").append(field.value).append("\r\n");
+  }
+  append_to_list(via, "1.1 ");
+  return lines.append("Via: ").append(via).append(kOurName).append("\r\n");
 }
 
 bool asks_for_upgrade(const http::Request& request) {

@@ -13,7 +13,8 @@
 namespace holdfast::proxy {
 
 // `of_route`: what goes upstream by the route, its trace and the key; it replaces the client's.
-// Authorization and Cookie stay here.
+// Authorization and Cookie stay here, but by a route of mode rfc9111, which passes Authorization
+// too where the upstream has none of ours.
 upstream::Fields passed_request_fields(const http::Request& request, const RoutePlan& plan,
                                        const upstream::Fields& of_route);
 
@@ -21,8 +22,11 @@ struct PassedHead {
   std::string lines;  // as http::ResponseHead::fields
   bool has_date = false;
 };
+// `forward_reason`: as Cache-Status has it (RFC 9211, 2.2).
 PassedHead passed_response_fields(const upstream::Fields& fields, const RoutePlan& plan, int status,
-                                  std::string_view request_id);
+                                  std::string_view request_id, std::string_view forward_reason);
+// The lines of an interim answer, which is the upstream's alone to say.
+std::string passed_interim_fields(const upstream::Fields& fields, const RoutePlan& plan);
 
 // It asks for another protocol than ours, and not for the next version of the same.
 bool asks_for_upgrade(const http::Request& request);

@@ -35,6 +35,8 @@ bool was_sent(const upstream::FetchResult& result) {
 
 StreamRequest stream_request(const http::Request& request, upstream::Request upstream) {
   StreamRequest stream{.method = std::string(request.method_name), .request = std::move(upstream)};
+  // What content these may have means nothing (RFC 9110, 9.3.1), and is not kept.
+  if (request.method == http::Method::Get || request.method == http::Method::Head) return stream;
   if (request.streamed) {
     stream.content =
         request.chunked ? StreamRequest::Content::Chunked : StreamRequest::Content::Length;
@@ -67,6 +69,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
         invalidate_(std::move(order.invalidate)),
         hold_(std::move(order.hold)),
         request_id_(std::move(request_id)),
+        forward_reason_(order.forward_reason),
         asked_for_content_(!awaits_content) {}
 
   void start(StreamRequest request, base::SteadyTime deadline) {
@@ -122,8 +125,14 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
     return std::nullopt;
   }
 
+  void interim(int status, const upstream::Fields& fields) override {
+    tell([self = shared_from_this(), status, lines = passed_interim_fields(fields, plan_)] {
+      self->passing_.interim(self->id_, status, lines);
+    });
+  }
   void head(const upstream::StreamHead& head) override {
-    PassedHead passed = passed_response_fields(head.fields, plan_, head.status, request_id_);
+    PassedHead passed =
+        passed_response_fields(head.fields, plan_, head.status, request_id_, forward_reason_);
     const bool changes = head.status < 400 && invalidate_;
     passing_.origin_.post([self = shared_from_this(), passed = std::move(passed), changes,
                            status = head.status, length = head.length] {
@@ -181,6 +190,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   const std::function<void()> invalidate_;
   const std::shared_ptr<const void> hold_;
   const std::string request_id_;
+  const std::string forward_reason_;
   upstream::Passer::PassId pass_ = 0;
   bool started_ = false;  // and not ended
   bool was_sent_ = false;
@@ -311,6 +321,11 @@ void Passing::record_answered(Facts& facts) {
 
 void Passing::wants_content(http::ExchangeId id, std::size_t bytes) {
   if (Pending* pending = find(id)) pending->server->take_content(id, bytes);
+}
+
+void Passing::interim(http::ExchangeId id, int status, std::string_view fields) {
+  // It may find the client gone.
+  if (Pending* pending = find(id)) pending->server->interim(id, status, fields);
 }
 
 void Passing::begin(http::ExchangeId id, const http::ResponseHead& head) {

@@ -97,6 +97,7 @@ class Passing {
 
   // By post from the passage.
   void wants_content(http::ExchangeId id, std::size_t bytes);
+  void interim(http::ExchangeId id, int status, std::string_view fields);
   void begin(http::ExchangeId id, const http::ResponseHead& head);
   void piece(http::ExchangeId id, std::string_view piece);
   void end(http::ExchangeId id, const upstream::FetchResult& result);

@@ -50,6 +50,8 @@ struct RoutePlan {
   // Of a client's fields that would go upstream without being in the key (its trace), those that
   // do not; in lower case.
   std::vector<std::string> fields_removed;
+  // The upstream has a credential of ours in Authorization: a client's stays here.
+  bool own_authorization = false;
   std::string batch_path;  // where POST takes an array of parameters; empty: nowhere
   BodyRules body;
   StoringPolicy storing;

@@ -123,6 +123,30 @@ TEST_CASE("contents and answers go through as they are, with their fields") {
   CHECK(daemon.stop() == 0);
 }
 
+TEST_CASE("an interim answer reaches who waits for the answer, and no client of HTTP/1.0") {
+  const Folder folder;
+  const RawServer server([](const Peer& peer) {
+    peer.send("HTTP/1.1 103 Early Hints\r\nLink: </style>; rel=preload\r\nKeep-Alive: 5\r\n\r\n");
+    peer.send(ok("done"));
+    return true;
+  });
+  Daemon daemon = routed(folder, file_for(server));
+  RawClient client(daemon.port());
+  client.send(request("POST /a", "Content-Length: 0\r\n"));
+  RawClient::Answer answer = client.read();
+  CHECK(answer.status == 103);
+  CHECK(contains(answer.head, "\r\nLink: </style>; rel=preload\r\n"));
+  CHECK_FALSE(contains(answer.head, "Keep-Alive"));
+  answer = client.read();
+  CHECK(answer.status == 200);
+  CHECK(answer.body == "done");
+  CHECK_FALSE(contains(answer.head, "Link"));
+  RawClient old(daemon.port());
+  old.send("POST /a HTTP/1.0\r\nContent-Length: 0\r\n\r\n");
+  CHECK(old.read().status == 200);
+  CHECK(daemon.stop() == 0);
+}
+
 TEST_CASE("a slow reader slows the upstream, and fills no memory") {
   const Folder folder;
   constexpr std::size_t kPiece = 64 << 10;

@@ -72,11 +72,12 @@ std::string route(const std::string& keys, const std::string& match = "/r/{id}",
 // Not to be compiled any more once a plan has a field that the comparison below does not know.
 auto every_field(const proxy::RoutePlan& plan) {
   const auto& [name, key_prefix, match, target, host, methods, query, key_fields,
-               host_goes_upstream, request_fields, fields_removed, batch_path, body, storing,
-               response_fields, max_request_body_bytes, most_attempts, offline] = plan;
+               host_goes_upstream, request_fields, fields_removed, own_authorization, batch_path,
+               body, storing, response_fields, max_request_body_bytes, most_attempts, offline] =
+      plan;
   return std::tie(name, key_prefix, match, target, host, methods, query, key_fields,
-                  host_goes_upstream, request_fields, fields_removed, batch_path, body, storing,
-                  response_fields, max_request_body_bytes, most_attempts, offline);
+                  host_goes_upstream, request_fields, fields_removed, own_authorization, batch_path,
+                  body, storing, response_fields, max_request_body_bytes, most_attempts, offline);
 }
 
 std::string query_of(const proxy::RoutePlan& plan, std::optional<std::string_view> query) {
@@ -360,6 +361,15 @@ TEST_CASE("a client's parameter of the token's name never goes beside the token"
   CHECK(query_of(kept, "key=x&a") == "?a");
   // Where the token goes elsewhere, it is the client's own.
   CHECK(query_of(plans_of(route("")).front(), "key=x") == "?key=x");
+}
+
+TEST_CASE("a route knows whether Authorization is ours upstream") {
+  CHECK(plans_of(route("")).front().own_authorization);
+  CHECK_FALSE(plans_of(route("", "/r/{id}", "token_field = \"X-Key\"")).front().own_authorization);
+  CHECK_FALSE(plans_of(route("", "/r/{id}", "token_query = \"key\"")).front().own_authorization);
+  CHECK_FALSE(plans_of(route("", "/r/{id}", "urls = [\"https://other.example\"]"))
+                  .front()
+                  .own_authorization);
 }
 
 TEST_CASE("a key has another prefix once anything changes what it means") {

@@ -132,7 +132,7 @@ TEST_CASE("all end-to-end fields come back, and what the answer met on its way")
                                                   {"Cache-Status", "inner; hit"},
                                                   {"X-Request-ID", "theirs"},
                                                   {"Via", "1.1 inner"}},
-                                                 of, 201, "id-1");
+                                                 of, 201, "id-1", "uri-miss");
   CHECK(head.has_date);
   CHECK(head.lines ==
         "Content-Type: text/x\r\n"
@@ -140,9 +140,9 @@ TEST_CASE("all end-to-end fields come back, and what the answer met on its way")
         "Date: then\r\n"
         "X-Set: ours\r\n"
         "Via: 1.1 inner, 1.1 holdfast\r\n"
-        "Cache-Status: inner; hit, holdfast; fwd=method; fwd-status=201\r\n"
+        "Cache-Status: inner; hit, holdfast; fwd=uri-miss; fwd-status=201\r\n"
         "X-Request-ID: id-1\r\n");
-  CHECK_FALSE(passed_response_fields({}, plan(), 200, "x").has_date);
+  CHECK_FALSE(passed_response_fields({}, plan(), 200, "x", "method").has_date);
 }
 
 TEST_CASE("what an answer varies by is said once, by the route and by the upstream") {
@@ -150,7 +150,8 @@ TEST_CASE("what an answer varies by is said once, by the route and by the upstre
   of.key_fields = {"accept-language"};
   of.response_fields = "Vary: Accept-Language\r\n";
   const auto vary = [&of](const std::string& theirs) {
-    const std::string lines = passed_response_fields({{"vary", theirs}}, of, 200, "x").lines;
+    const std::string lines =
+        passed_response_fields({{"vary", theirs}}, of, 200, "x", "method").lines;
     return lines.substr(0, lines.find("Via: "));
   };
   CHECK(vary("Accept-Language") == "Vary: Accept-Language\r\n");
@@ -174,4 +175,32 @@ TEST_CASE("the safe methods are those that change nothing") {
   for (const char* other : {"POST", "PUT", "DELETE", "PATCH", "LOCK", "get"}) {
     CHECK_FALSE(is_safe(other));
   }
+}
+
+TEST_CASE("by a route that caches as HTTP says the client's credentials go on, but not over ours") {
+  const std::vector<http::FieldLine> lines = {{"Authorization", "Bearer theirs"},
+                                              {"Cookie", "a=b"}};
+  RoutePlan of = plan();
+  of.storing.http.on = true;
+  std::string sent = text_of(passed_request_fields(request(lines), of, {}));
+  CHECK(sent.starts_with("Authorization: Bearer theirs\nCookie: a=b\nVia: "));
+  of.own_authorization = true;
+  sent = text_of(passed_request_fields(request(lines), of, {}));
+  CHECK(sent.starts_with("Cookie: a=b\nVia: "));
+  CHECK(sent.find("theirs") == std::string::npos);
+  of.fields_removed = {"cookie"};
+  CHECK(text_of(passed_request_fields(request(lines), of, {})).starts_with("Via: "));
+}
+
+TEST_CASE("an interim answer has the upstream's end-to-end fields, and our name on its way") {
+  RoutePlan of = plan();
+  of.response_fields = "X-Set: ours\r\n";
+  of.storing.fields_removed = {"server"};
+  CHECK(passed_interim_fields({{"Link", "</a>; rel=preload"},
+                               {"Connection", "X-Hop"},
+                               {"X-Hop", "1"},
+                               {"Content-Length", "3"},
+                               {"Server", "secret"},
+                               {"Via", "1.1 inner"}},
+                              of) == "Link: </a>; rel=preload\r\nVia: 1.1 inner, 1.1 holdfast\r\n");
 }

@@ -283,6 +283,21 @@ TEST_CASE("content and answer go through, in order, also what came before the he
   CHECK(stack.counted("201") == 1);
 }
 
+TEST_CASE("interim answers come before the answer, without what is of the connection alone") {
+  Stack stack;
+  Client client = stack.client();
+  client.send(post("/a", ""));
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  stack.on_origin([&] {
+    stack.passer.peer.load()->interim(103, {{"Link", "</a>"}, {"Connection", "X"}, {"X", "1"}});
+  });
+  CHECK(client.read().head == "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nVia: 1.1 holdfast\r\n");
+  stack.head(200, 0);
+  stack.end(whole(200));
+  CHECK(client.read().status == 200);
+  CHECK(stack.counted("200") == 1);
+}
+
 TEST_CASE("no more of a content is on its way than the window, however much the client has") {
   Stack stack;
   Client client = stack.client();
