@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "http/cache_control.h"
 #include "http/field_syntax.h"
 #include "rfc9111/fields.h"
@@ -40,13 +41,22 @@ Argument argument_of(std::string_view element, std::size_t equals) {
   return {true, closed, text};
 }
 
+// What fields are called by anybody. A token may have more in it, but then somebody meant something
+// else by it.
+bool is_field_name(std::string_view name) {
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    const char lower = base::ascii_lower(c);
+    return (lower >= 'a' && lower <= 'z') || http::is_digit(c) || c == '-' || c == '_';
+  });
+}
+
 // The names of a qualified no-cache or private, in lower case. False, and none are added, if one of
 // them is no name, or there is none.
 bool add_field_names(std::string_view list, std::vector<std::string>& names) {
   std::vector<std::string> found;
   bool all = true;
   http::for_each_token(list, [&](std::string_view name) {
-    all = all && http::is_token(name);
+    all = all && is_field_name(name);
     found.push_back(in_lower_case(name));
   });
   if (!all || found.empty()) return false;

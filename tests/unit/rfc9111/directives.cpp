@@ -108,7 +108,7 @@ TEST_CASE("with field names, no-cache and private are about those alone") {
   d = of_line("no-cache=\"a\", no-cache");
   CHECK(d.no_cache);
   for (const char* line : {"private=\"\"", "private=\"a b\"", "private=\"a, \\b\"", "private=\"a",
-                           "private=", "private=\" , \"", "private=a;b"}) {
+                           "private=", "private=\" , \"", "private=a;b", "private=a.b"}) {
     CAPTURE(line);
     CHECK(of_line(line).is_private);
     CHECK(of_line(line).private_fields.empty());
