@@ -66,7 +66,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
         id_(id),
         plan_(order.plan),
         passer_(order.passer),
-        invalidate_(std::move(order.invalidate)),
+        observer_(std::move(order.observer)),
         hold_(std::move(order.hold)),
         request_id_(std::move(request_id)),
         forward_reason_(order.forward_reason),
@@ -81,6 +81,8 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
         [self = shared_from_this()](upstream::FetchResult result) {
           self->started_ = false;
           self->was_sent_ = result.attempts_sent > 0;
+          const bool whole = result.end == upstream::FetchEnd::Answered;
+          if (self->kept_ && whole) self->observer_->content(*std::move(self->kept_));
           self->tell([self, result = std::move(result)] { self->passing_.end(self->id_, result); });
         });
   }
@@ -133,10 +135,15 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   void head(const upstream::StreamHead& head) override {
     PassedHead passed =
         passed_response_fields(head.fields, plan_, head.status, request_id_, forward_reason_);
-    const bool changes = head.status < 400 && invalidate_;
-    passing_.origin_.post([self = shared_from_this(), passed = std::move(passed), changes,
-                           status = head.status, length = head.length] {
-      if (changes) self->invalidate_();
+    upstream::Fields fields;
+    if (observer_) {
+      fields = head.fields;
+      if (observer_->wants_content(head.status, head.fields, head.length)) kept_.emplace();
+    }
+    passing_.origin_.post([self = shared_from_this(), passed = std::move(passed),
+                           fields = std::move(fields), status = head.status,
+                           length = head.length] {
+      if (self->observer_) self->observer_->answered(status, fields);
       self->told_ = true;
       self->tell([self, passed, status, length] {
         self->passing_.begin(self->id_, {.status = status,
@@ -153,6 +160,10 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   }
   void write(std::string_view piece) override {
     on_way_ += piece.size();
+    if (kept_) {
+      kept_->append(piece);
+      if (kept_->size() > observer_->most_bytes) kept_.reset();
+    }
     if (!told_) {
       early_.emplace_back(piece);
     } else {
@@ -187,7 +198,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   const http::ExchangeId id_;
   const RoutePlan& plan_;
   upstream::Passer& passer_;
-  const std::function<void()> invalidate_;
+  const std::shared_ptr<Passing::Observer> observer_;
   const std::shared_ptr<const void> hold_;
   const std::string request_id_;
   const std::string forward_reason_;
@@ -206,6 +217,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   // The answer.
   bool told_ = false;  // its head
   std::vector<std::string> early_;
+  std::optional<std::string> kept_;  // of the content, for the observer
   std::size_t on_way_ = 0;  // to the client
   bool waits_for_room_ = false;
 };

@@ -50,14 +50,28 @@ class Passing {
   };
   using Record = std::function<void(const Facts&)>;
 
+  // Whoever keeps something of what goes through, on the origin loop.
+  class Observer {
+   public:
+    virtual ~Observer() = default;
+    // The answer's head has come; inside a transfer, so that nothing else may be touched. True:
+    // content() is to be told what follows.
+    virtual bool wants_content(int status, const upstream::Fields& fields,
+                               std::optional<std::uint64_t> length) = 0;
+    // ... and behind that, before the client hears of it.
+    virtual void answered(int status, const upstream::Fields& fields) = 0;
+    // The whole content, where it was wanted, is no longer than `most_bytes`, and came to its end.
+    virtual void content(std::string whole) = 0;
+    std::size_t most_bytes = 0;
+  };
+
   // What goes on.
   struct Order {
     const RoutePlan& plan;
     upstream::Passer& passer;
     upstream::Request request;  // with all its fields
-    // A successful answer changes what is stored (RFC 9111, 4.4): told on the origin loop, before
-    // the client hears of it. Null: it does not.
-    std::function<void()> invalidate;
+    // Told what comes; null: nothing of it is of use to others.
+    std::shared_ptr<Observer> observer;
     // Whoever has it has the plan and the passer; null where they outlive all passing.
     std::shared_ptr<const void> hold = nullptr;
     // Why it is not answered from what is stored, as Cache-Status says it (RFC 9211, 2.2):
