@@ -107,6 +107,10 @@ std::int64_t key_hash(std::string_view key) {
   return static_cast<std::int32_t>(XXH3_64bits(key.data(), key.size()) & 0xffff'ffffU);
 }
 
+std::uint64_t key_digest(std::string_view key) {
+  return XXH3_64bits(key.data(), key.size());
+}
+
 std::int64_t hour_of(base::WallTime when) {
   return std::chrono::floor<std::chrono::hours>(when.time_since_epoch()).count();
 }

@@ -70,6 +70,9 @@ std::int64_t checksum(const Row& row);
 // The low 32 bits of XXH3: narrows a lookup to a row or two, the key decides.
 std::int64_t key_hash(std::string_view key);
 
+// All 64 bits of it, the same on every machine and in every release.
+std::uint64_t key_digest(std::string_view key);
+
 // Hours since the Unix epoch: fine enough to choose what to evict, coarse enough
 // that a popular row is seldom rewritten.
 std::int64_t hour_of(base::WallTime when);

@@ -141,6 +141,7 @@ void Flights::refresh(Route& route, std::string_view key) {
 // From memory first: a store whose disk is back writes memory's responses back, and
 // keeps away from that only what is erased from then on.
 bool Flights::purge(std::string_view key) {
+  ++urls_purged_;
   for (const auto& [flight, owned] : apart_) owned->purged = owned->purged || flight->key == key;
   resting_.succeeded(key);  // who purges wants it asked for
   set_aside(key, true);
@@ -168,6 +169,7 @@ void Flights::purge_fetches(const std::function<bool(std::string_view key)>& con
 }
 
 void Flights::purge_all() {
+  ++urls_purged_;
   for (const auto& [flight, owned] : apart_) owned->purged = true;
   while (!flights_.empty()) set_aside(flights_.begin()->first, true);
   forget_rests();

@@ -21,6 +21,7 @@
 // the rules they came under, and nothing is kept of what it brings.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -131,6 +132,20 @@ class Flights {
   void refresh_http(Route& route, const AskedPtr& asked);
   // What is stored for it, in memory or in the store.
   Selected select(const Route& route, const Asked& asked, bool keep = true);
+
+  // How far purges had come when something was asked for. Any thread.
+  struct Mark {
+    std::uint64_t seen = 0;  // the last one by route, path, tag or all
+    std::uint64_t urls = 0;  // how many of single URLs
+  };
+  Mark mark(std::uint64_t seen) const { return {seen, urls_purged_.load()}; }
+  // What was passed through for `asked` is kept, where RFC 9111 allows it: an answer, or a part of
+  // one (206).
+  void keep_passed(Route& route, const Asked& asked, const rfc9111::RequestFacts& request,
+                   const upstream::Reply& reply, const Mark& mark);
+  // What a HEAD was answered freshens what is stored, or takes it away (RFC 9111, 4.3.5).
+  void head_passed(Route& route, const Asked& asked, const upstream::Reply& reply,
+                   const Mark& mark);
 
   // What becomes of a request for `key` that comes now: join() does what this says.
   struct Prospect {
@@ -259,7 +274,9 @@ class Flights {
   void decide_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline,
                    const Selected& selected, Callback callback);
   // Returns whether memory has it, or the store will.
-  bool keep_http(const Flight& flight, const HttpStorable& storable);
+  bool keep_http(const Route& route, const Asked& asked, const cache::StoredPtr& replaced,
+                 const HttpStorable& storable);
+  bool is_past(const Route& route, const Mark& mark) const;
   // Those that the answer is not for, as it is of another variant than theirs.
   void send_on_others(Flight& flight, const VaryNames& vary);
   // Moves waiters out, for which `leaves` is true, and forgets them.
@@ -303,6 +320,7 @@ class Flights {
   RestingKeys too_large_;  // URLs whose answers are
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
   std::unordered_map<const Flight*, std::unique_ptr<Flight>> apart_;
+  std::atomic<std::uint64_t> urls_purged_{0};
   std::size_t waiters_ = 0;
   bool abandoned_ = false;
   bool retired_ = false;

@@ -19,6 +19,18 @@ using upstream::FetchEnd;
 using upstream::FetchResult;
 using upstream::Outcome;
 
+bool is_strong(std::string_view etag) {
+  return etag.starts_with('"');
+}
+
+// Whether it says for certain which part it is, and can be put to others (RFC 9111, 3.3 and 3.4).
+bool is_part(const cache::StoredResponse& partial, bool lenient) {
+  const auto said = rfc9111::find_line(partial.fields, "content-range");
+  const auto range =
+      said ? rfc9111::content_range_of(*said, partial.body.size(), lenient) : std::nullopt;
+  return range && range->complete && (lenient || is_strong(partial.upstream_etag));
+}
+
 // Whether it is worth another attempt, which a validator of ours says by its verdict.
 upstream::Verdict judge_http(const upstream::Reply& reply, const Asked& asked,
                              const StoringPolicy& policy, base::WallTime now) {
@@ -28,7 +40,7 @@ upstream::Verdict judge_http(const upstream::Reply& reply, const Asked& asked,
   const int status = reply.status;
   const bool fails =
       status >= 500 || status == kTooMany || status == kRequestTimeout || status == kTooEarly;
-  if (!fails || is_meant_to_be_stored(reply, asked, policy, now)) return {};
+  if (!fails || is_meant_to_be_stored(reply, facts_of(asked), policy, now)) return {};
   const Outcome outcome = status >= 500        ? Outcome::ServerError
                           : status == kTooMany ? Outcome::RateLimited
                                                : Outcome::Unexpected;
@@ -40,10 +52,6 @@ Answer passed(std::string_view reason) {
   answer.rung = Rung::Pass;
   answer.pass_reason = reason;
   return answer;
-}
-
-bool is_strong(std::string_view etag) {
-  return etag.starts_with('"');
 }
 
 // The Range that asks for what a stored part lacks, where what comes may be put to it (RFC 9111,
@@ -278,9 +286,10 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
   const StoringPolicy& policy = flight.route.plan().storing;
   const bool revalidated = result.outcome == Outcome::NotModified;
   const HttpStorable storable =
-      revalidated
-          ? freshen_http(*flight.stored, result.reply, *flight.asked, policy, received, flight.seen)
-          : make_http_storable(result.reply, *flight.asked, policy, received, flight.seen);
+      revalidated ? freshen_http(*flight.stored, result.reply, facts_of(*flight.asked), policy,
+                                 received, flight.seen)
+                  : make_http_storable(result.reply, facts_of(*flight.asked), policy, received,
+                                       flight.seen);
   Storable counted;
   counted.may_store = storable.stored != nullptr;
   counted.forbidden_by = storable.not_stored.data() != nullptr ? storable.not_stored.data() : "";
@@ -293,7 +302,7 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
   if (keeps_nothing(flight)) {
     // What is there now, if anything, came after the purge, or is by the rules of today.
   } else if (storable.stored) {
-    stored = keep_http(flight, storable);
+    stored = keep_http(flight.route, *flight.asked, flight.stored, storable);
   } else if (flight.stored && upstream::is_negative(result.reply.status)) {
     parts_.memory.erase(flight.key);
     parts_.store.erase(flight.key);
@@ -329,9 +338,54 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
   return answers;
 }
 
-bool Flights::keep_http(const Flight& flight, const HttpStorable& storable) {
-  const HttpCaching& caching = flight.route.plan().storing.http;
-  const Asked& asked = *flight.asked;
+// Whether what is asked for by that mark may be from before a purge, or by rules that are not
+// today's.
+bool Flights::is_past(const Route& route, const Mark& mark) const {
+  return abandoned_ || retired_ || route.retired() || mark.urls != urls_purged_.load();
+}
+
+void Flights::keep_passed(Route& route, const Asked& asked, const rfc9111::RequestFacts& request,
+                          const upstream::Reply& reply, const Mark& mark) {
+  if (is_past(route, mark)) return;
+  const base::WallTime received = parts_.loop.clock().wall();
+  const StoringPolicy& policy = route.plan().storing;
+  rfc9111::RequestFacts facts = request;
+  facts.authorization = asked.authorization;
+  facts.no_store = asked.wanted.no_store;
+  const HttpStorable storable = make_http_storable(reply, facts, policy, received, mark.seen);
+  if (!storable.stored || is_purged(asked.key, storable.stored)) return;
+  const Selected selected = select(route, asked);
+  if (reply.status == 206) {
+    if (selected.response || !is_part(*storable.stored, policy.http.lenient_ranges)) return;
+  } else if (route.validate(asked.key, reply).outcome != Outcome::Ok) {
+    return;
+  }
+  keep_http(route, asked, nullptr, storable);
+}
+
+void Flights::head_passed(Route& route, const Asked& asked, const upstream::Reply& reply,
+                          const Mark& mark) {
+  if (is_past(route, mark) || reply.status != 200) return;
+  const Selected selected = select(route, asked);
+  const cache::StoredPtr& stored = selected.response;
+  if (!stored || stored->status != 200) return;
+  const std::string& key = selected.key.empty() ? asked.key : selected.key;
+  if (rfc9111::compare_head(stored->fields, stored->body.size(), reply.fields) ==
+      rfc9111::HeadVerdict::Changed) {
+    parts_.memory.erase(key);
+    parts_.store.erase(key);
+    return;
+  }
+  const HttpStorable storable = freshen_http(*stored, reply, facts_of(asked), route.plan().storing,
+                                             parts_.loop.clock().wall(), mark.seen);
+  if (storable.stored && !is_purged(key, storable.stored)) {
+    keep_http(route, asked, stored, storable);
+  }
+}
+
+bool Flights::keep_http(const Route& route, const Asked& asked, const cache::StoredPtr& replaced,
+                        const HttpStorable& storable) {
+  const HttpCaching& caching = route.plan().storing.http;
   const auto put = [this](const std::string& under, const cache::StoredPtr& what) {
     const bool in_memory = parts_.memory.put(under, what);
     return parts_.store.put(under, what) || in_memory;
@@ -342,7 +396,7 @@ bool Flights::keep_http(const Flight& flight, const HttpStorable& storable) {
   const bool varies = there && there->kind == cache::Kind::Variants;
   VariantIndex index = varies ? VariantIndex(*there) : VariantIndex(random_.next());
   bool changed = !varies;
-  if (there && !varies && flight.stored != there && usable_if_error(there)) {
+  if (there && !varies && replaced != there && usable_if_error(there)) {
     // What came without a Vary answers every request, for as long as nothing later does.
     index.put_first({});
     std::string without_vary = asked.key;

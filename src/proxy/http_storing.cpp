@@ -28,15 +28,6 @@ rfc9111::Policy rules_of(const StoringPolicy& policy) {
   return rules;
 }
 
-rfc9111::Judged judge(int status, const upstream::Fields& fields, const Asked& asked,
-                      const StoringPolicy& policy, base::WallTime received,
-                      base::Duration response_delay) {
-  rfc9111::RequestFacts facts;
-  facts.authorization = asked.authorization;
-  facts.no_store = asked.wanted.no_store;
-  return rfc9111::judge(status, fields, facts, rules_of(policy), received, response_delay);
-}
-
 // What goes to no client: each answer has one of its own request.
 std::vector<std::string> removed(const StoringPolicy& policy) {
   std::vector<std::string> names = policy.fields_removed;
@@ -85,11 +76,18 @@ HttpStorable storable(cache::StoredParts parts, const rfc9111::Judged& judged,
 
 }  // namespace
 
-HttpStorable make_http_storable(const upstream::Reply& reply, const Asked& asked,
+rfc9111::RequestFacts facts_of(const Asked& asked) {
+  rfc9111::RequestFacts facts;
+  facts.authorization = asked.authorization;
+  facts.no_store = asked.wanted.no_store;
+  return facts;
+}
+
+HttpStorable make_http_storable(const upstream::Reply& reply, const rfc9111::RequestFacts& request,
                                 const StoringPolicy& policy, base::WallTime received,
                                 std::uint64_t seen) {
-  const rfc9111::Judged judged =
-      judge(reply.status, reply.fields, asked, policy, received, reply.duration);
+  const rfc9111::Judged judged = rfc9111::judge(reply.status, reply.fields, request,
+                                                rules_of(policy), received, reply.duration);
   cache::StoredParts parts;
   parts.kind = cache::Kind::Verbatim;
   parts.status = reply.status;
@@ -107,8 +105,8 @@ HttpStorable make_http_storable(const upstream::Reply& reply, const Asked& asked
 }
 
 HttpStorable freshen_http(const cache::StoredResponse& stored, const upstream::Reply& reply,
-                          const Asked& asked, const StoringPolicy& policy, base::WallTime received,
-                          std::uint64_t seen) {
+                          const rfc9111::RequestFacts& request, const StoringPolicy& policy,
+                          base::WallTime received, std::uint64_t seen) {
   cache::StoredParts parts = stored;
   parts.fields = rfc9111::merged(stored.fields, reply.fields, removed(policy));
   set_validators(parts);
@@ -118,7 +116,7 @@ HttpStorable freshen_http(const cache::StoredResponse& stored, const upstream::R
     fields.push_back({"Age", *age});
   }
   const rfc9111::Judged judged =
-      judge(stored.status, fields, asked, policy, received, reply.duration);
+      rfc9111::judge(stored.status, fields, request, rules_of(policy), received, reply.duration);
   set_times(parts, judged, received);
   std::size_t left_out = 0;
   if (has_cache_tags(reply.fields)) {
@@ -132,10 +130,10 @@ HttpStorable freshen_http(const cache::StoredResponse& stored, const upstream::R
   return made;
 }
 
-bool is_meant_to_be_stored(const upstream::Reply& reply, const Asked& asked,
+bool is_meant_to_be_stored(const upstream::Reply& reply, const rfc9111::RequestFacts& request,
                            const StoringPolicy& policy, base::WallTime received) {
-  const rfc9111::Judged judged =
-      judge(reply.status, reply.fields, asked, policy, received, reply.duration);
+  const rfc9111::Judged judged = rfc9111::judge(reply.status, reply.fields, request,
+                                                rules_of(policy), received, reply.duration);
   return judged.not_stored.empty() && judged.explicit_lifetime;
 }
 

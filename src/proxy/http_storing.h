@@ -26,18 +26,21 @@ struct HttpStorable {
   std::size_t tags_left_out = 0;
 };
 
+// The request of who is asked for, which is a GET.
+rfc9111::RequestFacts facts_of(const Asked& asked);
+
 // `reply` is complete. `seen` is the last purge when it was asked for (cache/purges.h).
-HttpStorable make_http_storable(const upstream::Reply& reply, const Asked& asked,
+HttpStorable make_http_storable(const upstream::Reply& reply, const rfc9111::RequestFacts& request,
                                 const StoringPolicy& policy, base::WallTime received,
                                 std::uint64_t seen);
 
 // A 304 to our own conditional request freshens what is stored (RFC 9111, 4.3.4).
 HttpStorable freshen_http(const cache::StoredResponse& stored, const upstream::Reply& reply,
-                          const Asked& asked, const StoringPolicy& policy, base::WallTime received,
-                          std::uint64_t seen);
+                          const rfc9111::RequestFacts& request, const StoringPolicy& policy,
+                          base::WallTime received, std::uint64_t seen);
 
 // Whether an answer with an error's status is meant to be kept, and so is an answer like others.
-bool is_meant_to_be_stored(const upstream::Reply& reply, const Asked& asked,
+bool is_meant_to_be_stored(const upstream::Reply& reply, const rfc9111::RequestFacts& request,
                            const StoringPolicy& policy, base::WallTime received);
 
 // An answer for one client, of what is not kept.

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "http/field_syntax.h"
 #include "proxy/canonical_path.h"
 #include "rfc9111/invalidation.h"
 
@@ -163,9 +164,10 @@ class Keeping final : public Passing::Observer {
 
 }  // namespace
 
-std::shared_ptr<Passing::Observer> invalidation(
-    const http::Request& request, std::shared_ptr<const Routes> then,
-    std::function<std::shared_ptr<const Routes>()> now, std::uint64_t seen) {
+std::shared_ptr<Passing::Observer> invalidation(const http::Request& request,
+                                                std::shared_ptr<const Routes> then,
+                                                std::function<std::shared_ptr<const Routes>()> now,
+                                                std::uint64_t seen) {
   return std::make_shared<Invalidation>(request, std::move(then), std::move(now), seen);
 }
 

@@ -12,13 +12,14 @@
 
 namespace holdfast::proxy {
 
-// Of a request whose method may have changed what its target is: what is stored of that, and of what
-// the answer names beside it, is not what it was, whichever route reads it. A reload may come in
-// between: what was asked for by `then` still goes by those routes, and what is asked for since by
-// those of `now`.
-std::shared_ptr<Passing::Observer> invalidation(
-    const http::Request& request, std::shared_ptr<const Routes> then,
-    std::function<std::shared_ptr<const Routes>()> now, std::uint64_t seen);
+// Of a request whose method may have changed what its target is: what is stored of that, and of
+// what the answer names beside it, is not what it was, whichever route reads it. A reload may come
+// in between: what was asked for by `then` still goes by those routes, and what is asked for since
+// by those of `now`.
+std::shared_ptr<Passing::Observer> invalidation(const http::Request& request,
+                                                std::shared_ptr<const Routes> then,
+                                                std::function<std::shared_ptr<const Routes>()> now,
+                                                std::uint64_t seen);
 
 // Of a GET or HEAD by a route of mode rfc9111 that nothing stored answers: part of a content may be
 // kept, and what a HEAD says of a stored one counts. `seen`: the last purge by now.

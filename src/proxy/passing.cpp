@@ -141,8 +141,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
       if (observer_->wants_content(head.status, head.fields, head.length)) kept_.emplace();
     }
     passing_.origin_.post([self = shared_from_this(), passed = std::move(passed),
-                           fields = std::move(fields), status = head.status,
-                           length = head.length] {
+                           fields = std::move(fields), status = head.status, length = head.length] {
       if (self->observer_) self->observer_->answered(status, fields);
       self->told_ = true;
       self->tell([self, passed, status, length] {
@@ -218,7 +217,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   bool told_ = false;  // its head
   std::vector<std::string> early_;
   std::optional<std::string> kept_;  // of the content, for the observer
-  std::size_t on_way_ = 0;  // to the client
+  std::size_t on_way_ = 0;           // to the client
   bool waits_for_room_ = false;
 };
 

@@ -141,10 +141,10 @@ class Service final : public http::Handler {
   // What is not read from what is stored: service_passing.cpp.
   void pass(http::Server& server, http::ExchangeId id, const http::Request& request, Served& served,
             const Parameters& parameters);
-  // `key_` is its key by then. `reason`: of Cache-Status, why it is not answered here.
+  // `key_` is its key by then. `reason`: of Cache-Status, why it is not answered here. `asked`: of
+  // mode rfc9111, where something of what comes may be kept.
   void send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
-                    Served& served, std::string_view reason);
-  std::function<void()> invalidation(const http::Request& request) const;
+                    Served& served, std::string_view reason, const AskedPtr& asked = nullptr);
   void record_passed(const Passing::Facts& facts);
   void ask_origin(http::Server& server, const Exchange& exchange, std::string_view tracestate);
   void finish(http::ExchangeId id, const Answer& answer);

@@ -240,7 +240,9 @@ void Service::finish_http(Pending& pending, const Answer& answer) {
   if (answer.rung == Rung::Pass) {
     key_ = pending.key;
     request_id_ = pending.request_id;
-    return send_through(*pending.server, pending.id, request, *pending.served, answer.pass_reason);
+    const AskedPtr kept = answer.pass_reason == "bypass" ? nullptr : pending.asked;
+    return send_through(*pending.server, pending.id, request, *pending.served, answer.pass_reason,
+                        kept);
   }
   const Exchange exchange = exchange_of(pending);
   if (!answer.content) return send_error(*pending.server, exchange, answer);

@@ -4,8 +4,7 @@
 
 #include "http/field_syntax.h"
 #include "http/problem.h"
-#include "proxy/canonical_path.h"
-#include "proxy/kept_request.h"
+#include "proxy/pass_observers.h"
 #include "proxy/passed_fields.h"
 #include "proxy/service.h"
 #include "proxy/service_table.h"
@@ -26,20 +25,6 @@ bool has_content(const http::Request& request) {
            (http::equals_ignoring_case(line.name, "content-length") &&
             line.value.find_first_not_of('0') != line.value.npos);
   });
-}
-
-// Origin loop: what a GET of the same URL would be answered with is forgotten.
-void forget_answer_of(const Routes& routes, const http::Request& request) {
-  std::string storage;
-  std::string_view path;
-  if (canonical_path(request.path, storage, path) != nullptr) return;
-  Parameters parameters;
-  const RouteTable::Match match = routes.find(request.field(Known::Host), "GET", path, parameters);
-  if (match.outcome != RouteTable::Outcome::Found) return;
-  const Routes::Entry& reader = routes[match.route];
-  std::string key;
-  if (reader.route.key(parameters, request, key) != nullptr) return;
-  static_cast<void>(reader.flights.purge(key));
 }
 
 }  // namespace
@@ -76,7 +61,7 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
 }
 
 void Service::send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
-                           Served& served, std::string_view reason) {
+                           Served& served, std::string_view reason, const AskedPtr& asked) {
   const std::string_view traceparent = request.field(Known::Traceparent);
   upstream::Fields trace = continued_trace(traceparent, request.field(Known::Tracestate), random_);
   const bool traced = !trace.empty();
@@ -93,23 +78,17 @@ void Service::send_through(http::Server& server, http::ExchangeId id, const http
   facts.received = request.received;
   if (request.too_large)
     return passing_.refuse(server, id, std::move(facts), 413, served.too_large);
+  const std::uint64_t seen = parts_.memory.purges().latest();
+  std::shared_ptr<Passing::Observer> observer;
+  if (asked) {
+    observer = keeping({served.route, served.flights, served.passer, served.hold}, asked, seen);
+  } else if (!is_safe(request.method_name)) {
+    observer = invalidation(request, table_->routes, parts_.routes_now, seen);
+  }
   passing_.start(server, id, request,
-                 {served.route.plan(), *served.passer, std::move(upstream), invalidation(request),
+                 {served.route.plan(), *served.passer, std::move(upstream), std::move(observer),
                   served.hold, reason},
                  std::move(facts));
-}
-
-// What is stored of the same URL is not what it was, whichever route reads it (RFC 9111, 4.4). A
-// reload may come in between: what is asked for by the routes from before it still goes by those,
-// and what is asked for since by the new ones.
-std::function<void()> Service::invalidation(const http::Request& request) const {
-  if (is_safe(request.method_name)) return {};
-  return [then = table_->routes, routes_now = parts_.routes_now,
-          kept = std::make_shared<const KeptRequest>(request)] {
-    forget_answer_of(*then, kept->request());
-    const std::shared_ptr<const Routes> now = routes_now ? routes_now() : then;
-    if (now != then) forget_answer_of(*now, kept->request());
-  };
 }
 
 void Service::refused(http::ExchangeId id, const http::Rejection& rejection) {

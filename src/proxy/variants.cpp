@@ -2,13 +2,12 @@
 // set, "h " and the hash of a variant's key.
 #include "proxy/variants.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
 
+#include "cache/row.h"
 #include "http/field_syntax.h"
 #include "proxy/percent_encoding.h"
 #include "proxy/vary_key.h"
@@ -37,10 +36,6 @@ std::uint64_t hex_of(std::string_view text) {
   std::uint64_t number = 0;
   std::from_chars(text.data(), text.data() + text.size(), number, 16);
   return number;
-}
-
-std::uint64_t hash_of(std::string_view key) {
-  return XXH3_64bits(key.data(), key.size());
 }
 
 template <typename Each>
@@ -95,7 +90,7 @@ bool VariantIndex::put_first(std::string_view names) {
 }
 
 bool VariantIndex::note(std::string_view key, std::size_t most) {
-  const std::uint64_t hash = hash_of(key);
+  const std::uint64_t hash = cache::key_digest(key);
   if (std::find(variants_.begin(), variants_.end(), hash) != variants_.end()) return false;
   variants_.push_back(hash);
   if (variants_.size() > most) {
@@ -137,7 +132,7 @@ Selected select_variant(std::string_view key, const cache::StoredResponse& store
   const std::string language = wanted_language(fields);
   const auto look = [&](const std::string& variant) {
     const auto& known = index.variants();
-    if (std::find(known.begin(), known.end(), hash_of(variant)) == known.end()) return;
+    if (std::find(known.begin(), known.end(), cache::key_digest(variant)) == known.end()) return;
     cache::StoredPtr response = find(variant);
     if (!response || response->kind != cache::Kind::Verbatim) return;
     const bool later =
