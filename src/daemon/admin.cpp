@@ -563,6 +563,12 @@ bool Admin::mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply&
     if (stored && !parts_.origin.is_right(key, *stored)) stored = nullptr;
   }
   if (!stored) return true;
+  if (stored->kind == cache::Kind::Variants) {
+    parts_.origin.purge(cache::Purge::Kind::Path, true, cache::path_of(key));
+    errand.note = "its answers vary, so all of its path is marked";
+    ++errand.count;
+    return true;
+  }
   const cache::Freshness freshness = cache::freshness(*stored, parts_.origin.loop().clock().wall());
   if (freshness.use != cache::Use::Fresh) return true;
   cache::StoredParts parts = *stored;

@@ -1,5 +1,7 @@
 #include "daemon/live_state.h"
 
+#include <optional>
+
 #include "daemon/client_request.h"
 #include "http/cache_control.h"
 #include "proxy/fetch_words.h"
@@ -54,8 +56,14 @@ class Looker {
         group_(group_of(parts.origin, entry.flights)),
         state_(state) {}
 
-  void look(const http::RequestCacheControl& wanted) {
+  void look(const http::Request& request) {
+    const auto wanted = http::parse_request_cache_control(request.field(http::Known::CacheControl));
     Flights& flights = entry_.flights;
+    if (entry_.route.plan().storing.http.on) {
+      asked_.emplace(request, state_.key);
+      const proxy::Selected selected = flights.select(entry_.route, *asked_, false);
+      if (!selected.key.empty()) state_.key = selected.key;
+    }
     look_at_stored();
     state_.fetching = flights.fetching(state_.key);
     state_.waiting = flights.waiting_for(state_.key);
@@ -81,8 +89,13 @@ class Looker {
   }
 
   void decide(const http::RequestCacheControl& wanted) {
-    const Flights::Prospect prospect = entry_.flights.prospect(state_.key, wanted.min_fresh);
-    if (wanted.only_if_cached) {
+    const Flights::Prospect prospect = asked_
+                                           ? entry_.flights.prospect_http(entry_.route, *asked_)
+                                           : entry_.flights.prospect(state_.key, wanted.min_fresh);
+    if (wanted.only_if_cached && asked_) {
+      const bool usable = prospect.answer.content && !prospect.resting;
+      if (!usable) return say(Rung::NotStored, "only-if-cached, and nothing is usable at once");
+    } else if (wanted.only_if_cached) {
       const bool usable =
           state_.stored && proxy::rung_at_once(state_.freshness, wanted.min_fresh).has_value();
       if (!usable) return say(Rung::NotStored, "only-if-cached, and nothing is usable at once");
@@ -116,6 +129,9 @@ class Looker {
 
   void answered(const Flights::Prospect& prospect) {
     const proxy::Answer& answer = prospect.answer;
+    if (answer.rung == Rung::Pass) {
+      return say(answer.rung, "passed through: what is asked for is not kept as a whole");
+    }
     if (!answer.content) return say(answer.rung, answer.detail);
     if (answer.rung == Rung::Fresh) {
       return say(answer.rung, state_.in_memory ? "stored in memory" : "stored on disk");
@@ -183,6 +199,7 @@ class Looker {
   const proxy::Routes::Entry& entry_;
   OriginGroup& group_;
   LiveState& state_;
+  std::optional<proxy::Asked> asked_;  // of mode rfc9111
 };
 
 }  // namespace
@@ -212,8 +229,7 @@ base::Result<LiveState> live_state(const LiveParts& parts, const config::Explain
   if (state.passed && proxy::asks_for_upgrade(request)) {
     return base::invalid_input("no other protocol is spoken here");
   }
-  Looker(parts, entry, state)
-      .look(http::parse_request_cache_control(request.field(http::Known::CacheControl)));
+  Looker(parts, entry, state).look(request);
   return state;
 }
 

@@ -14,9 +14,18 @@
 
 namespace holdfast::proxy {
 
+// The fields of a request that only routes of this mode read. Views of it.
+struct HttpFields {
+  explicit HttpFields(const http::Request& request);
+
+  rfc9111::RequestDirectives wanted;
+  RangeAsked range;
+  bool authorization = false;
+  bool origins_precondition = false;  // If-Match or If-Unmodified-Since: for the origin to judge
+};
+
 struct Asked {
-  Asked(const http::Request& request, std::string url_key)
-      : kept(request), key(std::move(url_key)) {}
+  Asked(const http::Request& request, std::string url_key);
 
   std::span<const http::FieldLine> fields() const { return kept.request().fields; }
 

@@ -164,6 +164,8 @@ class Flights {
   };
   // Changes nothing. First what a worker answers from memory, without asking here.
   Prospect prospect(std::string_view key, std::chrono::seconds min_fresh);
+  // The same of a route of mode rfc9111.
+  Prospect prospect_http(const Route& route, const Asked& asked);
   // What those who wait for a fetch get if it fails: what is stored, or something of our own.
   std::optional<Answer> without_upstream(Route& route, std::string_view key,
                                          const cache::StoredPtr& stored);
@@ -271,8 +273,7 @@ class Flights {
   };
   HttpAnswers take_http_answer(Flight& flight, const upstream::FetchResult& result);
   void answer_http(Flight& flight, const HttpAnswers& answers);
-  void decide_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline,
-                   const Selected& selected, Callback callback);
+  Prospect decide_http(const Asked& asked, const Selected& selected) const;
   // Returns whether memory has it, or the store will.
   bool keep_http(const Route& route, const Asked& asked, const cache::StoredPtr& replaced,
                  const HttpStorable& storable);

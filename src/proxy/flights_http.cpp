@@ -109,56 +109,80 @@ Selected Flights::select(const Route& route, const Asked& asked, bool keep) {
 
 void Flights::join_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline,
                         Callback callback) {
-  if (abandoned_) return callback(refusal("the service is stopping"));
   const Selected selected = select(route, *asked);
-  if (selected.response) {
-    const cache::Freshness freshness =
-        cache::freshness(*selected.response, parts_.loop.clock().wall());
-    if (const auto rung = http_rung_at_once(freshness, asked->wanted)) {
-      if (*rung == Rung::StaleWhileRevalidate) refresh_http(route, asked);
-      return callback(from_stored(*rung, selected.response));
-    }
-  }
-  decide_http(route, asked, deadline, selected, std::move(callback));
-}
-
-// Nothing is stored that may be used at once.
-void Flights::decide_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline,
-                          const Selected& selected, Callback callback) {
-  const base::SteadyTime now = parts_.loop.now();
+  Prospect prospect = decide_http(*asked, selected);
   const std::string& key = selected.key.empty() ? asked->key : selected.key;
-  if (too_large_.resting(asked->key, now)) return callback(passed("bypass"));
-  // Part of it is nobody else's, and a HEAD's answer has no content to keep.
-  const bool for_one =
-      !asked->range.range.empty() || asked->kept.request().method == http::Method::Head;
-  if (for_one && !usable_if_error(selected.response)) {
-    return callback(passed(selected.partial    ? "partial"
-                           : selected.response ? "stale"
-                           : selected.varies   ? "vary-miss"
-                                               : "uri-miss"));
+  switch (prospect.way) {
+    case Prospect::Way::Answer:
+      if (prospect.refresh) refresh_http(route, asked);
+      if (prospect.full && prospect.answer.rung == Rung::Error) parts_.shard.add(shed_by_waiters_);
+      return callback(std::move(prospect.answer));
+    case Prospect::Way::Join: {
+      Flight& flight = *flights_.find(key)->second;
+      parts_.fetcher.extend(flight.fetch, deadline - settings_.answer_margin,
+                            upstream::Priority::Miss);
+      return add_waiter(flight, deadline, true, std::move(callback), asked);
+    }
+    case Prospect::Way::Fetch:
+      break;
   }
-  const bool full = waiters_ >= settings_.max_waiters;
-  const bool unshared = unshared_.resting(key, now);
-  const auto flying = flights_.find(key);
-  if (flying != flights_.end() && !full && !unshared) {
-    Flight& flight = *flying->second;
-    parts_.fetcher.extend(flight.fetch, deadline - settings_.answer_margin,
-                          upstream::Priority::Miss);
-    return add_waiter(flight, deadline, true, std::move(callback), asked);
-  }
-  if ((full || resting_.resting(key, now)) && usable_if_error(selected.response)) {
-    return callback(kept(selected.response));
-  }
-  if (auto told = resting_.told(key, now)) return callback(*std::move(told));
-  if (full) {
-    parts_.shard.add(shed_by_waiters_);
-    return callback(refusal("too many requests are waiting for the upstream"));
-  }
-  const bool alone = flying != flights_.end() || unshared || retired_ || route.retired();
+  const bool alone = prospect.alone || retired_ || route.retired();
   Flight& flight = start(route, key, selected.response, deadline, upstream::Priority::Miss, {},
                          alone, asked, selected.partial);
   flight.other_variant = selected.varies && !selected.response;
   add_waiter(flight, deadline, false, std::move(callback), asked);
+}
+
+Flights::Prospect Flights::prospect_http(const Route& route, const Asked& asked) {
+  return decide_http(asked, select(route, asked, false));
+}
+
+Flights::Prospect Flights::decide_http(const Asked& asked, const Selected& selected) const {
+  Prospect prospect;
+  prospect.stored = selected.response;
+  const auto answer = [&prospect](Answer with) {
+    prospect.way = Prospect::Way::Answer;
+    prospect.answer = std::move(with);
+    return std::move(prospect);
+  };
+  if (abandoned_) return answer(refusal("the service is stopping"));
+  const base::SteadyTime now = parts_.loop.now();
+  const std::string& key = selected.key.empty() ? asked.key : selected.key;
+  prospect.resting = resting_.resting(key, now);
+  if (selected.response) {
+    const base::WallTime wall = parts_.loop.clock().wall();
+    const auto rung = http_rung_at_once(cache::freshness(*selected.response, wall), asked.wanted);
+    prospect.refresh = rung == Rung::StaleWhileRevalidate;
+    if (rung) return answer(from_stored(*rung, selected.response));
+  }
+  if (too_large_.resting(asked.key, now)) return answer(passed("bypass"));
+  // Part of it is nobody else's, and a HEAD's answer has no content to keep.
+  const bool for_one =
+      !asked.range.range.empty() || asked.kept.request().method == http::Method::Head;
+  if (for_one && !usable_if_error(selected.response)) {
+    return answer(passed(selected.partial    ? "partial"
+                         : selected.response ? "stale"
+                         : selected.varies   ? "vary-miss"
+                                             : "uri-miss"));
+  }
+  prospect.full = waiters_ >= settings_.max_waiters;
+  const bool unshared = unshared_.resting(key, now);
+  const bool flying = flights_.contains(key);
+  if (flying && !prospect.full && !unshared) {
+    prospect.way = Prospect::Way::Join;
+    return prospect;
+  }
+  if ((prospect.full || prospect.resting) && usable_if_error(selected.response)) {
+    return answer(kept(selected.response));
+  }
+  if (auto told = resting_.told(key, now)) {
+    prospect.full = false;  // that is not why
+    return answer(*std::move(told));
+  }
+  if (prospect.full) return answer(refusal("too many requests are waiting for the upstream"));
+  prospect.way = Prospect::Way::Fetch;
+  prospect.alone = flying || unshared;
+  return prospect;
 }
 
 Answer Flights::stored_http(const Route& route, const Asked& asked) {
@@ -194,6 +218,7 @@ upstream::FetchRequest Flights::http_fetch_request(const Flight& flight) const {
   upstream::FetchRequest request;
   request.request = flight.asked->upstream;
   request.request.verbatim = true;
+  request.request.body_limit_bytes = flight.route.plan().body.max_body_bytes;
   request.any_status = true;
   if (flight.stored && !flight.stored->marked_stale()) {
     const cache::StoredResponse& stored = *flight.stored;

@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "http/field_syntax.h"
 #include "proxy/canonical_path.h"
 #include "rfc9111/invalidation.h"
 
@@ -72,7 +71,7 @@ class Invalidation final : public Passing::Observer {
     if (reader.entry == nullptr || !reader.entry->route.plan().storing.http.on) return false;
     reader_ = reader.entry;
     auto asked = std::make_shared<Asked>(request, reader.key);
-    asked->authorization = asked_for_one_user(request);
+    asked->authorization = HttpFields(request).authorization;
     asked_ = std::move(asked);
     most_bytes = reader_->route.plan().body.max_body_bytes;
     mark_ = reader_->flights.mark(seen_);
@@ -96,13 +95,6 @@ class Invalidation final : public Passing::Observer {
   }
 
  private:
-  static bool asked_for_one_user(const http::Request& request) {
-    for (const http::FieldLine& line : request.fields) {
-      if (http::equals_ignoring_case(line.name, "authorization")) return true;
-    }
-    return false;
-  }
-
   void forget(const Routes& routes, const upstream::Fields& fields) const {
     const http::Request& request = request_.request();
     const std::string target = target_of(request);

@@ -24,49 +24,6 @@ constexpr unsigned kHitsPerUse = 16;
 
 constexpr std::string_view kVia = "Via: 1.1 holdfast\r\n";
 
-// What only some requests have, and only routes of this mode read.
-struct Rare {
-  std::string_view pragma;
-  std::string_view range;
-  std::string_view if_range;
-  bool authorization = false;
-  bool origins_precondition = false;  // If-Match or If-Unmodified-Since
-};
-
-Rare rare_fields(const http::Request& request) {
-  Rare rare;
-  for (const http::FieldLine& line : request.fields) {
-    // By length first: of most names nothing else is looked at.
-    switch (line.name.size()) {
-      case 5:
-        if (http::equals_ignoring_case(line.name, "range")) rare.range = line.value;
-        break;
-      case 6:
-        if (http::equals_ignoring_case(line.name, "pragma")) rare.pragma = line.value;
-        break;
-      case 8:
-        if (http::equals_ignoring_case(line.name, "if-range")) rare.if_range = line.value;
-        if (http::equals_ignoring_case(line.name, "if-match")) rare.origins_precondition = true;
-        break;
-      case 13:
-        if (http::equals_ignoring_case(line.name, "authorization")) rare.authorization = true;
-        break;
-      case 19:
-        if (http::equals_ignoring_case(line.name, "if-unmodified-since")) {
-          rare.origins_precondition = true;
-        }
-        break;
-      default:
-        break;
-    }
-  }
-  return rare;
-}
-
-rfc9111::RequestDirectives directives_of(const http::Request& request, const Rare& rare) {
-  return rfc9111::request_directives(request.field(Known::CacheControl), rare.pragma);
-}
-
 // They are held against what comes, here.
 bool is_precondition(std::string_view name) {
   return http::equals_ignoring_case(name, "if-none-match") ||
@@ -83,7 +40,7 @@ struct RangedAnswer {
   std::string content;
 };
 
-std::optional<RangedAnswer> ranged(const cache::StoredResponse& stored, const Rare& rare,
+std::optional<RangedAnswer> ranged(const cache::StoredResponse& stored, const HttpFields& rare,
                                    base::Random& random) {
   std::uint64_t first = 0;
   std::uint64_t complete = stored.body.size();
@@ -91,16 +48,16 @@ std::optional<RangedAnswer> ranged(const cache::StoredResponse& stored, const Ra
   RangedAnswer made;
   if (stored.status == 206) {
     const auto part = stored_range_of(stored);
-    auto contained = part ? rfc9111::contained(*part, rare.range) : std::nullopt;
+    auto contained = part ? rfc9111::contained(*part, rare.range.range) : std::nullopt;
     if (!contained || !part->complete) return std::nullopt;
     first = part->range.first;
     complete = *part->complete;
     ranges = *std::move(contained);
   } else {
-    if (stored.status != 200 || !rfc9111::if_range_holds(rare.if_range, stored.fields)) {
+    if (stored.status != 200 || !rfc9111::if_range_holds(rare.range.if_range, stored.fields)) {
       return std::nullopt;
     }
-    rfc9111::Ranges asked = rfc9111::ranges_of(rare.range, complete);
+    rfc9111::Ranges asked = rfc9111::ranges_of(rare.range.range, complete);
     if (asked.verdict == rfc9111::Ranged::Whole) return std::nullopt;
     if (asked.verdict == rfc9111::Ranged::Unsatisfiable) {
       made.status = 416;
@@ -133,15 +90,15 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
     served.counts.count(CacheOutcome::Error, 400, parts_.worker.now() - request.received);
     return send_problem(server, id, request, 400, problem, {}, true);
   }
-  const Rare rare = rare_fields(request);
-  const rfc9111::RequestDirectives wanted = directives_of(request, rare);
+  const HttpFields rare(request);
+  const rfc9111::RequestDirectives& wanted = rare.wanted;
   if (rare.origins_precondition || (wanted.no_store && !wanted.only_if_cached)) {
     return send_through(server, id, request, served, "bypass");
   }
   const cache::MemoryCache& memory = parts_.memory;
-  const Selected selected = select_stored(
-      key_, request.fields, {rare.range, rare.if_range}, served.route.plan().storing.http,
-      [&memory](std::string_view key) { return memory.find(key); });
+  const Selected selected =
+      select_stored(key_, request.fields, rare.range, served.route.plan().storing.http,
+                    [&memory](std::string_view key) { return memory.find(key); });
   Answer answer;
   answer.content = selected.response;
   if (answer.content) {
@@ -181,10 +138,6 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
 
 AskedPtr Service::make_asked(const http::Request& request, const Served& served) {
   auto asked = std::make_shared<Asked>(request, key_);
-  const Rare rare = rare_fields(request);
-  asked->wanted = directives_of(request, rare);
-  const Rare kept = rare_fields(asked->kept.request());
-  asked->range = {kept.range, kept.if_range};
   const RoutePlan& plan = served.route.plan();
   const upstream::Fields trace =
       continued_trace(request.field(Known::Traceparent), request.field(Known::Tracestate), random_);
@@ -254,7 +207,7 @@ void Service::send_http(http::Server& server, const Exchange& exchange,
                         const http::Request& request, const Answer& answer,
                         const cache::Freshness& freshness) {
   const cache::StoredResponse& content = *answer.content;
-  const Rare rare = rare_fields(request);
+  const HttpFields rare(request);
   http::Response response;
   response.status = content.status;
   response.fields = content.fields;
@@ -270,7 +223,7 @@ void Service::send_http(http::Server& server, const Exchange& exchange,
     response.status = 304;
     response.fields = lines;
     response.body = {};
-  } else if (!rare.range.empty() && exchange.method == Method::Get) {
+  } else if (!rare.range.range.empty() && exchange.method == Method::Get) {
     made = ranged(content, rare, random_);
     if (made) {
       response.status = made->status;
