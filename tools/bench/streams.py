@@ -124,8 +124,11 @@ def readers(url, method, count, size, seconds):
                 reader.socket.close()
         if not busy:
             time.sleep(0.02)
-    whole = sum(reader.got == size and reader.head.startswith(b"HTTP/1.1 200 ") for reader in all_readers)
-    print(f"{whole} {time.monotonic() - begun:.1f}")
+    others = [reader for reader in all_readers
+              if reader.got != size or not reader.head.startswith(b"HTTP/1.1 200 ")]
+    print(f"{count - len(others)} {time.monotonic() - begun:.1f}")
+    for reader in others[:3]:
+        print(f"{reader.got} bytes behind {reader.head[:300]!r}", file=sys.stderr)
 
 
 def main():

@@ -70,7 +70,9 @@ mode = "$mode"
 validate = { json = false }
 max_request_body = "64GiB"
 END
+  # As patient as nginx is, with an origin that hundreds ask at once.
   env HOLDFAST_CONFIG="$2/any.toml" PORT="$1" BIND=127.0.0.1 WORKERS=1 STORE_PATH= \
+    REQUEST_DEADLINE=60s ATTEMPT_TIMEOUT=55s \
     "${pin[@]}" "$holdfast" >"$2/log" 2>&1 &
   started_pid=$!
 }
