@@ -445,6 +445,8 @@ Server::Server(base::EventLoop& loop, Settings settings, Handler& handler,
                observe::Metrics& metrics, observe::Shard& shard)
     : state_(new State{{*this, loop, settings, handler, metrics, shard}}) {}
 
+Server::Server() = default;
+
 Server::~Server() = default;
 
 void Server::listen(base::UniqueFd socket) {

@@ -172,38 +172,38 @@ class Server {
   // The handler and the shard belong to the same loop and outlive the server.
   Server(base::EventLoop& loop, Settings settings, Handler& handler, observe::Metrics& metrics,
          observe::Shard& shard);
-  ~Server();
+  virtual ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
   // Starts accepting from a listening socket, which it owns from now on.
   void listen(base::UniqueFd socket);
 
-  void respond(ExchangeId id, const Response& response);
+  virtual void respond(ExchangeId id, const Response& response);
 
   // An interim answer before the final one (RFC 9110, 15.2): a status from 102 to 199, and whole
   // field lines. It is dropped where it cannot be of use: a client of HTTP/1.0 would take it for
   // the answer, one that is slow has enough to read, and more than a few tell nothing new. Inside
   // handle() or outside; may find the client gone, as write().
-  void interim(ExchangeId id, int status, std::string_view fields);
+  virtual void interim(ExchangeId id, int status, std::string_view fields);
 
   // In place of respond(), outside handle(): an answer in pieces, by begin(), any number of
   // write() and end(). Each may find the client gone, and then calls abandoned() before it returns.
   // The last byte of one with a length ends it by itself, if the request's content has come whole:
   // a client that leaves right behind it has had its answer.
-  void begin(ExchangeId id, const ResponseHead& head);
+  virtual void begin(ExchangeId id, const ResponseHead& head);
   // False: the client is slow, and Handler::written() tells when it has taken what there was. More
   // than was announced, or too little of it at the end, is cut().
-  bool write(ExchangeId id, std::string_view piece);
-  void end(ExchangeId id);
+  virtual bool write(ExchangeId id, std::string_view piece);
+  virtual void end(ExchangeId id);
   // The rest will never come: the connection is reset, so that nobody takes the answer for whole.
-  void cut(ExchangeId id);
+  virtual void cut(ExchangeId id);
   // Lets so many more bytes of a streamed content come; the client is asked for it (100) with the
   // first of them. Also inside handle().
-  void take_content(ExchangeId id, std::size_t bytes);
+  virtual void take_content(ExchangeId id, std::size_t bytes);
   // What is done for this request is for its client alone: once that has ended its side of the
   // connection, the exchange is abandoned. Also inside handle().
-  void for_client_alone(ExchangeId id);
+  virtual void for_client_alone(ExchangeId id);
 
   // Stops accepting and lets every connection finish: its next answer says
   // "Connection: close", and those that are idle after `drain_grace` are closed.
@@ -212,6 +212,11 @@ class Server {
 
   // Any thread: relaxed counters.
   Stats stats() const;
+
+ protected:
+  // For who has the handler's clients itself, and no connections: it overrides all that a handler
+  // calls, and nothing else may be called then.
+  Server();
 
  private:
   struct State;
