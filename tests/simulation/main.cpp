@@ -4,6 +4,9 @@
 //   simulation --seeds 200000   more
 //   simulation --seed 4711      one, with its trace
 //
+// Every third seed has, behind its schedule of one upstream, one of several routes and two
+// upstreams.
+//
 // A broken promise is printed with its seed and the end of its trace, and makes
 // the exit status 1.
 #include <getopt.h>
@@ -25,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "routed.h"
 #include "simulation.h"
 
 // Where a sanitizer is linked in, it calls this before it ends the program.
@@ -36,6 +40,8 @@ namespace {
 constexpr std::size_t kShownLines = 80;
 // Fewer schedules than this need not have seen everything.
 constexpr std::uint64_t kMustSeeAll = 1000;
+// Of so many seeds one has a schedule of routes too: it is played twice, and takes longer.
+constexpr std::uint64_t kRoutedEvery = 3;
 
 volatile std::uint64_t playing = 0;
 
@@ -69,9 +75,28 @@ std::string play_beside_good(std::uint64_t seed, const Fates& beside_bad, Tally&
   return violation;
 }
 
+// The same of several routes and two upstreams, of which one is sick; and, where the other has
+// nothing to do with it, again with both well.
+std::string play_routed(std::uint64_t seed, RoutedTally& tally, std::vector<std::string>* trace) {
+  const auto played = [&](Routed& schedule, const char* title) {
+    schedule.run();
+    if (!trace) return;
+    trace->emplace_back(title);
+    const auto& lines = schedule.trace().lines();
+    trace->insert(trace->end(), lines.begin(), lines.end());
+  };
+  Routed beside_sick(seed, trace != nullptr, tally);
+  played(beside_sick, "==== two upstreams, one of them sick ====");
+  if (!beside_sick.violation().empty() || !beside_sick.comparable()) return beside_sick.violation();
+  RoutedTally unused;
+  Routed beside_well(seed, trace != nullptr, unused, Routed::Sickness::None);
+  played(beside_well, "==== two upstreams, none of them sick ====");
+  if (!beside_well.violation().empty()) return beside_well.violation();
+  return compare(beside_sick.fates(), beside_well.fates(), tally);
+}
+
 // The broken promise, or empty.
-std::string play(std::uint64_t seed, Tally& tally, std::vector<std::string>* trace) {
-  playing = seed;
+std::string play_one_upstream(std::uint64_t seed, Tally& tally, std::vector<std::string>* trace) {
   Simulation simulation(seed, trace != nullptr, tally);
   std::string violation;
   try {
@@ -85,15 +110,47 @@ std::string play(std::uint64_t seed, Tally& tally, std::vector<std::string>* tra
   return play_beside_good(seed, simulation.fates(), tally, trace);
 }
 
+struct Tallies {
+  Tally one_upstream;
+  RoutedTally routed;
+};
+
+enum class Which { All, RoutedAlone };
+
+std::string play(std::uint64_t seed, Which which, Tallies& tallies,
+                 std::vector<std::string>* trace) {
+  playing = seed;
+  if (which == Which::All) {
+    std::string violation = play_one_upstream(seed, tallies.one_upstream, trace);
+    if (!violation.empty() || seed % kRoutedEvery != 0) return violation;
+  }
+  try {
+    return play_routed(seed, tallies.routed, trace);
+  } catch (const std::exception& e) {
+    return std::string("routed: an exception: ") + e.what();
+  }
+}
+
 void show(const std::vector<std::string>& lines, std::size_t most) {
   const std::size_t first = lines.size() > most ? lines.size() - most : 0;
   if (first > 0) std::cout << "  ... " << first << " lines before\n";
   for (std::size_t i = first; i < lines.size(); ++i) std::cout << lines[i] << '\n';
 }
 
-// Prints the tally; false if something never came to pass.
-bool report(const Tally& tally) {
-  const std::pair<const char*, std::uint64_t> counts[] = {
+using Counts = std::vector<std::pair<const char*, std::uint64_t>>;
+
+// Prints them; false if something never came to pass.
+bool report(const Counts& counts) {
+  bool all = true;
+  for (const auto& [name, count] : counts) {
+    std::cout << "  " << count << ' ' << name << '\n';
+    all = all && count > 0;
+  }
+  return all;
+}
+
+Counts counts_of(const Tally& tally) {
+  return {
       {"steps", tally.steps},
       {"clients", tally.clients},
       {"fresh", tally.fresh},
@@ -128,37 +185,60 @@ bool report(const Tally& tally) {
       {"purges", tally.purges},
       {"clients who asked after a purge", tally.asked_since_purge},
   };
-  bool all = true;
-  for (const auto& [name, count] : counts) {
-    std::cout << "  " << count << ' ' << name << '\n';
-    all = all && count > 0;
-  }
-  return all;
 }
 
-int replay(std::uint64_t seed) {
-  Tally tally;
+Counts counts_of(const RoutedTally& tally) {
+  return {
+      {"steps with two upstreams", tally.steps},
+      {"clients", tally.clients},
+      {"fresh", tally.fresh},
+      {"stale", tally.stale},
+      {"fetched", tally.fetched},
+      {"collapsed", tally.collapsed},
+      {"errors", tally.errors},
+      {"answers that may not be stored", tally.unstorable},
+      {"requests that are sent once", tally.unsafe},
+      {"answers to those", tally.unsafe_done},
+      {"of those cut off", tally.cut_off},
+      {"errors for those", tally.unsafe_failed},
+      {"clients that left", tally.left},
+      {"purges", tally.purges},
+      {"asked after one", tally.asked_since_purge},
+      {"marks as stale", tally.marks},
+      {"asked after one", tally.asked_since_mark},
+      {"asked after a change by a client", tally.asked_since_change},
+      {"errors by the sick upstream", tally.sick_errors},
+      {"of its answers with something parked", tally.parked},
+      {"of its answers with all slots in use", tally.full},
+      {"answers by the other one", tally.beside_sick},
+      {"of those in time, as it is well", tally.in_time},
+      {"the same beside a sick upstream and a well one", tally.compared},
+  };
+}
+
+int replay(std::uint64_t seed, Which which) {
+  Tallies tallies;
   std::vector<std::string> trace;
-  const std::string violation = play(seed, tally, &trace);
+  const std::string violation = play(seed, which, tallies, &trace);
   show(trace, trace.size());
   std::cout << "seed " << seed << ": " << (violation.empty() ? "all promises kept" : violation)
             << '\n';
   return violation.empty() ? 0 : 1;
 }
 
-int play_all(std::uint64_t first, std::uint64_t seeds, bool keep_going) {
+int play_all(std::uint64_t first, std::uint64_t seeds, Which which, bool keep_going) {
   const auto begun = std::chrono::steady_clock::now();
-  Tally tally;
+  Tallies tallies;
   int broken = 0;
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
-    std::string violation = play(seed, tally, nullptr);
+    std::string violation = play(seed, which, tallies, nullptr);
     if (violation.empty()) continue;
     ++broken;
     std::cout << "seed " << seed << ": " << violation << std::endl;
     if (keep_going) continue;
-    Tally unused;
+    Tallies unused;
     std::vector<std::string> trace;
-    const std::string again = play(seed, unused, &trace);
+    const std::string again = play(seed, which, unused, &trace);
     show(trace, kShownLines);
     std::cout << (again == violation ? "the whole: " : "NOT THE SAME AGAIN; see: ")
               << "simulation --seed " << seed << '\n';
@@ -167,7 +247,8 @@ int play_all(std::uint64_t first, std::uint64_t seeds, bool keep_going) {
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
   std::cout << seeds << " schedules from seed " << first << " in " << took.count() << " s, "
             << broken << " broke a promise\n";
-  const bool all = report(tally);
+  const bool one_upstream = which == Which::RoutedAlone || report(counts_of(tallies.one_upstream));
+  const bool all = report(counts_of(tallies.routed)) && one_upstream;
   if (!all && seeds >= kMustSeeAll) {
     std::cout << "something never came to pass: the schedules are too tame\n";
     return 1;
@@ -176,11 +257,12 @@ int play_all(std::uint64_t first, std::uint64_t seeds, bool keep_going) {
 }
 
 constexpr const char* kHelp =
-    "Plays seeded random schedules against flights and policies.\n"
+    "Plays seeded random schedules against flights, policies and routes.\n"
     "  --seeds N     how many schedules [10000]\n"
     "  --first SEED  seed of the first [1]\n"
     "  --seed SEED   play this one and print its trace\n"
-    "  --keep-going  do not stop at the first broken promise\n";
+    "  --keep-going  do not stop at the first broken promise\n"
+    "  --routed      only the schedules of several routes and two upstreams\n";
 
 bool read_number(std::string_view text, std::uint64_t& number) {
   const char* end = text.data() + text.size();
@@ -194,11 +276,15 @@ int run(int argc, char** argv) {
   std::uint64_t one = 0;
   bool replayed = false;
   bool keep_going = false;
+  Which which = Which::All;
   // getopt and not CLI11: that takes longer to compile than all of the simulation.
-  const option options[] = {
-      {"seeds", required_argument, nullptr, 'n'}, {"first", required_argument, nullptr, 'f'},
-      {"seed", required_argument, nullptr, 's'},  {"keep-going", no_argument, nullptr, 'k'},
-      {"help", no_argument, nullptr, 'h'},        {}};
+  const option options[] = {{"seeds", required_argument, nullptr, 'n'},
+                            {"first", required_argument, nullptr, 'f'},
+                            {"seed", required_argument, nullptr, 's'},
+                            {"keep-going", no_argument, nullptr, 'k'},
+                            {"routed", no_argument, nullptr, 'r'},
+                            {"help", no_argument, nullptr, 'h'},
+                            {}};
   bool good = true;
   for (int c = 0; (c = getopt_long(argc, argv, "h", options, nullptr)) != -1;) {
     if (c == 'n') {
@@ -210,6 +296,8 @@ int run(int argc, char** argv) {
       replayed = true;
     } else if (c == 'k') {
       keep_going = true;
+    } else if (c == 'r') {
+      which = Which::RoutedAlone;
     } else if (c == 'h') {
       std::cout << kHelp;
       return 0;
@@ -227,7 +315,7 @@ int run(int argc, char** argv) {
     std::signal(SIGSEGV, say_seed_and_die);
     std::signal(SIGABRT, say_seed_and_die);
   }
-  return replayed ? replay(one) : play_all(first, seeds, keep_going);
+  return replayed ? replay(one, which) : play_all(first, seeds, which, keep_going);
 }
 
 }  // namespace

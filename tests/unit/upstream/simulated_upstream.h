@@ -227,7 +227,6 @@ class SimulatedUpstream : public Transport {
   // The reply reaches whoever asked, and is no earlier than now a thing that was said.
   virtual void delivered(const std::string&, const Reply&) {}
 
- private:
   base::Duration draw_latency() {
     // Box-Muller; 1 - u keeps the logarithm off zero.
     const double normal = std::sqrt(-2 * std::log(1 - random_.uniform())) *
@@ -268,6 +267,7 @@ class SimulatedUpstream : public Transport {
     return false;
   }
 
+  // What becomes of a good reply by that.
   void play(Fault fault, Reply& reply, base::Duration& latency) {
     switch (fault) {
       case Fault::None:
@@ -379,6 +379,7 @@ class SimulatedUpstream : public Transport {
     }
   }
 
+ private:
   struct UnderWay {
     SimulatedNetwork::Id trip = 0;
     base::Scheduler::TimerId timer = 0;  // of one that does not get as far
