@@ -225,7 +225,8 @@ Passing::~Passing() = default;
 
 void Passing::start(http::Server& server, http::ExchangeId id, const http::Request& request,
                     Order order, Facts facts) {
-  if (pending_.size() >= settings_.most) {
+  const upstream::Passer& passer = order.passer;
+  if (!places_.take(&passer)) {
     return send_error(server, id, facts, 503,
                       std::string("too many requests are passed on already") + kNotSent,
                       std::chrono::seconds(1));
@@ -237,6 +238,7 @@ void Passing::start(http::Server& server, http::ExchangeId id, const http::Reque
   Pending& pending = pending_[id];
   pending.server = &server;
   pending.passage = passage;
+  pending.passer = &passer;
   pending.facts = std::move(facts);
   // A content is there by the time that it may go, but where the client waits to be asked for it.
   server.for_client_alone(id);
@@ -277,8 +279,14 @@ void Passing::taken(Pending& pending) {
   });
 }
 
+Passing::PendingMap::node_type Passing::take_out(http::ExchangeId id) {
+  auto taken = pending_.extract(id);
+  if (!taken.empty()) places_.leave(taken.mapped().passer);
+  return taken;
+}
+
 bool Passing::abandoned(http::ExchangeId id) {
-  const auto left = pending_.extract(id);
+  const auto left = take_out(id);
   if (left.empty()) return false;
   Facts& facts = left.mapped().facts;
   if (!left.mapped().begun) facts.status = kClientHasLeft;
@@ -289,7 +297,7 @@ bool Passing::abandoned(http::ExchangeId id) {
 }
 
 bool Passing::refused(http::ExchangeId id, const http::Rejection& rejection) {
-  auto refused = pending_.extract(id);
+  auto refused = take_out(id);
   if (refused.empty()) return false;
   Facts& facts = refused.mapped().facts;
   facts.ours = !refused.mapped().begun;
@@ -314,7 +322,7 @@ void Passing::leave(Pending& pending) {
 
 // Told now, and not at the end of the transfer: the process may come to its own end before.
 void Passing::answered(http::ExchangeId id) {
-  auto ended = pending_.extract(id);
+  auto ended = take_out(id);
   if (ended.empty()) return;
   Facts& facts = ended.mapped().facts;
   origin_.post([passage = std::move(ended.mapped().passage)] { passage->answered(); });
@@ -362,7 +370,7 @@ void Passing::piece(http::ExchangeId id, std::string_view piece) {
 }
 
 void Passing::end(http::ExchangeId id, const upstream::FetchResult& result) {
-  auto ended = pending_.extract(id);
+  auto ended = take_out(id);
   if (ended.empty()) return;
   Pending& pending = ended.mapped();
   Facts& facts = pending.facts;

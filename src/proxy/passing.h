@@ -18,6 +18,7 @@
 
 #include "base/scheduler.h"
 #include "http/server.h"
+#include "proxy/fair_places.h"
 #include "proxy/route.h"
 #include "upstream/passer.h"
 
@@ -31,8 +32,9 @@ class Passing {
     base::Duration request_deadline = std::chrono::seconds(10);
     std::size_t content_window_bytes = 128U << 10;
     std::size_t answer_window_bytes = 256U << 10;
-    // At a time; each may hold both windows.
-    std::size_t most = 1024;
+    // At a time, over all upstreams, which have a fair share each (fair_places.h): four fifths of
+    // it for one alone. Each may hold both windows.
+    std::size_t most = 1280;
   };
   // What is told of a request, once it is over.
   struct Facts {
@@ -80,7 +82,11 @@ class Passing {
   };
 
   Passing(base::Scheduler& worker, base::Scheduler& origin, Settings settings, Record record)
-      : worker_(worker), origin_(origin), settings_(settings), record_(std::move(record)) {}
+      : worker_(worker),
+        origin_(origin),
+        settings_(settings),
+        record_(std::move(record)),
+        places_(settings_.most) {}
   ~Passing();
   Passing(const Passing&) = delete;
   Passing& operator=(const Passing&) = delete;
@@ -104,6 +110,7 @@ class Passing {
   struct Pending {
     http::Server* server = nullptr;
     std::shared_ptr<Passage> passage;
+    const upstream::Passer* passer = nullptr;
     Facts facts;
     bool begun = false;         // the answer's head is out
     std::size_t not_taken = 0;  // bytes of the answer that the origin loop does not know to be out
@@ -116,7 +123,10 @@ class Passing {
   void piece(http::ExchangeId id, std::string_view piece);
   void end(http::ExchangeId id, const upstream::FetchResult& result);
 
+  using PendingMap = std::unordered_map<http::ExchangeId, Pending>;
   Pending* find(http::ExchangeId id);
+  // It is over: empty where it is none of these.
+  PendingMap::node_type take_out(http::ExchangeId id);
   void leave(Pending& pending);
   void record_answered(Facts& facts);
   void taken(Pending& pending);
@@ -127,7 +137,8 @@ class Passing {
   base::Scheduler& origin_;
   const Settings settings_;
   const Record record_;
-  std::unordered_map<http::ExchangeId, Pending> pending_;
+  FairPlaces places_;  // of upstreams
+  PendingMap pending_;
 };
 
 }  // namespace holdfast::proxy
