@@ -218,6 +218,8 @@ upstream::FetchRequest Flights::http_fetch_request(const Flight& flight) const {
   upstream::FetchRequest request;
   request.request = flight.asked->upstream;
   request.request.verbatim = true;
+  request.request.lenient_transfer_coding =
+      flight.route.plan().storing.http.lenient_transfer_coding;
   request.request.body_limit_bytes = flight.route.plan().body.max_body_bytes;
   request.any_status = true;
   if (flight.stored && !flight.stored->marked_stale()) {

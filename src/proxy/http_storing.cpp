@@ -134,7 +134,7 @@ bool is_meant_to_be_stored(const upstream::Reply& reply, const rfc9111::RequestF
                            const StoringPolicy& policy, base::WallTime received) {
   const rfc9111::Judged judged = rfc9111::judge(reply.status, reply.fields, request,
                                                 rules_of(policy), received, reply.duration);
-  return judged.not_stored.empty() && judged.explicit_lifetime;
+  return judged.not_stored.empty() && judged.freshness_lifetime > judged.initial_age;
 }
 
 cache::StoredPtr make_verbatim(const upstream::Reply& reply, const StoringPolicy& policy,

@@ -90,7 +90,8 @@ class Invalidation final : public Passing::Observer {
 
   // RFC 9110, 9.3.3: what a POST answered, by its own word, is what a GET would.
   void content(std::string whole) override {
-    reader_->flights.keep_passed(reader_->route, *asked_, {"POST", true},
+    reader_->flights.keep_passed(reader_->route, *asked_,
+                                 {.method = "POST", .content_is_target = true},
                                  reply_of(200, fields_, std::move(whole), {}), mark_);
   }
 

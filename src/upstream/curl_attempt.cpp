@@ -78,6 +78,7 @@ base::Duration Attempt::time_left() const {
 
 void Attempt::ask(const std::string& url, const Request& request) {
   verbatim_ = request.verbatim;
+  if (request.lenient_transfer_coding) head_.take_unknown_codings();
   if (request.body_limit_bytes > 0) {
     body_limit_bytes_ = std::min(body_limit_bytes_, request.body_limit_bytes);
   }

@@ -56,10 +56,13 @@ std::string shown_name(std::string_view line) {
   return name;
 }
 
-// All lines of it together: "chunked", once.
-bool is_one_chunked(const Fields& fields) {
-  std::size_t codings = 0;
-  bool chunked = false;
+struct Codings {
+  std::size_t count = 0;
+  std::size_t chunked = 0;
+};
+// Of all Transfer-Encoding lines together.
+Codings transfer_codings(const Fields& fields) {
+  Codings codings;
   for (const Field& field : fields) {
     if (!is_field(field, "Transfer-Encoding")) continue;
     for (std::size_t begin = 0; begin <= field.value.size();) {
@@ -67,11 +70,21 @@ bool is_one_chunked(const Fields& fields) {
       const auto coding = trimmed(std::string_view(field.value).substr(begin, end - begin));
       begin = end + 1;
       if (coding.empty()) continue;  // an element with nothing in it (RFC 9110, 5.6.1)
-      ++codings;
-      chunked = is_field({std::string(coding), {}}, "chunked");
+      ++codings.count;
+      if (is_field({std::string(coding), {}}, "chunked")) ++codings.chunked;
     }
   }
-  return codings == 1 && chunked;
+  return codings;
+}
+
+// "chunked", once, and nothing else.
+bool is_one_chunked(const Fields& fields) {
+  const Codings codings = transfer_codings(fields);
+  return codings.count == 1 && codings.chunked == 1;
+}
+// Beside others, it says what nobody here can do.
+bool says_chunked(const Fields& fields) {
+  return transfer_codings(fields).chunked > 0;
 }
 
 bool states_one_length(const Fields& fields) {
@@ -126,7 +139,7 @@ bool ReplyHead::take(std::string_view line, long status, bool http2) {
     if (whole_ && has_content) {
       if (const char* problem = problem_with_framing()) problem_ = problem;
     }
-    chunked_ = whole_ && has_content && find_field(fields_, "Transfer-Encoding") != nullptr;
+    chunked_ = whole_ && has_content && is_one_chunked(fields_);
   } else if (line.starts_with(' ') || line.starts_with('\t')) {
     fold(line);
   } else {
@@ -158,6 +171,7 @@ const char* ReplyHead::problem_with_framing() const {
   // Chunked overrides a Content-Length. No other coding was asked for (RFC 9110, 10.1.4), and
   // to HTTP/1.0 there is none (RFC 9112, 6.1).
   if (version_1_0_) return "an answer in HTTP/1.0 has a Transfer-Encoding";
+  if (unknown_codings_ && !obsolete_framing_ && !says_chunked(fields_)) return nullptr;
   return obsolete_framing_ || !is_one_chunked(fields_)
              ? "the Transfer-Encoding is something else than chunked"
              : nullptr;

@@ -19,6 +19,9 @@ class ReplyHead {
   // `limit_bytes` counts all lines.
   explicit ReplyHead(std::size_t limit_bytes) : limit_bytes_(limit_bytes) {}
 
+  // See Request::lenient_transfer_coding.
+  void take_unknown_codings() { unknown_codings_ = true; }
+
   // A line with its line end. `status` is that of the head it belongs to, from its second
   // line on. `http2`: the connection speaks it, so libcurl has made the status line. False:
   // there is no use for the answer, see too_large() and problem().
@@ -57,6 +60,7 @@ class ReplyHead {
   bool version_1_0_ = false;
   bool obsolete_framing_ = false;
   bool chunked_ = false;
+  bool unknown_codings_ = false;
   bool switched_ = false;
   bool interim_ = false;
   int interims_ = 0;
