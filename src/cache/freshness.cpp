@@ -52,4 +52,12 @@ Freshness freshness(const StoredResponse& stored, base::WallTime now) {
   return result;
 }
 
+StoredPtr without_lifetime(const StoredResponse& stored, base::WallTime now) {
+  StoredParts parts = stored;
+  parts.freshness_lifetime = freshness(stored, now).age;
+  parts.upstream_etag.clear();
+  parts.upstream_last_modified.clear();
+  return make_stored(std::move(parts));
+}
+
 }  // namespace holdfast::cache

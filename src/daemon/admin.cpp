@@ -556,6 +556,7 @@ bool Admin::purge_key(Errand& errand, const proxy::Routes::Named& named, Reply&)
 
 bool Admin::mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply& failure) {
   const std::string& key = named.key;
+  named.entry->flights.mark_stale(key);
   cache::StoredPtr stored = parts_.memory.find(key);
   if (!stored) {
     stored = parts_.store.find(key).value_or(nullptr);
@@ -571,12 +572,7 @@ bool Admin::mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply&
   }
   const cache::Freshness freshness = cache::freshness(*stored, parts_.origin.loop().clock().wall());
   if (freshness.use != cache::Use::Fresh) return true;
-  cache::StoredParts parts = *stored;
-  parts.freshness_lifetime = freshness.age;  // nothing is left of it
-  // So the whole is asked for: a 304 could leave it no more than that.
-  parts.upstream_etag.clear();
-  parts.upstream_last_modified.clear();
-  cache::StoredPtr stale = cache::make_stored(std::move(parts));
+  cache::StoredPtr stale = cache::without_lifetime(*stored, parts_.origin.loop().clock().wall());
   parts_.memory.put(key, stale);
   const bool has_store = parts_.store.status().state != cache::StoreStatus::State::Off;
   if (has_store && !parts_.store.put(key, stale)) {

@@ -104,7 +104,8 @@ void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline
       Flight& flight = *flights_.find(key)->second;
       parts_.fetcher.extend(flight.fetch, deadline - settings_.answer_margin,
                             upstream::Priority::Miss);
-      return add_waiter(flight, deadline, true, std::move(callback));
+      add_waiter(flight, deadline, true, std::move(callback));
+      return;
     }
     case Prospect::Way::Fetch:
       break;
@@ -150,6 +151,16 @@ bool Flights::purge(std::string_view key) {
   parts_.store.erase(key);  // also where it could not be read
   const bool of_variants = purge_variants(key);
   return in_memory || in_store || of_variants;
+}
+
+void Flights::mark_stale(std::string_view key) {
+  const auto mark = [key](Flight& flight) {
+    const bool is_its =
+        flight.key == key || (flight.asked && key_of_url(flight.key) == key_of_url(key));
+    flight.stale_at_once = flight.stale_at_once || is_its;
+  };
+  for (const auto& [other, flight] : flights_) mark(*flight);
+  for (const auto& [flight, owned] : apart_) mark(*owned);
 }
 
 void Flights::forget_rests() {
@@ -297,8 +308,8 @@ upstream::FetchRequest Flights::fetch_request(const Flight& flight,
   return request;
 }
 
-void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed,
-                         Callback callback, AskedPtr asked) {
+Flights::Waiter& Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed,
+                                     Callback callback, AskedPtr asked) {
   Waiter& waiter = flight.waiters.emplace_back();
   waiter.callback = std::move(callback);
   waiter.deadline = deadline;
@@ -312,6 +323,7 @@ void Flights::add_waiter(Flight& flight, base::SteadyTime deadline, bool collaps
   // fetch comes first, early enough that the answer is still in time.
   waiter.timer.set_at(parts_.loop, deadline - settings_.answer_margin / 2,
                       [this, &flight, position] { leave(flight, position); });
+  return waiter;
 }
 
 void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
@@ -371,7 +383,8 @@ void Flights::send_on_late(Flight& flight) {
   const auto is_late = [&flight](const Waiter& waiter) { return waiter.seen > flight.seen; };
   for (Waiter& waiter : take_waiters(flight, is_late)) {
     if (waiter.asked) {
-      join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback));
+      join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback),
+                std::move(waiter.interim));
     } else {
       join(flight.route, flight.key, waiter.deadline, std::chrono::seconds(0),
            std::move(waiter.callback));
@@ -386,7 +399,8 @@ void Flights::send_on_alone(Flight& flight) {
     // Of mode rfc9111 what is stored may be what every one of them has confirmed anew.
     Flight& own = start(flight.route, flight.key, waiter.asked ? flight.stored : nullptr,
                         waiter.deadline, upstream::Priority::Miss, {}, true, waiter.asked);
-    add_waiter(own, waiter.deadline, false, std::move(waiter.callback), waiter.asked);
+    add_waiter(own, waiter.deadline, false, std::move(waiter.callback), waiter.asked).interim =
+        std::move(waiter.interim);
   }
 }
 
@@ -446,6 +460,8 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   } else {
     storable = make_storable(result.reply, policy, received, random_, flight.seen);
   }
+  if (flight.stale_at_once)
+    storable.response = cache::without_lifetime(*storable.response, received);
   note_forbidden(storable);
   note_left_out(flight, storable);
   if (storable.may_store) {

@@ -127,7 +127,11 @@ class Flights {
 
   // The same for a route of mode rfc9111 (flights_http.cpp), whose `asked` says the rest. An answer
   // of Rung::Pass is for the caller to pass the request through.
-  void join_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline, Callback callback);
+  // `interim` is told what the upstream says before its answer (103, say), while it is waited for;
+  // null: nobody wants to know.
+  using Interim = std::function<void(int status, const std::string& lines)>;
+  void join_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline, Callback callback,
+                 Interim interim = {});
   Answer stored_http(const Route& route, const Asked& asked);
   void refresh_http(Route& route, const AskedPtr& asked);
   // What is stored for it, in memory or in the store.
@@ -184,6 +188,9 @@ class Flights {
   // it.
   // Returns whether there was something, as far as could be read.
   bool purge(std::string_view key);
+  // Fetches under way for `key`, and for its variants, bring what is stale at once: who marked it
+  // may mean what they are about to bring.
+  void mark_stale(std::string_view key);
   // The same of everything.
   void purge_all();
   // What makes all of this hold for what was purged by route, path or tag: that is in
@@ -223,6 +230,7 @@ class Flights {
     bool collapsed = false;
     std::uint64_t seen = 0;  // the last purge when it came
     AskedPtr asked;          // of mode rfc9111
+    Interim interim;
     base::Timer timer;
   };
   struct Flight {
@@ -236,7 +244,8 @@ class Flights {
     bool patience_over = false;
     bool apart = false;  // nobody may join: purged, or for one client alone
     bool purged = false;
-    std::uint64_t seen = 0;  // the last purge when it began
+    bool stale_at_once = false;  // what it brings: it was marked while it was on its way
+    std::uint64_t seen = 0;      // the last purge when it began
     upstream::Fetcher::FetchId fetch = 0;
     std::list<Waiter> waiters;
     base::Timer patience;
@@ -260,10 +269,11 @@ class Flights {
   bool is_purged(std::string_view key, const cache::StoredPtr& stored) const {
     return stored && parts_.memory.purges().purged(key, *stored);
   }
-  void add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback,
-                  AskedPtr asked = nullptr);
+  Waiter& add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback,
+                     AskedPtr asked = nullptr);
   upstream::FetchRequest fetch_request(const Flight& flight, const upstream::Fields& fields) const;
   upstream::FetchRequest http_fetch_request(const Flight& flight) const;
+  void tell_interim(const Flight& flight, int status, const upstream::Fields& fields) const;
   void fetch_whole(Flight& flight);
   void finish_http(Flight& flight, upstream::FetchResult& result);
   // For who started the flight, and for who waits along.

@@ -8,6 +8,7 @@
 #include "proxy/fetch_words.h"
 #include "proxy/flight_answers.h"
 #include "proxy/flights.h"
+#include "proxy/passed_fields.h"
 #include "rfc9111/conditions.h"
 #include "rfc9111/fields.h"
 #include "rfc9111/ranges.h"
@@ -108,7 +109,7 @@ Selected Flights::select(const Route& route, const Asked& asked, bool keep) {
 }
 
 void Flights::join_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline,
-                        Callback callback) {
+                        Callback callback, Interim interim) {
   const Selected selected = select(route, *asked);
   Prospect prospect = decide_http(*asked, selected);
   const std::string& key = selected.key.empty() ? asked->key : selected.key;
@@ -121,7 +122,8 @@ void Flights::join_http(Route& route, const AskedPtr& asked, base::SteadyTime de
       Flight& flight = *flights_.find(key)->second;
       parts_.fetcher.extend(flight.fetch, deadline - settings_.answer_margin,
                             upstream::Priority::Miss);
-      return add_waiter(flight, deadline, true, std::move(callback), asked);
+      add_waiter(flight, deadline, true, std::move(callback), asked).interim = std::move(interim);
+      return;
     }
     case Prospect::Way::Fetch:
       break;
@@ -130,7 +132,7 @@ void Flights::join_http(Route& route, const AskedPtr& asked, base::SteadyTime de
   Flight& flight = start(route, key, selected.response, deadline, upstream::Priority::Miss, {},
                          alone, asked, selected.partial);
   flight.other_variant = selected.varies && !selected.response;
-  add_waiter(flight, deadline, false, std::move(callback), asked);
+  add_waiter(flight, deadline, false, std::move(callback), asked).interim = std::move(interim);
 }
 
 Flights::Prospect Flights::prospect_http(const Route& route, const Asked& asked) {
@@ -222,6 +224,9 @@ upstream::FetchRequest Flights::http_fetch_request(const Flight& flight) const {
       flight.route.plan().storing.http.lenient_transfer_coding;
   request.request.body_limit_bytes = flight.route.plan().body.max_body_bytes;
   request.any_status = true;
+  request.on_interim = [this, &flight](int status, const upstream::Fields& fields) {
+    tell_interim(flight, status, fields);
+  };
   if (flight.stored && !flight.stored->marked_stale()) {
     const cache::StoredResponse& stored = *flight.stored;
     if (!stored.upstream_etag.empty()) {
@@ -251,6 +256,13 @@ upstream::FetchRequest Flights::http_fetch_request(const Flight& flight) const {
     return verdict.outcome == Outcome::Ok && has_rules ? route.validate(key, reply) : verdict;
   };
   return request;
+}
+
+void Flights::tell_interim(const Flight& flight, int status, const upstream::Fields& fields) const {
+  const std::string lines = passed_interim_fields(fields, flight.route.plan());
+  for (const Waiter& waiter : flight.waiters) {
+    if (waiter.interim) waiter.interim(status, lines);
+  }
 }
 
 void Flights::finish_http(Flight& flight, FetchResult& result) {
@@ -296,7 +308,8 @@ void Flights::fetch_whole(Flight& flight) {
   parts_.memory.erase(flight.key);
   parts_.store.erase(flight.key);
   for (Waiter& waiter : take_waiters(flight, [](const Waiter&) { return true; })) {
-    join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback));
+    join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback),
+              std::move(waiter.interim));
   }
 }
 
@@ -312,11 +325,11 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
   const base::WallTime received = parts_.loop.clock().wall();
   const StoringPolicy& policy = flight.route.plan().storing;
   const bool revalidated = result.outcome == Outcome::NotModified;
-  const HttpStorable storable =
-      revalidated ? freshen_http(*flight.stored, result.reply, facts_of(*flight.asked), policy,
-                                 received, flight.seen)
-                  : make_http_storable(result.reply, facts_of(*flight.asked), policy, received,
-                                       flight.seen);
+  HttpStorable storable = revalidated
+                              ? freshen_http(*flight.stored, result.reply, facts_of(*flight.asked),
+                                             policy, received, flight.seen)
+                              : make_http_storable(result.reply, facts_of(*flight.asked), policy,
+                                                   received, flight.seen);
   Storable counted;
   counted.may_store = storable.stored != nullptr;
   counted.forbidden_by = storable.not_stored.data() != nullptr ? storable.not_stored.data() : "";
@@ -324,6 +337,10 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
   note_forbidden(counted);
   note_left_out(flight, counted);
 
+  if (flight.stale_at_once && storable.stored) {
+    storable.stored = cache::without_lifetime(*storable.stored, received);
+    storable.may_share = false;
+  }
   flight.purged = flight.purged || is_purged(flight.key, storable.answer);
   bool stored = false;
   if (keeps_nothing(flight)) {
@@ -468,7 +485,8 @@ void Flights::send_on_others(Flight& flight, const VaryNames& vary) {
     return theirs != selected;
   };
   for (Waiter& waiter : take_waiters(flight, is_other)) {
-    join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback));
+    join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback),
+              std::move(waiter.interim));
   }
 }
 

@@ -177,7 +177,13 @@ void Service::ask_origin_http(http::Server& server, http::ExchangeId id,
       parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
     };
     if (asked->wanted.only_if_cached) return reply(flights.stored_http(route, *asked));
-    flights.join_http(route, asked, deadline, reply);
+    const auto interim = [this, id](int status, const std::string& lines) {
+      parts_.worker.post([this, id, status, lines] {
+        const auto waits = pending_.find(id);
+        if (waits != pending_.end()) waits->second.server->interim(id, status, lines);
+      });
+    };
+    flights.join_http(route, asked, deadline, reply, interim);
   });
 }
 

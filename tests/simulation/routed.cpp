@@ -192,7 +192,6 @@ void Routed::purge(const Purged& purged, const Ask& of) {
       of.language.empty() ? std::span<const http::FieldLine>() : std::span(fields));
   if (!named) return broken("no name: " + named.error().message);
   if (done.one) {
-    done.fetching = named->entry->flights.stats().flights > 0;
     done.soft ? mark_stale(*named) : static_cast<void>(named->entry->flights.purge(named->key));
     done.at = order_.next();
     return;
@@ -227,16 +226,13 @@ void Routed::purge(const Purged& purged, const Ask& of) {
 }
 
 void Routed::mark_stale(const proxy::Routes::Named& named) {
+  named.entry->flights.mark_stale(named.key);
   cache::StoredPtr stored = process_->memory.find(named.key);
   if (!stored) stored = store_.find(named.key).value_or(nullptr);
   if (!stored) return;
   const cache::Freshness freshness = cache::freshness(*stored, scheduler_.clock().wall());
   if (freshness.use != cache::Use::Fresh) return;
-  cache::StoredParts parts = *stored;
-  parts.freshness_lifetime = freshness.age;
-  parts.upstream_etag.clear();
-  parts.upstream_last_modified.clear();
-  const cache::StoredPtr stale = cache::make_stored(std::move(parts));
+  const cache::StoredPtr stale = cache::without_lifetime(*stored, scheduler_.clock().wall());
   process_->memory.put(named.key, stale);
   store_.put(named.key, stale);
 }

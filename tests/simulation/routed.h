@@ -107,7 +107,6 @@ class Routed final : SimulatedServer::Clients {
     cache::Purge::Kind kind{};
     bool one = false;  // of one key, `meaning`'s; else of a set
     bool soft = false;
-    bool fetching = false;  // something was under way
     std::string what;
     Meaning meaning;
     std::uint64_t at = 0;  // its place in the order

@@ -142,8 +142,6 @@ void Routed::check_purges(const Client& client, const Said& said, const Given& g
     if (purged.at > client.asked || !concerns(purged, client, said)) continue;
     ++(purged.soft ? tally_.asked_since_mark : tally_.asked_since_purge);
     if (said.asked > purged.at || (purged.soft && !fresh)) continue;
-    // A mark of one key is put on what is stored, and not on what is on its way.
-    if (purged.soft && purged.one && purged.fetching) continue;
     broken(std::string("an answer from before ") +
            (purged.soft ? "it was marked stale, as fresh," : "a purge,") +
            " to who asked after that");

@@ -150,3 +150,17 @@ TEST_CASE_FIXTURE(Fixture, "a purge takes a response from memory before it does 
   CHECK(store.rows.empty());
   CHECK(told == 5);
 }
+
+TEST_CASE_FIXTURE(Fixture,
+                  "what a fetch brings that was under way when its key was marked is stale") {
+  const auto first = ask("8.8.8.8");
+  flights->mark_stale("lookup/8.8.8.8");
+  fetcher.end(fetcher.last, answered("8.8.8.8", {{"ETag", "\"e\""}}));
+  REQUIRE(answers[first].has_value());
+  CHECK(answers[first]->rung == Rung::Fetched);
+  const auto stored = memory.find("lookup/8.8.8.8");
+  REQUIRE(stored != nullptr);
+  CHECK(cache::freshness(*stored, loop.clock().wall()).use == cache::Use::StaleWhileRevalidate);
+  CHECK(stored->upstream_etag.empty());
+  CHECK(store.rows.at("lookup/8.8.8.8") == stored);
+}
