@@ -82,7 +82,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
           self->started_ = false;
           self->was_sent_ = result.attempts_sent > 0;
           const bool whole = result.end == upstream::FetchEnd::Answered;
-          if (self->kept_ && whole) self->observer_->content(*std::move(self->kept_));
+          if (whole) self->keep();
           self->tell([self, result = std::move(result)] { self->passing_.end(self->id_, result); });
         });
   }
@@ -139,6 +139,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
     if (observer_) {
       fields = head.fields;
       if (observer_->wants_content(head.status, head.fields, head.length)) kept_.emplace();
+      length_ = head.length;
     }
     passing_.origin_.post([self = shared_from_this(), passed = std::move(passed),
                            fields = std::move(fields), status = head.status, length = head.length] {
@@ -161,7 +162,12 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
     on_way_ += piece.size();
     if (kept_) {
       kept_->append(piece);
-      if (kept_->size() > observer_->most_bytes) kept_.reset();
+      // Not only at the transfer's end: the client is told of the last byte now, and may ask again.
+      if (kept_->size() == length_) {
+        keep();
+      } else if (kept_->size() > observer_->most_bytes) {
+        kept_.reset();
+      }
     }
     if (!told_) {
       early_.emplace_back(piece);
@@ -171,6 +177,13 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   }
 
  private:
+  void keep() {
+    if (!kept_) return;
+    passing_.origin_.post([self = shared_from_this(), whole = *std::move(kept_)]() mutable {
+      self->observer_->content(std::move(whole));
+    });
+    kept_.reset();
+  }
   template <typename Function>
   void tell(Function function) {
     passing_.worker_.post(std::move(function));
@@ -217,7 +230,8 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   bool told_ = false;  // its head
   std::vector<std::string> early_;
   std::optional<std::string> kept_;  // of the content, for the observer
-  std::size_t on_way_ = 0;           // to the client
+  std::optional<std::uint64_t> length_;
+  std::size_t on_way_ = 0;  // to the client
   bool waits_for_room_ = false;
 };
 
