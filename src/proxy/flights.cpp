@@ -142,7 +142,7 @@ void Flights::refresh(Route& route, std::string_view key) {
 // From memory first: a store whose disk is back writes memory's responses back, and
 // keeps away from that only what is erased from then on.
 bool Flights::purge(std::string_view key) {
-  ++urls_purged_;
+  recent_purges_.add(key_of_url(key));
   for (const auto& [flight, owned] : apart_) owned->purged = owned->purged || flight->key == key;
   resting_.succeeded(key);  // who purges wants it asked for
   set_aside(key, true);
@@ -180,7 +180,7 @@ void Flights::purge_fetches(const std::function<bool(std::string_view key)>& con
 }
 
 void Flights::purge_all() {
-  ++urls_purged_;
+  recent_purges_.add_all();
   for (const auto& [flight, owned] : apart_) owned->purged = true;
   while (!flights_.empty()) set_aside(flights_.begin()->first, true);
   forget_rests();

@@ -21,7 +21,6 @@
 // the rules they came under, and nothing is kept of what it brings.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -45,6 +44,7 @@
 #include "proxy/asked.h"
 #include "proxy/forbidden_share.h"
 #include "proxy/http_storing.h"
+#include "proxy/recent_purges.h"
 #include "proxy/resting_keys.h"
 #include "proxy/route.h"
 #include "proxy/storing.h"
@@ -140,9 +140,9 @@ class Flights {
   // How far purges had come when something was asked for. Any thread.
   struct Mark {
     std::uint64_t seen = 0;  // the last one by route, path, tag or all
-    std::uint64_t urls = 0;  // how many of single URLs
+    std::uint64_t urls = 0;  // how many of single URLs: RecentPurges::count()
   };
-  Mark mark(std::uint64_t seen) const { return {seen, urls_purged_.load()}; }
+  Mark mark(std::uint64_t seen) const { return {seen, recent_purges_.count()}; }
   // What was passed through for `asked` is kept, where RFC 9111 allows it: an answer, or a part of
   // one (206).
   void keep_passed(Route& route, const Asked& asked, const rfc9111::RequestFacts& request,
@@ -287,7 +287,7 @@ class Flights {
   // Returns whether memory has it, or the store will.
   bool keep_http(const Route& route, const Asked& asked, const cache::StoredPtr& replaced,
                  const HttpStorable& storable);
-  bool is_past(const Route& route, const Mark& mark) const;
+  bool is_past(const Route& route, std::string_view url_key, const Mark& mark) const;
   // Those that the answer is not for, as it is of another variant than theirs.
   void send_on_others(Flight& flight, const VaryNames& vary);
   // Moves waiters out, for which `leaves` is true, and forgets them.
@@ -331,7 +331,7 @@ class Flights {
   RestingKeys too_large_;  // URLs whose answers are
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
   std::unordered_map<const Flight*, std::unique_ptr<Flight>> apart_;
-  std::atomic<std::uint64_t> urls_purged_{0};
+  RecentPurges recent_purges_;
   std::size_t waiters_ = 0;
   bool abandoned_ = false;
   bool retired_ = false;

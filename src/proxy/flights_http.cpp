@@ -384,13 +384,13 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
 
 // Whether what is asked for by that mark may be from before a purge, or by rules that are not
 // today's.
-bool Flights::is_past(const Route& route, const Mark& mark) const {
-  return abandoned_ || retired_ || route.retired() || mark.urls != urls_purged_.load();
+bool Flights::is_past(const Route& route, std::string_view url_key, const Mark& mark) const {
+  return abandoned_ || retired_ || route.retired() || recent_purges_.since(mark.urls, url_key);
 }
 
 void Flights::keep_passed(Route& route, const Asked& asked, const rfc9111::RequestFacts& request,
                           const upstream::Reply& reply, const Mark& mark) {
-  if (is_past(route, mark)) return;
+  if (is_past(route, asked.key, mark)) return;
   const base::WallTime received = parts_.loop.clock().wall();
   const StoringPolicy& policy = route.plan().storing;
   rfc9111::RequestFacts facts = request;
@@ -409,7 +409,7 @@ void Flights::keep_passed(Route& route, const Asked& asked, const rfc9111::Reque
 
 void Flights::head_passed(Route& route, const Asked& asked, const upstream::Reply& reply,
                           const Mark& mark) {
-  if (is_past(route, mark) || reply.status != 200) return;
+  if (is_past(route, asked.key, mark) || reply.status != 200) return;
   const Selected selected = select(route, asked);
   const cache::StoredPtr& stored = selected.response;
   if (!stored || stored->status != 200) return;

@@ -92,6 +92,10 @@ void Attempt::ask(const std::string& url, const Request& request) {
   curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);  // the target is ours, already canonical
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
   curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L);  // see reply_content.h
+  // Of a coding that libcurl does not know either it hands over nothing, but with this.
+  if (request.lenient_transfer_coding) {
+    curl_easy_setopt(easy, CURLOPT_HTTP_CONTENT_DECODING, 0L);
+  }
   curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to_.get());
   curl_easy_setopt(easy, CURLOPT_PRIVATE, this);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_.data());
