@@ -1,6 +1,5 @@
 // Flights of a route of mode rfc9111: /{path:rest}, whose answers are the upstream's to describe.
-#include "base/http_date.h"
-#include "flights_fixture.h"
+#include "flights_http_fixture.h"
 #include "rfc9111/fields.h"
 
 using namespace holdfast;
@@ -9,77 +8,7 @@ using namespace holdfast::proxy::test;
 
 namespace {
 
-using Fields = std::vector<http::FieldLine>;
-
-RoutePlan http_plan(StoringPolicy storing) {
-  const PathTemplate match = PathTemplate::parse("/{path:rest}").value();
-  storing.http.on = true;
-  storing.is_json = false;
-  return {.name = "all",
-          .key_prefix = "all/",
-          .match = match,
-          .target = TargetTemplate::parse("/{path}", match).value(),
-          .methods = *MethodSet::named("GET"),
-          .query = QueryRules::parse({}).value(),
-          .storing = std::move(storing)};
-}
-
-struct HttpFixture : Fixture {
-  HttpFixture() { route = std::make_unique<Route>(http_plan(storing)); }
-
-  AskedPtr asked(const std::string& path, const Fields& fields) {
-    http::Request request;
-    request.method_name = "GET";
-    request.path = path;
-    request.fields = fields;
-    auto asked = std::make_shared<Asked>(request, "all" + path);
-    for (const http::FieldLine& line : fields) {
-      if (http::equals_ignoring_case(line.name, "cache-control")) {
-        asked->wanted = rfc9111::request_directives(line.value, {});
-      }
-      if (http::equals_ignoring_case(line.name, "authorization")) asked->authorization = true;
-      asked->upstream.fields.push_back({std::string(line.name), std::string(line.value)});
-    }
-    asked->upstream.target = path;
-    return asked;
-  }
-
-  std::size_t get(const std::string& path, const Fields& fields = {}) {
-    const std::size_t number = answers.size();
-    answers.emplace_back();
-    flights->join_http(*route, asked(path, fields), loop.now() + 10s,
-                       [this, number](Answer answer) {
-                         CHECK_FALSE(answers[number].has_value());
-                         answers[number] = std::move(answer);
-                       });
-    return number;
-  }
-
-  FetchResult says(const std::string& body, upstream::Fields fields, int status = 200) {
-    FetchResult result;
-    result.end = FetchEnd::Answered;
-    result.outcome = status == 304 ? Outcome::NotModified : Outcome::Ok;
-    result.reply.status = status;
-    result.reply.body = body;
-    result.reply.fields = std::move(fields);
-    result.reply.fields.push_back({"Date", base::format_http_date(loop.clock().wall())});
-    result.attempts_sent = 1;
-    return result;
-  }
-
-  // Of an answer that has come.
-  std::string body(std::size_t number) {
-    REQUIRE(answers[number].has_value());
-    REQUIRE(answers[number]->content);
-    return answers[number]->content->body;
-  }
-};
-
-const upstream::Fields kFresh{{"Cache-Control", "max-age=60"}};
-upstream::Fields fresh(upstream::Fields more) {
-  more.push_back(kFresh.front());
-  return more;
-}
+const upstream::Fields kFresh = fresh();
 
 }  // namespace
 
@@ -149,12 +78,28 @@ TEST_CASE_FIXTURE(HttpFixture, "of stored responses that match the one that came
   get("/a", {{"Foo", "9"}, {"Bar", "9"}});
   fetcher.end(3, says("for all", kFresh));
   CHECK(body(get("/a", {{"Foo", "1"}, {"Bar", "1"}})) == "for all");
-  // And goes on doing so beside what varies.
+}
+
+TEST_CASE_FIXTURE(HttpFixture,
+                  "what does not vary stays beside what does, unless that is its successor") {
+  get("/a", {{"Foo", "9"}});
+  fetcher.end(1, says("for all", kFresh));
   pass(1s);
-  get("/a", {{"Foo", "3"}, {"Cache-Control", "no-cache"}});
-  fetcher.end(4, says("three", fresh({{"Vary", "Foo"}})));
+  flights->keep_passed(*route, *asked("/a", {{"Foo", "3"}}), {},
+                       says("three", fresh({{"Vary", "Foo"}})).reply, flights->mark(0));
   CHECK(body(get("/a", {{"Foo", "3"}})) == "three");
   CHECK(body(get("/a", {{"Foo", "7"}})) == "for all");
+  // The upstream was asked about it, and says something else.
+  pass(1s);
+  get("/a", {{"Foo", "7"}, {"Cache-Control", "no-cache"}});
+  fetcher.end(2, says("seven", fresh({{"Vary", "Foo"}})));
+  CHECK(body(get("/a", {{"Foo", "7"}})) == "seven");
+  get("/b");
+  fetcher.end(3, says("for all", kFresh));
+  get("/b", {{"Foo", "7"}, {"Cache-Control", "no-cache"}});
+  fetcher.end(4, says("seven", fresh({{"Vary", "Foo"}})));
+  CHECK(body(get("/b", {{"Foo", "7"}})) == "seven");
+  CHECK_FALSE(answers[get("/b", {{"Foo", "8"}})].has_value());
 }
 
 TEST_CASE_FIXTURE(HttpFixture, "so many variants of a URL are kept, and the oldest goes") {
@@ -228,7 +173,7 @@ TEST_CASE_FIXTURE(HttpFixture, "what is not fresh, or may not be stored, is for 
 }
 
 TEST_CASE_FIXTURE(HttpFixture, "an answer to an Authorization is shared only where it says so") {
-  const Fields mine{{"Authorization", "me"}};
+  const Lines mine{{"Authorization", "me"}};
   get("/a", mine);
   fetcher.end(1, says("mine", kFresh));
   CHECK(answers[0]->not_stored == "authorization");
@@ -246,7 +191,7 @@ TEST_CASE_FIXTURE(HttpFixture, "a client's directives are obeyed, and collapsed 
   pass(10s);
   for (const char* wanted : {"no-cache", "max-age=5", "min-fresh=55", "max-age=0"}) {
     CAPTURE(wanted);
-    const Fields fields{{"Cache-Control", wanted}};
+    const Lines fields{{"Cache-Control", wanted}};
     const auto first = get("/a", fields);
     const auto second = get("/a", fields);
     REQUIRE(fetcher.fetches.size() == 1);

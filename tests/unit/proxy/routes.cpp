@@ -29,13 +29,13 @@ RoutePlan plan(std::string_view match, std::string_view target, QuerySettings qu
 }
 
 // A request as it is read, with a field of its own for each pair.
-struct Asked {
+struct Wanted {
   std::string path;
   std::optional<std::string> query;
   std::vector<std::pair<std::string, std::string>> fields;
 };
 
-std::string key_of(const Route& route, const Asked& asked) {
+std::string key_of(const Route& route, const Wanted& asked) {
   Parameters parameters;
   REQUIRE(route.plan().match.match(asked.path, parameters));
   http::Request request;
@@ -216,7 +216,7 @@ TEST_CASE("two requests share a key exactly if the upstream is asked the same") 
   std::map<std::string, std::string> by_key;
   std::map<std::string, std::string> by_request;
   for (int i = 0; i < 3000; ++i) {
-    Asked asked{std::string(kPaths[random.below(std::size(kPaths))]), std::nullopt, {}};
+    Wanted asked{std::string(kPaths[random.below(std::size(kPaths))]), std::nullopt, {}};
     if (random.below(3) > 0) asked.query = kQueries[random.below(std::size(kQueries))];
     asked.fields.emplace_back("Host", random.below(2) == 0 ? "a" : "b:1");
     for (auto count = random.below(4); count > 0; --count) {
