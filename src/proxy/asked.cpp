@@ -33,6 +33,7 @@ HttpFields::HttpFields(const http::Request& request) {
         break;
     }
   }
+  if (request.method != http::Method::Get) range = {};  // it means nothing (RFC 9110, 14.2)
   wanted = rfc9111::request_directives(request.field(http::Known::CacheControl), pragma);
 }
 

@@ -235,6 +235,7 @@ void Flights::abandon_all() {
     const auto owned = take_out(flight);
     Answer answer = fall_back(flight, {});
     if (answer.rung == Rung::Error) answer = refusal("the service is stopping");
+    send_on_unanswered(flight, answer.content);
     answer_all(flight, answer);
   }
 }
@@ -330,7 +331,7 @@ void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
   const FetchResult so_far = parts_.fetcher.so_far(flight.fetch);
   // finish() is next
   if (so_far.end == FetchEnd::Answered || so_far.end == FetchEnd::TooLarge) return;
-  Answer answer = fall_back(flight, so_far);
+  Answer answer = fall_back(flight, so_far, &*waiter);
   answer.collapsed = waiter->collapsed && answer.forwarded;
   Callback callback = std::move(waiter->callback);
   flight.waiters.erase(waiter);
@@ -395,9 +396,10 @@ void Flights::send_on_late(Flight& flight) {
 // Each at its own pace: it is the fetcher that spaces them.
 void Flights::send_on_alone(Flight& flight) {
   const auto waits_along = [](const Waiter& waiter) { return waiter.collapsed; };
+  const bool purged = flight.purged || is_purged(flight.key, flight.stored);
   for (Waiter& waiter : take_waiters(flight, waits_along)) {
     // Of mode rfc9111 what is stored may be what every one of them has confirmed anew.
-    Flight& own = start(flight.route, flight.key, waiter.asked ? flight.stored : nullptr,
+    Flight& own = start(flight.route, flight.key, waiter.asked && !purged ? flight.stored : nullptr,
                         waiter.deadline, upstream::Priority::Miss, {}, true, waiter.asked);
     add_waiter(own, waiter.deadline, false, std::move(waiter.callback), waiter.asked).interim =
         std::move(waiter.interim);
@@ -499,12 +501,14 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   return answer;
 }
 
-Answer Flights::fall_back(Flight& flight, const FetchResult& result) {
+Answer Flights::fall_back(Flight& flight, const FetchResult& result, const Waiter* waiter) {
   Answer answer;
   cache::StoredPtr stored = usable_if_error(flight) ? flight.stored : nullptr;
   // It may have come to memory since the flight began: a store that could not be
-  // read then can be now. The flight's own stays, as its validators were sent.
-  if (!stored) stored = parts_.memory.find(flight.key);
+  // read then can be now. The flight's own stays, as its validators were sent. Of mode rfc9111
+  // it may be of no use to who waits: other variants, or a part.
+  if (!stored && !flight.asked) stored = parts_.memory.find(flight.key);
+  if (stored && waiter != nullptr && !answers(*waiter, *stored)) stored = nullptr;
   if (auto ours = without_upstream(flight.route, flight.key, stored)) {
     answer = *std::move(ours);
   } else {
@@ -580,7 +584,8 @@ void Flights::note_left_out(const Flight& flight, const Storable& storable) {
   if (!suppressed) return;
   parts_.log.event(observe::Level::Warn, "tags_left_out",
                    {{"route", flight.route.name()},
-                    {"key", flight.route.subject(flight.key)},
+                    // Without what selects a variant, which may be a cookie.
+                    {"key", flight.route.subject(key_of_url(flight.key))},
                     {"count", storable.tags_left_out},
                     {"suppressed", *suppressed},
                     {"detail",

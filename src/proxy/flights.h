@@ -290,6 +290,14 @@ class Flights {
   bool is_past(const Route& route, std::string_view url_key, const Mark& mark) const;
   // Those that the answer is not for, as it is of another variant than theirs.
   void send_on_others(Flight& flight, const VaryNames& vary);
+  // Those to whom `content` is no answer, as it is a part (206) and they asked for more.
+  void send_on_unanswered(Flight& flight, const cache::StoredPtr& content);
+  static bool answers(const Waiter& waiter, const cache::StoredResponse& stored) {
+    return !waiter.asked || has_range(stored, waiter.asked->range);
+  }
+  // What is stored under the key of a variant is not what the upstream has.
+  void forget_variant(const Route& route, const Asked& asked, const std::string& key,
+                      const cache::StoredResponse& stored);
   // Moves waiters out, for which `leaves` is true, and forgets them.
   std::list<Waiter> take_waiters(Flight& flight, const std::function<bool(const Waiter&)>& leaves);
   bool purge_variants(std::string_view key);
@@ -310,7 +318,9 @@ class Flights {
   void keep_for_errors(const Flight& flight);
   void rest(Flight& flight, const upstream::FetchResult& result, const Answer& answer);
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);
-  Answer fall_back(Flight& flight, const upstream::FetchResult& result);
+  // `waiter`: who it is for; null: all of them.
+  Answer fall_back(Flight& flight, const upstream::FetchResult& result,
+                   const Waiter* waiter = nullptr);
   Answer error_or_passed(Flight& flight, const upstream::FetchResult& result);
   void answer_all(Flight& flight, const Answer& answer);
   Answer kept(const cache::StoredPtr& stored) const;

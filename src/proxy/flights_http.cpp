@@ -86,6 +86,19 @@ std::optional<upstream::Reply> completed(const cache::StoredResponse& partial,
   return reply;
 }
 
+// Where it is stored a second time, for who wants the language that it says it is in.
+std::optional<std::string> key_by_language(const VariantIndex& index, std::string_view names,
+                                           const Asked& asked, const HttpCaching& caching,
+                                           const cache::StoredResponse& stored) {
+  const auto language = rfc9111::find_line(stored.fields, "content-language");
+  if (!language || language->find(',') != std::string_view::npos) return std::nullopt;
+  std::string key = asked.key;
+  index.append_key({}, asked.fields(), caching, key);
+  const bool named =
+      append_language_selection(names, asked.fields(), caching.vary_normalise, *language, key);
+  return named && key.size() <= Route::kLongestKey ? std::optional(std::move(key)) : std::nullopt;
+}
+
 }  // namespace
 
 std::optional<Rung> http_rung_at_once(const cache::Freshness& freshness,
@@ -272,6 +285,11 @@ void Flights::finish_http(Flight& flight, FetchResult& result) {
     return answer_all(flight, passed("bypass"));
   }
   const bool refresh = flight.stored || flight.behind;
+  // Nobody who waits for it asked for a part, so none of them is to hear that there is no such one.
+  constexpr int kNoSuchRange = 416;
+  if (result.end == FetchEnd::Answered && flight.partial && result.reply.status == kNoSuchRange) {
+    return fetch_whole(flight);
+  }
   if (result.end == FetchEnd::Answered && result.reply.status == 206) {
     const bool lenient = flight.route.plan().storing.http.lenient_ranges;
     auto whole = completed(*flight.partial, result.reply, lenient);
@@ -293,7 +311,8 @@ void Flights::finish_http(Flight& flight, FetchResult& result) {
     rest(flight, result, answers.others);
   }
   answers.first = answers.others;
-  if (answers.others.rung == Rung::Error && result.last_refused) {
+  const bool says_why = result.last_refused && result.last_refused->status >= 400;
+  if (answers.others.rung == Rung::Error && says_why) {
     // What it says is for who asked. The others are told what it comes to.
     answers.first.rung = Rung::Fetched;
     answers.first.content = make_verbatim(*result.last_refused, flight.route.plan().storing,
@@ -316,6 +335,7 @@ void Flights::fetch_whole(Flight& flight) {
 void Flights::answer_http(Flight& flight, const HttpAnswers& answers) {
   const cache::StoredPtr& content = answers.others.content;
   if (answers.others.rung == Rung::Fetched && is_purged(flight.key, content)) send_on_late(flight);
+  send_on_unanswered(flight, content);
   const auto is_first = [](const Waiter& waiter) { return !waiter.collapsed; };
   for (Waiter& waiter : take_waiters(flight, is_first)) waiter.callback(answers.first);
   answer_all(flight, answers.others);
@@ -326,8 +346,8 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
   const StoringPolicy& policy = flight.route.plan().storing;
   const bool revalidated = result.outcome == Outcome::NotModified;
   HttpStorable storable = revalidated
-                              ? freshen_http(*flight.stored, result.reply, facts_of(*flight.asked),
-                                             policy, received, flight.seen)
+                              ? freshen_http(*flight.stored, flight.key, result.reply,
+                                             facts_of(*flight.asked), policy, received, flight.seen)
                               : make_http_storable(result.reply, facts_of(*flight.asked), policy,
                                                    received, flight.seen);
   Storable counted;
@@ -348,8 +368,7 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
   } else if (storable.stored) {
     stored = keep_http(flight.route, *flight.asked, flight.stored, storable);
   } else if (flight.stored && upstream::is_negative(result.reply.status)) {
-    parts_.memory.erase(flight.key);
-    parts_.store.erase(flight.key);
+    forget_variant(flight.route, *flight.asked, flight.key, *flight.stored);
   } else if (flight.stored && result.reply.status < 400) {
     keep_for_errors(flight);
   }
@@ -416,12 +435,11 @@ void Flights::head_passed(Route& route, const Asked& asked, const upstream::Repl
   const std::string& key = selected.key.empty() ? asked.key : selected.key;
   if (rfc9111::compare_head(stored->fields, stored->body.size(), reply.fields) ==
       rfc9111::HeadVerdict::Changed) {
-    parts_.memory.erase(key);
-    parts_.store.erase(key);
-    return;
+    return forget_variant(route, asked, key, *stored);
   }
-  const HttpStorable storable = freshen_http(*stored, reply, facts_of(asked), route.plan().storing,
-                                             parts_.loop.clock().wall(), mark.seen);
+  const HttpStorable storable =
+      freshen_http(*stored, key, reply, facts_of(asked), route.plan().storing,
+                   parts_.loop.clock().wall(), mark.seen);
   if (storable.stored && !is_purged(key, storable.stored)) {
     keep_http(route, asked, stored, storable);
   }
@@ -439,6 +457,7 @@ bool Flights::keep_http(const Route& route, const Asked& asked, const cache::Sto
   const cache::StoredPtr there = find_stored(asked.key);
   const bool varies = there && there->kind == cache::Kind::Variants;
   VariantIndex index = varies ? VariantIndex(*there) : VariantIndex(random_.next());
+  if (varies && index.sets().empty()) index = VariantIndex(random_.next());  // it was none
   bool changed = !varies;
   if (there && !varies && replaced != there && usable_if_error(there)) {
     // What came without a Vary answers every request, for as long as nothing later does.
@@ -455,21 +474,38 @@ bool Flights::keep_http(const Route& route, const Asked& asked, const cache::Sto
   if (key.size() > Route::kLongestKey) return false;
   const bool stored = put(key, storable.stored);
   changed = index.note(key, caching.max_variants) || changed;
-  const auto language = rfc9111::find_line(storable.stored->fields, "content-language");
-  if (language && language->find(',') == std::string_view::npos) {
-    std::string by_language = asked.key;
-    index.append_key({}, asked.fields(), caching, by_language);
-    if (append_language_selection(names, asked.fields(), caching.vary_normalise, *language,
-                                  by_language) &&
-        by_language.size() <= Route::kLongestKey) {
-      put(by_language, storable.stored);
-      changed = index.note(by_language, caching.max_variants) || changed;
-    }
+  if (const auto other = key_by_language(index, names, asked, caching, *storable.stored)) {
+    put(*other, storable.stored);
+    changed = index.note(*other, caching.max_variants) || changed;
   }
   if (changed) {
     put(asked.key, index.to_stored(parts_.loop.clock().wall(), parts_.memory.purges().latest()));
   }
   return stored;
+}
+
+void Flights::forget_variant(const Route& route, const Asked& asked, const std::string& key,
+                             const cache::StoredResponse& stored) {
+  const auto forget = [this](const std::string& what) {
+    parts_.memory.erase(what);
+    parts_.store.erase(what);
+  };
+  forget(key);
+  const cache::StoredPtr there = key == asked.key ? nullptr : find_stored(asked.key);
+  if (!there || there->kind != cache::Kind::Variants) return;
+  if (const auto other = key_by_language(VariantIndex(*there), variant_names(key), asked,
+                                         route.plan().storing.http, stored)) {
+    forget(*other);
+  }
+}
+
+void Flights::send_on_unanswered(Flight& flight, const cache::StoredPtr& content) {
+  if (!content || content->status != 206) return;
+  const auto asked_for_more = [&](const Waiter& waiter) { return !answers(waiter, *content); };
+  for (Waiter& waiter : take_waiters(flight, asked_for_more)) {
+    join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback),
+              std::move(waiter.interim));
+  }
 }
 
 void Flights::send_on_others(Flight& flight, const VaryNames& vary) {

@@ -56,10 +56,10 @@ void note_vary(const upstream::Fields& fields, VaryNames& names) {
 }
 
 // What is kept of `parts`, and what the one who asked gets.
-HttpStorable storable(cache::StoredParts parts, const rfc9111::Judged& judged,
-                      const upstream::Fields& fields, base::WallTime received) {
+HttpStorable storable(cache::StoredParts parts, const rfc9111::Judged& judged, VaryNames vary,
+                      base::WallTime received) {
   HttpStorable made;
-  note_vary(fields, made.vary);
+  made.vary = std::move(vary);
   made.not_stored = judged.not_stored;
   if (made.not_stored.empty() && made.vary.any()) made.not_stored = "vary-star";
   made.answer = cache::make_stored(parts);
@@ -99,14 +99,17 @@ HttpStorable make_http_storable(const upstream::Reply& reply, const rfc9111::Req
   CacheTags tags = cache_tags_of(reply.fields, policy.tags);
   parts.tags = tags.take();
   parts.seen = seen;
-  HttpStorable made = storable(std::move(parts), judged, reply.fields, received);
+  VaryNames vary;
+  note_vary(reply.fields, vary);
+  HttpStorable made = storable(std::move(parts), judged, std::move(vary), received);
   made.tags_left_out = tags.left_out();
   return made;
 }
 
-HttpStorable freshen_http(const cache::StoredResponse& stored, const upstream::Reply& reply,
-                          const rfc9111::RequestFacts& request, const StoringPolicy& policy,
-                          base::WallTime received, std::uint64_t seen) {
+HttpStorable freshen_http(const cache::StoredResponse& stored, std::string_view key,
+                          const upstream::Reply& reply, const rfc9111::RequestFacts& request,
+                          const StoringPolicy& policy, base::WallTime received,
+                          std::uint64_t seen) {
   cache::StoredParts parts = stored;
   parts.fields = rfc9111::merged(stored.fields, reply.fields, removed(policy));
   set_validators(parts);
@@ -125,7 +128,14 @@ HttpStorable freshen_http(const cache::StoredResponse& stored, const upstream::R
     left_out = tags.left_out();
   }
   parts.seen = seen;
-  HttpStorable made = storable(std::move(parts), judged, fields, received);
+  // What is stored need not have its Vary: the route may keep that from clients.
+  VaryNames vary;
+  if (upstream::find_field(reply.fields, "Vary") != nullptr) {
+    note_vary(reply.fields, vary);
+  } else {
+    vary.add(variant_names(key));
+  }
+  HttpStorable made = storable(std::move(parts), judged, std::move(vary), received);
   made.tags_left_out = left_out;
   return made;
 }

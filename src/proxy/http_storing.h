@@ -34,10 +34,11 @@ HttpStorable make_http_storable(const upstream::Reply& reply, const rfc9111::Req
                                 const StoringPolicy& policy, base::WallTime received,
                                 std::uint64_t seen);
 
-// A 304 to our own conditional request freshens what is stored (RFC 9111, 4.3.4).
-HttpStorable freshen_http(const cache::StoredResponse& stored, const upstream::Reply& reply,
-                          const rfc9111::RequestFacts& request, const StoringPolicy& policy,
-                          base::WallTime received, std::uint64_t seen);
+// A 304 to our own conditional request freshens what is stored (RFC 9111, 4.3.4) under `key`, which
+// goes on varying by what it did where nothing else is said.
+HttpStorable freshen_http(const cache::StoredResponse& stored, std::string_view key,
+                          const upstream::Reply& reply, const rfc9111::RequestFacts& request,
+                          const StoringPolicy& policy, base::WallTime received, std::uint64_t seen);
 
 // Whether an answer with an error's status is meant to be kept, and so is an answer like others.
 bool is_meant_to_be_stored(const upstream::Reply& reply, const rfc9111::RequestFacts& request,

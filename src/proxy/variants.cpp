@@ -20,6 +20,7 @@ namespace {
 constexpr std::string_view kBeforeNumber = " (";
 constexpr char kAfterNumber = ')';
 constexpr std::size_t kDigits = 16;
+constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 // An index is of use for as long as its variants are.
 constexpr std::chrono::seconds kForEver{std::int64_t{1} << 31};
@@ -27,15 +28,30 @@ constexpr std::chrono::seconds kForEver{std::int64_t{1} << 31};
 void append_hex(std::uint64_t number, std::string& out) {
   std::array<char, kDigits> digits;
   for (std::size_t i = digits.size(); i-- > 0; number >>= 4) {
-    digits[i] = "0123456789abcdef"[number & 15];
+    digits[i] = kHexDigits[number & 15];
   }
   out.append(digits.data(), digits.size());
 }
 
-std::uint64_t hex_of(std::string_view text) {
+// As append_hex() writes it, and nothing else.
+std::optional<std::uint64_t> hex_of(std::string_view text) {
   std::uint64_t number = 0;
+  if (text.size() != kDigits || text.find_first_not_of(kHexDigits) != text.npos) {
+    return std::nullopt;
+  }
   std::from_chars(text.data(), text.data() + text.size(), number, 16);
   return number;
+}
+
+// Of other names than tokens a selection could look like that of another set.
+bool is_set(std::string_view names) {
+  if (names.empty()) return true;
+  for (;;) {
+    const std::size_t comma = names.find(',');
+    if (!http::is_token(names.substr(0, comma))) return false;
+    if (comma == names.npos) return true;
+    names.remove_prefix(comma + 1);
+  }
 }
 
 template <typename Each>
@@ -49,15 +65,14 @@ void for_each_line(std::string_view text, Each each) {
 
 constexpr int kPartialContent = 206;
 
-// Whether all of it is there that is asked for.
+}  // namespace
+
 bool has_range(const cache::StoredResponse& stored, const RangeAsked& asked) {
   if (stored.status != kPartialContent) return true;
   const auto stored_range = stored_range_of(stored);
   return stored_range && rfc9111::if_range_holds(asked.if_range, stored.fields) &&
          rfc9111::contained(*stored_range, asked.range).has_value();
 }
-
-}  // namespace
 
 std::optional<rfc9111::ContentRange> stored_range_of(const cache::StoredResponse& partial) {
   const auto said = rfc9111::find_line(partial.fields, "content-range");
@@ -66,13 +81,17 @@ std::optional<rfc9111::ContentRange> stored_range_of(const cache::StoredResponse
 
 VariantIndex::VariantIndex(const cache::StoredResponse& index) : number_(0) {
   if (index.kind != cache::Kind::Variants) return;
-  for_each_line(index.body, [this, first = true](std::string_view line) mutable {
-    if (std::exchange(first, false)) {
-      number_ = hex_of(line);
-    } else if (line.starts_with("v ") && sets_.size() < kMostSets) {
-      sets_.emplace_back(line.substr(2));
-    } else if (line.starts_with("h ")) {
-      variants_.push_back(hex_of(line.substr(2)));
+  const std::string_view body = index.body;
+  const std::string_view first = body.substr(0, body.find('\n'));
+  const auto number = hex_of(first);
+  if (!number) return;
+  number_ = *number;
+  for_each_line(body.substr(first.size()), [this](std::string_view line) {
+    const std::string_view said = line.substr(std::min<std::size_t>(2, line.size()));
+    if (line.starts_with("v ") && sets_.size() < kMostSets && is_set(said)) {
+      sets_.emplace_back(said);
+    } else if (line.starts_with("h ") && variants_.size() < kMostVariants) {
+      if (const auto hash = hex_of(said)) variants_.push_back(*hash);
     }
   });
 }
@@ -184,13 +203,24 @@ std::string_view variant_part(std::string_view key) {
   return key.substr(key_of_url(key).size());
 }
 
+std::string variant_names(std::string_view key) {
+  std::string names;
+  std::string_view part = variant_part(key);
+  part.remove_prefix(std::min(part.find(kAfterNumber), part.size()));
+  for (std::size_t at; (at = part.find(' ')) != part.npos;) {
+    part.remove_prefix(at + 1);
+    names.append(names.empty() ? "" : ",").append(part.substr(0, part.find_first_of("=: ")));
+  }
+  return names;
+}
+
 bool is_variant_part(std::string_view part) {
   const std::size_t end = kBeforeNumber.size() + kDigits;
   if (part.size() < end + 1 || !part.starts_with(kBeforeNumber) || part[end] != kAfterNumber) {
     return false;
   }
   const std::string_view number = part.substr(kBeforeNumber.size(), kDigits);
-  if (number.find_first_not_of("0123456789abcdef") != std::string_view::npos) return false;
+  if (!hex_of(number)) return false;
   part.remove_prefix(end + 1);
   while (!part.empty()) {
     if (part.front() != ' ') return false;

@@ -30,10 +30,13 @@ class VariantIndex {
  public:
   // Another Vary than the last few (the same URL answered by different servers, say) begins anew.
   static constexpr std::size_t kMostSets = 4;
+  // No route keeps more; of an index that has more, the rest is not read.
+  static constexpr std::size_t kMostVariants = 1024;
 
   // An index of its own number, without variants.
   explicit VariantIndex(std::uint64_t number) : number_(number) {}
-  // Of a stored one, which is Kind::Variants; without sets if it is none.
+  // Of a stored one, which is Kind::Variants; without sets if it is none. Whatever is in it that
+  // to_stored() does not write is left out.
   explicit VariantIndex(const cache::StoredResponse& index);
 
   // The names of a Vary (VaryNames::list()) become the first set. False: they are already.
@@ -85,6 +88,9 @@ Selected select_stored(std::string_view key, FieldLines fields, const RangeAsked
 Selected select_variant(std::string_view key, const cache::StoredResponse& index, FieldLines fields,
                         const HttpCaching& caching, const FindStored& find);
 
+// Whether all of that is there: so it is of anything but a stored 206.
+bool has_range(const cache::StoredResponse& stored, const RangeAsked& asked);
+
 // Of a stored 206: what of the whole it has. Whether its Content-Range is believed was decided when
 // it was stored.
 std::optional<rfc9111::ContentRange> stored_range_of(const cache::StoredResponse& partial);
@@ -93,6 +99,8 @@ std::optional<rfc9111::ContentRange> stored_range_of(const cache::StoredResponse
 std::string_view key_of_url(std::string_view key);
 // Behind that: " (number)" and a selection; empty: it is the key of no variant.
 std::string_view variant_part(std::string_view key);
+// The names that its selection is made of, as VaryNames::list() has them.
+std::string variant_names(std::string_view key);
 // Whether it is what append_key() could have made.
 bool is_variant_part(std::string_view part);
 
