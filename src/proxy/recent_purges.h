@@ -1,6 +1,6 @@
-// RecentPurges remembers which single URLs were purged lately, for what was asked for before and comes
-// to be stored after: what is passed through has no flight that a purge could set aside. Origin loop
-// only, but for count().
+// RecentPurges remembers which single URLs were purged lately, for what was asked for before and
+// comes to be stored after: what is passed through has no flight that a purge could set aside.
+// Origin loop only, but for count().
 #pragma once
 
 #include <atomic>

@@ -41,8 +41,9 @@ struct Request {
   // wants none (Accept-Encoding: identity); a content that is coded stays so. Else nothing is
   // asked for in a coding, and what comes in one all the same is decoded.
   bool verbatim = false;
-  // An answer in a transfer coding that nobody here knows is taken as it comes, up to the end of its
-  // connection, and not refused. (RFC 9112, 6.3 allows it; where it is cut off nobody can tell.)
+  // An answer in a transfer coding that nobody here knows is taken as it comes, up to the end of
+  // its connection, and not refused. (RFC 9112, 6.3 allows it; where it is cut off nobody can
+  // tell.)
   bool lenient_transfer_coding = false;
   // Of the content; a longer one is TooLarge, at the answer's head where that tells. 0, or beyond
   // the transport's own limit: that one.
