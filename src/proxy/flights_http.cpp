@@ -273,8 +273,9 @@ upstream::FetchRequest Flights::http_fetch_request(const Flight& flight) const {
 
 void Flights::tell_interim(const Flight& flight, int status, const upstream::Fields& fields) const {
   const std::string lines = passed_interim_fields(fields, flight.route.plan());
+  // Whether others may have the answer is not known before that has come.
   for (const Waiter& waiter : flight.waiters) {
-    if (waiter.interim) waiter.interim(status, lines);
+    if (waiter.interim && !waiter.collapsed) waiter.interim(status, lines);
   }
 }
 
