@@ -11,7 +11,7 @@
 #include "cache/no_store.h"
 #include "patience.h"
 #include "proxy/service.h"
-#include "test_server.h"
+#include "two_loops.h"
 
 using namespace holdfast;
 using namespace std::chrono_literals;
@@ -74,49 +74,10 @@ proxy::RoutePlan pass_plan() {
           .query = *proxy::QueryRules::parse({})};
 }
 
-class Stack {
+class Stack : public proxy::test::TwoLoops {
  public:
-  Stack() {
-    auto socket = http::listen_at({"127.0.0.1", 0});
-    port_ = http::local_port(socket->get());
-    server_.emplace(worker_, http::Server::Settings{.sweep_interval = 1ms}, service_, metrics_,
-                    worker_shard_);
-    server_->listen(std::move(*socket));
-    worker_thread_ = std::thread([this] { worker_.run(); });
-    origin_thread_ = std::thread([this] { origin_.run(); });
-  }
-  ~Stack() {
-    on(worker_, [this] { server_.reset(); });
-    worker_.stop();
-    worker_thread_.join();
-    origin_.stop();
-    origin_thread_.join();
-  }
-  static void on(base::EventLoop& loop, const std::function<void()>& function) {
-    std::promise<void> done;
-    loop.post([&] {
-      function();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-  void on_origin(const std::function<void()>& function) { on(origin_, function); }
-  // Both loops have done what they had been told of.
-  void turns() {
-    for (int i = 0; i < 5; ++i) {
-      on(worker_, [] {});
-      on(origin_, [] {});
-    }
-  }
-  template <typename Condition>
-  bool eventually(Condition condition) {
-    const auto until = std::chrono::steady_clock::now() + kPatience;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > until) return false;
-      turns();
-    }
-    return true;
-  }
+  Stack() { serve(service_); }
+  ~Stack() { stop(); }
   void head(int status, std::optional<std::uint64_t> length) {
     on_origin([&] { passer.peer.load()->head({status, fields, length}); });
   }
@@ -187,18 +148,11 @@ class Stack {
     }
     return found;
   }
-  Client client(int receive_buffer = 0) { return Client(port_, receive_buffer); }
 
-  http::test::TestClock clock;
   Passer passer;
   const upstream::Fields fields{{"X-Up", "1"}};
 
  private:
-  base::EventLoop worker_{"worker", clock};
-  base::EventLoop origin_{"origin", clock};
-  observe::Metrics metrics_;
-  observe::Shard& worker_shard_ = metrics_.shard();
-  observe::Shard& origin_shard_ = metrics_.shard();
   Pipe log_pipe_;
   observe::Log log_{{.fd = log_pipe_.write.get()}};
   observe::RecentFailures failures_;
@@ -220,9 +174,6 @@ class Stack {
                            failures_, routes_, pages_, [this] { return now_; }},
                           {.request_deadline = 10s},
                           1};
-  std::optional<http::Server> server_;
-  std::uint16_t port_ = 0;
-  std::thread worker_thread_, origin_thread_;
 };
 
 std::string post(std::string_view path, std::string_view fields) {

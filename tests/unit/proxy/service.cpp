@@ -11,7 +11,7 @@
 
 #include "cache/no_store.h"
 #include "lookup_route.h"
-#include "test_server.h"
+#include "two_loops.h"
 
 using namespace holdfast;
 using namespace std::chrono_literals;
@@ -57,35 +57,11 @@ class Fetcher final : public upstream::Fetcher {
   std::vector<std::function<void()>> waiting_;
 };
 
-class Stack {
+class Stack : public proxy::test::TwoLoops {
  public:
-  Stack() {
-    auto socket = http::listen_at({"127.0.0.1", 0});
-    port_ = http::local_port(socket->get());
-    server_.emplace(worker_, http::Server::Settings{.sweep_interval = 1ms}, service_, metrics_,
-                    worker_shard_);
-    server_->listen(std::move(*socket));
-    worker_thread_ = std::thread([this] { worker_.run(); });
-    origin_thread_ = std::thread([this] { origin_.run(); });
-  }
-  ~Stack() {
-    on(worker_, [this] { server_.reset(); });
-    worker_.stop();
-    worker_thread_.join();
-    origin_.stop();
-    origin_thread_.join();
-  }
+  Stack() { serve(service_); }
+  ~Stack() { stop(); }
 
-  // Runs it on the loop and waits.
-  static void on(base::EventLoop& loop, const std::function<void()>& function) {
-    std::promise<void> done;
-    loop.post([&] {
-      function();
-      done.set_value();
-    });
-    done.get_future().wait();
-  }
-  void on_origin(const std::function<void()>& function) { on(origin_, function); }
   // Waits until so many requests wait for the origin loop.
   bool in_flight(std::size_t count) {
     const auto until = std::chrono::steady_clock::now() + kPatience;
@@ -161,20 +137,13 @@ class Stack {
     }
     return hold.expired();
   }
-  Client client() { return Client(port_); }
   base::EventLoop& origin() { return origin_; }
   Fetcher& fetcher() { return fetcher_; }
 
-  http::test::TestClock clock;
   std::shared_ptr<std::FILE> log_file{std::tmpfile(), &std::fclose};
   std::atomic<int> rendered{0};  // how often /slow was, on the origin loop
 
  private:
-  base::EventLoop worker_{"worker", clock};
-  base::EventLoop origin_{"origin", clock};
-  observe::Metrics metrics_;
-  observe::Shard& worker_shard_ = metrics_.shard();
-  observe::Shard& origin_shard_ = metrics_.shard();
   observe::Log log_{{.fd = fileno(log_file.get())}};
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
@@ -198,9 +167,6 @@ class Stack {
                            failures_, routes_, pages_},
                           {.request_deadline = 10s},
                           1};
-  std::optional<http::Server> server_;
-  std::uint16_t port_ = 0;
-  std::thread worker_thread_, origin_thread_;
 };
 
 // The origin loop does nothing while this lives.
