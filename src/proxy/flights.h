@@ -143,6 +143,9 @@ class Flights {
     std::uint64_t urls = 0;  // how many of single URLs: RecentPurges::count()
   };
   Mark mark(std::uint64_t seen) const { return {seen, recent_purges_.count()}; }
+  bool purged_since(const Mark& mark, std::string_view url_key) const {
+    return recent_purges_.since(mark.urls, url_key);
+  }
   // What was passed through for `asked` is kept, where RFC 9111 allows it: an answer, or a part of
   // one (206).
   void keep_passed(Route& route, const Asked& asked, const rfc9111::RequestFacts& request,

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/http_date.h"
 #include "cache/freshness.h"
 #include "proxy/cache_tags.h"
 #include "rfc9111/fields.h"
@@ -111,7 +112,12 @@ HttpStorable freshen_http(const cache::StoredResponse& stored, std::string_view 
                           const StoringPolicy& policy, base::WallTime received,
                           std::uint64_t seen) {
   cache::StoredParts parts = stored;
-  parts.fields = rfc9111::merged(stored.fields, reply.fields, removed(policy));
+  upstream::Fields update = reply.fields;
+  // Without a Date it is of now (RFC 9110, 6.6.1), and not of when the content came.
+  if (upstream::find_field(update, "Date") == nullptr) {
+    update.push_back({"Date", base::format_http_date(received)});
+  }
+  parts.fields = rfc9111::merged(stored.fields, update, removed(policy));
   set_validators(parts);
   upstream::Fields fields = rfc9111::fields_of(parts.fields);
   // Of the way that the 304 took, and so not kept.

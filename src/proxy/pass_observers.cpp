@@ -57,39 +57,43 @@ class Invalidation final : public Passing::Observer {
  public:
   Invalidation(const http::Request& request, std::shared_ptr<const Routes> then,
                std::function<std::shared_ptr<const Routes>()> now, std::uint64_t seen)
-      : request_(request), then_(std::move(then)), now_(std::move(now)), seen_(seen) {}
-
-  bool wants_content(int status, const upstream::Fields& fields,
-                     std::optional<std::uint64_t> length) override {
-    const http::Request& request = request_.request();
-    const std::string target = target_of(request);
-    if (request.method != http::Method::Post || status != 200 ||
-        !rfc9111::locates_target(request.field(Known::Host), target, fields)) {
-      return false;
-    }
-    const Reader reader = reader_of(*then_, request, target);
-    if (reader.entry == nullptr || !reader.entry->route.plan().storing.http.on) return false;
+      : request_(request), then_(std::move(then)), now_(std::move(now)) {
+    if (request.method != http::Method::Post) return;
+    const Reader reader = reader_of(*then_, request, target_of(request));
+    if (reader.entry == nullptr || !reader.entry->route.plan().storing.http.on) return;
     reader_ = reader.entry;
     auto asked = std::make_shared<Asked>(request, reader.key);
     asked->authorization = HttpFields(request).authorization;
     asked_ = std::move(asked);
     most_bytes = reader_->route.plan().body.max_body_bytes;
-    mark_ = reader_->flights.mark(seen_);
+    mark_ = reader_->flights.mark(seen);
+  }
+
+  bool wants_content(int status, const upstream::Fields& fields,
+                     std::optional<std::uint64_t> length) override {
+    const http::Request& request = request_.request();
+    if (reader_ == nullptr || status != 200 ||
+        !rfc9111::locates_target(request.field(Known::Host), target_of(request), fields)) {
+      return false;
+    }
     fields_ = fields;
     return !length || *length <= most_bytes;
   }
 
   void answered(int status, const upstream::Fields& fields) override {
     if (status >= 400) return;
+    // Who purged it since the request came may mean what it is answered with.
+    purged_ = reader_ != nullptr && reader_->flights.purged_since(mark_, asked_->key);
     forget(*then_, fields);
     const std::shared_ptr<const Routes> now = now_ ? now_() : then_;
     if (now != then_) forget(*now, fields);
     // What comes now came after that.
-    if (reader_ != nullptr) mark_ = reader_->flights.mark(seen_);
+    if (reader_ != nullptr) mark_ = reader_->flights.mark(mark_.seen);
   }
 
   // RFC 9110, 9.3.3: what a POST answered, by its own word, is what a GET would.
   void content(std::string whole) override {
+    if (purged_) return;
     reader_->flights.keep_passed(reader_->route, *asked_,
                                  {.method = "POST", .content_is_target = true},
                                  reply_of(200, fields_, std::move(whole), {}), mark_);
@@ -111,9 +115,9 @@ class Invalidation final : public Passing::Observer {
   const KeptRequest request_;
   const std::shared_ptr<const Routes> then_;
   const std::function<std::shared_ptr<const Routes>()> now_;
-  const std::uint64_t seen_;
-  // Of an answer that may be kept.
+  // Of an answer that may be kept: who reads it.
   const Routes::Entry* reader_ = nullptr;
+  bool purged_ = false;
   AskedPtr asked_;
   Flights::Mark mark_;
   upstream::Fields fields_;
