@@ -218,7 +218,8 @@ void Service::send_http(http::Server& server, const Exchange& exchange,
   response.status = content.status;
   response.fields = content.fields;
   response.body = content.body;
-  response.has_date = true;
+  // What is of a source of our own has none.
+  response.has_date = content.kind == cache::Kind::Verbatim;
   std::string lines;
   std::optional<RangedAnswer> made;
   const rfc9111::Conditions conditions{request.field(Known::IfNoneMatch),
@@ -234,7 +235,7 @@ void Service::send_http(http::Server& server, const Exchange& exchange,
     if (made) {
       response.status = made->status;
       response.fields = made->lines;
-      response.has_date = made->status == 206;
+      response.has_date = response.has_date && made->status == 206;
       response.body = made->own_content ? std::string_view(made->content) : made->part;
     }
   }

@@ -187,6 +187,9 @@ class HttpStack : public TwoLoops {
   static RoutePlan plan() {
     RoutePlan plan = http_plan();
     plan.body.max_body_bytes = kMostBytes;
+    plan.offline = [](std::string_view subject) {
+      return subject == "offline" ? std::optional<std::string>("[1]") : std::nullopt;
+    };
     return plan;
   }
 

@@ -166,6 +166,10 @@ TEST_CASE("a part that was passed through answers for what it has, and is comple
   CHECK(within.field("Content-Range") == "bytes 1-2/10");
   CHECK(within.field("Content-Length") == "2");
   CHECK(within.field("Cache-Status") == "holdfast; hit; ttl=60");
+  const Answer several = stack.get("/a", "Range: bytes=0-0, 2-2\r\n");
+  CHECK(several.status == 206);
+  CHECK(several.field("Content-Range") == "(none)");
+  CHECK(several.body.find("Content-Range: bytes 2-2/10\r\n\r\n2\r\n") != std::string::npos);
   CHECK(stack.got().size() == 1);
   const Answer all = stack.get("/a");
   CHECK(all.status == 200);

@@ -314,6 +314,16 @@ TEST_CASE("answers without content are framed as such, and stored like others") 
   CHECK(stack.got().size() == 2);
 }
 
+TEST_CASE("what comes from a source of our own has a Date like all else") {
+  HttpStack stack;
+  stack.says({503, {}, "down"});
+  const Answer answer = stack.get("/offline");
+  CHECK(answer.status == 200);
+  CHECK(answer.body == "[1]");
+  CHECK(answer.field("Date") == "Thu, 01 Jan 2026 00:00:00 GMT");
+  CHECK(answer.field("Cache-Status").ends_with("detail=offline"));
+}
+
 TEST_CASE("an error of the upstream's is its client's to read, and a stored answer comes first") {
   HttpStack stack;
   stack.says({503, {{"X-Why", "busy"}}, "come back later"});
