@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 build=${BUILD_DIR:-build}
 all_steps='packages plain format scripts dependencies asan conformance tsan'
-steps=${all_steps/conformance /}
+steps=$all_steps
 filter=()
 
 usage() {
@@ -26,7 +26,7 @@ steps, in this order:
   scripts       shellcheck finds nothing
   dependencies  every header the build used belongs to a package that is installed above
   asan          the tests again, AddressSanitizer and UBSan           $build/asan/
-  conformance   the public suite of HTTP caching; with --only alone
+  conformance   the public suite of HTTP caching, beside the build of asan
   tsan          the tests again, ThreadSanitizer                      $build/tsan/
 EOF
 }
