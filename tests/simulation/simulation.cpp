@@ -53,6 +53,8 @@ const char* name_of(Rung rung) {
       return "stale-if-error";
     case Rung::Offline:
       return "offline";
+    case Rung::Pass:
+      return "pass";
     case Rung::NotStored:
       return "not-stored";
     case Rung::Error:
@@ -413,6 +415,7 @@ void Simulation::check_content(const Client& client, const proxy::Answer& answer
       if (age > usable_for + leeway) watch_.fail("served stale after " + text(age));
       break;
     case Rung::Offline:
+    case Rung::Pass:
     case Rung::NotStored:
     case Rung::Error:
       return watch_.fail("content on the wrong rung");
