@@ -82,6 +82,10 @@ std::optional<upstream::Reply> completed(const cache::StoredResponse& partial,
   std::erase_if(reply.fields, [](const upstream::Field& field) {
     return upstream::is_field(field, "Content-Range");
   });
+  // Not kept with what is stored, but it counts for what comes now.
+  if (const std::string* age = upstream::find_field(rest.fields, "Age")) {
+    reply.fields.push_back({"Age", *age});
+  }
   reply.body = std::move(whole->content);
   return reply;
 }
@@ -510,7 +514,8 @@ void Flights::send_on_unanswered(Flight& flight, const cache::StoredPtr& content
 }
 
 void Flights::send_on_others(Flight& flight, const VaryNames& vary) {
-  if (vary.names().empty() || flight.waiters.size() < 2) return;
+  // Even of one: whoever's request it was may have left, or wait no longer.
+  if (vary.names().empty() || flight.waiters.empty()) return;
   const HttpCaching& caching = flight.route.plan().storing.http;
   const std::string names = vary.list();
   std::string selected;

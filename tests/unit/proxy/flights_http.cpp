@@ -148,6 +148,28 @@ TEST_CASE_FIXTURE(HttpFixture, "who waits along and selects another variant is s
   CHECK(body(too) == "two");
 }
 
+TEST_CASE_FIXTURE(HttpFixture,
+                  "who waits alone for another client's answer is sent on by its Vary") {
+  SUBCASE("the first one waits no longer") {
+    get("/a", {{"Foo", "1"}});
+    loop.advance(9s);
+    get("/a", {{"Foo", "2"}});
+    loop.advance(2s);
+    REQUIRE(answers[0].has_value());
+  }
+  SUBCASE("nobody waited before: it is a refresh") {
+    answers.emplace_back();
+    flights->refresh_http(*route, asked("/a", {{"Foo", "1"}}));
+    get("/a", {{"Foo", "2"}});
+  }
+  REQUIRE(fetcher.fetches.size() == 1);
+  fetcher.end(1, says("one", fresh({{"Vary", "Foo"}})));
+  CHECK_FALSE(answers[1].has_value());
+  REQUIRE(fetcher.fetches.size() == 1);
+  fetcher.end(2, says("two", fresh({{"Vary", "Foo"}})));
+  CHECK(body(1) == "two");
+}
+
 TEST_CASE_FIXTURE(HttpFixture, "what is not fresh, or may not be stored, is for who asked alone") {
   for (const char* said : {"private, max-age=60", "no-store", "no-cache", "max-age=0", ""}) {
     CAPTURE(said);

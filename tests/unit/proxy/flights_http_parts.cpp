@@ -72,6 +72,19 @@ TEST_CASE_FIXTURE(PartFixture, "who asks for all gets the part and the rest, of 
   CHECK(body(end) == "0123456789");
 }
 
+TEST_CASE_FIXTURE(PartFixture, "a part and the rest are as old as the rest says that it is") {
+  have_part("/a", 0, 5);
+  const auto all = get("/a");
+  FetchResult rest = part(5, "56789", "\"e\"");
+  rest.reply.fields.push_back({"Age", "40"});
+  fetcher.end(1, rest);
+  CHECK(body(all) == "0123456789");
+  CHECK(answers[all]->content->initial_age == 40s);
+  loop.advance(30s);
+  get("/a");
+  CHECK(fetcher.fetches.size() == 1);
+}
+
 TEST_CASE_FIXTURE(PartFixture, "parts of different contents are never put together") {
   int fetch = 0;
   const auto whole_is_asked_for = [&](std::size_t all, const FetchResult& rest) {
