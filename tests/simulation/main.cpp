@@ -5,7 +5,7 @@
 //   simulation --seed 4711      one, with its trace
 //
 // Every third seed has, behind its schedule of one upstream, one of several routes and two
-// upstreams.
+// upstreams, and one of a route of mode "rfc9111".
 //
 // A broken promise is printed with its seed and the end of its trace, and makes
 // the exit status 1.
@@ -28,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include "cached.h"
 #include "routed.h"
 #include "simulation.h"
 
@@ -110,12 +111,25 @@ std::string play_one_upstream(std::uint64_t seed, Tally& tally, std::vector<std:
   return play_beside_good(seed, simulation.fates(), tally, trace);
 }
 
+// The same of a route of mode "rfc9111".
+std::string play_cached(std::uint64_t seed, CachedTally& tally, std::vector<std::string>* trace) {
+  Cached schedule(seed, trace != nullptr, tally);
+  schedule.run();
+  if (trace) {
+    trace->emplace_back("==== mode rfc9111 ====");
+    const auto& lines = schedule.trace().lines();
+    trace->insert(trace->end(), lines.begin(), lines.end());
+  }
+  return schedule.violation();
+}
+
 struct Tallies {
   Tally one_upstream;
   RoutedTally routed;
+  CachedTally cached;
 };
 
-enum class Which { All, RoutedAlone };
+enum class Which { All, RoutedAlone, CachedAlone };
 
 std::string play(std::uint64_t seed, Which which, Tallies& tallies,
                  std::vector<std::string>* trace) {
@@ -124,11 +138,16 @@ std::string play(std::uint64_t seed, Which which, Tallies& tallies,
     std::string violation = play_one_upstream(seed, tallies.one_upstream, trace);
     if (!violation.empty() || seed % kRoutedEvery != 0) return violation;
   }
+  std::string violation;
   try {
-    return play_routed(seed, tallies.routed, trace);
+    if (which != Which::CachedAlone) violation = play_routed(seed, tallies.routed, trace);
+    if (violation.empty() && which != Which::RoutedAlone) {
+      violation = play_cached(seed, tallies.cached, trace);
+    }
   } catch (const std::exception& e) {
-    return std::string("routed: an exception: ") + e.what();
+    violation = std::string("an exception: ") + e.what();
   }
+  return violation;
 }
 
 void show(const std::vector<std::string>& lines, std::size_t most) {
@@ -216,6 +235,32 @@ Counts counts_of(const RoutedTally& tally) {
   };
 }
 
+Counts counts_of(const CachedTally& tally) {
+  return {
+      {"steps of mode rfc9111", tally.steps},
+      {"clients", tally.clients},
+      {"fresh", tally.fresh},
+      {"stale-while-revalidate", tally.stale_while_revalidate},
+      {"stale-if-error", tally.stale_if_error},
+      {"fetched and stored", tally.fetched},
+      {"collapsed", tally.collapsed},
+      {"passed, or not stored", tally.passed},
+      {"errors", tally.errors},
+      {"fields of others that a variant hangs on", tally.by_a_field},
+      {"answers to Authorization that others may have", tally.shared_authorized},
+      {"answers for one client", tally.for_one},
+      {"304", tally.not_modified},
+      {"parts", tally.parts},
+      {"several parts", tally.several_parts},
+      {"rests of a stored part", tally.rests},
+      {"404", tally.missing},
+      {"504 for who wants only what is stored", tally.not_cached},
+      {"changes by a client", tally.unsafe_done},
+      {"asked after one", tally.asked_since_change},
+      {"clients that left", tally.left},
+  };
+}
+
 int replay(std::uint64_t seed, Which which) {
   Tallies tallies;
   std::vector<std::string> trace;
@@ -247,8 +292,10 @@ int play_all(std::uint64_t first, std::uint64_t seeds, Which which, bool keep_go
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begun;
   std::cout << seeds << " schedules from seed " << first << " in " << took.count() << " s, "
             << broken << " broke a promise\n";
-  const bool one_upstream = which == Which::RoutedAlone || report(counts_of(tallies.one_upstream));
-  const bool all = report(counts_of(tallies.routed)) && one_upstream;
+  bool all = true;
+  if (which == Which::All) all = report(counts_of(tallies.one_upstream));
+  if (which != Which::CachedAlone) all = report(counts_of(tallies.routed)) && all;
+  if (which != Which::RoutedAlone) all = report(counts_of(tallies.cached)) && all;
   if (!all && seeds >= kMustSeeAll) {
     std::cout << "something never came to pass: the schedules are too tame\n";
     return 1;
@@ -262,7 +309,8 @@ constexpr const char* kHelp =
     "  --first SEED  seed of the first [1]\n"
     "  --seed SEED   play this one and print its trace\n"
     "  --keep-going  do not stop at the first broken promise\n"
-    "  --routed      only the schedules of several routes and two upstreams\n";
+    "  --routed      only the schedules of several routes and two upstreams\n"
+    "  --cached      only those of mode \"rfc9111\"\n";
 
 bool read_number(std::string_view text, std::uint64_t& number) {
   const char* end = text.data() + text.size();
@@ -278,13 +326,11 @@ int run(int argc, char** argv) {
   bool keep_going = false;
   Which which = Which::All;
   // getopt and not CLI11: that takes longer to compile than all of the simulation.
-  const option options[] = {{"seeds", required_argument, nullptr, 'n'},
-                            {"first", required_argument, nullptr, 'f'},
-                            {"seed", required_argument, nullptr, 's'},
-                            {"keep-going", no_argument, nullptr, 'k'},
-                            {"routed", no_argument, nullptr, 'r'},
-                            {"help", no_argument, nullptr, 'h'},
-                            {}};
+  const option options[] = {
+      {"seeds", required_argument, nullptr, 'n'}, {"first", required_argument, nullptr, 'f'},
+      {"seed", required_argument, nullptr, 's'},  {"keep-going", no_argument, nullptr, 'k'},
+      {"routed", no_argument, nullptr, 'r'},      {"cached", no_argument, nullptr, 'c'},
+      {"help", no_argument, nullptr, 'h'},        {}};
   bool good = true;
   for (int c = 0; (c = getopt_long(argc, argv, "h", options, nullptr)) != -1;) {
     if (c == 'n') {
@@ -298,6 +344,8 @@ int run(int argc, char** argv) {
       keep_going = true;
     } else if (c == 'r') {
       which = Which::RoutedAlone;
+    } else if (c == 'c') {
+      which = Which::CachedAlone;
     } else if (c == 'h') {
       std::cout << kHelp;
       return 0;
