@@ -76,6 +76,17 @@ bool goes_upstream(std::string_view name, const RoutePlan& plan) {
   return plan.storing.http.on && !(plan.own_authorization && name == "authorization");
 }
 
+// The Host that those behind us are told of. What they make of it, links say, is in their answer.
+// So of an answer for others it is one that all of them have asked for: what the route takes, or
+// what its keys hold.
+std::string told_host(const http::Request& request, const RoutePlan& plan) {
+  std::string host(request.field(http::Known::Host));
+  if (!plan.storing.http.on) return host;
+  if (!plan.host_goes_upstream) return plan.host;
+  std::transform(host.begin(), host.end(), host.begin(), base::ascii_lower);
+  return host;
+}
+
 // A node of RFC 7239, 4: IPv6 in brackets, and so in quotes.
 std::string node(std::string_view address) {
   const bool six = address.find(':') != std::string_view::npos;
@@ -118,13 +129,13 @@ upstream::Fields passed_request_fields(const http::Request& request, const Route
 
   append_to_list(via, request.http10 ? "1.0 " : "1.1 ");
   add("Via", via.append(kOurName));
-  const std::string_view host = request.field(http::Known::Host);
+  const std::string host = told_host(request, plan);
   std::string forwarded = "for=" + node(request.client) + ";proto=http";
   if (!host.empty()) forwarded.append(";host=\"").append(host).append("\"");
   add("Forwarded", forwarded);
   add("X-Forwarded-For", std::string(request.client));
   add("X-Forwarded-Proto", "http");
-  if (!host.empty()) add("X-Forwarded-Host", std::string(host));
+  if (!host.empty()) add("X-Forwarded-Host", host);
   return fields;
 }
 

@@ -192,6 +192,33 @@ TEST_CASE("by a route that caches as HTTP says the client's credentials go on, b
   CHECK(text_of(passed_request_fields(request(lines), of, {})).starts_with("Via: "));
 }
 
+TEST_CASE("by a route that caches as HTTP a Host that is not in the key is told to nobody") {
+  const auto told = [](const RoutePlan& of) {
+    http::Request asked = request({});
+    asked.known[static_cast<std::size_t>(http::Known::Host)] = "Evil.example:8080";
+    return text_of(passed_request_fields(asked, of, {}));
+  };
+  const auto says = [](const std::string& sent, std::string_view text) {
+    return sent.find(text) != std::string::npos;
+  };
+  RoutePlan any = plan();
+  any.storing.http.on = true;
+  CHECK_FALSE(says(told(any), "example"));
+  CHECK_FALSE(says(told(any), "X-Forwarded-Host"));
+
+  // Its port is not in the key either.
+  RoutePlan of_host = any;
+  of_host.host = "shop.example";
+  CHECK_FALSE(says(told(of_host), "8080"));
+  CHECK(says(told(of_host), "X-Forwarded-Host: shop.example\n"));
+  CHECK(says(told(of_host), ";host=\"shop.example\"\n"));
+
+  RoutePlan keyed = any;
+  keyed.host_goes_upstream = true;
+  CHECK(says(told(keyed), "X-Forwarded-Host: evil.example:8080\n"));
+  CHECK(says(told(keyed), ";host=\"evil.example:8080\"\n"));
+}
+
 TEST_CASE("an interim answer has the upstream's end-to-end fields, and our name on its way") {
   RoutePlan of = plan();
   of.response_fields = "X-Set: ours\r\n";

@@ -214,6 +214,18 @@ TEST_CASE("what is for the origin to judge, or to be kept by nobody, is passed t
   CHECK(is_hit(stack.get("/b")));
 }
 
+TEST_CASE("a Host that is in no key is not told upstream, where it would be in the answer") {
+  HttpStack stack;
+  stack.says(kTen);
+  stack.get("/a", "X-Forwarded-Host: evil\r\n");
+  stack.ask("HEAD", "/b");
+  for (const Got& got : stack.got()) {
+    CAPTURE(got.method);
+    CHECK(got.field("X-Forwarded-Host") == "(none)");
+    CHECK(got.field("Forwarded").find("host") == std::string::npos);
+  }
+}
+
 TEST_CASE("only-if-cached never reaches the upstream") {
   HttpStack stack;
   stack.says(kTen);
