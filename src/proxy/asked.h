@@ -36,7 +36,10 @@ struct Asked {
   upstream::Request upstream;
   rfc9111::RequestDirectives wanted;
   bool authorization = false;  // the client's own goes upstream
-  RangeAsked range;            // views of `kept`
+  // A field of the client's goes upstream whose name has a `_`. Who reads that as a `-` (CGI) may
+  // answer by it, and Vary would name another one: nobody else gets such an answer.
+  bool ambiguous = false;
+  RangeAsked range;  // views of `kept`
 };
 using AskedPtr = std::shared_ptr<const Asked>;
 

@@ -174,7 +174,7 @@ Flights::Prospect Flights::decide_http(const Asked& asked, const Selected& selec
     prospect.refresh = rung == Rung::StaleWhileRevalidate;
     if (rung) return answer(from_stored(*rung, selected.response));
   }
-  if (too_large_.resting(asked.key, now)) return answer(passed("bypass"));
+  if (asked.ambiguous || too_large_.resting(asked.key, now)) return answer(passed("bypass"));
   // Part of it is nobody else's, and a HEAD's answer has no content to keep.
   const bool for_one =
       !asked.range.range.empty() || asked.kept.request().method == http::Method::Head;
@@ -220,6 +220,7 @@ void Flights::refresh_http(Route& route, const AskedPtr& asked) {
   const Selected selected = select(route, *asked);
   const std::string& key = selected.key.empty() ? asked->key : selected.key;
   if (abandoned_ || retired_ || route.retired() || flights_.contains(key)) return;
+  if (asked->ambiguous) return;
   const base::SteadyTime now = parts_.loop.now();
   if (resting_.resting(key, now) || too_large_.resting(asked->key, now)) {
     parts_.shard.add(skipped_);

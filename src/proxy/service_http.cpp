@@ -142,7 +142,13 @@ AskedPtr Service::make_asked(const http::Request& request, const Served& served)
   const upstream::Fields trace =
       continued_trace(request.field(Known::Traceparent), request.field(Known::Tracestate), random_);
   asked->upstream = served.route.upstream_request(key_, trace);
-  asked->upstream.fields = passed_request_fields(request, plan, asked->upstream.fields);
+  const upstream::Fields of_route = std::exchange(asked->upstream.fields, {});
+  asked->upstream.fields = passed_request_fields(request, plan, of_route);
+  asked->ambiguous = std::any_of(asked->upstream.fields.begin(), asked->upstream.fields.end(),
+                                 [&of_route](const upstream::Field& field) {
+                                   return field.name.find('_') != std::string::npos &&
+                                          !upstream::find_field(of_route, field.name);
+                                 });
   std::erase_if(asked->upstream.fields,
                 [](const upstream::Field& field) { return is_precondition(field.name); });
   asked->authorization = upstream::find_field(asked->upstream.fields, "Authorization") != nullptr;

@@ -214,6 +214,28 @@ TEST_CASE("what is for the origin to judge, or to be kept by nobody, is passed t
   CHECK(is_hit(stack.get("/b")));
 }
 
+TEST_CASE("what a field's other spelling brought is for nobody else") {
+  HttpStack stack;
+  stack.says([](const Got& got) {
+    Says says = kTen;
+    says.fields.push_back({"Vary", "Accept-Language"});
+    // As CGI reads it.
+    if (got.field("Accept_Language") != "(none)") says.content = "zehn";
+    if (got.field("If_None_Match") != "(none)") says = {304, {{"ETag", "\"e\""}}, {}};
+    return says;
+  });
+  const Answer odd = stack.get("/a", "Accept_Language: de\r\n");
+  CHECK(odd.body == "zehn");
+  CHECK(odd.head.find("Cache-Status: holdfast; fwd=bypass") != std::string::npos);
+  CHECK(stack.get("/a", "If_None_Match: \"e\"\r\n").status == 304);
+  CHECK(stack.get("/a").body == "0123456789");
+  // What is stored answers it all the same.
+  CHECK(is_hit(stack.get("/a", "Accept_Language: de\r\n")));
+  // Nor is it refreshed by such a one.
+  CHECK(stack.get("/a", "Accept_Language: de\r\nCache-Control: no-cache\r\n").body == "zehn");
+  CHECK(stack.get("/a").body == "0123456789");
+}
+
 TEST_CASE("a Host that is in no key is not told upstream, where it would be in the answer") {
   HttpStack stack;
   stack.says(kTen);
