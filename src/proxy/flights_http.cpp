@@ -194,10 +194,6 @@ Flights::Prospect Flights::decide_http(const Asked& asked, const Selected& selec
   if ((prospect.full || prospect.resting) && usable_if_error(selected.response)) {
     return answer(kept(selected.response));
   }
-  if (auto told = resting_.told(key, now)) {
-    prospect.full = false;  // that is not why
-    return answer(*std::move(told));
-  }
   if (prospect.full) return answer(refusal("too many requests are waiting for the upstream"));
   prospect.way = Prospect::Way::Fetch;
   prospect.alone = flying || unshared;
@@ -313,7 +309,10 @@ void Flights::finish_http(Flight& flight, FetchResult& result) {
   HttpAnswers answers;
   answers.others = fall_back(flight, result);
   if (answers.others.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
-  if (!keeps_nothing(flight) && result.outcome != Outcome::Local) {
+  // Only while something stored answers: it may have failed by what that client's own fields say,
+  // and others are not to be told so of theirs.
+  const bool answered = answers.others.rung != Rung::Error;
+  if (answered && !keeps_nothing(flight) && result.outcome != Outcome::Local) {
     rest(flight, result, answers.others);
   }
   answers.first = answers.others;

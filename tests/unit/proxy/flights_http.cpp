@@ -266,6 +266,28 @@ TEST_CASE_FIXTURE(HttpFixture,
   CHECK(answers[second]->status >= 500);
 }
 
+TEST_CASE_FIXTURE(HttpFixture, "what one client's request failed by, nobody else is told later") {
+  const auto evil = get("/a", {{"X-Evil", "1"}});
+  fetcher.end(1, failed(FetchEnd::KeyFails, Outcome::ServerError, 500));
+  CHECK(answers[evil]->rung == Rung::Error);
+  const auto other = get("/a");
+  CHECK_FALSE(answers[other].has_value());
+  fetcher.end(2, says("good", fresh({{"ETag", "\"e\""}})));
+  CHECK(body(other) == "good");
+
+  // Nor where something is stored that may not be used for it.
+  get("/b");
+  fetcher.end(3,
+              says("one", {{"Cache-Control", "max-age=60, must-revalidate"}, {"ETag", "\"e\""}}));
+  pass(100s);
+  get("/b", {{"X-Evil", "1"}});
+  fetcher.end(4, failed(FetchEnd::KeyFails, Outcome::ServerError, 500));
+  const auto later = get("/b");
+  CHECK_FALSE(answers[later].has_value());
+  fetcher.end(5, says("two", kFresh));
+  CHECK(body(later) == "two");
+}
+
 TEST_CASE_FIXTURE(HttpFixture, "a stale one answers an error, where nothing forbids it") {
   get("/a");
   fetcher.end(1, says("one", kFresh));
