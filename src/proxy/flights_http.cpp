@@ -477,12 +477,13 @@ bool Flights::keep_http(const Route& route, const Asked& asked, const cache::Sto
   std::string key = asked.key;
   index.append_key(names, asked.fields(), caching, key);
   if (key.size() > Route::kLongestKey) return false;
-  const bool stored = put(key, storable.stored);
-  changed = index.note(key, caching.max_variants) || changed;
+  // The other one before it, so that this one stays where there is room for one more only.
   if (const auto other = key_by_language(index, names, asked, caching, *storable.stored)) {
     put(*other, storable.stored);
     changed = index.note(*other, caching.max_variants) || changed;
   }
+  const bool stored = put(key, storable.stored);
+  changed = index.note(key, caching.max_variants) || changed;
   if (changed) {
     put(asked.key, index.to_stored(parts_.loop.clock().wall(), parts_.memory.purges().latest()));
   }

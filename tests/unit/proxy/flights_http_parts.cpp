@@ -293,6 +293,22 @@ TEST_CASE_FIXTURE(PartFixture, "what is gone is gone in its language too") {
   CHECK_FALSE(answers[get("/a", mostly)].has_value());
 }
 
+TEST_CASE_FIXTURE(PartFixture,
+                  "where there is room for one variant, it is not its language that stays") {
+  StoringPolicy one;
+  one.http.vary_normalise = {"accept-language"};
+  one.http.max_variants = 1;
+  route = std::make_unique<Route>(http_plan(one));
+  const Lines austrian{{"Accept-Language", "de-AT, de;q=0.9"}};
+  for (const char* wanted : {"max-age=60", "no-cache"}) {
+    CAPTURE(wanted);
+    get("/a", {austrian[0], {"Cache-Control", wanted}});
+    fetcher.end(fetcher.last,
+                says("deutsch", fresh({{"Vary", "Accept-Language"}, {"Content-Language", "de"}})));
+    CHECK(body(get("/a", austrian)) == "deutsch");
+  }
+}
+
 TEST_CASE_FIXTURE(PartFixture, "what was passed through from before a purge is not kept") {
   const Flights::Mark before = flights->mark(0);
   flights->purge("all/a");
