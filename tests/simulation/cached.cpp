@@ -162,6 +162,7 @@ void Cached::plan() {
   base::Duration time{};
   for (std::uint64_t events = 3 + random_.below(6); events > 0; --events) {
     if (chance(0.2)) plan_outage(time);
+    if (chance(0.2)) plan_parts(time);
     plan_asks(time, one_of<base::Duration>({0ms, 50ms, 1s, 6s}),
               2 + random_.below(one_of<std::uint64_t>({2, 6})));
     time += random_.up_to(one_of<base::Duration>({100ms, 3s, 20s}));
@@ -175,6 +176,24 @@ void Cached::plan_outage(base::Duration time) {
      [this, fault] { upstream_.always[0] = fault; });
   at(time + random_.up_to(one_of<base::Duration>({1s, 10s})), "the outage is over",
      [this] { upstream_.always.clear(); });
+}
+
+// A part is asked for, and then the whole, which may be another by then.
+void Cached::plan_parts(base::Duration time) {
+  Ask part = draw_ask();
+  part.method = "GET";
+  part.authorization.clear();
+  part.cache_control.clear();
+  part.content_bytes = part.if_none_match = part.if_range = 0;
+  Ask whole = part;
+  part.range = one_of({"bytes=0-9", "bytes=0-30", "bytes=20-"});
+  whole.range.clear();
+  at(time, {}, [this, part] { ask(part); });
+  const base::Duration later = time + 400ms + random_.up_to(1s);
+  if (chance(0.5)) {
+    at(later - 100ms, part.path + " changes", [this, path = part.path] { upstream_.change(path); });
+  }
+  at(later, {}, [this, whole] { ask(whole); });
 }
 
 void Cached::plan_asks(base::Duration time, base::Duration over, std::uint64_t count) {

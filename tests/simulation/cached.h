@@ -78,6 +78,7 @@ class Cached final : SimulatedServer::Clients {
   void plan();
   void plan_asks(base::Duration time, base::Duration over, std::uint64_t count);
   void plan_outage(base::Duration time);
+  void plan_parts(base::Duration time);
   Ask draw_ask();
   void at(base::Duration when, std::string what, std::function<void()> act);
   bool chance(double probability) { return random_.uniform() < probability; }

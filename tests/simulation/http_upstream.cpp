@@ -151,7 +151,8 @@ std::uint64_t HttpUpstream::change(const std::string& path, bool missing) {
   return changed.revision;
 }
 
-// No two have contents of one length, nor dates: so each validator, and a length, tells all apart.
+// No two have the same tag or date, and of those without a validator none has another's length, by
+// which a HEAD would tell them apart.
 const Representation& HttpUpstream::representation(const std::string& path,
                                                    const Resource& resource,
                                                    const std::string& identity) {
@@ -162,10 +163,11 @@ const Representation& HttpUpstream::representation(const std::string& path,
   made.path = path;
   made.revision = resource.revision;
   made.status = resource.missing ? 404 : 200;
-  for (std::size_t piece = 0; made.body.size() < 60 + 3 * number; ++piece) {
+  const std::size_t size = resource.validators == Validators::None ? 61 + 3 * number : 60;
+  for (std::size_t piece = 0; made.body.size() < size; ++piece) {
     made.body += identity + "#" + std::to_string(number) + "." + std::to_string(piece) + ";";
   }
-  made.body.resize(60 + 3 * number);
+  made.body.resize(size);
   const std::string tag = "\"" + std::to_string(number) + "\"";
   const Validators validators = resource.validators;
   if (validators == Validators::Strong || validators == Validators::StrongAndDate) made.etag = tag;

@@ -98,6 +98,8 @@ class HttpUpstream final : public upstream::test::SimulatedUpstream, public upst
   // after that.
   using Changes = std::vector<std::pair<std::string, std::uint64_t>>;
   const Changes& changes_by(const std::string& trace) const;
+  // There is something else now, which nobody is told.
+  void change(const std::string& path) { change(path, false); }
   // Whether anything has gone wrong yet, so that what is stale may stand in for it.
   bool has_failed() const { return failed_; }
 
