@@ -317,6 +317,7 @@ Flights::Waiter& Flights::add_waiter(Flight& flight, base::SteadyTime deadline, 
   waiter.collapsed = collapsed;
   waiter.seen = parts_.memory.purges().latest();
   waiter.asked = std::move(asked);
+  waiter.sent_on = parting_;
   ++waiters_;
   parts_.shard.add(waiters_gauge_, 1);
   const auto position = std::prev(flight.waiters.end());

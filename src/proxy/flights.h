@@ -234,6 +234,7 @@ class Flights {
     std::uint64_t seen = 0;  // the last purge when it came
     AskedPtr asked;          // of mode rfc9111
     Interim interim;
+    bool sent_on = false;  // by part_ways()
     base::Timer timer;
   };
   struct Flight {
@@ -255,6 +256,7 @@ class Flights {
     AskedPtr asked;              // of mode rfc9111: of who started it
     bool other_variant = false;  // is stored, and not the one that is asked for
     cache::StoredPtr partial;    // what is asked for is the rest of this
+    const std::shared_ptr<const char> life = std::make_shared<const char>();  // as long as this
   };
 
   // What is stored for `key`, in memory or in the store; null if nothing. `keep`: in memory then.
@@ -275,7 +277,11 @@ class Flights {
   Waiter& add_waiter(Flight& flight, base::SteadyTime deadline, bool collapsed, Callback callback,
                      AskedPtr asked = nullptr);
   upstream::FetchRequest fetch_request(const Flight& flight, const upstream::Fields& fields) const;
-  upstream::FetchRequest http_fetch_request(const Flight& flight) const;
+  upstream::FetchRequest http_fetch_request(Flight& flight);
+  // The upstream has answered the first one's request with an error, which may be about that
+  // request alone: those who ask with other fields get a flight of their own, all of them one, and
+  // once.
+  void part_ways(Flight& flight);
   void tell_interim(const Flight& flight, int status, const upstream::Fields& fields) const;
   void fetch_whole(Flight& flight);
   void finish_http(Flight& flight, upstream::FetchResult& result);
@@ -346,6 +352,7 @@ class Flights {
   std::unordered_map<const Flight*, std::unique_ptr<Flight>> apart_;
   RecentPurges recent_purges_;
   std::size_t waiters_ = 0;
+  bool parting_ = false;  // who joins now is sent on by part_ways()
   bool abandoned_ = false;
   bool retired_ = false;
 

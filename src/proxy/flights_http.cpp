@@ -32,6 +32,29 @@ bool is_part(const cache::StoredResponse& partial, bool lenient) {
   return range && range->complete && (lenient || is_strong(partial.upstream_etag));
 }
 
+// But for what every client has of its own.
+bool asks_the_same(const Asked& one, const Asked& other) {
+  const auto is_own = [](const upstream::Field& field) {
+    constexpr std::string_view kOwn[] = {"Forwarded", "X-Forwarded-For", "traceparent",
+                                         "tracestate"};
+    return std::any_of(std::begin(kOwn), std::end(kOwn),
+                       [&](std::string_view name) { return upstream::is_field(field, name); });
+  };
+  const upstream::Fields& mine = one.upstream.fields;
+  const upstream::Fields& theirs = other.upstream.fields;
+  auto their = theirs.begin();
+  for (const upstream::Field& field : mine) {
+    if (is_own(field)) continue;
+    while (their != theirs.end() && is_own(*their)) ++their;
+    if (their == theirs.end() || !upstream::is_field(field, their->name) ||
+        field.value != their->value) {
+      return false;
+    }
+    ++their;
+  }
+  return std::all_of(their, theirs.end(), is_own);
+}
+
 // Whether it is worth another attempt, which a validator of ours says by its verdict.
 upstream::Verdict judge_http(const upstream::Reply& reply, const Asked& asked,
                              const StoringPolicy& policy, base::WallTime now) {
@@ -230,7 +253,7 @@ void Flights::refresh_http(Route& route, const AskedPtr& asked) {
         upstream::Priority::Refresh, {}, false, asked);
 }
 
-upstream::FetchRequest Flights::http_fetch_request(const Flight& flight) const {
+upstream::FetchRequest Flights::http_fetch_request(Flight& flight) {
   upstream::FetchRequest request;
   request.request = flight.asked->upstream;
   request.request.verbatim = true;
@@ -258,18 +281,40 @@ upstream::FetchRequest Flights::http_fetch_request(const Flight& flight) const {
       request.request.fields.push_back({"If-Range", flight.partial->upstream_etag});
     }
   }
+  // From inside a fetch, and maybe after the flight's end.
+  const auto refused = [this, &flight, life = std::weak_ptr(flight.life)] {
+    if (life.expired()) return;
+    parts_.loop.post([this, &flight, life] {
+      if (!life.expired()) part_ways(flight);
+    });
+  };
   request.validate = [&route = flight.route, held = flight.held, key = flight.key,
-                      asked = flight.asked, ranged = range.has_value(),
+                      asked = flight.asked, ranged = range.has_value(), refused,
                       &clock = parts_.loop.clock()](const upstream::Reply& reply) {
     if (reply.status == 206 && !ranged) {
       return upstream::Verdict{Outcome::Unexpected, "status 206 to a request without Range"};
     }
     const StoringPolicy& policy = route.plan().storing;
     upstream::Verdict verdict = judge_http(reply, *asked, policy, clock.wall());
+    if (verdict.outcome != Outcome::Ok) refused();
     const bool has_rules = reply.status == 200 || reply.status == 203;
     return verdict.outcome == Outcome::Ok && has_rules ? route.validate(key, reply) : verdict;
   };
   return request;
+}
+
+void Flights::part_ways(Flight& flight) {
+  const auto asks_otherwise = [&flight](const Waiter& waiter) {
+    return waiter.collapsed && !waiter.sent_on && !asks_the_same(*waiter.asked, *flight.asked);
+  };
+  if (std::none_of(flight.waiters.begin(), flight.waiters.end(), asks_otherwise)) return;
+  if (!flight.apart) set_aside(flight.key, false);
+  parting_ = true;
+  for (Waiter& waiter : take_waiters(flight, asks_otherwise)) {
+    join_http(flight.route, waiter.asked, waiter.deadline, std::move(waiter.callback),
+              std::move(waiter.interim));
+  }
+  parting_ = false;
 }
 
 void Flights::tell_interim(const Flight& flight, int status, const upstream::Fields& fields) const {

@@ -335,3 +335,32 @@ TEST_CASE_FIXTURE(HttpFixture,
   pass(2s);
   CHECK_FALSE(answers[get("/a", {{"Foo", "1"}, {"X", "y"}})]->rung == Rung::StaleWhileRevalidate);
 }
+
+TEST_CASE_FIXTURE(HttpFixture,
+                  "who asks with other fields does not wait for one whose request fails") {
+  const auto evil = get("/a", {{"X-Evil", "1"}});
+  const auto same = get("/a", {{"X-Evil", "1"}, {"X-Forwarded-For", "192.0.2.1"}});
+  const auto good = get("/a");
+  const auto too = get("/a");
+  REQUIRE(fetcher.fetches.size() == 1);
+  upstream::Reply refused;
+  refused.status = 500;
+  CHECK(fetcher.fetches.at(1).request.validate(refused).outcome == Outcome::ServerError);
+  pass(1ms);
+  REQUIRE(fetcher.fetches.size() == 2);  // one for both
+  CHECK(upstream::find_field(fetcher.fetches.at(2).request.request.fields, "X-Evil") == nullptr);
+  fetcher.fetches.at(2).request.validate(refused);
+  pass(1ms);
+  CHECK(fetcher.fetches.size() == 2);  // and only once
+  fetcher.end(2, says("good", kFresh));
+  CHECK(body(good) == "good");
+  CHECK(body(too) == "good");
+  CHECK_FALSE(answers[evil].has_value());
+  const auto validate = fetcher.fetches.at(1).request.validate;
+  fetcher.end(1, failed(FetchEnd::Deadline, Outcome::ServerError, 500));
+  CHECK(answers[evil]->rung == Rung::Error);
+  CHECK(answers[same]->rung == Rung::Error);
+  validate(refused);  // a probe asks it again
+  pass(1ms);
+  CHECK(fetcher.fetches.empty());
+}
