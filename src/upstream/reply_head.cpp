@@ -139,7 +139,8 @@ bool ReplyHead::take(std::string_view line, long status, bool http2) {
     if (whole_ && has_content) {
       if (const char* problem = problem_with_framing()) problem_ = problem;
     }
-    chunked_ = whole_ && has_content && is_one_chunked(fields_);
+    const bool coded = find_field(fields_, "Transfer-Encoding") != nullptr;
+    chunked_ = whole_ && has_content && coded && (!unknown_codings_ || says_chunked(fields_));
   } else if (line.starts_with(' ') || line.starts_with('\t')) {
     fold(line);
   } else {

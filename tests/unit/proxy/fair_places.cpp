@@ -138,10 +138,10 @@ TEST_CASE(
   cache::MemoryCache memory{cache::MemoryCache::Settings{}};
   cache::NoStore store;
   observe::Metrics metrics;
-  FairGroup dead(loop, memory, store, metrics, "dead");
-  FairGroup well(loop, memory, store, metrics, "well");
   const auto route = proxy::test::lookup_route();
   int answered = 0;
+  FairGroup dead(loop, memory, store, metrics, "dead");
+  FairGroup well(loop, memory, store, metrics, "well");
   const auto ask = [&](FairGroup& group, int number) {
     const std::string ip =
         "192.0." + std::to_string(number / 250) + "." + std::to_string(number % 250);
