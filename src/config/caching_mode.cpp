@@ -14,14 +14,12 @@
 namespace holdfast::config {
 namespace {
 
-using Mode = RouteConfig::Mode;
-
 constexpr std::uint64_t kMostVariants = 1024;
 constexpr std::size_t kMostTargeted = 16;
 
 struct KeyOfMode {
   std::string_view key;
-  Mode mode;
+  RouteConfig::Mode mode;
   std::string_view instead;  // what to do in the other one
 };
 constexpr std::string_view kMaxAge =
@@ -29,24 +27,24 @@ constexpr std::string_view kMaxAge =
     "Cache-Control: max-age, or a field of targeted for this cache alone";
 constexpr std::string_view kHttpAlone = "expected no such line, or mode = \"rfc9111\"";
 constexpr std::array kKeysOfModes = {
-    KeyOfMode{"cache_ttl", Mode::Resilient, kMaxAge},
-    KeyOfMode{"cache_ttl_override", Mode::Resilient, kMaxAge},
-    KeyOfMode{"negative_ttl", Mode::Resilient, kMaxAge},
-    KeyOfMode{"ttl_by_status", Mode::Resilient, kMaxAge},
-    KeyOfMode{"stale_while_revalidate", Mode::Resilient,
+    KeyOfMode{"cache_ttl", RouteConfig::Mode::Resilient, kMaxAge},
+    KeyOfMode{"cache_ttl_override", RouteConfig::Mode::Resilient, kMaxAge},
+    KeyOfMode{"negative_ttl", RouteConfig::Mode::Resilient, kMaxAge},
+    KeyOfMode{"ttl_by_status", RouteConfig::Mode::Resilient, kMaxAge},
+    KeyOfMode{"stale_while_revalidate", RouteConfig::Mode::Resilient,
               "here the upstream states it; expected no such line, and there Cache-Control: "
               "stale-while-revalidate"},
     KeyOfMode{
-        "batch", Mode::Resilient,
+        "batch", RouteConfig::Mode::Resilient,
         "an array is made of answers that were found right, not of what each upstream states; "
         "expected no such line, or mode = \"resilient\""},
-    KeyOfMode{"client_errors", Mode::Resilient,
+    KeyOfMode{"client_errors", RouteConfig::Mode::Resilient,
               "here every status reaches the client as it came; expected no such line"},
-    KeyOfMode{"max_variants", Mode::Rfc9111, kHttpAlone},
-    KeyOfMode{"vary_normalise", Mode::Rfc9111, kHttpAlone},
-    KeyOfMode{"ranges", Mode::Rfc9111, kHttpAlone},
-    KeyOfMode{"transfer_coding", Mode::Rfc9111, kHttpAlone},
-    KeyOfMode{"targeted", Mode::Rfc9111, kHttpAlone},
+    KeyOfMode{"max_variants", RouteConfig::Mode::Rfc9111, kHttpAlone},
+    KeyOfMode{"vary_normalise", RouteConfig::Mode::Rfc9111, kHttpAlone},
+    KeyOfMode{"ranges", RouteConfig::Mode::Rfc9111, kHttpAlone},
+    KeyOfMode{"transfer_coding", RouteConfig::Mode::Rfc9111, kHttpAlone},
+    KeyOfMode{"targeted", RouteConfig::Mode::Rfc9111, kHttpAlone},
 };
 
 void read_strictness(SectionReader& r, const std::string& key, const FileValue& value,
@@ -62,7 +60,7 @@ void read_strictness(SectionReader& r, const std::string& key, const FileValue& 
 
 }  // namespace
 
-bool counts_in(Mode mode, std::string_view key) {
+bool counts_in(RouteConfig::Mode mode, std::string_view key) {
   return std::none_of(kKeysOfModes.begin(), kKeysOfModes.end(),
                       [&](const KeyOfMode& one) { return one.key == key && one.mode != mode; });
 }
@@ -75,7 +73,7 @@ void read_mode(SectionReader& r, const FileValue& value, RouteConfig& route) {
     return r.wrong(value.line, "mode",
                    shown_in_error(mode) + ": expected one of \"resilient\", \"rfc9111\"");
   }
-  route.mode = Mode::Rfc9111;
+  route.mode = RouteConfig::Mode::Rfc9111;
   route.validate.json = false;
 }
 
@@ -137,7 +135,7 @@ void read_targeted(SectionReader& r, const FileValue& value, RouteConfig& route)
 }
 
 void check_mode(SectionReader& r, const RouteConfig& route) {
-  const char* const other = route.mode == Mode::Rfc9111 ? "resilient" : "rfc9111";
+  const char* const other = route.mode == RouteConfig::Mode::Rfc9111 ? "resilient" : "rfc9111";
   for (const KeyOfMode& one : kKeysOfModes) {
     const auto line = r.place().lines.find(one.key);
     if (one.mode == route.mode || line == r.place().lines.end()) continue;

@@ -19,14 +19,14 @@ namespace {
 
 constexpr std::string_view kBeforeNumber = " (";
 constexpr char kAfterNumber = ')';
-constexpr std::size_t kDigits = 16;
+constexpr std::size_t kNumberDigits = 16;
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
 // An index is of use for as long as its variants are.
 constexpr std::chrono::seconds kForEver{std::int64_t{1} << 31};
 
 void append_hex(std::uint64_t number, std::string& out) {
-  std::array<char, kDigits> digits;
+  std::array<char, kNumberDigits> digits;
   for (std::size_t i = digits.size(); i-- > 0; number >>= 4) {
     digits[i] = kHexDigits[number & 15];
   }
@@ -36,7 +36,7 @@ void append_hex(std::uint64_t number, std::string& out) {
 // As append_hex() writes it, and nothing else.
 std::optional<std::uint64_t> hex_of(std::string_view text) {
   std::uint64_t number = 0;
-  if (text.size() != kDigits || text.find_first_not_of(kHexDigits) != text.npos) {
+  if (text.size() != kNumberDigits || text.find_first_not_of(kHexDigits) != text.npos) {
     return std::nullopt;
   }
   std::from_chars(text.data(), text.data() + text.size(), number, 16);
@@ -215,11 +215,11 @@ std::string variant_names(std::string_view key) {
 }
 
 bool is_variant_part(std::string_view part) {
-  const std::size_t end = kBeforeNumber.size() + kDigits;
+  const std::size_t end = kBeforeNumber.size() + kNumberDigits;
   if (part.size() < end + 1 || !part.starts_with(kBeforeNumber) || part[end] != kAfterNumber) {
     return false;
   }
-  const std::string_view number = part.substr(kBeforeNumber.size(), kDigits);
+  const std::string_view number = part.substr(kBeforeNumber.size(), kNumberDigits);
   if (!hex_of(number)) return false;
   part.remove_prefix(end + 1);
   while (!part.empty()) {

@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 using std::chrono::seconds;
 
 // An age is made of two durations, each rounded down.
-constexpr base::Duration kRounding = 2s;
+constexpr base::Duration kAgeRounding = 2s;
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != text.npos;
@@ -202,13 +202,13 @@ void Cached::check_age(const Client& client, const Given& given, const HttpSaid&
        : contains(status, "stored")    ? tally_.fetched
                                        : tally_.passed);
     if (said.delivered < client.asked) broken("what is called fetched was there before");
-    if (!own && age > said.lifetime + kRounding) broken("what is not fresh was shared");
+    if (!own && age > said.lifetime + kAgeRounding) broken("what is not fresh was shared");
     return;
   }
   const std::string shown = value_in(given, "Age");
   int seconds_shown = -1;
   std::from_chars(shown.data(), shown.data() + shown.size(), seconds_shown);
-  if (seconds(seconds_shown) > age + 1s || seconds(seconds_shown) + kRounding <= age) {
+  if (seconds(seconds_shown) > age + 1s || seconds(seconds_shown) + kAgeRounding <= age) {
     broken("an Age of " + shown + " where it is " + text(age));
   }
   if (stale_for_error) {
@@ -216,7 +216,8 @@ void Cached::check_age(const Client& client, const Given& given, const HttpSaid&
     if (!upstream_.has_failed()) broken("stale for an error that never was");
     const auto window = control.if_error.value_or(control.s_maxage ? 0s : storing_.stale_if_error);
     const auto longer = std::max(window, control.while_revalidate.value_or(0s));
-    if (control.no_cache || control.must_revalidate || age > said.lifetime + longer + kRounding) {
+    if (control.no_cache || control.must_revalidate ||
+        age > said.lifetime + longer + kAgeRounding) {
       broken("stale for an error, of " + text(age) + ": " + control.text);
     }
     return;
@@ -225,8 +226,8 @@ void Cached::check_age(const Client& client, const Given& given, const HttpSaid&
   const bool for_want_of_better = upstream_.has_failed();
   if (!for_want_of_better) {
     if (client.wants("no-cache")) broken("a hit for who wants none");
-    if (max_age && age > *max_age + kRounding) broken("a hit older than its client wants");
-    if (min_fresh && age + *min_fresh > said.lifetime + kRounding) {
+    if (max_age && age > *max_age + kAgeRounding) broken("a hit older than its client wants");
+    if (min_fresh && age + *min_fresh > said.lifetime + kAgeRounding) {
       broken("a hit that is not fresh for as long as its client wants");
     }
   }
@@ -234,13 +235,13 @@ void Cached::check_age(const Client& client, const Given& given, const HttpSaid&
     ++tally_.stale_while_revalidate;
     const auto window = control.while_revalidate.value_or(0s);
     if (control.no_cache || control.must_revalidate || max_age ||
-        age > said.lifetime + window + kRounding) {
+        age > said.lifetime + window + kAgeRounding) {
       broken("stale of " + text(age) + ": " + control.text);
     }
     return;
   }
   ++tally_.fresh;
-  if (control.no_cache || age > said.lifetime + kRounding) {
+  if (control.no_cache || age > said.lifetime + kAgeRounding) {
     broken("a hit of " + text(age) + ": " + control.text);
   }
 }

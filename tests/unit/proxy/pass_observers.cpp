@@ -3,7 +3,6 @@
 
 using namespace holdfast;
 using namespace holdfast::proxy::test;
-using http::test::Answer;
 using Got = HttpStack::Got;
 using Says = HttpStack::Says;
 
@@ -35,7 +34,7 @@ struct Site : HttpStack {
     int count = 0;
     for (const char* foo : {"", "Foo: 1\r\n"}) {
       const std::string only = "Cache-Control: only-if-cached\r\n";
-      const Answer answer = get(path, foo + only);
+      const http::test::Answer answer = get(path, foo + only);
       if (answer.status == 200) ++count;
     }
     return count;
@@ -104,7 +103,7 @@ TEST_CASE(
     Site site(itself);
     site.have("/a");
     CHECK(site.ask("POST", "/a").body == "posted");
-    const Answer answer = next(site);
+    const http::test::Answer answer = next(site);
     CHECK(answer.status == 200);
     CHECK(answer.body == "posted");
     CHECK(answer.field("X-Made") == "1");
@@ -147,7 +146,8 @@ TEST_CASE("a purge while something is passed through keeps what comes of it out"
       stack.release();
       CHECK(one.read().status < 300);
       stack.turns();
-      const Answer next = stack.get("/a", "Range: bytes=1-2\r\nCache-Control: only-if-cached\r\n");
+      const http::test::Answer next =
+          stack.get("/a", "Range: bytes=1-2\r\nCache-Control: only-if-cached\r\n");
       CHECK(next.status == (purged == "all/a" ? 504 : 206));
     }
   }
@@ -156,22 +156,22 @@ TEST_CASE("a purge while something is passed through keeps what comes of it out"
 TEST_CASE("a part that was passed through answers for what it has, and is completed") {
   HttpStack stack;
   stack.says([](const Got& got) { return ranged(got, "\"e\""); });
-  const Answer first = stack.get("/a", "Range: bytes=0-4\r\n");
+  const http::test::Answer first = stack.get("/a", "Range: bytes=0-4\r\n");
   CHECK(first.status == 206);
   CHECK(first.body == "01234");
   CHECK(first.field("Cache-Status") == "holdfast; fwd=uri-miss; fwd-status=206");
-  const Answer within = stack.get("/a", "Range: bytes=1-2\r\n");
+  const http::test::Answer within = stack.get("/a", "Range: bytes=1-2\r\n");
   CHECK(within.status == 206);
   CHECK(within.body == "12");
   CHECK(within.field("Content-Range") == "bytes 1-2/10");
   CHECK(within.field("Content-Length") == "2");
   CHECK(within.field("Cache-Status") == "holdfast; hit; ttl=60");
-  const Answer several = stack.get("/a", "Range: bytes=0-0, 2-2\r\n");
+  const http::test::Answer several = stack.get("/a", "Range: bytes=0-0, 2-2\r\n");
   CHECK(several.status == 206);
   CHECK(several.field("Content-Range") == "(none)");
   CHECK(several.body.find("Content-Range: bytes 2-2/10\r\n\r\n2\r\n") != std::string::npos);
   CHECK(stack.got().size() == 1);
-  const Answer all = stack.get("/a");
+  const http::test::Answer all = stack.get("/a");
   CHECK(all.status == 200);
   CHECK(all.body == "0123456789");
   CHECK(all.field("Content-Range") == "(none)");
@@ -196,7 +196,7 @@ TEST_CASE("it is not completed by what has another validator, or none that is st
       for (char& c : says.content) c = static_cast<char>(c - '0' + 'a');
       return says;
     });
-    const Answer all = stack.get("/a");
+    const http::test::Answer all = stack.get("/a");
     CHECK(all.status == 200);
     CHECK(all.body == "abcdefghij");
   }
@@ -219,11 +219,11 @@ TEST_CASE("a HEAD that is passed freshens what is stored, or drops it") {
     });
     stack.get("/a");
     stack.clock.advance(20s);
-    const Answer head = stack.ask("HEAD", "/a");
+    const http::test::Answer head = stack.ask("HEAD", "/a");
     CHECK(head.field("Cache-Status") == "holdfast; fwd=stale; fwd-status=200");
     CHECK(head.field("Age") == "(none)");
     const bool same = told.size() == 3 && told[1].value == "10";
-    const Answer next = stack.get("/a");
+    const http::test::Answer next = stack.get("/a");
     CHECK(next.body == "0123456789");
     CHECK(next.field("Cache-Status").starts_with("holdfast; hit") == same);
     CHECK(stack.got().back().method == (same ? "HEAD" : "GET"));

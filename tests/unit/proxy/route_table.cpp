@@ -31,7 +31,7 @@ PathTemplate path_template(std::string_view text) {
   return *std::move(parsed);
 }
 
-struct Routes {
+struct TableOfRoutes {
   RouteTable table;
   std::vector<std::string> names;
 
@@ -77,7 +77,7 @@ TEST_CASE("the most specific route wins, whatever the order of adding") {
                                     "/a/{x:hex}", "/a/{x}",    "/a/{x:rest}", "/{x:rest}"};
   for (unsigned round = 0; round < 50; ++round) {
     std::shuffle(texts.begin(), texts.end(), std::minstd_rand(round));
-    Routes routes;
+    TableOfRoutes routes;
     for (const std::string& text : texts) REQUIRE(!routes.add(text));
     CHECK(routes.find("/a/b") == "/a/b");
     CHECK(routes.find("/a/::1") == "/a/{x:ip} [::1]");
@@ -94,7 +94,7 @@ TEST_CASE("the most specific route wins, whatever the order of adding") {
 }
 
 TEST_CASE("a branch that ends nowhere is left for the next one") {
-  Routes routes;
+  TableOfRoutes routes;
   routes.add("/a/b/c");
   routes.add("/{x}/b/{y}");
   routes.add("/a/{y:int}/{z:rest}");
@@ -109,7 +109,7 @@ TEST_CASE("a branch that ends nowhere is left for the next one") {
 }
 
 TEST_CASE("a route of the request's host comes before one of any host") {
-  Routes routes;
+  TableOfRoutes routes;
   routes.add("/a");
   routes.add("/{x:rest}", "Geo.Example.com");
   routes.add("/b", "[2001:db8::1]");
@@ -127,7 +127,7 @@ TEST_CASE("a route of the request's host comes before one of any host") {
 }
 
 TEST_CASE("a method that no route takes for the path is told what would do") {
-  Routes routes;
+  TableOfRoutes routes;
   routes.add("/a", "", methods({"GET", "HEAD"}));
   routes.add("/{x}", "", methods({"PUT"}));
   routes.add("/a", "other.example", methods({"POST"}));
@@ -143,7 +143,7 @@ TEST_CASE("a method that no route takes for the path is told what would do") {
 }
 
 TEST_CASE("where only a parameter's type does not fit, the nearest route says so") {
-  Routes routes;
+  TableOfRoutes routes;
   routes.add("/lookup/{ip:ip}");
   routes.add("/n/{n:int}/{h:hex}");
   CHECK(routes.find("/lookup/abc") == "400 /lookup/{ip:ip}: not an IPv4 or IPv6 address");
@@ -161,7 +161,7 @@ TEST_CASE("where only a parameter's type does not fit, the nearest route says so
 }
 
 TEST_CASE("two routes that take the same requests are refused, and the first is named") {
-  Routes routes;
+  TableOfRoutes routes;
   CHECK(!routes.add("/a/{x:ip}/{p:rest}"));
   CHECK(routes.add("/a/{y:ip}/{q:rest}") == "/a/{x:ip}/{p:rest}");
   CHECK(routes.add("/a/{y:ip}/{q:rest}", "", methods({"HEAD", "PUT"})) == "/a/{x:ip}/{p:rest}");
@@ -179,7 +179,7 @@ TEST_CASE("two routes that take the same requests are refused, and the first is 
 }
 
 TEST_CASE("what is no path has no route") {
-  Routes routes;
+  TableOfRoutes routes;
   routes.add("/");
   routes.add("/{x:int}");
   routes.add("/{x:rest}");
@@ -188,8 +188,8 @@ TEST_CASE("what is no path has no route") {
 }
 
 TEST_CASE("an empty table finds nothing") {
-  CHECK(Routes().find("/") == "404");
-  CHECK(Routes().find("/a/b") == "404");
+  CHECK(TableOfRoutes().find("/") == "404");
+  CHECK(TableOfRoutes().find("/a/b") == "404");
 }
 
 TEST_CASE("the table answers as if every route were asked in turn") {

@@ -57,10 +57,10 @@ class Fetcher final : public upstream::Fetcher {
   std::vector<std::function<void()>> waiting_;
 };
 
-class Stack : public proxy::test::TwoLoops {
+class ServiceStack : public proxy::test::TwoLoops {
  public:
-  Stack() { serve(service_); }
-  ~Stack() { stop(); }
+  ServiceStack() { serve(service_); }
+  ~ServiceStack() { stop(); }
 
   // Waits until so many requests wait for the origin loop.
   bool in_flight(std::size_t count) {
@@ -172,7 +172,7 @@ class Stack : public proxy::test::TwoLoops {
 // The origin loop does nothing while this lives.
 class HeldUp {
  public:
-  explicit HeldUp(Stack& stack) {
+  explicit HeldUp(ServiceStack& stack) {
     std::promise<void> entered;
     stack.origin().post([this, &entered] {
       // What is used here must outlive neither set_value() nor the wait.
@@ -196,7 +196,7 @@ std::string post(std::string_view content) {
 }  // namespace
 
 TEST_CASE("a miss that the origin loop does not get to is 504 at the deadline, not before") {
-  Stack stack;
+  ServiceStack stack;
   Client one = stack.client();
   {
     const HeldUp held(stack);
@@ -228,7 +228,7 @@ TEST_CASE("a miss that the origin loop does not get to is 504 at the deadline, n
 }
 
 TEST_CASE("an answer that comes after the deadline reaches nobody, and fills the cache") {
-  Stack stack;
+  ServiceStack stack;
   stack.on_origin([&] { stack.fetcher().holding = true; });
   Client one = stack.client();
   Client two = stack.client();
@@ -263,7 +263,7 @@ TEST_CASE("an answer that comes after the deadline reaches nobody, and fills the
 TEST_CASE("If-Modified-Since counts if it is one date, alone, and of a 200") {
   const std::string modified = "Tue, 01 Sep 2026 00:00:00 GMT";
   const std::string since = "If-Modified-Since: " + modified + "\r\n";
-  Stack stack;
+  ServiceStack stack;
   stack.have_dated("192.0.2.1", modified);
   stack.have_dated("192.0.2.2", modified, 404);
   stack.have_dated("192.0.2.3", "");
@@ -286,7 +286,7 @@ TEST_CASE("If-Modified-Since counts if it is one date, alone, and of a 200") {
 
 // RFC 9110, 15.4.5.
 TEST_CASE("a 304 names the ETag that its 200 would have, also where gzip does not pay") {
-  Stack stack;
+  ServiceStack stack;
   base::Random random(1);
   std::string noise(2000, '\0');
   for (char& c : noise) c = static_cast<char>(random.below(256));
@@ -313,7 +313,7 @@ TEST_CASE("a 304 names the ETag that its 200 would have, also where gzip does no
 }
 
 TEST_CASE("at the deadline a stale answer is better than 504, for batches too") {
-  Stack stack;
+  ServiceStack stack;
   stack.have_old("198.51.100.1");
   Client single = stack.client();
   Client picky = stack.client();
@@ -339,7 +339,7 @@ TEST_CASE("at the deadline a stale answer is better than 504, for batches too") 
 }
 
 TEST_CASE("clients that leave before the deadline leave nothing behind") {
-  Stack stack;
+  ServiceStack stack;
   {
     const HeldUp held(stack);
     for (int i = 0; i < 3; ++i) {
@@ -364,7 +364,7 @@ TEST_CASE("clients that leave before the deadline leave nothing behind") {
 }
 
 TEST_CASE("a page is rendered once for all who wait for it, and not for those who are gone") {
-  Stack stack;
+  ServiceStack stack;
   std::vector<Client> stay;
   {
     const HeldUp held(stack);
@@ -395,7 +395,7 @@ TEST_CASE("a page is rendered once for all who wait for it, and not for those wh
 }
 
 TEST_CASE("a page that its loop does not get to is 503 at the deadline, not before") {
-  Stack stack;
+  ServiceStack stack;
   Client client = stack.client();
   {
     const HeldUp held(stack);
@@ -418,7 +418,7 @@ TEST_CASE("a page that its loop does not get to is 503 at the deadline, not befo
 TEST_CASE("how many lines were left out is told after a while, and at the end") {
   std::shared_ptr<std::FILE> file;
   {
-    Stack stack;
+    ServiceStack stack;
     file = stack.log_file;
     Client client = stack.client();
     for (int i = 0; i < 150; ++i) REQUIRE(client.ask(get("/lookup/nonsense")).status == 400);
@@ -431,12 +431,12 @@ TEST_CASE("how many lines were left out is told after a while, and at the end") 
     }
     for (int i = 0; i < 130; ++i) REQUIRE(client.ask(get("/lookup/nonsense")).status == 400);
   }
-  CHECK(Stack::text_of(*file).find(R"("event":"rejections_not_logged","count":30)") !=
+  CHECK(ServiceStack::text_of(*file).find(R"("event":"rejections_not_logged","count":30)") !=
         std::string::npos);
 }
 
 TEST_CASE("requests under way when the routes change are answered; later ones go by the new ones") {
-  Stack stack;
+  ServiceStack stack;
   auto held = std::make_shared<int>();
   const std::weak_ptr<const void> hold = held;
   stack.adopt(nullptr);
@@ -467,7 +467,7 @@ TEST_CASE("requests under way when the routes change are answered; later ones go
 }
 
 TEST_CASE("a hit and a refresh behind it hold nothing of routes that are gone") {
-  Stack stack;
+  ServiceStack stack;
   auto held = std::make_shared<int>();
   const std::weak_ptr<const void> hold = held;
   stack.adopt(nullptr);
@@ -484,7 +484,7 @@ TEST_CASE("a hit and a refresh behind it hold nothing of routes that are gone") 
 }
 
 TEST_CASE("routes that are the same go on with what they have, batches and counters with it") {
-  Stack stack;
+  ServiceStack stack;
   auto held = std::make_shared<int>();
   stack.adopt(held);
   CHECK(stack.client().ask(get("/lookup/192.0.2.1")).status == 200);

@@ -4,7 +4,6 @@
 
 using namespace holdfast;
 using namespace holdfast::proxy::test;
-using http::test::Answer;
 using Got = HttpStack::Got;
 using Says = HttpStack::Says;
 
@@ -21,7 +20,7 @@ const Says kTen{200,
                  {"X-Odd", "1"}},
                 "0123456789"};
 
-bool is_hit(const Answer& answer) {
+bool is_hit(const http::test::Answer& answer) {
   return answer.head.find("Cache-Status: holdfast; hit") != std::string::npos;
 }
 
@@ -38,14 +37,14 @@ TEST_CASE("a hit has the fields as they came, and each of ours once") {
   says.fields.push_back({"Connection", "X-Hop"});
   says.fields.push_back({"X-Hop", "1"});
   stack.says(says);
-  const Answer first = stack.get("/a");
+  const http::test::Answer first = stack.get("/a");
   CHECK(first.status == 200);
   CHECK(first.body == "0123456789");
   CHECK(first.field("Age") == "5");
   CHECK(first.head.find("Cache-Status: holdfast; fwd=uri-miss; fwd-status=200; stored; ttl=55") !=
         std::string::npos);
   stack.clock.advance(10s);
-  const Answer hit = stack.get("/a", "X-Request-ID: mine\r\n");
+  const http::test::Answer hit = stack.get("/a", "X-Request-ID: mine\r\n");
   CHECK(hit.status == 200);
   CHECK(hit.body == "0123456789");
   CHECK(hit.field("Age") == "15");
@@ -72,7 +71,7 @@ TEST_CASE("what an answer does not say, nobody says for it; but when it came") {
   stack.says({200, {{"Cache-Control", "max-age=60"}}, "x"});
   stack.get("/a");
   stack.clock.advance(10s);
-  const Answer hit = stack.get("/a");
+  const http::test::Answer hit = stack.get("/a");
   CHECK(is_hit(hit));
   for (const char* name : {"Content-Type", "ETag", "Last-Modified", "Vary", "Content-Encoding"}) {
     CHECK(hit.field(name) == "(none)");
@@ -93,7 +92,7 @@ TEST_CASE("a client that has it already is told so, by a 304 without what is of 
         "If-None-Match: \"e\"\r\nIf-Modified-Since: " + kDate + "\r\nRange: bytes=0-1\r\n"}) {
     CAPTURE(fields);
     for (const char* method : {"GET", "HEAD"}) {
-      const Answer answer = stack.ask(method, "/a", fields);
+      const http::test::Answer answer = stack.ask(method, "/a", fields);
       CHECK(answer.status == 304);
       CHECK(answer.body.empty());
       CHECK(answer.field("ETag") == "\"e\"");
@@ -128,13 +127,14 @@ TEST_CASE("ranges of what is stored are cut here") {
   stack.says(kTen);
   stack.get("/a");
   const auto ranged = [&](const std::string& range, const std::string& more = {}) {
-    Answer answer = stack.get("/a", "Range: " + range + "\r\n" + more);
+    http::test::Answer answer = stack.get("/a", "Range: " + range + "\r\n" + more);
     CHECK(is_hit(answer));
     CHECK(count_of(answer, "Date: ") == 1);
     CHECK(answer.field("Content-Length") == std::to_string(answer.body.size()));
     return answer;
   };
-  const auto is = [](const Answer& answer, const std::string& range, const std::string& body) {
+  const auto is = [](const http::test::Answer& answer, const std::string& range,
+                     const std::string& body) {
     CHECK(answer.status == 206);
     CHECK(answer.field("Content-Range") == "bytes " + range + "/10");
     CHECK(answer.body == body);
@@ -148,7 +148,7 @@ TEST_CASE("ranges of what is stored are cut here") {
   is(ranged("bytes=0-1", "If-Range: \"e\"\r\n"), "0-1", "01");
   is(ranged("bytes=0-1", "If-Range: " + kModified + "\r\n"), "0-1", "01");
 
-  const Answer several = ranged("bytes=0-0, 8-");
+  const http::test::Answer several = ranged("bytes=0-0, 8-");
   CHECK(several.status == 206);
   CHECK(several.field("Content-Range") == "(none)");
   const std::string type = several.field("Content-Type");
@@ -156,7 +156,7 @@ TEST_CASE("ranges of what is stored are cut here") {
   CHECK(several.body.find("Content-Range: bytes 0-0/10\r\n\r\n0\r\n") != std::string::npos);
   CHECK(several.body.find("Content-Range: bytes 8-9/10\r\n\r\n89\r\n") != std::string::npos);
 
-  const Answer none = ranged("bytes=10-");
+  const http::test::Answer none = ranged("bytes=10-");
   CHECK(none.status == 416);
   CHECK(none.field("Content-Range") == "bytes */10");
   CHECK(none.field("Content-Type") == "(none)");
@@ -165,11 +165,11 @@ TEST_CASE("ranges of what is stored are cut here") {
   }
   for (const char* other : {"If-Range: \"x\"\r\n", "If-Range: W/\"e\"\r\n",
                             "If-Range: Tue, 02 Dec 2025 00:00:00 GMT\r\n"}) {
-    const Answer whole = ranged("bytes=0-1", other);
+    const http::test::Answer whole = ranged("bytes=0-1", other);
     CHECK(whole.status == 200);
     CHECK(whole.body == "0123456789");
   }
-  const Answer head = stack.ask("HEAD", "/a", "Range: bytes=2-4\r\n");
+  const http::test::Answer head = stack.ask("HEAD", "/a", "Range: bytes=2-4\r\n");
   CHECK(head.status == 200);
   CHECK(head.field("Content-Length") == "10");
   CHECK(stack.got().size() == 1);
@@ -178,13 +178,13 @@ TEST_CASE("ranges of what is stored are cut here") {
 TEST_CASE("a HEAD is answered by what a GET brought, or passed; it stores nothing") {
   HttpStack stack;
   stack.says(kTen);
-  const Answer passed = stack.ask("HEAD", "/a");
+  const http::test::Answer passed = stack.ask("HEAD", "/a");
   CHECK(passed.status == 200);
   CHECK(passed.head.find("fwd=uri-miss") != std::string::npos);
   CHECK(stack.got().back().method == "HEAD");
   stack.get("/a");
   CHECK(stack.got().back().method == "GET");
-  const Answer hit = stack.ask("HEAD", "/a");
+  const http::test::Answer hit = stack.ask("HEAD", "/a");
   CHECK(hit.status == 200);
   CHECK(is_hit(hit));
   CHECK(hit.field("Content-Length") == "10");
@@ -200,7 +200,7 @@ TEST_CASE("what is for the origin to judge, or to be kept by nobody, is passed t
                                    "If-Unmodified-Since: Mon, 01 Dec 2025 00:00:00 GMT\r\n"}) {
     CAPTURE(fields);
     for (const char* path : {"/a", "/b"}) {
-      const Answer answer = stack.get(path, fields);
+      const http::test::Answer answer = stack.get(path, fields);
       CHECK(answer.body == "0123456789");
       CHECK(answer.field("Cache-Status") == "holdfast; fwd=bypass; fwd-status=200");
       const Got got = stack.got().back();
@@ -224,7 +224,7 @@ TEST_CASE("what a field's other spelling brought is for nobody else") {
     if (got.field("If_None_Match") != "(none)") says = {304, {{"ETag", "\"e\""}}, {}};
     return says;
   });
-  const Answer odd = stack.get("/a", "Accept_Language: de\r\n");
+  const http::test::Answer odd = stack.get("/a", "Accept_Language: de\r\n");
   CHECK(odd.body == "zehn");
   CHECK(odd.head.find("Cache-Status: holdfast; fwd=bypass") != std::string::npos);
   CHECK(stack.get("/a", "If_None_Match: \"e\"\r\n").status == 304);
@@ -252,7 +252,7 @@ TEST_CASE("only-if-cached never reaches the upstream") {
   HttpStack stack;
   stack.says(kTen);
   const std::string only = "Cache-Control: only-if-cached\r\n";
-  const Answer none = stack.get("/a", only);
+  const http::test::Answer none = stack.get("/a", only);
   CHECK(none.status == 504);
   CHECK(none.field("Content-Type") == "application/problem+json");
   CHECK(stack.got().empty());
@@ -273,7 +273,7 @@ TEST_CASE("a client's no-cache is one to the upstream, by either field") {
     return got.field("If-None-Match") == "\"e\"" ? Says{304, {{"ETag", "\"e\""}}, {}} : kTen;
   });
   for (const char* fields : {"Cache-Control: no-cache\r\n", "Pragma: no-cache\r\n"}) {
-    const Answer answer = stack.get("/a", fields);
+    const http::test::Answer answer = stack.get("/a", fields);
     CHECK(answer.body == "0123456789");
     CHECK(answer.field("Cache-Status") == "holdfast; fwd=request; fwd-status=304; stored; ttl=60");
   }
@@ -291,7 +291,7 @@ TEST_CASE("a stale one is refreshed behind by the fields of who got it") {
   stack.get("/a", "Foo: 1\r\n");
   stack.get("/a", "Foo: 2\r\n");
   stack.clock.advance(15s);
-  const Answer stale = stack.get("/a", "foo: 2\r\nIf-None-Match: \"x\"\r\n");
+  const http::test::Answer stale = stack.get("/a", "foo: 2\r\nIf-None-Match: \"x\"\r\n");
   CHECK(stale.body == "for 2");
   CHECK(stale.field("Age") == "15");
   CHECK(stale.field("Cache-Status") == "holdfast; hit; ttl=-5; detail=stale-while-revalidate");
@@ -307,7 +307,7 @@ TEST_CASE("what is too large to keep is passed through, at once the next time") 
   HttpStack stack;
   stack.says({200, {{"Cache-Control", "max-age=60"}}, std::string(HttpStack::kMostBytes + 1, 'x')});
   for (int i = 0; i < 2; ++i) {
-    const Answer answer = stack.get("/a");
+    const http::test::Answer answer = stack.get("/a");
     CHECK(answer.status == 200);
     CHECK(answer.body.size() == HttpStack::kMostBytes + 1);
     CHECK(answer.field("Cache-Status") == "holdfast; fwd=bypass; fwd-status=200");
@@ -331,15 +331,16 @@ TEST_CASE("answers without content are framed as such, and stored like others") 
   http::test::Client one = stack.client();
   for (int round = 0; round < 2; ++round) {
     // One connection: whatever follows an answer is another one's.
-    const Answer none = one.ask(http::test::get("/204"));
+    const http::test::Answer none = one.ask(http::test::get("/204"));
     CHECK(none.status == 204);
     CHECK(none.field("Content-Length") == "(none)");
     CHECK(none.field("Transfer-Encoding") == "(none)");
     CHECK(is_hit(none) == (round == 1));
-    const Answer empty = one.ask(http::test::get("/200"));
+    const http::test::Answer empty = one.ask(http::test::get("/200"));
     CHECK(empty.status == 200);
     CHECK(empty.field("Content-Length") == "0");
-    const Answer unchanged = one.ask(http::test::get("/200", "If-None-Match: \"e\"\r\n"));
+    const http::test::Answer unchanged =
+        one.ask(http::test::get("/200", "If-None-Match: \"e\"\r\n"));
     CHECK(unchanged.status == 304);
     CHECK(unchanged.field("Content-Length") == "(none)");
     CHECK(unchanged.field("Transfer-Encoding") == "(none)");
@@ -351,7 +352,7 @@ TEST_CASE("answers without content are framed as such, and stored like others") 
 TEST_CASE("what comes from a source of our own has a Date like all else") {
   HttpStack stack;
   stack.says({503, {}, "down"});
-  const Answer answer = stack.get("/offline");
+  const http::test::Answer answer = stack.get("/offline");
   CHECK(answer.status == 200);
   CHECK(answer.body == "[1]");
   CHECK(answer.field("Date") == "Thu, 01 Jan 2026 00:00:00 GMT");
@@ -361,7 +362,7 @@ TEST_CASE("what comes from a source of our own has a Date like all else") {
 TEST_CASE("an error of the upstream's is its client's to read, and a stored answer comes first") {
   HttpStack stack;
   stack.says({503, {{"X-Why", "busy"}}, "come back later"});
-  const Answer error = stack.get("/a");
+  const http::test::Answer error = stack.get("/a");
   CHECK(error.status == 503);
   CHECK(error.body == "come back later");
   CHECK(error.field("X-Why") == "busy");
@@ -369,7 +370,7 @@ TEST_CASE("an error of the upstream's is its client's to read, and a stored answ
   stack.get("/b");
   stack.says({503, {}, "come back later"});
   stack.clock.advance(100s);
-  const Answer stale = stack.get("/b");
+  const http::test::Answer stale = stack.get("/b");
   CHECK(stale.status == 200);
   CHECK(stale.body == "0123456789");
   CHECK(stale.field("Age") == "102");

@@ -18,7 +18,7 @@ namespace {
 
 using Lines = std::vector<http::FieldLine>;
 
-const base::WallTime kNow(1'000'000s);
+const base::WallTime kStoredAt(1'000'000s);
 const HttpCaching kPlain;
 const std::string kUrl = "all/a?b=c host=x";
 
@@ -29,13 +29,13 @@ cache::StoredPtr index_of(std::string body) {
 // What is stored, by key; counts what is looked for.
 struct Shelf {
   std::string keep(const VariantIndex& index, std::string_view set, const Lines& fields,
-                   const std::string& body, base::WallTime at = kNow) {
+                   const std::string& body, base::WallTime at = kStoredAt) {
     std::string key = kUrl;
     index.append_key(set, fields, kPlain, key);
     put(key, body, at);
     return key;
   }
-  void put(const std::string& key, const std::string& body, base::WallTime at = kNow) {
+  void put(const std::string& key, const std::string& body, base::WallTime at = kStoredAt) {
     rows[key] =
         cache::make_stored({.kind = cache::Kind::Verbatim, .body = body, .response_time = at});
   }
@@ -61,8 +61,8 @@ struct TwoVariants : Shelf {
     index.put_first("foo");
     index.note(keep(index, "foo", {{"Foo", "1"}}, "one"), 64);
     index.note(keep(index, "foo", {}, "none"), 64);
-    text = index.to_stored(kNow, 1)->body;
-    rows[kUrl] = index.to_stored(kNow, 1);
+    text = index.to_stored(kStoredAt, 1)->body;
+    rows[kUrl] = index.to_stored(kStoredAt, 1);
   }
   std::string text;
 };
@@ -77,14 +77,14 @@ TEST_CASE("what an index says is read back from what is stored") {
       index.put_first(std::vector<std::string>{"", "a", "accept,cookie", "x-y"}[random.below(4)]);
       index.note("k" + std::to_string(random.below(20)), 10);
     }
-    const cache::StoredPtr stored = index.to_stored(kNow, 42);
+    const cache::StoredPtr stored = index.to_stored(kStoredAt, 42);
     CHECK(stored->kind == cache::Kind::Variants);
     CHECK(stored->seen == 42);
-    CHECK(stored->response_time == kNow);
+    CHECK(stored->response_time == kStoredAt);
     const VariantIndex read(*stored);
     CHECK(read.sets() == index.sets());
     CHECK(read.variants() == index.variants());
-    CHECK(read.to_stored(kNow, 42)->body == stored->body);
+    CHECK(read.to_stored(kStoredAt, 42)->body == stored->body);
     std::string key, other;
     index.append_key("a", {}, kPlain, key);
     read.append_key("a", {}, kPlain, other);
@@ -123,14 +123,14 @@ TEST_CASE("a request finds the variant of its own fields, and none of another nu
   // One that is forgotten is out of reach, though it is there.
   VariantIndex index(7);
   index.put_first("foo");
-  shelf.rows[kUrl] = index.to_stored(kNow, 1);
+  shelf.rows[kUrl] = index.to_stored(kStoredAt, 1);
   CHECK(shelf.body({}) == "-");
 
   // An index of another number: all that the old one had is gone.
   VariantIndex next(8);
   next.put_first("foo");
   next.note(shelf.keep(next, "foo", {}, "new"), 64);
-  shelf.rows[kUrl] = next.to_stored(kNow, 1);
+  shelf.rows[kUrl] = next.to_stored(kStoredAt, 1);
   CHECK(shelf.body({{"Foo", "1"}}) == "-");
   CHECK(shelf.body({}) == "new");
 }
@@ -143,15 +143,15 @@ TEST_CASE("of several sets, what came last answers; of one moment, the latest se
   const Lines both{{"Foo", "1"}, {"Bar", "1"}};
   index.note(shelf.keep(index, "foo", both, "by foo"), 64);
   index.note(shelf.keep(index, "bar", both, "by bar"), 64);
-  shelf.rows[kUrl] = index.to_stored(kNow, 1);
+  shelf.rows[kUrl] = index.to_stored(kStoredAt, 1);
   CHECK(shelf.body(both) == "by bar");
-  shelf.keep(index, "foo", both, "by foo", kNow + 1ms);
+  shelf.keep(index, "foo", both, "by foo", kStoredAt + 1ms);
   CHECK(shelf.body(both) == "by foo");
   CHECK(shelf.body({{"Bar", "1"}}) == "by bar");
   // Something that is no such response, in the place of one.
   std::string key = kUrl;
   index.append_key("foo", both, kPlain, key);
-  shelf.rows[key] = index.to_stored(kNow + 1s, 1);
+  shelf.rows[key] = index.to_stored(kStoredAt + 1s, 1);
   CHECK(shelf.body(both) == "by bar");
   shelf.rows[kUrl] = cache::make_stored({.body = "of the other mode"});
   CHECK(shelf.body(both) == "-");
@@ -175,7 +175,7 @@ TEST_CASE("of bytes that are no index, cut or damaged, no wrong variant comes") 
     CHECK(read.sets().size() <= VariantIndex::kMostSets);
     CHECK(read.variants().size() <= VariantIndex::kMostVariants);
     // What it is read as is written so, and found again.
-    CHECK(VariantIndex(*read.to_stored(kNow, 1)).sets() == read.sets());
+    CHECK(VariantIndex(*read.to_stored(kStoredAt, 1)).sets() == read.sets());
   };
   for (std::size_t size = 0; size <= whole.text.size(); ++size) check(whole.text.substr(0, size));
   base::Random random(2);
@@ -296,7 +296,7 @@ TEST_CASE("who likes one language best gets what was stored as in that, if the r
                                     alias));
   shelf.put(alias, "deutsch");
   index.note(alias, 64);
-  shelf.rows[kUrl] = index.to_stored(kNow, 1);
+  shelf.rows[kUrl] = index.to_stored(kStoredAt, 1);
 
   CHECK(shelf.body(german, caching) == "deutsch");
   CHECK(shelf.body({{"Accept-Language", "de, fr;q=0.1"}, {"foo", "1"}}, caching) == "deutsch");
@@ -319,7 +319,7 @@ TEST_CASE("a part of a content answers who asks for what it has, and nobody else
                                          .kind = cache::Kind::Verbatim,
                                          .fields = "ETag: \"e\"\r\nContent-Range: bytes 2-5/9\r\n",
                                          .body = "cdef",
-                                         .response_time = kNow});
+                                         .response_time = kStoredAt});
   const auto has = [&](std::string_view range, std::string_view if_range = {}) {
     const Selected selected = shelf.select({}, {range, if_range});
     CHECK((selected.response == nullptr) == (selected.partial != nullptr));
@@ -340,6 +340,6 @@ TEST_CASE("a part of a content answers who asks for what it has, and nobody else
                                          .kind = cache::Kind::Verbatim,
                                          .fields = "Content-Range: nonsense\r\n",
                                          .body = "cdef",
-                                         .response_time = kNow});
+                                         .response_time = kStoredAt});
   CHECK_FALSE(has("bytes=2-5"));
 }
