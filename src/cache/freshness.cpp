@@ -54,7 +54,7 @@ Freshness freshness(const StoredResponse& stored, base::WallTime now) {
 
 StoredPtr without_lifetime(const StoredResponse& stored, base::WallTime now) {
   StoredParts parts = stored;
-  parts.freshness_lifetime = freshness(stored, now).age;
+  parts.freshness_lifetime = std::min(parts.freshness_lifetime, freshness(stored, now).age);
   parts.upstream_etag.clear();
   parts.upstream_last_modified.clear();
   return make_stored(std::move(parts));

@@ -31,8 +31,8 @@ Freshness freshness(const StoredResponse& stored, base::WallTime now);
 // or one that is wrong now.
 bool is_dated_ahead(const StoredResponse& stored, base::WallTime now);
 
-// The same, with nothing left of its lifetime, and without its validators: the whole is asked for,
-// as a 304 could leave it no more than that.
+// The same, with nothing left of its lifetime (what is stale stays as stale as it is), and without
+// its validators: the whole is asked for, as a 304 could leave it no more than that.
 StoredPtr without_lifetime(const StoredResponse& stored, base::WallTime now);
 
 }  // namespace holdfast::cache

@@ -571,7 +571,10 @@ bool Admin::mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply&
     return true;
   }
   const cache::Freshness freshness = cache::freshness(*stored, parts_.origin.loop().clock().wall());
-  if (freshness.use != cache::Use::Fresh) return true;
+  const bool was_fresh = freshness.use == cache::Use::Fresh;
+  // What is stale already is asked for whole, too: a 304 would make it fresh again.
+  const bool asks_whole = stored->upstream_etag.empty() && stored->upstream_last_modified.empty();
+  if (!was_fresh && asks_whole) return true;
   cache::StoredPtr stale = cache::without_lifetime(*stored, parts_.origin.loop().clock().wall());
   parts_.memory.put(key, stale);
   const bool has_store = parts_.store.status().state != cache::StoreStatus::State::Off;
@@ -579,7 +582,7 @@ bool Admin::mark_stale(Errand& errand, const proxy::Routes::Named& named, Reply&
     failure = {503, "not all is marked, the store is busy"};
     return false;
   }
-  ++errand.count;
+  if (was_fresh) ++errand.count;
   return true;
 }
 

@@ -62,7 +62,6 @@ Routed::Process::Process(Routed& world, std::uint64_t seed)
 
 Routed::Routed(std::uint64_t seed, bool traced, RoutedTally& tally, Sickness sickness)
     : tally_(tally),
-      seed_(seed),
       sickness_(sickness),
       random_(seed ^ 0x726f75746564),
       begun_(scheduler_.now()),
@@ -231,7 +230,8 @@ void Routed::mark_stale(const proxy::Routes::Named& named) {
   if (!stored) stored = store_.find(named.key).value_or(nullptr);
   if (!stored) return;
   const cache::Freshness freshness = cache::freshness(*stored, scheduler_.clock().wall());
-  if (freshness.use != cache::Use::Fresh) return;
+  const bool asks_whole = stored->upstream_etag.empty() && stored->upstream_last_modified.empty();
+  if (freshness.use != cache::Use::Fresh && asks_whole) return;
   const cache::StoredPtr stale = cache::without_lifetime(*stored, scheduler_.clock().wall());
   process_->memory.put(named.key, stale);
   store_.put(named.key, stale);

@@ -167,7 +167,6 @@ class Routed final : SimulatedServer::Clients {
   bool over() const { return !violation_.empty(); }
 
   RoutedTally& tally_;
-  const std::uint64_t seed_;
   const Sickness sickness_;
   base::VirtualScheduler scheduler_;
   base::Random random_;

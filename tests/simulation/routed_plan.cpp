@@ -208,7 +208,7 @@ Routed::Ask Routed::draw_ask(Which route) {
 }
 
 void Routed::plan_purge(base::Duration time) {
-  using Kind = cache::Purge::Kind;
+  using PurgeKind = cache::Purge::Kind;
   Ask of = draw_ask();
   of.method = "GET";
   of.meaning = of.read;
@@ -221,18 +221,18 @@ void Routed::plan_purge(base::Duration time) {
       purged.one = true;
       break;
     case 2:
-      purged.kind = Kind::Route;
+      purged.kind = PurgeKind::Route;
       purged.what = one_of({"lookup", "search", "items", "rest"});
       break;
     case 3:
-      purged.kind = Kind::Tag;
+      purged.kind = PurgeKind::Tag;
       purged.what = one_of({"t0", "t1", "t2", "half", "shop", "nobody's"});
       break;
     case 4:
-      purged.kind = Kind::Path;
+      purged.kind = PurgeKind::Path;
       break;
     default:
-      purged.kind = Kind::All;
+      purged.kind = PurgeKind::All;
       break;
   }
   const std::string what = std::string(purged.soft ? "marks stale " : "purges ") +
