@@ -67,7 +67,12 @@ TEST_CASE("status and inspect say what is there, as JSON") {
   INFO(there.output);
   CHECK(there.has("\"key\":\"lookup/8.8.8.8\",\"in_memory\":true,\"in_store\":true"));
   CHECK(there.has("\"use\":\"fresh\""));
-  CHECK(admin({"inspect", "http://any.example/lookup/8.8.8.8"}).output == there.output);
+  // It ages meanwhile.
+  const auto up_to_age = [](const std::string& output) {
+    return output.substr(0, output.find("\"age\""));
+  };
+  CHECK(up_to_age(admin({"inspect", "http://any.example/lookup/8.8.8.8"}).output) ==
+        up_to_age(there.output));
   CHECK(admin({"explain", "http://any.example/lookup/8.8.8.8"}).has("\"rung\":\"fresh\""));
   const auto status = admin({"status"});
   CHECK(status.code == 0);
