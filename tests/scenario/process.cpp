@@ -116,6 +116,13 @@ int Process::wait() {
   return *exit_code_;
 }
 
+bool Process::ended_by_itself() const {
+  if (exit_code_) return false;
+  siginfo_t ended{};
+  return waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         ended.si_pid == pid_;
+}
+
 std::vector<std::string> Process::lines() const {
   const std::lock_guard lock(mutex_);
   return lines_;

@@ -43,6 +43,8 @@ class Process {
 
   // The exit code, or 128 + the signal that ended it. Waits for it.
   int wait();
+  // Whether it has ended though nobody waited for that.
+  bool ended_by_itself() const;
 
   std::vector<std::string> lines() const;
   std::string output() const;

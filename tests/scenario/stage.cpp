@@ -151,6 +151,10 @@ Daemon::Daemon(const Folder& folder, const std::string& api_url, Process::Enviro
 // pages that must come first). A look-up, a sync or a lock held across one takes seconds. The
 // scenario loop_stalls holds the origin loop to 50 ms.
 Daemon::~Daemon() {
+  if (process_->ended_by_itself()) {
+    const int code = process_->wait();
+    FAIL_CHECK("the daemon ended with " << code << ":\n" << last_lines(process_->lines(), 90));
+  }
   if (may_be_blocked_) return;
   for (const std::string& line : process_->lines()) {
     const std::string blocked = "\"blocked_seconds\":";
