@@ -32,10 +32,8 @@ struct Answer {
   bool stored = false;     // memory has it, or the store took it to be written
   bool was_stale = false;  // something was stored, too old to answer from at once
   bool was_fresh = false;  // something fresh was stored, but not as fresh as the client wanted
-  // Of mode rfc9111: why nothing is kept of it, in a word of src/rfc9111/storing.h; and whether it
-  // is what is stored, which the upstream has just said is the same (304).
+  // Of mode rfc9111: why nothing is kept of it, in a word of src/rfc9111/storing.h.
   std::string_view not_stored;
-  bool revalidated = false;
   bool other_variant = false;  // there were stored responses, but of other variants alone
   int upstream_status = 0;     // of the attempt that decided; 0 if none came
   int attempts = 0;

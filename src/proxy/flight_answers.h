@@ -24,6 +24,13 @@ inline Answer from_stored(Rung rung, cache::StoredPtr stored) {
   return answer;
 }
 
+// `prospect`, which is used up, with that for its way.
+inline Flights::Prospect answered(Flights::Prospect& prospect, Answer with) {
+  prospect.way = Flights::Prospect::Way::Answer;
+  prospect.answer = std::move(with);
+  return std::move(prospect);
+}
+
 // The first two rungs. Without content if there is nothing to be used at once.
 inline Answer answer_at_once(const cache::StoredPtr& stored, std::chrono::seconds min_fresh,
                              base::WallTime now) {

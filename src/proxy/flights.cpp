@@ -1,7 +1,6 @@
 #include "proxy/flights.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -42,17 +41,6 @@ bool is_about_request(const FetchResult& result) {
   const int status = result.reply.status;
   return result.end == FetchEnd::Answered && result.outcome == Outcome::ClientError &&
          status != kProxyAuthentication && status != kMisdirected && status != kUpgrade;
-}
-
-using Remains = cache::MemoryCache::Remains;
-
-// Of what was purged, so many entries are freed in one go, in a millisecond or so.
-constexpr std::size_t kFreedAtOnce = 2000;
-
-void free_some(base::Scheduler& loop, std::shared_ptr<Remains> remains) {
-  if (!remains->free(kFreedAtOnce)) return;
-  loop.post(
-      [&loop, remains = std::move(remains)]() mutable { free_some(loop, std::move(remains)); });
 }
 
 }  // namespace
@@ -139,94 +127,6 @@ void Flights::refresh(Route& route, std::string_view key) {
         upstream::Priority::Refresh);
 }
 
-// From memory first: a store whose disk is back writes memory's responses back, and
-// keeps away from that only what is erased from then on.
-bool Flights::purge(std::string_view key) {
-  recent_purges_.add(key_of_url(key));
-  for (const auto& [flight, owned] : apart_) owned->purged = owned->purged || flight->key == key;
-  resting_.succeeded(key);  // who purges wants it asked for
-  set_aside(key, true);
-  const bool in_memory = parts_.memory.erase(key);
-  const bool in_store = parts_.store.find(key).value_or(nullptr) != nullptr;
-  parts_.store.erase(key);  // also where it could not be read
-  const bool of_variants = purge_variants(key);
-  return in_memory || in_store || of_variants;
-}
-
-void Flights::mark_stale(std::string_view key) {
-  const auto mark = [key](Flight& flight) {
-    const bool is_its =
-        flight.key == key || (flight.asked && key_of_url(flight.key) == key_of_url(key));
-    flight.stale_at_once = flight.stale_at_once || is_its;
-  };
-  for (const auto& [other, flight] : flights_) mark(*flight);
-  for (const auto& [flight, owned] : apart_) mark(*owned);
-}
-
-void Flights::forget_rests() {
-  resting_ = RestingKeys(settings_.resting);
-}
-
-void Flights::purge_fetches(const std::function<bool(std::string_view key)>& concerns) {
-  for (const auto& [flight, owned] : apart_) {
-    owned->purged = owned->purged || concerns(owned->key);
-  }
-  std::vector<std::string> keys;
-  for (const auto& [key, owned] : flights_) {
-    if (concerns(key)) keys.emplace_back(key);
-  }
-  for (const std::string& key : keys) set_aside(key, true);
-  forget_rests();
-}
-
-void Flights::purge_all() {
-  recent_purges_.add_all();
-  for (const auto& [flight, owned] : apart_) owned->purged = true;
-  while (!flights_.empty()) set_aside(flights_.begin()->first, true);
-  forget_rests();
-  free_some(parts_.loop, std::make_shared<Remains>(parts_.memory.clear()));
-  parts_.store.erase_all();
-}
-
-void Flights::set_aside_retired() {
-  std::vector<std::string> keys;
-  for (const auto& [key, flight] : flights_) {
-    if (retired_ || flight->route.retired()) keys.emplace_back(key);
-  }
-  for (const std::string& key : keys) set_aside(key, false);
-}
-
-void Flights::retire() {
-  retired_ = true;
-  parts_.metrics.remove_callback(std::exchange(limit_callback_, 0));
-  set_aside_retired();
-}
-
-// All keys of a route begin with what ends with the first "/".
-void Flights::leave(const std::vector<std::shared_ptr<Route>>& retired) {
-  std::set<std::string_view> prefixes;
-  for (const auto& route : retired) prefixes.insert(route->plan().key_prefix);
-  resting_.forget_if(
-      [&](std::string_view key) { return prefixes.contains(key.substr(0, key.find('/') + 1)); });
-  set_aside_retired();
-}
-
-// Out of the way of who comes later.
-void Flights::set_aside(std::string_view key, bool purged) {
-  auto taken = flights_.extract(key);
-  if (taken.empty()) return;
-  Flight& flight = *taken.mapped();
-  if (flight.waiters.empty()) {
-    // Of no use to anybody any more.
-    parts_.fetcher.cancel(flight.fetch);
-    parts_.shard.add(flights_gauge_, -1);
-    return;
-  }
-  flight.apart = true;
-  flight.purged = purged;
-  apart_.emplace(&flight, std::move(taken.mapped()));
-}
-
 void Flights::abandon_all() {
   abandoned_ = true;
   while (!flights_.empty() || !apart_.empty()) {
@@ -262,6 +162,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   flight.seen = parts_.memory.purges().latest();
   flight.apart = apart;
   flight.asked = asked;
+  if (asked) flight.counted.emplace(http_flights_);
   flight.partial = std::move(partial);
   if (apart) {
     apart_.emplace(&flight, std::move(owned));
@@ -463,8 +364,9 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   } else {
     storable = make_storable(result.reply, policy, received, random_, flight.seen);
   }
-  if (flight.stale_at_once)
+  if (flight.stale_at_once) {
     storable.response = cache::without_lifetime(*storable.response, received);
+  }
   note_forbidden(storable);
   note_left_out(flight, storable);
   if (storable.may_store) {
@@ -489,12 +391,19 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   } else if (flight.stored) {
     keep_for_errors(flight);
   }
-  Answer answer = from_stored(Rung::Fetched, storable.response);
-  answer.forwarded = true;
+  Answer answer = fetched(flight, result, storable.response);
   answer.may_store = storable.may_store;
   answer.stored = stored;
+  return answer;
+}
+
+Answer Flights::fetched(const Flight& flight, const FetchResult& result,
+                        cache::StoredPtr response) const {
+  Answer answer = from_stored(Rung::Fetched, std::move(response));
+  answer.forwarded = true;
+  const base::WallTime now = parts_.loop.clock().wall();
   answer.was_fresh =
-      flight.stored && cache::freshness(*flight.stored, received).use == cache::Use::Fresh;
+      flight.stored && cache::freshness(*flight.stored, now).use == cache::Use::Fresh;
   answer.was_stale = flight.stored && !answer.was_fresh;
   answer.upstream_status = result.reply.status;
   answer.attempts = result.attempts_sent;

@@ -237,6 +237,16 @@ class Flights {
     bool sent_on = false;  // by part_ways()
     base::Timer timer;
   };
+  class Counted {
+   public:
+    explicit Counted(std::size_t& count) : count_(count) { ++count_; }
+    ~Counted() { --count_; }
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+
+   private:
+    std::size_t& count_;
+  };
   struct Flight {
     Flight(Route& r, std::string k)
         : route(r), held(r.weak_from_this().lock()), key(std::move(k)) {}
@@ -257,6 +267,7 @@ class Flights {
     bool other_variant = false;  // is stored, and not the one that is asked for
     cache::StoredPtr partial;    // what is asked for is the rest of this
     const std::shared_ptr<const char> life = std::make_shared<const char>();  // as long as this
+    std::optional<Counted> counted;                                           // among http_flights_
   };
 
   // What is stored for `key`, in memory or in the store; null if nothing. `keep`: in memory then.
@@ -327,6 +338,9 @@ class Flights {
   void keep_for_errors(const Flight& flight);
   void rest(Flight& flight, const upstream::FetchResult& result, const Answer& answer);
   Answer take_answer(Flight& flight, const upstream::FetchResult& result);
+  // What the upstream said, as far as it is the same of every mode.
+  Answer fetched(const Flight& flight, const upstream::FetchResult& result,
+                 cache::StoredPtr response) const;
   // `waiter`: who it is for; null: all of them.
   Answer fall_back(Flight& flight, const upstream::FetchResult& result,
                    const Waiter* waiter = nullptr);
@@ -346,8 +360,9 @@ class Flights {
   base::Random random_;
   RestingKeys resting_;
   ForbiddenShare forbidden_;
-  RestingKeys unshared_;   // keys whose answers may not be stored
-  RestingKeys too_large_;  // URLs whose answers are
+  RestingKeys unshared_;          // keys whose answers may not be stored
+  RestingKeys too_large_;         // URLs whose answers are
+  std::size_t http_flights_ = 0;  // of mode rfc9111: only of those there may be several of a URL
   std::unordered_map<std::string_view, std::unique_ptr<Flight>> flights_;  // by Flight::key
   std::unordered_map<const Flight*, std::unique_ptr<Flight>> apart_;
   RecentPurges recent_purges_;

@@ -34,11 +34,7 @@ Flights::Prospect Flights::prospect(std::string_view key, std::chrono::seconds m
 
 Flights::Prospect Flights::decide(std::string_view key, std::chrono::seconds min_fresh, bool keep) {
   Prospect prospect;
-  const auto answer = [&prospect](Answer with) {
-    prospect.way = Prospect::Way::Answer;
-    prospect.answer = std::move(with);
-    return std::move(prospect);
-  };
+  const auto answer = [&prospect](Answer with) { return answered(prospect, std::move(with)); };
   if (abandoned_) return answer(refusal("the service is stopping"));
   const base::SteadyTime now = parts_.loop.now();
   prospect.full = waiters_ >= settings_.max_waiters;

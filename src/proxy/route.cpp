@@ -29,7 +29,7 @@ struct KeyParts {
   std::string_view fields;
 };
 
-KeyParts parts_of(std::string_view subject) {
+KeyParts key_parts(std::string_view subject) {
   KeyParts parts;
   const std::size_t blank = std::min(subject.find(' '), subject.size());
   const std::size_t question = std::min(subject.find('?'), blank);
@@ -150,7 +150,7 @@ const char* Route::key_of_subject(std::string_view subject, const http::Request&
 }
 
 std::string Route::value_of(std::string_view key) const {
-  return unescaped(parts_of(subject(key)).values);
+  return unescaped(key_parts(subject(key)).values);
 }
 
 bool Route::take_values(std::string_view values, Parameters& parameters) const {
@@ -187,7 +187,7 @@ bool Route::is_key(std::string_view key) const {
     if (!variant.empty() && !is_variant_part(variant)) return false;
     key.remove_suffix(variant.size());
   }
-  const KeyParts parts = parts_of(subject(key));
+  const KeyParts parts = key_parts(subject(key));
   Parameters parameters;
   if (!take_values(parts.values, parameters)) return false;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
@@ -232,7 +232,7 @@ bool Route::is_key(std::string_view key) const {
 
 upstream::Request Route::upstream_request(std::string_view key,
                                           const upstream::Fields& beside) const {
-  const KeyParts parts = parts_of(subject(key_of_url(key)));
+  const KeyParts parts = key_parts(subject(key_of_url(key)));
   Parameters parameters;
   const bool taken = take_values(parts.values, parameters);
   assert(taken);
@@ -269,7 +269,7 @@ upstream::Request Route::upstream_request(std::string_view key,
 upstream::Verdict Route::validate(std::string_view key, const upstream::Reply& reply) {
   if (plan_.body.equal.empty()) return check_.validate({}, reply);
   Parameters parameters;
-  if (!take_values(parts_of(subject(key_of_url(key))).values, parameters)) {
+  if (!take_values(key_parts(subject(key_of_url(key))).values, parameters)) {
     return {upstream::Outcome::WrongContent, "asked for by a key that is none"};
   }
   std::array<PathParameter, Parameters::kMost> given;

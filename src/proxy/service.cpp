@@ -244,11 +244,15 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
                         key = key_] { flights.refresh(route, key); });
   }
   answer.rung = *rung;
-  if (hits_until_used_-- == 0) {
-    hits_until_used_ = kHitsPerUse - 1;
-    parts_.store.used(key_);
-  }
+  count_use();
   send_content(server, exchange, answer, freshness);
+}
+
+void Service::count_use(const std::string& variant) {
+  if (hits_until_used_-- != 0) return;
+  hits_until_used_ = kHitsPerUse - 1;
+  parts_.store.used(key_);
+  if (!variant.empty()) parts_.store.used(variant);
 }
 
 void Service::ask_origin(http::Server& server, const Exchange& exchange,

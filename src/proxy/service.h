@@ -136,8 +136,9 @@ class Service final : public http::Handler {
                        Served& served, const rfc9111::RequestDirectives& wanted);
   cache::StoredPtr in_memory(const Served& served, const Asked& asked) const;
   void finish_http(Pending& pending, const Answer& answer);
+  // `rare`: of the request.
   void send_http(http::Server& server, const Exchange& exchange, const http::Request& request,
-                 const Answer& answer, const cache::Freshness& freshness);
+                 const HttpFields& rare, const Answer& answer, const cache::Freshness& freshness);
   // What is not read from what is stored: service_passing.cpp.
   void pass(http::Server& server, http::ExchangeId id, const http::Request& request, Served& served,
             const Parameters& parameters);
@@ -146,6 +147,8 @@ class Service final : public http::Handler {
   void send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
                     Served& served, std::string_view reason, const AskedPtr& asked = nullptr);
   void record_passed(const Passing::Facts& facts);
+  // Of a hit; `variant`: the key of what answered, where that is not the URL's own.
+  void count_use(const std::string& variant = {});
   void ask_origin(http::Server& server, const Exchange& exchange, std::string_view tracestate);
   void finish(http::ExchangeId id, const Answer& answer);
   void arm_deadline();

@@ -19,9 +19,6 @@ namespace {
 using http::Known;
 using http::Method;
 
-// The store hears of one hit in this many, as of the other routes'.
-constexpr unsigned kHitsPerUse = 16;
-
 constexpr std::string_view kVia = "Via: 1.1 holdfast\r\n";
 
 // They are held against what comes, here.
@@ -112,11 +109,7 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
              asked = make_asked(request, served)] { flights.refresh_http(route, asked); });
       }
       answer.rung = *rung;
-      if (hits_until_used_-- == 0) {
-        hits_until_used_ = kHitsPerUse - 1;
-        parts_.store.used(key_);
-        if (!selected.key.empty()) parts_.store.used(selected.key);
-      }
+      count_use(selected.key);
       const Exchange exchange{id,
                               served,
                               request.method,
@@ -130,7 +123,7 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
                               request.field(Known::Traceparent),
                               request.received,
                               {}};
-      return send_http(server, exchange, request, answer, freshness);
+      return send_http(server, exchange, request, rare, answer, freshness);
     }
   }
   ask_origin_http(server, id, request, served, wanted);
@@ -211,15 +204,14 @@ void Service::finish_http(Pending& pending, const Answer& answer) {
   }
   const Exchange exchange = exchange_of(pending);
   if (!answer.content) return send_error(*pending.server, exchange, answer);
-  send_http(*pending.server, exchange, request, answer,
+  send_http(*pending.server, exchange, request, HttpFields(request), answer,
             cache::freshness(*answer.content, parts_.worker.clock().wall()));
 }
 
 void Service::send_http(http::Server& server, const Exchange& exchange,
-                        const http::Request& request, const Answer& answer,
+                        const http::Request& request, const HttpFields& rare, const Answer& answer,
                         const cache::Freshness& freshness) {
   const cache::StoredResponse& content = *answer.content;
-  const HttpFields rare(request);
   http::Response response;
   response.status = content.status;
   response.fields = content.fields;

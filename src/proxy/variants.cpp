@@ -148,7 +148,6 @@ Selected select_variant(std::string_view key, const cache::StoredResponse& store
   const VariantIndex index(stored);
   Selected selected;
   selected.varies = true;
-  const std::string language = wanted_language(fields);
   const auto look = [&](const std::string& variant) {
     const auto& known = index.variants();
     if (std::find(known.begin(), known.end(), cache::key_digest(variant)) == known.end()) return;
@@ -166,7 +165,9 @@ Selected select_variant(std::string_view key, const cache::StoredResponse& store
     if (selected.key.empty()) selected.key = variant;
     look(variant);
   }
-  if (selected.response || language.empty()) return selected;
+  if (selected.response || caching.vary_normalise.empty()) return selected;
+  const std::string language = wanted_language(fields);
+  if (language.empty()) return selected;
   for (const std::string& set : index.sets()) {
     std::string variant(key);
     index.append_key({}, fields, caching, variant);

@@ -25,7 +25,7 @@ namespace holdfast::proxy {
 
 using FieldLines = std::span<const http::FieldLine>;
 
-// What an index says, as it is stored. Reads as much of it as it needs: a hit parses nothing else.
+// What an index says, as it is stored.
 class VariantIndex {
  public:
   // Another Vary than the last few (the same URL answered by different servers, say) begins anew.

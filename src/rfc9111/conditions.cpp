@@ -26,14 +26,6 @@ bool is_entity_tag(std::string_view tag) {
   return is_quoted_tag(without_weakness(tag));
 }
 
-bool is_strong_tag(std::string_view tag) {
-  return is_quoted_tag(tag);
-}
-
-bool is_same_tag(std::string_view one, std::string_view other) {
-  return without_weakness(one) == without_weakness(other);
-}
-
 // What it names, with quotes or without.
 std::string_view name_in(std::string_view tag) {
   if (!is_entity_tag(tag)) return tag;
@@ -97,6 +89,10 @@ std::optional<std::uint64_t> whole_number(std::string_view text) {
 
 }  // namespace
 
+bool is_strong_tag(std::string_view tag) {
+  return is_quoted_tag(tag);
+}
+
 Precondition evaluate(const Conditions& conditions, int status, std::string_view stored_lines,
                       base::WallTime response_time) {
   if (status < 200 || status > 299) return Precondition::None;
@@ -111,30 +107,6 @@ Precondition evaluate(const Conditions& conditions, int status, std::string_view
   if (!changed) changed = date_of(stored_lines, "date");
   const auto at = std::chrono::floor<std::chrono::seconds>(changed.value_or(response_time));
   return at <= *since ? Precondition::NotModified : Precondition::None;
-}
-
-upstream::Fields validators_of(std::string_view stored_lines) {
-  upstream::Fields fields;
-  const auto etag = find_line(stored_lines, "etag");
-  const auto modified = find_line(stored_lines, "last-modified");
-  if (etag && !etag->empty()) fields.push_back({"If-None-Match", std::string(*etag)});
-  if (modified && !modified->empty()) {
-    fields.push_back({"If-Modified-Since", std::string(*modified)});
-  }
-  return fields;
-}
-
-bool selects(std::string_view stored_lines, const upstream::Fields& of_304) {
-  const auto etag = find_line(stored_lines, "etag");
-  const auto modified = find_line(stored_lines, "last-modified");
-  const std::string* new_modified = upstream::find_field(of_304, "Last-Modified");
-  const bool modified_differs = modified && new_modified && !is_same_date(*modified, *new_modified);
-  if (const std::string* new_etag = upstream::find_field(of_304, "ETag")) {
-    if (etag) return is_same_tag(*etag, *new_etag);
-    // What has no tag of its own is not what a strong one stands for.
-    return modified && !modified_differs && !is_strong_tag(*new_etag);
-  }
-  return (etag || modified) && !modified_differs;
 }
 
 HeadVerdict compare_head(std::string_view stored_lines, std::uint64_t content_bytes,

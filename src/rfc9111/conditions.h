@@ -1,5 +1,5 @@
-// Conditional requests (RFC 9111, 4.3; RFC 9110, 13): a client's against what is stored, ours to
-// the upstream, and what its answer says of what is stored. `stored_lines` as in fields.h. Pure
+// Conditional requests (RFC 9111, 4.3; RFC 9110, 13): a client's against what is stored, and what
+// another answer says of what is stored. `stored_lines` as in fields.h. Pure
 // functions; any thread.
 #pragma once
 
@@ -33,22 +33,15 @@ enum class Precondition {
 Precondition evaluate(const Conditions& conditions, int status, std::string_view stored_lines,
                       base::WallTime response_time);
 
-// What asks the upstream whether it has changed: If-None-Match and If-Modified-Since with the
-// stored values as they are (RFC 9111, 4.3.1). Empty: it cannot be asked.
-upstream::Fields validators_of(std::string_view stored_lines);
-
-// Whether a 304 to a request with validators_of() is about what is stored (RFC 9111, 4.3.4): its
-// ETag decides where it has one, else its Last-Modified; a 304 with neither is about what was
-// asked. Tags are compared weakly, as upstream's judge does: many servers weaken a 200's, when they
-// compress it, and not the 304's.
-bool selects(std::string_view stored_lines, const upstream::Fields& of_304);
-
 // Whether a 200 to a HEAD is that of what is stored (RFC 9111, 4.3.5): each validator that it has
 // is the stored one, and so is its Content-Length. If Changed the stored response is stale from now
 // on; if Same, merged() updates it.
 enum class HeadVerdict { Same, Changed };
 HeadVerdict compare_head(std::string_view stored_lines, std::uint64_t content_bytes,
                          const upstream::Fields& of_head);
+
+// Quoted, and not weak (RFC 9110, 8.8.3).
+bool is_strong_tag(std::string_view tag);
 
 // The same ETag, and a strong one; or, where neither has any, the same Last-Modified, and a strong
 // one: Date is at least a second later (RFC 9110, 8.8.2.2). Content of two answers may be combined

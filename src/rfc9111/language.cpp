@@ -89,14 +89,4 @@ std::optional<std::string> best_language(std::string_view accept_language) {
   return found.front().name;
 }
 
-bool language_matches(std::string_view content_language, std::string_view range) {
-  bool matches = false;
-  http::for_each_token(content_language, [&](std::string_view tag) {
-    const bool prefix = is_same_text(tag.substr(0, range.size()), range) &&
-                        (tag.size() == range.size() || tag[range.size()] == '-');
-    matches = matches || range == "*" || (!range.empty() && prefix);
-  });
-  return matches;
-}
-
 }  // namespace holdfast::rfc9111

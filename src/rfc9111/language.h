@@ -17,7 +17,4 @@ std::string normalised_preferences(std::string_view list);
 // The one language that is wanted most, in lower case. Null if several are wanted equally, or any.
 std::optional<std::string> best_language(std::string_view accept_language);
 
-// Whether one of the tags in Content-Language is in the language range (RFC 4647, 3.3.1).
-bool language_matches(std::string_view content_language, std::string_view range);
-
 }  // namespace holdfast::rfc9111

@@ -222,12 +222,11 @@ void check_texts(const Lines& lines) {
   const std::string normal = normalised_preferences(at(lines, 0));
   REQUIRE_HOLDS(normalised_preferences(normal) == normal);
   if (const auto best = best_language(at(lines, 0))) {
-    REQUIRE_HOLDS(language_matches(*best, *best) && best_language(normal) == best);
+    REQUIRE_HOLDS(best_language(normal) == best);
   }
   const std::string tag(http::trim(at(lines, 1)));
   const std::string stored = end_to_end_lines({{"ETag", tag}});
   if (tag.empty() || stored.empty()) return;
-  REQUIRE_HOLDS(selects(stored, {{"ETag", tag}}));
   REQUIRE_HOLDS(compare_head(stored, 0, {{"ETag", tag}}) == HeadVerdict::Same);
   REQUIRE_HOLDS(!share_strong_validator(stored, stored) || if_range_holds(tag, stored));
   evaluate({.if_none_match = at(lines, 0), .if_modified_since = at(lines, 0)}, 200, stored, {});

@@ -111,53 +111,6 @@ TEST_CASE("preconditions say nothing of an answer that is no 2xx") {
   CHECK(has_it({.if_none_match = "\"x\""}, lines, 206));
 }
 
-TEST_CASE("the upstream is asked with both validators as they are") {
-  const auto fields = validators_of(line("etag", "W/\"\xfc\"") + line("Last-Modified", "whenever"));
-  REQUIRE(fields.size() == 2);
-  CHECK(fields[0].name == "If-None-Match");
-  CHECK(fields[0].value == "W/\"\xfc\"");
-  CHECK(fields[1].name == "If-Modified-Since");
-  CHECK(fields[1].value == "whenever");
-  CHECK(validators_of(line("ETag", "") + line("X", "y")).empty());
-}
-
-TEST_CASE("a 304 is about what is stored only if its validator is the stored one") {
-  const std::string etag = line("ETag", "\"x\"");
-  const std::string weak = line("ETag", "W/\"x\"");
-  const std::string modified = line("Last-Modified", kDay1);
-  struct Row {
-    std::string stored;
-    upstream::Fields of_304;
-    bool selected;
-  };
-  for (const Row& row : {
-           Row{etag, {{"ETag", "\"x\""}}, true},
-           {etag, {{"ETag", "\"y\""}}, false},
-           {etag, {{"ETag", "W/\"x\""}}, true},
-           {weak, {{"ETag", "\"x\""}}, true},
-           {weak, {{"ETag", "W/\"y\""}}, false},
-           {etag, {}, true},
-           {etag, {{"Last-Modified", kDay1}}, true},
-           {etag + modified, {{"Last-Modified", kDay1}}, true},
-           {etag + modified, {{"Last-Modified", kDay2}}, false},
-           {etag + modified, {{"ETag", "\"x\""}, {"Last-Modified", kDay2}}, true},
-           {etag + modified, {{"ETag", "\"y\""}, {"Last-Modified", kDay1}}, false},
-           {modified, {{"Last-Modified", kDay1}}, true},
-           {modified, {{"Last-Modified", "Monday, 01-Jun-26 00:00:00 GMT"}}, true},
-           {modified, {{"Last-Modified", kDay2}}, false},
-           {modified, {}, true},
-           {modified, {{"ETag", "\"x\""}}, false},
-           {modified, {{"ETag", "W/\"x\""}}, true},
-           {modified, {{"ETag", "W/\"x\""}, {"Last-Modified", kDay2}}, false},
-           {"", {}, false},
-           {"", {{"ETag", "W/\"x\""}}, false},
-       }) {
-    CAPTURE(row.stored);
-    CAPTURE(row.of_304.empty() ? std::string() : row.of_304.front().value);
-    CHECK(selects(row.stored, row.of_304) == row.selected);
-  }
-}
-
 TEST_CASE("a HEAD's answer is of what is stored unless something of it differs") {
   const std::string stored = line("ETag", "\"x\"") + line("Last-Modified", kDay1);
   const auto same = [&](const upstream::Fields& fields) {

@@ -39,16 +39,3 @@ TEST_CASE("the best language is the one that nothing else equals") {
     CHECK(!best_language(list));
   }
 }
-
-TEST_CASE("a language is in a range by its first subtags") {
-  CHECK(language_matches("de", "de"));
-  CHECK(language_matches("de-CH", "DE"));
-  CHECK(language_matches("fr, de-CH", "de-ch"));
-  CHECK(language_matches("fr", "*"));
-  CHECK(!language_matches("de", "de-ch"));
-  CHECK(!language_matches("den", "de"));
-  CHECK(!language_matches("en", "de"));
-  CHECK(!language_matches("", "*"));
-  CHECK(!language_matches("", "de"));
-  CHECK(!language_matches("de", ""));
-}
