@@ -61,6 +61,7 @@ class Pool {
   struct Socket;
   struct Open;
 
+  static void unwatch(Open& socket);
   static int socket_changed(CURL*, curl_socket_t fd, int what, void* self, void*);
   static int timer_changed(CURLM*, long timeout_ms, void* self);
   std::vector<pollfd> idle_sockets() const;

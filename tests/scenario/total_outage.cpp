@@ -53,6 +53,7 @@ void outage(const std::string& knob, const std::string& gone, const std::string&
   double first = 1e9;
   for (std::size_t i = 0; i < ips.size(); ++i) {
     const Response& response = result.responses[i];
+    CAPTURE(response.error);
     CHECK(response.status != 0);
     CHECK(response.duration.count() < kDeadline + kSlack);
     if (response.status != 200) {
