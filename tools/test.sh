@@ -282,9 +282,7 @@ step_conformance() {
 
 step_asan() { UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 sanitized asan; }
 
-step_tsan() {
-  TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions='$PWD/tests/tsan.suppressions'" sanitized tsan
-}
+step_tsan() { TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 sanitized tsan; }
 
 # ---- Run them -----------------------------------------------------------------
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "rounds.h"
 
 namespace holdfast::cache {
 namespace {
@@ -220,7 +221,7 @@ TEST_CASE("many threads at once: every hit is the right one, and the limit holds
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     threads.emplace_back([&, seed] {
       base::Random random(seed);
-      for (int step = 0; step < 20'000; ++step) {
+      for (int step = 0; step < holdfast::test::of_rounds(20'000); ++step) {
         const std::string key = std::to_string(random.below(1500));
         const std::uint64_t what = random.below(100);
         if (what < 80) {

@@ -10,6 +10,7 @@
 #include "cache/row_reader.h"
 #include "cache/used_keys.h"
 #include "fault_vfs.h"
+#include "rounds.h"
 #include "store_fixture.h"
 
 namespace holdfast::cache {
@@ -125,7 +126,7 @@ TEST_CASE("a long read: writing stops before the WAL has 64 MiB, and goes on aft
 
 TEST_CASE("the limit holds within a tenth for any mixture of writes") {
   FaultVfs quick(true);
-  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
+  for (std::uint64_t seed = 1; seed <= std::uint64_t{holdfast::test::of_seeds(4)}; ++seed) {
     CAPTURE(seed);
     base::Random random(seed);
     StoreFixture f;

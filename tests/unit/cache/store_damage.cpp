@@ -10,6 +10,7 @@
 #include "cache/salvage.h"
 #include "cache/store_admin.h"
 #include "fault_vfs.h"
+#include "rounds.h"
 #include "store_fixture.h"
 
 namespace holdfast::cache {
@@ -61,7 +62,7 @@ TEST_CASE("random bit flips and truncations: no crash, no wrong answer") {
   const Bytes good = make_store(f, kCount);
   REQUIRE(good.wal.size() > 4096);
   const char* rounds_text = std::getenv("HOLDFAST_DAMAGE_ROUNDS");
-  const int rounds = rounds_text ? std::atoi(rounds_text) : 1000;
+  const int rounds = rounds_text ? std::atoi(rounds_text) : holdfast::test::of_rounds(1000);
   int refused = 0;
   std::uint64_t found_in_all = 0;
   for (int seed = 1; seed <= rounds; ++seed) {

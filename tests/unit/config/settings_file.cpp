@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "base/unique_fd.h"
 #include "patience.h"
+#include "rounds.h"
 
 using namespace holdfast::config;
 
@@ -213,7 +214,7 @@ TEST_CASE("any string survives being written and read") {
   const std::uint64_t seed = holdfast::base::Random::entropy();
   CAPTURE(seed);
   holdfast::base::Random random(seed);
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < holdfast::test::of_rounds(2000); ++round) {
     std::string text(random.below(24), '\0');
     for (char& c : text) c = static_cast<char>(random.below(128));
     text += "\u00fc\u20ac";
@@ -227,7 +228,7 @@ TEST_CASE("random text never does more than fail") {
   CAPTURE(seed);
   holdfast::base::Random random(seed);
   const std::string_view alphabet = "a_=\"'[],#\\u0 \t\r\n1-tre";
-  for (int round = 0; round < 20000; ++round) {
+  for (int round = 0; round < holdfast::test::of_rounds(20000); ++round) {
     std::string text(random.below(40), '\0');
     for (char& c : text) c = alphabet[random.below(alphabet.size())];
     const auto entries = parse(text);

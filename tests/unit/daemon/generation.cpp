@@ -12,6 +12,7 @@
 #include "daemon/origin.h"
 #include "daemon/route_plans.h"
 #include "patience.h"
+#include "rounds.h"
 #include "unit/config/start.h"
 
 using namespace holdfast;
@@ -178,7 +179,7 @@ TEST_CASE("a thousand reloads there and back leave no more than one") {
   reloads.take(one);
   const std::size_t cells = reloads.cells();
   const GenerationPtr kept = reloads.now;
-  for (int i = 0; i < 500; ++i) {
+  for (int i = 0; i < holdfast::test::of_rounds(500); ++i) {
     reloads.take(other);
     reloads.take(one);
   }

@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "naive_query.h"
+#include "rounds.h"
 
 using namespace holdfast;
 using namespace holdfast::proxy;
@@ -189,7 +190,7 @@ const std::vector<QuerySettings>& many_settings() {
 
 TEST_CASE("the form is what the rules say, its own, and the same of another spelling") {
   base::Random random(5);
-  for (int round = 0; round < 5'000; ++round) {
+  for (int round = 0; round < holdfast::test::of_rounds(5'000); ++round) {
     const std::string query = random_query(random);
     const std::string other = test::respelt(query, random);
     CAPTURE(query);
@@ -210,7 +211,7 @@ TEST_CASE("two queries have one form only if the same is kept of them") {
   using Kept = std::vector<std::vector<test::PathByte>>;
   for (const QuerySettings& settings : many_settings()) {
     std::map<std::string, Kept> seen;
-    for (int round = 0; round < 5'000; ++round) {
+    for (int round = 0; round < holdfast::test::of_rounds(5'000); ++round) {
       const std::string query = random_query(random);
       const bool by_name = settings.which == Which::Keep || settings.which == Which::Ignore;
       // What the rule keeps, by what it means.

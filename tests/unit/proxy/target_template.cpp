@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "proxy/canonical_path.h"
+#include "rounds.h"
 #include "spellings.h"
 
 using namespace holdfast;
@@ -115,7 +116,7 @@ TEST_CASE("a target reads back as the values it was made of") {
   base::Random random(seed);
   std::string storage, again;
   std::size_t tried = 0;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < holdfast::test::of_rounds(20'000); ++i) {
     const std::string path = test::random_path(random) + test::random_path(random);
     CAPTURE(path);
     std::string_view canonical;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "rounds.h"
 
 using namespace holdfast;
 using namespace holdfast::proxy;
@@ -121,7 +122,7 @@ TEST_CASE("two selections are the same only if each field is") {
   const char* const values[] = {"", "a", "b", "a,b", "a b", "%", "=", "a\tb", ":", "-", "x y=z"};
   base::Random random(7);
   std::map<std::string, std::vector<std::optional<std::string>>> seen;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < holdfast::test::of_rounds(20'000); ++i) {
     std::vector<std::optional<std::string>> said;
     Fields fields;
     for (const char* name : {"foo", "bar", "x"}) {

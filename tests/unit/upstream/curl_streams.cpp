@@ -476,7 +476,7 @@ TEST_CASE("a refusal before the content was taken is an answer") {
   });
   CurlBench bench(server);
   Stream stream{bench};
-  stream.peer.content = varied(50'000'000);
+  stream.peer.content.assign(50'000'000, 'x');
   const Reply reply = stream.run(request("PUT", "/x", Content::Length, 50'000'000));
   CHECK(reply.transport == Outcome::Ok);
   CHECK(reply.status == 413);
@@ -535,7 +535,7 @@ TEST_CASE("an answer that is whole is one, though its upstream takes no more of 
   // Where the machine is busy, the upstream may take longer than a short patience to answer.
   for (put.patience = 60ms; put.patience < kEnough; put.patience *= 2) {
     Stream stream{bench};
-    stream.peer.content = varied(20'000'000);
+    stream.peer.content.assign(20'000'000, 'x');
     stream.peer.readable = 3;
     // The rest is there with the answer.
     stream.peer.on_write = [&] {

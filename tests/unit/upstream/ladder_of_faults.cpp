@@ -8,15 +8,15 @@
 #include <limits>
 #include <vector>
 
-#include "seeds.h"
+#include "rounds.h"
 #include "simulated_upstream.h"
 
 namespace holdfast::upstream {
 namespace {
 
 using namespace std::chrono_literals;
+using holdfast::test::of_seeds;
 using test::Fault;
-using test::of_seeds;
 using test::World;
 
 void report(World& world, const char* what) {

@@ -2,15 +2,15 @@
 // keys' own. See refused_keys.h.
 #include <doctest/doctest.h>
 
-#include "seeds.h"
+#include "rounds.h"
 #include "simulated_upstream.h"
 #include "upstream/policy_fetcher.h"
 
 namespace holdfast::upstream {
 
 using namespace std::chrono_literals;
+using holdfast::test::of_seeds;
 using test::Fault;
-using test::of_seeds;
 using test::World;
 
 namespace {

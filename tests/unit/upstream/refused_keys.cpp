@@ -5,13 +5,13 @@
 #include <deque>
 
 #include "base/random.h"
-#include "seeds.h"
+#include "rounds.h"
 
 namespace holdfast::upstream {
 namespace {
 
 using namespace std::chrono_literals;
-using test::of_seeds;
+using holdfast::test::of_seeds;
 
 const base::SteadyTime kFirstTurn{1h};
 constexpr auto kTurn = 10ms;
