@@ -147,7 +147,9 @@ std::vector<std::string> told_of_passing(const proxy::RoutePlan& plan, std::stri
   std::vector<std::string> all = {
       "any answer, of any length: it goes to the client as it comes, and is not stored",
       "sent once, and never again, whatever becomes of it; 503 at once while the breaker is open",
-      "content of " + config::format_size(plan.max_request_body_bytes) + " at most, else 413"};
+      "content of " + config::format_size(plan.max_request_body_bytes) + " at most, else 413",
+      "whoever waits to be asked for it (Expect: 100-continue) is, once the upstream asks, or says "
+      "nothing for 1 s"};
   if (!proxy::is_safe(method))
     all.emplace_back("2xx and 3xx: what is stored of this URL is erased");
   return all;

@@ -239,7 +239,11 @@ void Connection::start_content(RequestHead& head, std::string_view head_bytes, b
   content_ = std::make_unique<Content>(head_bytes, head, limit,
                                        wanted > 0 ? Content::Use::Collect : Content::Use::Discard,
                                        core_.contents_held);
-  if (head.expects_continue && !more_is_here) core_.batch.append("HTTP/1.1 100 Continue\r\n\r\n");
+  if (!head.expects_continue || more_is_here) return;
+  // Who waits to be asked for what nobody reads is answered without (RFC 9110, 10.1.1). Whether it
+  // comes all the same nobody waits to see: the connection ends behind the answer.
+  if (wanted == 0) return hand_over(head, {});
+  core_.batch.append("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 std::size_t Connection::take_content(std::string_view input) {

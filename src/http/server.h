@@ -78,7 +78,8 @@ class Handler {
   // The client is gone; respond() for this id now does nothing.
   virtual void abandoned(ExchangeId id) = 0;
 
-  // The largest content to collect for handle(); 0 to read it and throw it away.
+  // The largest content to collect for handle(); 0 to read it and throw it away, or not to ask for
+  // it where its client waits for that (Expect: 100-continue).
   virtual std::size_t body_limit(Method method, std::string_view path) const = 0;
 
   // The server itself answered an error: count it, log it.

@@ -247,6 +247,7 @@ void Passing::start(http::Server& server, http::ExchangeId id, const http::Reque
   }
   const bool awaits_content = request.streamed && expects_continue(request);
   StreamRequest stream = stream_request(request, std::move(order.request));
+  stream.expects_continue = awaits_content;
   auto passage =
       std::make_shared<Passage>(*this, id, std::move(order), facts.request_id, awaits_content);
   Pending& pending = pending_[id];

@@ -235,6 +235,7 @@ std::size_t Attempt::on_head_line(char* data, std::size_t size, std::size_t coun
     return 0;
   }
   if (attempt.head_.interim()) attempt.tell_interim(status);
+  if (attempt.head_.wants_content()) attempt.continue_came();
   if (attempt.head_.whole() && !had_whole_head) {
     const bool asked = attempt.kind_ == Kind::Request || attempt.kind_ == Kind::Stream;
     const bool chunked = attempt.head_.chunked() && asked && attempt.may_have_content();

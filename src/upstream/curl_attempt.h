@@ -95,6 +95,8 @@ class Attempt {
   virtual bool may_send() { return true; }
   // One that can be passed on.
   virtual void interim_came(int status, const Fields& fields);
+  // A 100 has.
+  virtual void continue_came() {}
   // Whether its answer may have any: that to HEAD does not, whatever its head says.
   virtual bool may_have_content() const { return true; }
   // The head is whole. False ends it.

@@ -230,7 +230,7 @@ Transport::AttemptId CurlTransport::stream(const Sending& sending, const StreamR
   const AttemptId id = ++last_id_;
   StreamAttempt::Told told{
       [this, origin = sending.origin](Fields& fields) { hide_credentials(origin, fields); },
-      [this, id] { stalled(id); }, [this, id] { answered(id); }};
+      [this, id] { stalled(id); }, [this, id] { go_on(id); }, [this, id] { answered(id); }};
   return begin(std::make_unique<StreamAttempt>(id, loop_, settings_, sending, request, peer,
                                                std::move(callback), std::move(told)),
                request.request);

@@ -48,6 +48,9 @@ class CurlTransport final : public Transport, public Streaming {
     // For the connection and its TLS handshake; an attempt's own timeout is often
     // shorter. Two lost SYNs are sent again within it: after 1 s and after 3 s.
     base::Duration connect_timeout = std::chrono::seconds(5);
+    // For the server to ask for a content that waits for that; libcurl's own default
+    // (CURLOPT_EXPECT_100_TIMEOUT_MS), and what curl waits as a client.
+    base::Duration continue_wait = std::chrono::seconds(1);
     std::size_t body_limit_bytes = std::size_t{1} << 20;
     std::size_t head_limit_bytes = std::size_t{64} << 10;
     // A content slower than this for so long is given up, should an attempt be

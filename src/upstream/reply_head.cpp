@@ -110,7 +110,7 @@ bool states_one_length(const Fields& fields) {
 
 bool ReplyHead::take(std::string_view line, long status, bool http2) {
   bytes_ += line.size();
-  interim_ = false;
+  interim_ = wants_content_ = false;
   if (!problem_.empty()) return false;
   if (too_large()) {
     judge_size(line);
@@ -134,6 +134,7 @@ bool ReplyHead::take(std::string_view line, long status, bool http2) {
     // After 101 nothing that comes is HTTP/1.1 (RFC 9110, 15.2.2).
     switched_ = status == 101;
     whole_ = status >= 200 || switched_;
+    wants_content_ = status == 100;
     interim_ = !whole_ && status > 101 && interims_++ < kMostInterims;
     const bool has_content = status != 204 && status != 304 && !switched_;
     if (whole_ && has_content) {

@@ -35,8 +35,10 @@ class ReplyHead {
   // The server speaks something else from here on. Nobody asked for that.
   bool switched() const { return switched_; }
   // The line just taken was the last of an interim head, and fields() are its: of the first few of
-  // an answer, but for 100, since no content was ever held back (RFC 9110, 15.2).
+  // an answer, but for 100, which is about this connection's content alone (RFC 9110, 15.2).
   bool interim() const { return interim_; }
+  // The line just taken was the last of a 100.
+  bool wants_content() const { return wants_content_; }
   // For people: behind which line of the head something went wrong.
   std::string place() const;
   // The content comes in chunks.
@@ -63,6 +65,7 @@ class ReplyHead {
   bool unknown_codings_ = false;
   bool switched_ = false;
   bool interim_ = false;
+  bool wants_content_ = false;
   int interims_ = 0;
   std::string problem_;
   Fields fields_;

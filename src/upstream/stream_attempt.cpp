@@ -7,6 +7,12 @@
 #include "upstream/outgoing.h"
 
 namespace holdfast::upstream {
+namespace {
+
+constexpr base::Duration kLookForEnd = std::chrono::milliseconds(50);
+
+}  // namespace
+
 StreamAttempt::StreamAttempt(Transport::AttemptId id, base::EventLoop& loop,
                              const CurlTransport::Settings& settings, const Sending& sending,
                              const StreamRequest& request, StreamPeer& peer,
@@ -15,7 +21,10 @@ StreamAttempt::StreamAttempt(Transport::AttemptId id, base::EventLoop& loop,
       request_(request),
       peer_(peer),
       told_(std::move(told)),
-      left_(request.content_length) {}
+      left_(request.content_length),
+      asked_(request.expects_continue && request.content != StreamRequest::Content::None
+                 ? Asked::NotYet
+                 : Asked::Yes) {}
 
 StreamAttempt::~StreamAttempt() {
   stop();  // before what libcurl's callbacks use
@@ -23,7 +32,8 @@ StreamAttempt::~StreamAttempt() {
 
 std::vector<std::string> StreamAttempt::lines(const Fields& fields) const {
   std::vector<std::string> lines = verbatim_lines(verbatim_fields(fields, settings().host));
-  lines.emplace_back("Expect:");  // libcurl would add it
+  lines.emplace_back("Expect:");  // libcurl would add it, and act on it
+  if (asked_ != Asked::Yes) lines.emplace_back("Expect: 100-continue");
   return lines;
 }
 
@@ -63,6 +73,29 @@ void StreamAttempt::interim_came(int status, const Fields& fields) {
   peer_.interim(status, shown);
 }
 
+void StreamAttempt::continue_came() {
+  moved();
+  if (asked_ == Asked::Waits || asked_ == Asked::NotYet) ask_for_content_at(loop().now());
+}
+
+void StreamAttempt::ask_for_content_at(base::SteadyTime when) {
+  continue_timer_.set_at(loop(), when, [this] {
+    if (ended()) return;
+    asked_ = Asked::Yes;
+    if (waits_for_content_) told_.ready();
+  });
+}
+
+// Once it has read the connection's end libcurl gives up sending what is missing of a content, but
+// ends only if it was not told to wait for that; and it does not say that it has read it.
+void StreamAttempt::look_for_end() {
+  continue_timer_.set_after(loop(), kLookForEnd, [this] {
+    if (ended()) return;
+    look_for_end();  // first: what follows may end it
+    if (waits_for_content_) told_.ready();
+  });
+}
+
 bool StreamAttempt::head_came(long status) {
   moved();
   reply().status = static_cast<int>(status);
@@ -72,6 +105,10 @@ bool StreamAttempt::head_came(long status) {
       refusal_ = "a field of it is none";
   }
   if (status < 200 || status > 599) refusal_ = "its status is none";
+  if (asked_ == Asked::Waits || asked_ == Asked::NotYet) {
+    asked_ = Asked::Never;
+    continue_timer_.cancel();
+  }
   StreamHead head{static_cast<int>(status), fields, std::nullopt};
   const std::string* const length = find_field(fields, "Content-Length");
   const bool has_length = status != 204 && status != 304;
@@ -90,6 +127,7 @@ bool StreamAttempt::head_came(long status) {
   told_.hide(fields);
   peer_.head(head);
   look_whether_answered();
+  if (asked_ == Asked::Never && !answer_left_ && !answer_is_chunked()) look_for_end();
   return true;
 }
 
@@ -118,6 +156,19 @@ std::size_t StreamAttempt::on_read(char* at, std::size_t size, std::size_t count
   std::size_t most = size * count;
   if (has_length) most = static_cast<std::size_t>(std::min<std::uint64_t>(most, attempt.left_));
   if (most == 0) return 0;
+  if (attempt.asked_ != Asked::Yes) {
+    attempt.waits_for_content_ = true;
+    if (attempt.asked_ == Asked::NotYet) {
+      // The head has gone.
+      attempt.asked_ = Asked::Waits;
+      attempt.moved();
+      if (!attempt.continue_timer_.pending()) {
+        attempt.ask_for_content_at(attempt.loop().now() + attempt.settings().continue_wait);
+      }
+    }
+    attempt.look_whether_answered();
+    return CURL_READFUNC_PAUSE;
+  }
   const auto got = attempt.peer_.read(at, most);
   if (!got) {
     attempt.waits_for_content_ = true;
@@ -135,13 +186,15 @@ std::size_t StreamAttempt::on_read(char* at, std::size_t size, std::size_t count
 CURLcode StreamAttempt::go_on() {
   if (ended() || !running() || (!waits_for_content_ && !waits_for_room_)) return CURLE_OK;
   waits_for_content_ = waits_for_room_ = false;
-  moved();
+  // To look for the end is no movement.
+  if (asked_ != Asked::Never) moved();
   return curl_easy_pause(easy(), CURLPAUSE_CONT);
 }
 
 void StreamAttempt::end(CURLcode code) {
   watch_timer_.cancel();
   answered_timer_.cancel();
+  continue_timer_.cancel();
   Attempt::end(code);
   if (refusal_.empty()) return;
   reply().transport = Outcome::InvalidBody;
@@ -153,13 +206,14 @@ void StreamAttempt::stall() {
   stop();
   watch_timer_.cancel();
   answered_timer_.cancel();
+  continue_timer_.cancel();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(request_.patience).count();
   fail(Outcome::Timeout, "nothing moved for " + std::to_string(seconds) + " s");
 }
 
 // When it will have been still for too long, as far as can be told now.
 base::SteadyTime StreamAttempt::due() const {
-  const bool waits_for_peer = waits_for_content_ || waits_for_room_;
+  const bool waits_for_peer = (waits_for_content_ && asked_ == Asked::Yes) || waits_for_room_;
   const base::SteadyTime since = waits_for_peer ? loop().now() : moved_;
   const bool head_is_next = !took_content_ && !head_is_whole() && !waits_for_peer;
   return head_is_next ? std::min(since + request_.patience, request_.head_by)

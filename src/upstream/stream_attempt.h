@@ -5,6 +5,11 @@
 // the server has read it nobody knows. So it always goes on a new connection, which libcurl never
 // tries again; it is HTTP/1.1, where no server can refuse a stream to have it sent anew; and what
 // libcurl asks before each sending is denied the second time, whatever the reason for it.
+//
+// libcurl does not know of an Expect: to a 417 it would send the request again without, and throw
+// away that answer's content. So of two lines for Expect the first, an empty one, tells it that
+// none is wanted, and the second is sent as it stands; what it means is done here, by a content
+// that is not there yet.
 #pragma once
 
 #include <functional>
@@ -22,6 +27,8 @@ class StreamAttempt final : public Attempt {
     std::function<void(Fields&)> hide;
     // Nothing has moved for too long: stall() it. From the loop.
     std::function<void()> stalled;
+    // There is something to go on with: go_on(). From the loop.
+    std::function<void()> ready;
     // Its answer is whole, and the rest of the content may never go: end() it. From the loop.
     std::function<void()> answered;
   };
@@ -43,6 +50,7 @@ class StreamAttempt final : public Attempt {
   void began() override;
   bool may_send() override;
   void interim_came(int status, const Fields& fields) override;
+  void continue_came() override;
   bool may_have_content() const override { return request_.method != "HEAD"; }
   bool head_came(long status) override;
   std::size_t take_body(std::string_view bytes) override;
@@ -51,6 +59,10 @@ class StreamAttempt final : public Attempt {
   base::SteadyTime due() const;
   bool answer_is_whole() const;
   void look_whether_answered();
+  // Soon, as it may be the middle of the transfer.
+  void ask_for_content_at(base::SteadyTime when);
+  // Of an answer up to the connection's end, before which no content was asked for.
+  void look_for_end();
   void moved();
   void watch();
 
@@ -63,11 +75,15 @@ class StreamAttempt final : public Attempt {
   bool took_content_ = false;
   bool waits_for_content_ = false;
   bool waits_for_room_ = false;
+  // Of a content that is not sent unasked: whether the head has gone, what the server said to it.
+  enum class Asked { NotYet, Waits, Yes, Never };
+  Asked asked_;
   base::SteadyTime moved_{};
   std::string refusal_;  // why the answer's head is none for a client
   std::string piece_;    // of a chunked answer; kept for its memory
   base::Timer watch_timer_;
   base::Timer answered_timer_;
+  base::Timer continue_timer_;
 };
 
 }  // namespace holdfast::upstream

@@ -20,6 +20,11 @@ struct StreamRequest {
   enum class Content { None, Length, Chunked };
   Content content = Content::None;
   std::uint64_t content_length = 0;  // of Length
+  // The peer's own client waits to be asked for its content (Expect: 100-continue): so does the
+  // transfer wait to be asked, and read() is not called before that. Where the server says nothing,
+  // for so long as CurlTransport::Settings has it (RFC 9110, 10.1.1): it may not know of it. Once
+  // it has answered without having asked, it never is.
+  bool expects_continue = false;
   // It ends as Outcome::Timeout once nothing has moved for so long; not while it is the peer that
   // is waited for.
   base::Duration patience{};

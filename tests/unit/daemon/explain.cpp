@@ -285,6 +285,7 @@ TEST_CASE("what is passed through is told with its own method and all its fields
   CHECK_FALSE(asked.says("Cookie"));
   CHECK(asked.says("sent once"));
   CHECK(asked.says("content of 1MiB at most"));
+  CHECK(asked.says("Expect: 100-continue"));
   CHECK(asked.says("what is stored of this URL is erased"));
   // Of the settings those that mean something to it.
   const auto has = [](const Asked& of, const std::string& key) {

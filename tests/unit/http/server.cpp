@@ -425,6 +425,39 @@ TEST_CASE("Expect: 100-continue is answered before the content, and not for one 
             .status == 413);
 }
 
+TEST_CASE(
+    "who waits to be asked for what nobody reads is answered without, and the connection ends") {
+  TestServer server;
+  const std::string expects = "Content-Length: 2\r\nExpect: 100-continue\r\n";
+  for (const char* method : {"GET", "PUT"}) {
+    CAPTURE(method);
+    Client client(server.port());
+    const auto answer =
+        client.ask(std::string(method) + " /p HTTP/1.1\r\nHost: a\r\n" + expects + "\r\n");
+    CHECK(answer.status == 200);
+    CHECK(answer.body == std::string(method) + " /p");
+    CHECK(answer.field("Connection") == "close");
+    // It may come all the same, and is no request.
+    client.send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.half_close();
+    CHECK(client.at_end());
+  }
+  // Also where the answer comes later.
+  Client client(server.port());
+  client.send(get("/later", expects));
+  const ExchangeId id = server.handler.request(2).id;
+  CHECK_FALSE(client.readable_now());
+  server.respond(id, {.body = "done"});
+  const auto answer = client.read();
+  CHECK(answer.body == "done");
+  CHECK(answer.field("Connection") == "close");
+  CHECK(server.handler.requests() == 3);
+  // Who does not wait has it read and dropped, as without an Expect.
+  Client hasty(server.port());
+  CHECK(hasty.ask(get("/p", expects) + "ok").body == "GET /p");
+  CHECK(hasty.ask(get("/q")).body == "GET /q");
+}
+
 TEST_CASE("every error the server makes itself is problem+json and closes") {
   struct Case {
     int status;

@@ -249,6 +249,65 @@ TEST_CASE("interim answers come before the answer, without what is of the connec
   CHECK(stack.counted("200") == 1);
 }
 
+TEST_CASE("who waits to be asked for a content is, once the upstream wants it") {
+  Stack stack;
+  Client client = stack.client();
+  client.send(post("/a", "Content-Length: 3\r\nExpect: 100-continue\r\n"));
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  CHECK(stack.passer.request.expects_continue);
+  CHECK(upstream::find_field(stack.passer.request.request.fields, "Expect") == nullptr);
+  stack.turns();
+  CHECK_FALSE(client.readable_now());
+  SUBCASE("it does") {
+    std::string content;
+    bool is_whole = false;
+    stack.read_into(content, is_whole);
+    CHECK(client.read().status == 100);
+    client.send("abc");
+    CHECK(stack.eventually([&] {
+      stack.read_into(content, is_whole);
+      return is_whole;
+    }));
+    CHECK(content == "abc");
+    stack.head(200, 0);
+    stack.end(whole(200));
+    CHECK(client.read().field("Connection") != "close");
+  }
+  SUBCASE("it answers without") {
+    stack.head(417, 2);
+    stack.on_origin([&] { stack.passer.peer.load()->write("no"); });
+    stack.end(whole(417));
+    const http::test::Answer answer = client.read();
+    CHECK(answer.status == 417);
+    CHECK(answer.body == "no");
+    CHECK(answer.field("Connection") == "close");
+    client.half_close();
+    CHECK(client.at_end());
+  }
+  SUBCASE("it cannot be asked") {
+    stack.end(failed(upstream::FetchEnd::BreakerOpen, 0));
+    const http::test::Answer answer = client.read();
+    CHECK(answer.status == 503);
+    CHECK(answer.field("Connection") == "close");
+  }
+}
+
+TEST_CASE("an Expect without content, or of HTTP/1.0, is waited for by nobody") {
+  Stack stack;
+  Client client = stack.client();
+  SUBCASE("without content") {
+    client.send(post("/a", "Content-Length: 0\r\nExpect: 100-continue\r\n"));
+  }
+  SUBCASE("of HTTP/1.0") {
+    client.send("POST /a HTTP/1.0\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\nabc");
+  }
+  REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+  CHECK_FALSE(stack.passer.request.expects_continue);
+  stack.head(200, 0);
+  stack.end(whole(200));
+  CHECK(client.read().status == 200);
+}
+
 TEST_CASE("no more of a content is on its way than the window, however much the client has") {
   Stack stack;
   Client client = stack.client();

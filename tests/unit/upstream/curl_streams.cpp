@@ -207,6 +207,117 @@ TEST_CASE("a content of unknown length goes out in chunks") {
   CHECK(plain == content);
 }
 
+TEST_CASE("a content that waits to be asked for goes once the server asks") {
+  const std::string content = varied(100'000);
+  std::string early, arrived;
+  const RawServer server([&](const RawServer::Peer& peer) {
+    peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+    arrived = has_line(peer.head(), "Transfer-Encoding: chunked") ? peer.read_to("\r\n0\r\n\r\n")
+                                                                  : peer.read(content.size());
+    peer.send("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
+    return true;
+  });
+  CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .continue_wait = 1h});
+  Stream stream{bench};
+  stream.peer.content = content;
+  StreamRequest put = request("PUT", "/x", Content::Length, content.size());
+  SUBCASE("with a length") {}
+  SUBCASE("in chunks") {
+    put = request("PUT", "/x", Content::Chunked);
+  }
+  put.expects_continue = true;
+  const Reply reply = stream.run(put);
+  CHECK(reply.transport == Outcome::Ok);
+  CHECK(reply.status == 201);
+  CHECK(stream.peer.got == "ok");
+  CHECK(arrived.size() >= content.size());
+  CHECK(stream.peer.interims == std::vector<std::string>{"103 Link: </a>"});
+  const std::string head = server.heads().at(0);
+  CHECK(has_line(head, "Expect: 100-continue"));
+  CHECK(head.find("Expect", head.find("Expect") + 1) == std::string::npos);
+}
+
+TEST_CASE("a server that says nothing to it gets the content after a while") {
+  const RawServer server([&](const RawServer::Peer& peer) {
+    peer.send(peer.read(3) == "abc" ? kHello : "");
+    return true;
+  });
+  CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .continue_wait = 1ms});
+  Stream stream{bench};
+  stream.peer.content = "abc";
+  StreamRequest put = request("PUT", "/x", Content::Length, 3);
+  put.expects_continue = true;
+  CHECK(stream.run(put).status == 200);
+  CHECK(stream.peer.got == "hello");
+}
+
+TEST_CASE("a server that answers without having asked gets nothing, and is asked once") {
+  struct Case {
+    std::string status, fields, content;
+  };
+  Content sending = Content::Length;
+  SUBCASE("of a content with a length") {}
+  SUBCASE("of one in chunks") {
+    sending = Content::Chunked;
+  }
+  const std::string length = "Content-Length: 2\r\n";
+  const std::string chunks = "Transfer-Encoding: chunked\r\n";
+  const std::string close = "Connection: close\r\n";
+  for (const char* status : {"200 OK", "302 Found", "401 Unauthorized", "413 Content Too Large",
+                             "417 Expectation Failed", "503 Service Unavailable"}) {
+    std::vector<Case> cases = {{status, length, "no"},
+                               {status, length + close, "no"},
+                               {status, chunks, "2\r\nno\r\n0\r\n\r\n"},
+                               {status, chunks + close, "2\r\nno\r\n0\r\n\r\n"}};
+    // Up to the connection's end.
+    cases.push_back({status, "", "no"});
+    cases.push_back({status, close, "no"});
+    for (const Case& c : cases) {
+      CAPTURE(c.status);
+      CAPTURE(c.fields);
+      std::string after;
+      {
+        const RawServer server([&](const RawServer::Peer& peer) {
+          peer.send("HTTP/1.1 " + c.status + "\r\n" + c.fields + "\r\n" + c.content);
+          const bool to_end = c.fields.find("Length") == std::string::npos &&
+                              c.fields.find("chunked") == std::string::npos;
+          if (!to_end) after = peer.read(1);
+          return false;
+        });
+        CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .continue_wait = 1h});
+        Stream stream{bench};
+        stream.peer.content = "abc";
+        StreamRequest put = request("PUT", "/x", sending, sending == Content::Length ? 3 : 0);
+        put.expects_continue = true;
+        const Reply reply = stream.run(put);
+        CHECK(reply.transport == Outcome::Ok);
+        CHECK(std::to_string(reply.status) == c.status.substr(0, 3));
+        CHECK(stream.peer.got == "no");
+        CHECK(stream.peer.read_so_far == 0);
+        CHECK(server.heads().size() == 1);
+        CHECK(server.connections() == 1);
+      }
+      CHECK(after.empty());
+    }
+  }
+}
+
+TEST_CASE("a server that neither asks nor answers has its time, as if it had been sent all") {
+  const RawServer server([](const RawServer::Peer& peer) {
+    peer.hang();
+    return false;
+  });
+  CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .continue_wait = 1h});
+  Stream stream{bench};
+  stream.peer.content = "abc";
+  StreamRequest put = request("PUT", "/x", Content::Length, 3);
+  put.expects_continue = true;
+  put.head_by = bench.loop.now() + 50ms;
+  CHECK(stream.run(put).transport == Outcome::Timeout);
+  CHECK(stream.peer.read_so_far == 0);
+}
+
 TEST_CASE("a request without content says nothing of one; an empty one says so") {
   const RawServer server([](const RawServer::Peer& peer) {
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
