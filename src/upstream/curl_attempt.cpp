@@ -348,6 +348,10 @@ void Attempt::end(CURLcode code) {
   curl_easy_getinfo(easy_.get(), CURLINFO_SSL_VERIFYRESULT, &ending.verify_result);
   reply_.transport = outcome_of(ending);
   reply_.detail = detail_of(ending, reply_.transport);
+  if (content_too_large_ && reply_.transport == Outcome::TooLarge) {
+    reply_.detail =
+        "more than " + std::to_string(body_limit_bytes_) + " bytes of content, beyond max_body";
+  }
   if (line_too_long) {
     reply_.detail =
         "a line of more than " + std::to_string(CURL_MAX_HTTP_HEADER) + " bytes, " + head_.place();

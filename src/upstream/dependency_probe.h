@@ -51,22 +51,25 @@ class DependencyProbe {
   // What can be asked, and what an answer to it must be.
   struct Question {
     Request request;
-    std::function<Verdict(const Reply&)> validate;  // empty: whatever is a success
-    std::size_t key = 0;                            // a hash of the target
-    bool any_status = false;                        // as the fetch's
+    std::function<Verdict(const Reply&)> validate;             // empty: whatever is a success
+    std::size_t key = 0;                                       // a hash of the target
+    bool any_status = false;                                   // as the fetch's
+    std::function<Verdict(const Reply&)> validate_large = {};  // likewise
   };
 
-  void remember(const std::string& target, bool any_status = false) {
-    last_target_ = target;
-    last_any_status_ = any_status;
+  void remember(const FetchRequest& fetch) {
+    last_target_ = fetch.request.target;
+    last_any_status_ = fetch.any_status;
+    last_takes_large_ = static_cast<bool>(fetch.validate_large);
   }
   // It was answered just now. Of its fields, only what is asked for counts.
-  void answered(const Request& request, std::size_t key,
-                const std::function<Verdict(const Reply&)>& validate, bool any_status = false) {
+  void answered(const FetchRequest& fetch, std::size_t key) {
+    const Request& request = fetch.request;
     const auto same = [key](const Question& witness) { return witness.key == key; };
     if (std::any_of(witnesses_.begin(), witnesses_.end(), same)) return;
     if (witnesses_.size() == kWitnesses) witnesses_.pop_back();
-    Question witness{{request.target, {}}, validate, key, any_status};
+    Question witness{
+        {request.target, {}}, fetch.validate, key, fetch.any_status, fetch.validate_large};
     witness.request.verbatim = request.verbatim;
     witness.request.body_limit_bytes = request.body_limit_bytes;
     const auto copy = [&](const char* name) {
@@ -97,7 +100,12 @@ class DependencyProbe {
     if (settings_.target.empty() && has_witness()) return witnesses_.front();
     const std::string& target = settings_.target.empty() ? last_target_ : settings_.target;
     const bool any_status = settings_.target.empty() && last_any_status_;
-    return {{target, {}}, {}, std::hash<std::string>{}(target), any_status};
+    Question question{{target, {}}, {}, std::hash<std::string>{}(target), any_status};
+    // A whole head is as good a sign as a whole answer, where that is too large to be held.
+    if (settings_.target.empty() && last_takes_large_) {
+      question.validate_large = [](const Reply&) { return Verdict{}; };
+    }
+    return question;
   }
 
  private:
@@ -109,6 +117,7 @@ class DependencyProbe {
   std::deque<Question> witnesses_;
   std::string last_target_;
   bool last_any_status_ = false;
+  bool last_takes_large_ = false;
   int failures_ = 0;
 };
 

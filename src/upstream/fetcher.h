@@ -41,6 +41,10 @@ struct FetchRequest {
   // is longer than it may be ends the fetch with FetchEnd::TooLarge, and speaks well of the
   // upstream.
   bool any_status = false;
+  // Not of any_status: called for a 2xx with more content than it may have, with its head. Ok ends
+  // the fetch with FetchEnd::TooLarge, and speaks well of the upstream. Null: such an answer is a
+  // failure, as one is that this does not find Ok.
+  std::function<Verdict(const Reply&)> validate_large = {};
   // Told of each interim answer (103, say) that an attempt gets before its final one, on the loop,
   // and never behind the callback: of each of several attempts. May be null.
   std::function<void(int status, const Fields& fields)> on_interim = {};
@@ -65,9 +69,10 @@ struct AttemptRecord {
 
 // Why a fetch ended.
 enum class FetchEnd {
-  Answered,     // `reply` is a valid 2xx, a 304, or a final 4xx; of any_status, what was found Ok
-  TooLarge,     // of any_status: there is an answer, too large to be held; `reply` is its head
-  Deadline,     // attempts were made or waited for, time ran out
+  Answered,  // `reply` is a valid 2xx, a 304, or a final 4xx; of any_status, what was found Ok
+  TooLarge,  // there is an answer, too large to be held, and the caller takes such; `reply` is its
+             // head
+  Deadline,  // attempts were made or waited for, time ran out
   StayedDown,   // time ran out while it was known to be down, and waited for
   BreakerOpen,  // refused: the upstream is known to be down, and waiting is not wanted or hopeless
   CrowdedOut,   // refused: it is known to be down, and too many wait for it already

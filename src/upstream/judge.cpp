@@ -106,7 +106,16 @@ Verdict judge_transport(const Reply& reply) {
 }  // namespace
 
 Verdict judge(const Request& request, const Reply& reply,
-              const std::function<Verdict(const Reply&)>& validate) {
+              const std::function<Verdict(const Reply&)>& validate,
+              const std::function<Verdict(const Reply&)>& validate_large) {
+  if (is_too_large(reply) && validate_large &&
+      outcome_of_status(request, reply.status, reply.fields) == Outcome::Ok) {
+    Verdict verdict = validate_large(reply);
+    if (verdict.outcome != Outcome::Ok) {
+      verdict.reason = grounds(reply, verdict.outcome) + ": " + verdict.reason;
+    }
+    return verdict;
+  }
   if (reply.transport != Outcome::Ok) return judge_transport(reply);
   const Outcome outcome = outcome_of_status(request, reply.status, reply.fields);
   // A balancer without backends says 404 of everything, so it takes the API's own word.

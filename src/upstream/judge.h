@@ -7,9 +7,11 @@
 namespace holdfast::upstream {
 
 // `validate` is asked about a whole 2xx, 404 and 410 only; 204, 205 and 206 carry no complete
-// representation and 304 answers conditional requests alone.
+// representation and 304 answers conditional requests alone. `validate_large` is asked about a 2xx
+// that is too large to be held, by its head; without one it is a failure.
 Verdict judge(const Request& request, const Reply& reply,
-              const std::function<Verdict(const Reply&)>& validate);
+              const std::function<Verdict(const Reply&)>& validate,
+              const std::function<Verdict(const Reply&)>& validate_large = {});
 
 // The same where any complete final status may be an answer: `validate` is asked about all that
 // is_callers(), and what it says is the outcome. Without one, a failure is what says of itself that

@@ -1,6 +1,7 @@
 #include "upstream/message.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/ascii.h"
 
@@ -22,6 +23,15 @@ const std::string* find_field(const Fields& fields, std::string_view name) {
   const auto found = std::find_if(fields.begin(), fields.end(),
                                   [&](const Field& field) { return is_field(field, name); });
   return found == fields.end() ? nullptr : &found->value;
+}
+
+std::optional<std::uint64_t> stated_length(const Fields& fields) {
+  const std::string* const length = find_field(fields, "Content-Length");
+  if (length == nullptr || find_field(fields, "Transfer-Encoding") != nullptr) return std::nullopt;
+  // Several that agree are one.
+  std::uint64_t bytes = 0;
+  const auto read = std::from_chars(length->data(), length->data() + length->size(), bytes);
+  return read.ec == std::errc() ? std::optional(bytes) : std::nullopt;
 }
 
 bool is_control(char c) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,10 @@ using Fields = std::vector<Field>;
 bool is_field(const Field& field, std::string_view name);
 // The first field of that name, or null.
 const std::string* find_field(const Fields& fields, std::string_view name);
+
+// Of the content behind a head with those fields; none: it comes in chunks, or up to the
+// connection's end, or what is said is no length.
+std::optional<std::uint64_t> stated_length(const Fields& fields);
 
 // What may not stand in a line: all controls but the tab (RFC 9110, 5.5).
 bool is_control(char c);

@@ -79,7 +79,7 @@ Fetcher::FetchId PolicyFetcher::start(FetchRequest request, Callback callback) {
   fetch.deadline_timer.set_at(scheduler_, fetch.request.deadline,
                               [this, &fetch] { on_deadline(fetch); });
   for (auto& origin : origins_) {
-    origin->probe.remember(fetch.request.request.target, fetch.request.any_status);
+    origin->probe.remember(fetch.request);
   }
 
   if (crowded(fetch)) {

@@ -67,8 +67,9 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
   forget(fetch, attempt);
 
   const FetchRequest& asked = fetch.request;
-  const Verdict verdict = asked.any_status ? judge_any(asked.request, reply, asked.validate)
-                                           : judge(asked.request, reply, asked.validate);
+  const Verdict verdict = asked.any_status
+                              ? judge_any(asked.request, reply, asked.validate)
+                              : judge(asked.request, reply, asked.validate, asked.validate_large);
   record(fetch, attempt, verdict, reply.status);
   metrics_.phases(attempt.origin->index, reply);
   if (const Sign sign = sign_of(verdict.outcome); attempt.first && sign != Sign::None) {
@@ -134,8 +135,7 @@ void PolicyFetcher::answered(Fetch& fetch, const Attempt& attempt) {
     return finish(fetch, better_held ? FetchEnd::GaveUp : FetchEnd::Answered);
   }
   luck_.answered(attempt.sent_at, fetch.key, fetch.failures);
-  origin.probe.answered(fetch.request.request, fetch.key, fetch.request.validate,
-                        fetch.request.any_status);
+  origin.probe.answered(fetch.request, fetch.key);
   for (Origin* other : fetch.final_at) {
     if (!fetch.held || fetch.held->end != FetchEnd::Answered) break;
     other->contradicted(scheduler_.clock(), fetch.key, fetch.held->reply.status);

@@ -329,10 +329,11 @@ void PolicyFetcher::send_bare(Origin& origin, DependencyProbe::Question question
         if (alive.expired()) return;
         attempt->late.cancel();
         --in_flight_;
-        const Verdict verdict = !attempt->typical ? judge_probe(question.request, reply)
-                                : question.any_status
-                                    ? judge_any(question.request, reply, question.validate)
-                                    : judge(question.request, reply, question.validate);
+        const Verdict verdict =
+            !attempt->typical ? judge_probe(question.request, reply)
+            : question.any_status
+                ? judge_any(question.request, reply, question.validate)
+                : judge(question.request, reply, question.validate, question.validate_large);
         metrics_.attempt(origin.index, verdict.outcome, now() - attempt->sent_at);
         metrics_.phases(origin.index, reply);
         if (sign_of(verdict.outcome) == Sign::Good) {

@@ -31,7 +31,9 @@ StreamAttempt::~StreamAttempt() {
 }
 
 std::vector<std::string> StreamAttempt::lines(const Fields& fields) const {
-  std::vector<std::string> lines = verbatim_lines(verbatim_fields(fields, settings().host));
+  std::vector<std::string> lines = request_.as_fetched
+                                       ? Attempt::lines(fields)
+                                       : verbatim_lines(verbatim_fields(fields, settings().host));
   lines.emplace_back("Expect:");  // libcurl would add it, and act on it
   if (asked_ != Asked::Yes) lines.emplace_back("Expect: 100-continue");
   return lines;

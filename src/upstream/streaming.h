@@ -17,6 +17,8 @@ struct StreamRequest {
   std::string method;
   // All fields that go, but what the transport adds itself: Host, the framing, the credential.
   Request request;
+  // The request is one of ours, and goes with the fields that a fetch's has beside.
+  bool as_fetched = false;
   enum class Content { None, Length, Chunked };
   Content content = Content::None;
   std::uint64_t content_length = 0;  // of Length

@@ -31,6 +31,21 @@ FetchResult fetch_any(World& world, const std::string& target, base::Duration de
   return *std::move(result);
 }
 
+// Of a whole answer it takes none.
+FetchResult fetch_large(World& world, const std::string& target,
+                        std::function<Verdict(const Reply&)> validate_large,
+                        base::Duration deadline = 1s) {
+  FetchRequest request;
+  request.request.target = target;
+  request.validate = [](const Reply&) { return Verdict{Outcome::InvalidBody, "whole"}; };
+  request.validate_large = std::move(validate_large);
+  request.deadline = world.now() + deadline;
+  std::optional<FetchResult> result;
+  world.fetcher.start(std::move(request), [&](FetchResult made) { result = std::move(made); });
+  while (!result) REQUIRE(world.scheduler.step());
+  return *std::move(result);
+}
+
 const Request kPlain{"/", {}};
 
 }  // namespace
@@ -180,6 +195,54 @@ TEST_CASE("what is too large to be held ends the fetch at once, and speaks well 
   world.settle();
   CHECK(world.results.at(0).outcome == Outcome::TooLarge);
   CHECK(world.results.at(0).attempts_sent > 1);
+}
+
+TEST_CASE("a 2xx that is too large to be held is an answer to whoever takes it by its head") {
+  World world;
+  world.upstream.always[0] = Fault::TooLarge;
+  Verdict verdict;
+  int asked = 0;
+  const auto fetch = [&](const std::string& target) {
+    return fetch_large(world, target, [&](const Reply& reply) {
+      ++asked;
+      CHECK(reply.status == 200);
+      return verdict;
+    });
+  };
+  for (int i = 0; i < 60; ++i) {
+    const FetchResult result = fetch("/" + std::to_string(i));
+    CHECK(result.end == FetchEnd::TooLarge);
+    CHECK(result.attempts_sent == 1);
+  }
+  CHECK(asked == 60);
+  CHECK(world.fetcher.status().origins[0].error_rate.value_or(0) == 0);
+  verdict = {Outcome::InvalidBody, "not by its head"};
+  const FetchResult refused = fetch("/refused");
+  CHECK(refused.end != FetchEnd::TooLarge);
+  CHECK(refused.outcome == Outcome::InvalidBody);
+  CHECK(refused.attempts_sent > 1);
+  CHECK(refused.attempts.back().detail == "status 200: not by its head");
+
+  // Nor is another status one by that.
+  const auto never = [](const Reply&) {
+    FAIL("not asked");
+    return Verdict{};
+  };
+  for (const int status : {206, 302, 404, 503}) {
+    CHECK(judge(kPlain, {.transport = Outcome::TooLarge, .status = status}, {}, never).outcome ==
+          Outcome::TooLarge);
+  }
+}
+
+TEST_CASE("a breaker closes with an answer that is too large to be held, where it is taken") {
+  World world;
+  const auto takes = [](const Reply&) { return Verdict{}; };
+  world.upstream.always[0] = Fault::Reset;
+  for (int i = 0; i < 40; ++i) fetch_large(world, "/" + std::to_string(i), takes);
+  REQUIRE(world.fetcher.status().origins[0].breaker != Breaker::State::Closed);
+  world.upstream.always[0] = Fault::TooLarge;
+  CHECK(fetch_large(world, "/back", takes, 10s).end == FetchEnd::TooLarge);
+  CHECK(world.fetcher.status().origins[0].breaker == Breaker::State::Closed);
 }
 
 TEST_CASE("a breaker that nothing but such answers speaks for closes with one of them") {

@@ -137,13 +137,13 @@ TEST_CASE("whole answers bring a doubt where a witness is at hand, and open with
 
 TEST_CASE("a probe asks for what was answered lately, and for another where that failed") {
   DependencyProbe probe({}, kFirst);
-  probe.answered({"/good", {{"Accept", "a/b"}, {"If-None-Match", "x"}}}, 1, {});
-  probe.remember("/bad");
+  probe.answered({.request = {"/good", {{"Accept", "a/b"}, {"If-None-Match", "x"}}}}, 1);
+  probe.remember({.request = {"/bad", {}}});
   CHECK(probe.question().request.target == "/good");
   CHECK(probe.question().request.fields.size() == 1);
   CHECK(probe.witness(1) == nullptr);
   REQUIRE(probe.witness(2) != nullptr);
-  probe.answered({"/other", {}}, 2, {});
+  probe.answered({.request = {"/other", {}}}, 2);
   CHECK(probe.question().request.target == "/other");
   probe.doubt(2);
   CHECK(probe.question().request.target == "/good");

@@ -436,7 +436,7 @@ TEST_CASE("a dependency probe is due only without traffic, and failures come bac
   DependencyProbe without({}, kStart);
   CHECK_FALSE(without.probes_when_idle());
   CHECK(without.question().request.target.empty());
-  without.remember("/last");
+  without.remember({.request = {"/last", {}}});
   CHECK(without.question().request.target == "/last");
   CHECK(without.witness(0) == nullptr);
 }
