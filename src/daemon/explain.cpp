@@ -155,14 +155,25 @@ std::vector<std::string> told_of_passing(const proxy::RoutePlan& plan, std::stri
   return all;
 }
 
-std::vector<std::string> asked_of_answer(const proxy::BodyRules& rules) {
+// What becomes of an answer larger than max_body.
+std::string told_of_large(const proxy::Route& route) {
+  const proxy::RoutePlan& plan = route.plan();
+  if (!plan.storing.http.on && !route.passes_large()) return "a larger one is refused (max_body)";
+  std::string told = "a larger one (max_body) is passed on as it comes, and not stored";
+  if (route.passes_large() && plan.body.min_body_bytes > 0) told += ", if it states its length";
+  return told;
+}
+
+std::vector<std::string> asked_of_answer(const proxy::Route& route) {
+  const proxy::BodyRules& rules = route.plan().body;
   std::vector<std::string> all;
   std::string whole = rules.needs_json() ? "a whole JSON document" : "any content";
   if (!rules.content_type.empty()) whole += ", called " + rules.content_type;
   if (rules.min_body_bytes > 0) {
     whole += ", of " + config::format_size(rules.min_body_bytes) + " at least";
   }
-  all.push_back(whole + ", of " + config::format_size(rules.max_body_bytes) + " at most");
+  all.push_back(whole + ", of " + config::format_size(rules.max_body_bytes) + " at most; " +
+                told_of_large(route));
   for (const proxy::Require& rule : rules.require) {
     const bool any = rule.types == proxy::kAnyType;
     all.push_back(shown_pointer(rule.pointer) + " is " +
@@ -262,8 +273,8 @@ class Explainer {
                             : config.place.file + ":" + std::to_string(config.place.line);
     tell_next(number, request, explanation);
     tell_upstream(routing_.upstreams[config.upstream], config, route, request, explanation);
-    explanation.asked_of_answer = explanation.passed ? told_of_passing(plan, request.method_name)
-                                                     : asked_of_answer(plan.body);
+    explanation.asked_of_answer =
+        explanation.passed ? told_of_passing(plan, request.method_name) : asked_of_answer(route);
     explanation.route_settings = config::settings_in_force(
         config, routing_, explanation.passed ? config::Way::Passed : config::Way::Stored);
   }

@@ -10,6 +10,9 @@
 
 namespace holdfast::proxy {
 
+// What Cache-Status says of an answer that is larger than what is kept.
+inline constexpr std::string_view kTooLarge = "too-large";
+
 enum class Rung {
   Fresh,                 // stored, within its freshness lifetime
   StaleWhileRevalidate,  // stored, refreshed behind
@@ -32,7 +35,7 @@ struct Answer {
   bool stored = false;     // memory has it, or the store took it to be written
   bool was_stale = false;  // something was stored, too old to answer from at once
   bool was_fresh = false;  // something fresh was stored, but not as fresh as the client wanted
-  // Of mode rfc9111: why nothing is kept of it, in a word of src/rfc9111/storing.h.
+  // Why nothing is kept of it: of mode rfc9111, in a word of src/rfc9111/storing.h; kTooLarge.
   std::string_view not_stored;
   bool other_variant = false;  // there were stored responses, but of other variants alone
   int upstream_status = 0;     // of the attempt that decided; 0 if none came

@@ -350,6 +350,38 @@ Verdict BodyCheck::Document::judge(std::string_view body,
   return verdict;
 }
 
+namespace {
+
+Verdict judge_type(const BodyRules& rules, const upstream::Fields& fields) {
+  if (rules.content_type.empty()) return {};
+  // Each, should there be several: who knows which one a client takes.
+  bool any = false;
+  for (const upstream::Field& field : fields) {
+    if (!upstream::is_field(field, "Content-Type")) continue;
+    any = true;
+    if (!has_content_type(field.value, rules.content_type)) {
+      return invalid("not " + rules.content_type);
+    }
+  }
+  return any ? Verdict{} : invalid("no Content-Type, " + rules.content_type + " is asked for");
+}
+
+Verdict judge_size(const BodyRules& rules, std::uint64_t size) {
+  if (size >= rules.min_body_bytes) return {};
+  return invalid(std::to_string(size) + " bytes, less than " +
+                 std::to_string(rules.min_body_bytes));
+}
+
+bool carries_answer(int status) {
+  // 203 is a 200 that somebody on the way has changed (RFC 9110, 15.3.4): whether to the worse, the
+  // content shows.
+  return status == 200 || status == 203;
+}
+
+constexpr const char* kNoAnswer = "a status that carries no answer here";
+
+}  // namespace
+
 BodyCheck::BodyCheck(BodyRules rules)
     : rules_(std::move(rules)),
       document_(rules_.needs_json() ? std::make_unique<Document>(rules_) : nullptr) {}
@@ -360,7 +392,7 @@ Verdict BodyCheck::validate(std::span<const PathParameter> parameters,
                             const upstream::Reply& reply) {
   const std::size_t size = reply.body.size();
   if (size > rules_.max_body_bytes) {
-    return invalid("more than " + std::to_string(rules_.max_body_bytes) + " bytes");
+    return invalid("more than " + std::to_string(rules_.max_body_bytes) + " bytes, the max_body");
   }
   if (reply.status >= 400) {
     Verdict verdict = document_ ? document_->judge_negative(reply.body) : Verdict{};
@@ -372,28 +404,32 @@ Verdict BodyCheck::validate(std::span<const PathParameter> parameters,
   }
   const bool typed = !rules_.content_type.empty();
   if (!document_ && !typed && rules_.min_body_bytes == 0) return {};
-  // 203 is a 200 that somebody on the way has changed (RFC 9110, 15.3.4): whether to the worse, the
-  // content shows.
-  if (reply.status != 200 && reply.status != 203) {
-    return invalid("a status that carries no answer here");
-  }
-  if (size < rules_.min_body_bytes) {
-    return invalid(std::to_string(size) + " bytes, less than " +
-                   std::to_string(rules_.min_body_bytes));
-  }
-  if (typed) {
-    // Each, should there be several: who knows which one a client takes.
-    bool any = false;
-    for (const upstream::Field& field : reply.fields) {
-      if (!upstream::is_field(field, "Content-Type")) continue;
-      any = true;
-      if (!has_content_type(field.value, rules_.content_type)) {
-        return invalid("not " + rules_.content_type);
-      }
-    }
-    if (!any) return invalid("no Content-Type, " + rules_.content_type + " is asked for");
-  }
+  if (!carries_answer(reply.status)) return invalid(kNoAnswer);
+  Verdict verdict = judge_size(rules_, size);
+  if (verdict.outcome == Outcome::Ok) verdict = judge_type(rules_, reply.fields);
+  if (verdict.outcome != Outcome::Ok) return verdict;
   return document_ ? document_->judge(reply.body, parameters) : Verdict{};
+}
+
+Verdict BodyCheck::validate_head(const upstream::Reply& reply,
+                                 std::optional<std::uint64_t> length) const {
+  if (document_) {
+    return invalid("a content that is larger than max_body, " +
+                   std::to_string(rules_.max_body_bytes) +
+                   " bytes, cannot be checked as validate asks for it");
+  }
+  if (!carries_answer(reply.status)) return invalid(kNoAnswer);
+  const std::string* const coding = upstream::find_field(reply.fields, "Content-Encoding");
+  if (coding != nullptr && !coding->empty() && *coding != "identity") {
+    // Identity was asked for, and not every client reads it.
+    return invalid("coded, and larger than max_body, " + std::to_string(rules_.max_body_bytes) +
+                   " bytes, so that nobody here undoes it");
+  }
+  if (rules_.min_body_bytes > 0 && !length) {
+    return invalid("of no stated length, so that min_body cannot be told by its head");
+  }
+  Verdict verdict = length ? judge_size(rules_, *length) : Verdict{};
+  return verdict.outcome == Outcome::Ok ? judge_type(rules_, reply.fields) : verdict;
 }
 
 }  // namespace holdfast::proxy

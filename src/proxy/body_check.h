@@ -2,7 +2,9 @@
 // document with the right values in it, of the right kind, about what was asked.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -44,6 +46,12 @@ class BodyCheck {
   // content: it is shown to others than who asked.
   upstream::Verdict validate(std::span<const PathParameter> parameters,
                              const upstream::Reply& reply);
+
+  // Judges a 2xx whose content is too long to be held, or goes through in pieces, by its head: what
+  // a head cannot tell has to be nothing that is asked for. `length`: of the content, if it is
+  // known. Any thread.
+  upstream::Verdict validate_head(const upstream::Reply& reply,
+                                  std::optional<std::uint64_t> length) const;
 
  private:
   class Document;

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "proxy/flights.h"
@@ -14,6 +15,17 @@ inline Answer refusal(const char* detail) {
   answer.status = 503;
   answer.detail = detail;
   answer.retry_after = std::chrono::seconds(1);
+  return answer;
+}
+
+// For its worker to pass the request through; whoever cannot has the error.
+inline Answer passed(std::string_view reason, std::string_view detail = {}) {
+  Answer answer;
+  answer.rung = Rung::Pass;
+  answer.pass_reason = reason;
+  answer.not_stored = detail;
+  answer.status = 502;
+  answer.detail = "the upstream's answer cannot be kept whole, and is passed through alone";
   return answer;
 }
 

@@ -115,7 +115,8 @@ Answer Flights::stored(std::string_view key, std::chrono::seconds min_fresh) {
 
 void Flights::refresh(Route& route, std::string_view key) {
   if (abandoned_ || retired_ || route.retired() || flights_.contains(key)) return;
-  if (resting_.resting(key, parts_.loop.now())) {
+  const base::SteadyTime now = parts_.loop.now();
+  if (resting_.resting(key, now) || too_large_.resting(key, now)) {
     parts_.shard.add(skipped_);
     return;
   }
@@ -203,10 +204,16 @@ upstream::FetchRequest Flights::fetch_request(const Flight& flight,
           {"If-Modified-Since", flight.stored->upstream_last_modified});
     }
   }
-  // It may be asked after the flight's end.
+  // They may be asked after the flight's end.
   request.validate = [&route, held = flight.held, key = flight.key](const upstream::Reply& reply) {
     return route.validate(key, reply);
   };
+  if (route.passes_large()) {
+    request.request.body_limit_bytes = route.plan().body.max_body_bytes;
+    request.validate_large = [&route, held = flight.held](const upstream::Reply& reply) {
+      return route.validate_head(reply, upstream::stated_length(reply.fields));
+    };
+  }
   return request;
 }
 
@@ -244,7 +251,8 @@ void Flights::leave(Flight& flight, std::list<Waiter>::iterator waiter) {
 
 void Flights::out_of_patience(Flight& flight) {
   if (!usable_if_error(flight)) return;  // it aged beyond use meanwhile
-  if (parts_.fetcher.so_far(flight.fetch).end == FetchEnd::Answered) return;  // finish() is next
+  const FetchEnd end = parts_.fetcher.so_far(flight.fetch).end;
+  if (end == FetchEnd::Answered || end == FetchEnd::TooLarge) return;  // finish() is next
   flight.patience_over = true;
   Answer answer = kept(flight.stored);
   answer.cause = "no answer within the patience for a stale one";
@@ -254,6 +262,7 @@ void Flights::out_of_patience(Flight& flight) {
 void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = take_out(flight);
   if (flight.asked) return finish_http(flight, result);
+  if (result.end == FetchEnd::TooLarge) return finish_large(flight);
   const bool taken = is_answer(result) && replaces_stored(flight, result);
   Answer answer = taken ? take_answer(flight, result) : fall_back(flight, result);
   if (answer.rung == Rung::Error) count_shed(result.end, flight.waiters.size());
@@ -265,6 +274,17 @@ void Flights::finish(Flight& flight, FetchResult result) {
   }
   if (answer.rung == Rung::Fetched && is_purged(flight.key, answer.content)) send_on_late(flight);
   answer_all(flight, answer);
+}
+
+// Each of those who wait asks for it in pieces, and so does whoever comes for a while: there is
+// nothing to wait for. What is stored is not what the upstream says any more.
+void Flights::finish_large(Flight& flight) {
+  resting_.succeeded(flight.key);
+  if (!keeps_nothing(flight)) {
+    too_large_.failed(flight.key, parts_.loop.now(), random_);
+    if (flight.stored) keep_for_errors(flight);
+  }
+  answer_all(flight, passed("bypass", kTooLarge));
 }
 
 std::list<Flights::Waiter> Flights::take_waiters(Flight& flight,

@@ -122,11 +122,12 @@ class Flights {
   // and answers if that fails or is slow.
   // `fields` (the client's trace) go upstream if this starts a flight; those of
   // later joiners have no request to go with.
+  // An answer of Rung::Pass is for the caller to pass the request through, in pieces: its answer is
+  // larger than what is kept, by a route that passes_large().
   void join(Route& route, std::string_view key, base::SteadyTime deadline,
             std::chrono::seconds min_fresh, Callback callback, const upstream::Fields& fields = {});
 
-  // The same for a route of mode rfc9111 (flights_http.cpp), whose `asked` says the rest. An answer
-  // of Rung::Pass is for the caller to pass the request through.
+  // The same for a route of mode rfc9111 (flights_http.cpp), whose `asked` says the rest.
   // `interim` is told what the upstream says before its answer (103, say), while it is waited for;
   // null: nobody wants to know.
   using Interim = std::function<void(int status, const std::string& lines)>;
@@ -176,6 +177,10 @@ class Flights {
   // What those who wait for a fetch get if it fails: what is stored, or something of our own.
   std::optional<Answer> without_upstream(Route& route, std::string_view key,
                                          const cache::StoredPtr& stored);
+
+  // What was remembered as larger than what is kept may not be: it is fetched again, or was passed
+  // through and is no longer than that.
+  void forget_too_large(std::string_view key) { too_large_.succeeded(key); }
 
   // What is stored for `key`, if it may be used at once and is fresh enough. Never
   // makes the upstream work, not even behind the answer.
@@ -324,6 +329,7 @@ class Flights {
   void leave(Flight& flight, std::list<Waiter>::iterator waiter);
   void out_of_patience(Flight& flight);
   void finish(Flight& flight, upstream::FetchResult result);
+  void finish_large(Flight& flight);
   std::unique_ptr<Flight> take_out(Flight& flight);
   // `purged`: what is stored for it is not to be used for it either.
   void set_aside(std::string_view key, bool purged);

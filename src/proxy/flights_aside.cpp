@@ -92,8 +92,11 @@ void Flights::retire() {
 void Flights::leave(const std::vector<std::shared_ptr<Route>>& retired) {
   std::set<std::string_view> prefixes;
   for (const auto& route : retired) prefixes.insert(route->plan().key_prefix);
-  resting_.forget_if(
-      [&](std::string_view key) { return prefixes.contains(key.substr(0, key.find('/') + 1)); });
+  const auto is_theirs = [&](std::string_view key) {
+    return prefixes.contains(key.substr(0, key.find('/') + 1));
+  };
+  resting_.forget_if(is_theirs);
+  too_large_.forget_if(is_theirs);
   set_aside_retired();
 }
 

@@ -53,7 +53,7 @@ Flights::Prospect Flights::decide(std::string_view key, std::chrono::seconds min
       stale.collapsed = stale.forwarded;
       return answer(std::move(stale));
     }
-    if (!prospect.full && !unshared_.resting(key, now)) {
+    if (!prospect.full && !unshared_.resting(key, now) && !too_large_.resting(key, now)) {
       prospect.way = Prospect::Way::Join;
       return prospect;
     }
@@ -90,6 +90,7 @@ Flights::Prospect Flights::decide(std::string_view key, std::chrono::seconds min
     prospect.full = false;  // that is not why
     return answer(*std::move(told));
   }
+  if (too_large_.resting(key, now)) return answer(passed("bypass", kTooLarge));
   if (prospect.full) return answer(refusal("too many requests are waiting for the upstream"));
   prospect.way = Prospect::Way::Fetch;
   prospect.alone = flying != flights_.end() || unshared_.resting(key, now);

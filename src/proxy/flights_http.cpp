@@ -59,13 +59,6 @@ upstream::Verdict judge_http(const upstream::Reply& reply, const Asked& asked,
   return {outcome, "status " + std::to_string(status)};
 }
 
-Answer passed(std::string_view reason) {
-  Answer answer;
-  answer.rung = Rung::Pass;
-  answer.pass_reason = reason;
-  return answer;
-}
-
 // The Range that asks for what a stored part lacks, where what comes may be put to it (RFC 9111,
 // 3.4).
 std::optional<std::string> range_to_complete(const cache::StoredResponse& partial, bool lenient) {
@@ -168,7 +161,8 @@ Flights::Prospect Flights::decide_http(const Asked& asked, const Selected& selec
     prospect.refresh = rung == Rung::StaleWhileRevalidate;
     if (rung) return answer(from_stored(*rung, selected.response));
   }
-  if (asked.ambiguous || too_large_.resting(asked.key, now)) return answer(passed("bypass"));
+  if (asked.ambiguous) return answer(passed("bypass"));
+  if (too_large_.resting(asked.key, now)) return answer(passed("bypass", kTooLarge));
   // Part of it is nobody else's, and a HEAD's answer has no content to keep.
   const bool for_one =
       !asked.range.range.empty() || asked.kept.request().method == http::Method::Head;
@@ -300,7 +294,7 @@ void Flights::finish_http(Flight& flight, FetchResult& result) {
   if (result.end == FetchEnd::TooLarge) {
     too_large_.failed(flight.asked->key, parts_.loop.now(), random_);
     resting_.succeeded(flight.key);
-    return answer_all(flight, passed("bypass"));
+    return answer_all(flight, passed("bypass", kTooLarge));
   }
   const bool refresh = flight.stored || flight.behind;
   // Nobody who waits for it asked for a part, so none of them is to hear that there is no such one.

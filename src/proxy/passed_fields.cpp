@@ -7,6 +7,7 @@
 #include "base/ascii.h"
 #include "http/field_syntax.h"
 #include "proxy/response_fields.h"
+#include "proxy/storing.h"
 #include "upstream/outgoing.h"
 
 namespace holdfast::proxy {
@@ -87,6 +88,14 @@ std::string told_host(const http::Request& request, const RoutePlan& plan) {
   return host;
 }
 
+void append_forwarded(std::string_view caches, int status, std::string_view reason,
+                      std::string_view detail, std::string& lines) {
+  lines.append("Cache-Status: ").append(caches).append("; fwd=").append(reason);
+  lines.append("; fwd-status=").append(std::to_string(status));
+  if (!detail.empty()) lines.append("; detail=").append(detail);
+  lines.append("\r\n");
+}
+
 // A node of RFC 7239, 4: IPv6 in brackets, and so in quotes.
 std::string node(std::string_view address) {
   const bool six = address.find(':') != std::string_view::npos;
@@ -140,7 +149,8 @@ upstream::Fields passed_request_fields(const http::Request& request, const Route
 }
 
 PassedHead passed_response_fields(const upstream::Fields& fields, const RoutePlan& plan, int status,
-                                  std::string_view request_id, std::string_view forward_reason) {
+                                  std::string_view request_id, std::string_view forward_reason,
+                                  std::string_view forward_detail) {
   PassedHead head;
   Named named;
   std::string via;
@@ -171,9 +181,20 @@ PassedHead passed_response_fields(const upstream::Fields& fields, const RoutePla
   append_to_list(via, "1.1 ");
   head.lines.append("Via: ").append(via).append(kOurName).append("\r\n");
   append_to_list(cache_status, kOurName);
-  head.lines.append("Cache-Status: ").append(cache_status).append("; fwd=");
-  head.lines.append(forward_reason).append("; fwd-status=");
-  head.lines.append(std::to_string(status)).append("\r\n");
+  append_forwarded(cache_status, status, forward_reason, forward_detail, head.lines);
+  append_request_id(head.lines, request_id);
+  return head;
+}
+
+PassedHead large_response_fields(const upstream::Fields& fields, const RoutePlan& plan, int status,
+                                 std::string_view request_id, std::string_view forward_reason,
+                                 std::string_view forward_detail) {
+  PassedHead head;
+  head.lines = shown_fields(fields, plan.storing);
+  head.lines += plan.response_fields;
+  // As of all that is not stored in this mode: its own lifetime nobody has looked at.
+  head.lines += "Cache-Control: no-store\r\n";
+  append_forwarded(kOurName, status, forward_reason, forward_detail, head.lines);
   append_request_id(head.lines, request_id);
   return head;
 }

@@ -70,6 +70,8 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
         hold_(std::move(order.hold)),
         request_id_(std::move(request_id)),
         forward_reason_(order.forward_reason),
+        forward_detail_(order.forward_detail),
+        large_(std::move(order.large)),
         asked_for_content_(!awaits_content) {}
 
   void start(StreamRequest request, base::SteadyTime deadline) {
@@ -81,6 +83,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
         [self = shared_from_this()](upstream::FetchResult result) {
           self->started_ = false;
           self->was_sent_ = result.attempts_sent > 0;
+          if (self->refused_) return;  // that is told by itself
           const bool whole = result.end == upstream::FetchEnd::Answered;
           if (whole) self->keep();
           self->tell([self, result = std::move(result)] { self->passing_.end(self->id_, result); });
@@ -133,16 +136,26 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
     });
   }
   void head(const upstream::StreamHead& head) override {
-    PassedHead passed =
-        passed_response_fields(head.fields, plan_, head.status, request_id_, forward_reason_);
+    if (large_) {
+      if (auto verdict = large_->judge(head); verdict.outcome != upstream::Outcome::Ok) {
+        return refuse(head, std::move(verdict));
+      }
+    }
+    const std::string_view reason = forward_reason_;
+    PassedHead passed = large_ ? large_response_fields(head.fields, plan_, head.status, request_id_,
+                                                       reason, forward_detail_)
+                               : passed_response_fields(head.fields, plan_, head.status,
+                                                        request_id_, reason, forward_detail_);
     upstream::Fields fields;
     if (observer_) {
       fields = head.fields;
       if (observer_->wants_content(head.status, head.fields, head.length)) kept_.emplace();
       length_ = head.length;
     }
+    // A 203 whose head is right is the 200 that it was, as what is kept of one is.
+    const int status = large_ && head.status == 203 ? 200 : head.status;
     passing_.origin_.post([self = shared_from_this(), passed = std::move(passed),
-                           fields = std::move(fields), status = head.status, length = head.length] {
+                           fields = std::move(fields), status, length = head.length] {
       if (self->observer_) self->observer_->answered(status, fields);
       self->told_ = true;
       self->tell([self, passed, status, length] {
@@ -152,13 +165,16 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
                                          .length = length});
       });
       for (std::string& piece : std::exchange(self->early_, {})) self->tell_piece(std::move(piece));
+      if (self->large_ && self->large_->head_only) self->end_behind_head(status);
     });
   }
   bool has_room() override {
+    if (refused_) return true;
     waits_for_room_ = on_way_ >= passing_.settings_.answer_window_bytes;
     return !waits_for_room_;
   }
   void write(std::string_view piece) override {
+    if (refused_ || (large_ && large_->head_only)) return;
     on_way_ += piece.size();
     if (kept_) {
       kept_->append(piece);
@@ -177,6 +193,31 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   }
 
  private:
+  // No such answer goes to a client, and nothing behind its head is of use. Not from here, which is
+  // the middle of the transfer.
+  void refuse(const upstream::StreamHead& head, upstream::Verdict verdict) {
+    refused_ = true;
+    upstream::FetchResult result;
+    result.end = upstream::FetchEnd::GaveUp;
+    result.outcome = verdict.outcome;
+    result.reply.status = head.status;
+    result.reply.phase = upstream::Phase::Answer;
+    result.attempts_sent = 1;
+    result.attempts.push_back(
+        {0, verdict.outcome, head.status, false, {}, std::move(verdict.reason)});
+    passing_.origin_.post([self = shared_from_this(), result = std::move(result)]() mutable {
+      self->leave();
+      self->tell([self, result = std::move(result)] { self->passing_.end(self->id_, result); });
+    });
+  }
+  void end_behind_head(int status) {
+    leave();
+    upstream::FetchResult result;
+    result.end = upstream::FetchEnd::Answered;
+    result.reply.status = status;
+    result.attempts_sent = 1;
+    tell([self = shared_from_this(), result] { self->passing_.end(self->id_, result); });
+  }
   void keep() {
     if (!kept_) return;
     passing_.origin_.post([self = shared_from_this(), whole = *std::move(kept_)]() mutable {
@@ -214,6 +255,9 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   const std::shared_ptr<const void> hold_;
   const std::string request_id_;
   const std::string forward_reason_;
+  const std::string forward_detail_;
+  const std::optional<Passing::Large> large_;
+  bool refused_ = false;  // by its head
   upstream::Passer::PassId pass_ = 0;
   bool started_ = false;  // and not ended
   bool was_sent_ = false;
@@ -248,6 +292,16 @@ void Passing::start(http::Server& server, http::ExchangeId id, const http::Reque
   const bool awaits_content = request.streamed && expects_continue(request);
   StreamRequest stream = stream_request(request, std::move(order.request));
   stream.expects_continue = awaits_content;
+  base::SteadyTime deadline = request.received + settings_.request_deadline;
+  std::function<bool(const upstream::FetchResult&)> fall_back;
+  const bool repeatable = order.large.has_value();
+  if (repeatable) {
+    stream.method = "GET";
+    stream.as_fetched = true;
+    deadline = order.large->deadline;
+    // The worker's own from here.
+    fall_back = std::exchange(order.large->fall_back, {});
+  }
   auto passage =
       std::make_shared<Passage>(*this, id, std::move(order), facts.request_id, awaits_content);
   Pending& pending = pending_[id];
@@ -255,11 +309,12 @@ void Passing::start(http::Server& server, http::ExchangeId id, const http::Reque
   pending.passage = passage;
   pending.passer = &passer;
   pending.facts = std::move(facts);
+  pending.fall_back = std::move(fall_back);
+  pending.repeatable = repeatable;
   // A content is there by the time that it may go, but where the client waits to be asked for it.
   server.for_client_alone(id);
   if (request.streamed && !awaits_content) server.take_content(id, settings_.content_window_bytes);
-  origin_.post([passage = std::move(passage), stream = std::move(stream),
-                deadline = request.received + settings_.request_deadline]() mutable {
+  origin_.post([passage = std::move(passage), stream = std::move(stream), deadline]() mutable {
     passage->start(std::move(stream), deadline);
   });
 }
@@ -397,8 +452,11 @@ void Passing::end(http::ExchangeId id, const upstream::FetchResult& result) {
     whole ? pending.server->end(id) : pending.server->cut(id);
     return record_answered(facts);
   }
+  if (pending.fall_back && pending.fall_back(result)) return;
   ErrorText error = error_for(result);
-  error.detail += was_sent(result) ? "; this request was sent once, and is not repeated" : kNotSent;
+  if (!pending.repeatable)
+    error.detail +=
+        was_sent(result) ? "; this request was sent once, and is not repeated" : kNotSent;
   if (facts.cause.empty()) facts.cause = error.detail;
   send_error(*pending.server, id, facts, error.status, error.detail, result.retry_after);
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -67,6 +68,20 @@ class Passing {
     std::size_t most_bytes = 0;
   };
 
+  // What is asked of a GET in pieces whose answer is too large to be kept, where the route checks
+  // its head, and where it may be asked for again: until a byte has gone to the client somebody
+  // else may still answer.
+  struct Large {
+    // Whether an answer with that head goes to the client. On the origin loop, inside a transfer:
+    // nothing else may be touched.
+    std::function<upstream::Verdict(const upstream::StreamHead&)> judge;
+    // It failed before a byte of it was told to the client. True: whoever is asked answers from now
+    // on; false, or none: an error is told. On the worker's loop, may call start().
+    std::function<bool(const upstream::FetchResult&)> fall_back;
+    bool head_only = false;       // for a HEAD, which upstream is a GET all the same
+    base::SteadyTime deadline{};  // of its head
+  };
+
   // What goes on.
   struct Order {
     const RoutePlan& plan;
@@ -79,6 +94,10 @@ class Passing {
     // Why it is not answered from what is stored, as Cache-Status says it (RFC 9211, 2.2):
     // "method", "bypass", "request", "uri-miss", "vary-miss", "partial-hit", "miss".
     std::string_view forward_reason = "method";
+    // ... and its detail; empty: it has none.
+    std::string_view forward_detail = {};
+    // Of mode resilient. None: whatever comes is for the client, and sent once.
+    std::optional<Large> large = std::nullopt;
   };
 
   Passing(base::Scheduler& worker, base::Scheduler& origin, Settings settings, Record record)
@@ -112,7 +131,9 @@ class Passing {
     std::shared_ptr<Passage> passage;
     const upstream::Passer* passer = nullptr;
     Facts facts;
-    bool begun = false;         // the answer's head is out
+    std::function<bool(const upstream::FetchResult&)> fall_back;  // see Large
+    bool repeatable = false;                                      // ... of which this is one
+    bool begun = false;                                           // the answer's head is out
     std::size_t not_taken = 0;  // bytes of the answer that the origin loop does not know to be out
   };
 

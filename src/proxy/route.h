@@ -110,6 +110,15 @@ class Route : public std::enable_shared_from_this<Route> {
   // is a wrong answer to a client. Origin loop only.
   upstream::Verdict validate(std::string_view key, const upstream::Reply& reply);
 
+  // Whether an answer larger than max_body goes to its client as it comes: what is asked of it, its
+  // head can tell. Any thread.
+  bool passes_large() const { return !plan_.storing.http.on && !plan_.body.needs_json(); }
+  // ... and what its head tells. Any thread.
+  upstream::Verdict validate_head(const upstream::Reply& reply,
+                                  std::optional<std::uint64_t> length) const {
+    return check_.validate_head(reply, length);
+  }
+
   // Origin loop only. It is out of service: who asked by it still gets an answer, but nothing is
   // kept of that, as another route may have its keys now.
   void retire() { retired_ = true; }

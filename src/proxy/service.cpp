@@ -274,6 +274,7 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
   pending.path = logged_path(exchange.path);
   pending.traceparent = exchange.traceparent.substr(0, traced ? kTraceParentSize : 0);
   pending.received = exchange.received;
+  if (exchange.served.route.passes_large()) pending.trace = trace;
   deadlines_.add(pending, exchange.received);
   if (!deadline_timer_.pending()) arm_deadline();
   const base::SteadyTime deadline = exchange.received + settings_.request_deadline;
@@ -313,6 +314,7 @@ void Service::finish(http::ExchangeId id, const Answer& answer) {
   if (taken.empty()) return;  // the client is gone, or has had its answer at the deadline
   Pending& pending = taken.mapped();
   if (pending.asked) return finish_http(pending, answer);
+  if (answer.rung == Rung::Pass) return pass_large(std::move(taken));
   const Exchange exchange = exchange_of(pending);
   if (!answer.content) return send_error(*pending.server, exchange, answer);
   send_content(*pending.server, exchange, answer,
@@ -328,13 +330,16 @@ void Service::arm_deadline() {
 void Service::answer_those_due() {
   const base::SteadyTime now = parts_.worker.now();
   while (base::TimeoutHook* due = deadlines_.due(now)) {
-    const auto& pending = static_cast<const Pending&>(*due);
-    cache::StoredPtr stored = pending.asked ? in_memory(*pending.served, *pending.asked)
-                                            : parts_.memory.find(pending.key);
-    finish(pending.id, answer_without_origin(std::move(stored), parts_.worker.clock().wall(),
-                                             pending.only_if_cached));
+    answer_at_last(static_cast<const Pending&>(*due));
   }
   arm_deadline();
+}
+
+void Service::answer_at_last(const Pending& pending) {
+  cache::StoredPtr stored =
+      pending.asked ? in_memory(*pending.served, *pending.asked) : parts_.memory.find(pending.key);
+  finish(pending.id, answer_without_origin(std::move(stored), parts_.worker.clock().wall(),
+                                           pending.only_if_cached));
 }
 
 void Service::send_content(http::Server& server, const Exchange& exchange, const Answer& answer,

@@ -117,7 +117,12 @@ class Service final : public http::Handler {
     std::string traceparent;  // likewise
     base::SteadyTime received;
     AskedPtr asked;  // of mode rfc9111
+    // Of a route that passes_large(), for that:
+    upstream::Fields trace;  // as it goes upstream
+    int passes = 0;
+    std::unique_ptr<base::Timer> last_moment;  // in place of `deadlines_`, whose order it has left
   };
+  using PendingMap = std::unordered_map<http::ExchangeId, Pending>;
 
   static Exchange exchange_of(Pending& pending);
   void take_request_id(const http::Request& request);
@@ -142,10 +147,15 @@ class Service final : public http::Handler {
   // What is not read from what is stored: service_passing.cpp.
   void pass(http::Server& server, http::ExchangeId id, const http::Request& request, Served& served,
             const Parameters& parameters);
-  // `key_` is its key by then. `reason`: of Cache-Status, why it is not answered here. `asked`: of
-  // mode rfc9111, where something of what comes may be kept.
+  // `key_` is its key by then. `reason`: of Cache-Status, why it is not answered here, with its
+  // `detail`. `asked`: of mode rfc9111, where something of what comes may be kept.
   void send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
-                    Served& served, std::string_view reason, const AskedPtr& asked = nullptr);
+                    Served& served, std::string_view reason, const AskedPtr& asked = nullptr,
+                    std::string_view detail = {});
+  // Of mode resilient, an answer that is too large to be kept; and who answers if that fails before
+  // a byte has gone to the client. False: nobody does.
+  void pass_large(PendingMap::node_type waiting);
+  bool look_again(PendingMap::node_type& waiting, const upstream::FetchResult& result);
   void record_passed(const Passing::Facts& facts);
   // Of a hit; `variant`: the key of what answered, where that is not the URL's own.
   void count_use(const std::string& variant = {});
@@ -153,6 +163,7 @@ class Service final : public http::Handler {
   void finish(http::ExchangeId id, const Answer& answer);
   void arm_deadline();
   void answer_those_due();
+  void answer_at_last(const Pending& pending);
   void send_content(http::Server& server, const Exchange& exchange, const Answer& answer,
                     const cache::Freshness& freshness);
   void send_error(http::Server& server, const Exchange& exchange, const Answer& answer);
@@ -193,7 +204,7 @@ class Service final : public http::Handler {
   std::vector<std::weak_ptr<Batches>> earlier_batches_;  // of tables before, while one is open
   PageDesk page_desk_;
   Passing passing_;
-  std::unordered_map<http::ExchangeId, Pending> pending_;
+  PendingMap pending_;
   // One timer for all who wait, set for the first: it fires at most about once per
   // deadline while the origin loop answers.
   base::TimeoutList deadlines_;

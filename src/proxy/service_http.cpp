@@ -200,7 +200,7 @@ void Service::finish_http(Pending& pending, const Answer& answer) {
     request_id_ = pending.request_id;
     const AskedPtr kept = answer.pass_reason == "bypass" ? nullptr : pending.asked;
     return send_through(*pending.server, pending.id, request, *pending.served, answer.pass_reason,
-                        kept);
+                        kept, answer.not_stored);
   }
   const Exchange exchange = exchange_of(pending);
   if (!answer.content) return send_error(*pending.server, exchange, answer);

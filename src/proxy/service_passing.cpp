@@ -1,9 +1,12 @@
-// The part of Service that passes requests through: all but GET and HEAD.
+// The part of Service that passes requests through: all but GET and HEAD, and of those what is too
+// large to be kept.
 #include <algorithm>
 #include <utility>
 
 #include "http/field_syntax.h"
 #include "http/problem.h"
+#include "proxy/fetch_words.h"
+#include "proxy/last_moment.h"
 #include "proxy/pass_observers.h"
 #include "proxy/passed_fields.h"
 #include "proxy/service.h"
@@ -18,6 +21,11 @@ using observe::Level;
 
 // What of a client's path goes into a line of the log.
 constexpr std::size_t kLoggedPath = 256;
+
+// What is too large to be kept is asked for in pieces so often, with the flights between.
+constexpr int kMostPasses = 3;
+// As the flights': in less time nobody is asked any more.
+constexpr base::Duration kAnswerMargin = std::chrono::milliseconds(100);
 
 bool has_content(const http::Request& request) {
   return std::any_of(request.fields.begin(), request.fields.end(), [](const http::FieldLine& line) {
@@ -61,7 +69,8 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
 }
 
 void Service::send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
-                           Served& served, std::string_view reason, const AskedPtr& asked) {
+                           Served& served, std::string_view reason, const AskedPtr& asked,
+                           std::string_view detail) {
   const std::string_view traceparent = request.field(Known::Traceparent);
   upstream::Fields trace = continued_trace(traceparent, request.field(Known::Tracestate), random_);
   const bool traced = !trace.empty();
@@ -87,8 +96,96 @@ void Service::send_through(http::Server& server, http::ExchangeId id, const http
   }
   passing_.start(server, id, request,
                  {served.route.plan(), *served.passer, std::move(upstream), std::move(observer),
-                  served.hold, reason},
+                  served.hold, reason, detail},
                  std::move(facts));
+}
+
+// As the flight has asked for it, and not as the client has: the answer is for anybody.
+void Service::pass_large(PendingMap::node_type waiting) {
+  Pending& pending = waiting.mapped();
+  pending.unlink();
+  pending.last_moment.reset();
+  const Served& served = *pending.served;
+  http::Request request;
+  request.method = pending.method;
+  request.method_name = pending.method == http::Method::Head ? "HEAD" : "GET";
+  request.received = pending.received;
+  Passing::Facts facts;
+  facts.served = pending.served;
+  facts.method = request.method_name;
+  facts.path = pending.path;
+  facts.request_id = pending.request_id;
+  facts.client = pending.client;
+  facts.traceparent = pending.traceparent;
+  facts.key = pending.key;
+  facts.received = pending.received;
+  Passing::Large large;
+  large.head_only = pending.method == http::Method::Head;
+  large.deadline = pending.received + settings_.request_deadline - kAnswerMargin;
+  large.judge = [&route = served.route, &flights = served.flights,
+                 key = pending.key](const upstream::StreamHead& head) {
+    upstream::Reply reply;
+    reply.status = head.status;
+    reply.fields = head.fields;
+    upstream::Verdict verdict = route.validate_head(reply, head.length);
+    if (head.length && *head.length <= route.plan().body.max_body_bytes) {
+      flights.forget_too_large(key);
+    }
+    return verdict;
+  };
+  upstream::Request upstream = served.route.upstream_request(pending.key, pending.trace);
+  http::Server& server = *pending.server;
+  const http::ExchangeId id = pending.id;
+  Passing::Order order{served.route.plan(),
+                       *served.passer,
+                       std::move(upstream),
+                       nullptr,
+                       served.hold,
+                       "bypass",
+                       kTooLarge};
+  if (++pending.passes < kMostPasses) {
+    large.fall_back = [this, kept = std::make_shared<PendingMap::node_type>(std::move(waiting))](
+                          const upstream::FetchResult& result) {
+      return look_again(*kept, result);
+    };
+  }
+  order.large = std::move(large);
+  passing_.start(server, id, request, std::move(order), std::move(facts));
+}
+
+// The flights try again, wait and fall back as ever, and may find that it is too large again.
+bool Service::look_again(PendingMap::node_type& waiting, const upstream::FetchResult& result) {
+  Pending& pending = waiting.mapped();
+  const base::SteadyTime deadline = pending.received + settings_.request_deadline;
+  if (parts_.worker.now() + kAnswerMargin >= deadline) {
+    const base::WallTime wall = parts_.worker.clock().wall();
+    Answer answer = answer_without_origin(parts_.memory.find(pending.key), wall, false);
+    if (!answer.content) return false;
+    answer.forwarded = answer.rung == Rung::StaleIfError;
+    answer.upstream_status = result.reply.status;
+    answer.attempts = result.attempts_sent;
+    answer.cause = cause_of(result);
+    send_content(*pending.server, exchange_of(pending), answer,
+                 cache::freshness(*answer.content, wall));
+    return true;
+  }
+  const http::ExchangeId id = pending.id;
+  Pending& again = pending_.insert(std::move(waiting)).position->second;
+  again.last_moment = std::make_unique<base::Timer>();
+  again.last_moment->set_at(parts_.worker,
+                            again.received + worker_patience(settings_.request_deadline),
+                            [this, &again] { answer_at_last(again); });
+  parts_.origin.post([this, id, &flights = again.served->flights, &route = again.served->route,
+                      hold = again.served->hold, key = again.key, deadline, trace = again.trace] {
+    // On the origin loop, as in ask_origin().
+    if (parts_.origin.now() >= deadline) return;
+    flights.forget_too_large(key);
+    const auto reply = [this, id](Answer answer) {
+      parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
+    };
+    flights.join(route, key, deadline, std::chrono::seconds(0), reply, trace);
+  });
+  return true;
 }
 
 void Service::refused(http::ExchangeId id, const http::Rejection& rejection) {

@@ -304,6 +304,10 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
   return storable(std::move(parts), forbids, left_out);
 }
 
+std::string shown_fields(const upstream::Fields& fields, const StoringPolicy& policy) {
+  return forwarded_fields(fields, policy);
+}
+
 cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& policy,
                              base::WallTime received, std::uint64_t seen) {
   cache::StoredParts parts;

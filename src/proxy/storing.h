@@ -40,6 +40,8 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
 cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& policy,
                              base::WallTime received, std::uint64_t seen = 0);
 inline constexpr std::chrono::seconds kClientErrorKept{5};
+// The lines that clients get to see of the upstream's fields, but for those that are worked out.
+std::string shown_fields(const upstream::Fields& fields, const StoringPolicy& policy);
 // Whether somebody else may have it too.
 bool may_share(const upstream::Reply& reply, const StoringPolicy& policy);
 

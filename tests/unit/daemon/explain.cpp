@@ -234,7 +234,8 @@ TEST_CASE("of a mode the settings that count in it, defaults and all") {
     CAPTURE(key);
     CHECK(setting(http, key, folder) == "absent");
   }
-  CHECK(asked.says("any content, of 8MiB at most"));
+  CHECK(
+      asked.says("any content, of 8MiB at most; a larger one (max_body) is passed on as it comes"));
 
   const auto& resilient = ask({"/v1/a/b"}).explanation.route_settings;
   CHECK(setting(resilient, "mode", "") == "\"resilient\" from default");

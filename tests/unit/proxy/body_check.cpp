@@ -362,13 +362,50 @@ TEST_CASE("a content has at least and at most so many bytes") {
   BodyRules rules;
   rules.max_body_bytes = 3;
   CHECK(objection(rules, "abc").empty());
-  CHECK(objection(rules, "abcd") == "more than 3 bytes");
+  CHECK(objection(rules, "abcd") == "more than 3 bytes, the max_body");
   rules.min_body_bytes = 2;
   CHECK(objection(rules, "ab").empty());
   CHECK(objection(rules, "a") == "1 bytes, less than 2");
   rules.min_body_bytes = 0;
   rules.json = true;
   CHECK(objection(rules, "[1]").empty());
+}
+
+TEST_CASE("of what is too large its head is judged, where that can tell all that is asked for") {
+  BodyRules rules;
+  rules.max_body_bytes = 3;
+  Reply head;
+  head.status = 200;
+  const auto said = [&](std::optional<std::uint64_t> length = 4) {
+    return BodyCheck(rules).validate_head(head, length).reason;
+  };
+  CHECK(said() == "");
+  CHECK(said(std::nullopt) == "");
+  head.status = 203;
+  CHECK(said() == "");
+  for (const int status : {201, 204, 206, 304, 404, 500}) {
+    head.status = status;
+    CHECK(said() == "a status that carries no answer here");
+  }
+  head.status = 200;
+  rules.content_type = "text/csv";
+  CHECK(said() == "no Content-Type, text/csv is asked for");
+  head.fields = {{"Content-Type", "text/html"}};
+  CHECK(said() == "not text/csv");
+  head.fields = {{"Content-Type", "text/csv; header=present"}};
+  CHECK(said() == "");
+  head.fields.push_back({"Content-Encoding", "gzip"});
+  CHECK(said().starts_with("coded, and larger than max_body, 3 bytes"));
+  head.fields.back().value = "identity";
+  CHECK(said() == "");
+  rules.min_body_bytes = 2;
+  CHECK(said() == "");
+  CHECK(said(1) == "1 bytes, less than 2");
+  CHECK(said(std::nullopt) == "of no stated length, so that min_body cannot be told by its head");
+  rules.reject_if = {{*parse_pointer("/status"), {"error"}}};
+  CHECK(
+      said() ==
+      "a content that is larger than max_body, 3 bytes, cannot be checked as validate asks for it");
 }
 
 TEST_CASE("the media type is that of each Content-Type") {

@@ -1,6 +1,6 @@
-// A worker's service for a route of mode rfc9111, and an upstream that a test plays by a function
-// of what it is asked: for fetches, which are judged as the real fetcher does, and for what is
-// passed.
+// A worker's service for a route of mode rfc9111, or one of a test's own, and an upstream that a
+// test plays by a function of what it is asked: for fetches, which are judged as the real fetcher
+// does, and for what is passed.
 #pragma once
 
 #include <map>
@@ -32,6 +32,7 @@ class PlayedUpstream final : public upstream::Fetcher, public upstream::Passer {
     int status = 200;
     upstream::Fields fields;
     std::string content;
+    bool lost = false;  // the connection ends before the answer
   };
 
   explicit PlayedUpstream(base::Scheduler& loop) : loop_(loop) {}
@@ -86,16 +87,22 @@ class PlayedUpstream final : public upstream::Fetcher, public upstream::Passer {
     reply.status = said.status;
     reply.fields = std::move(said.fields);
     reply.body = std::move(said.content);
-    if (reply.body.size() > request.request.body_limit_bytes) {
+    const std::size_t limit = request.request.body_limit_bytes;
+    if (limit > 0 && reply.body.size() > limit) {
       reply.body.clear();
       reply.transport = Outcome::TooLarge;
     }
+    if (said.lost) reply = {.transport = Outcome::Reset};
     FetchResult result;
     result.attempts_sent = 1;
-    result.outcome = upstream::judge_any(request.request, reply, request.validate).outcome;
+    result.outcome =
+        request.any_status
+            ? upstream::judge_any(request.request, reply, request.validate).outcome
+            : upstream::judge(request.request, reply, request.validate, request.validate_large)
+                  .outcome;
     if (upstream::is_answer(result.outcome)) {
       result.end = upstream::is_too_large(reply) ? FetchEnd::TooLarge : FetchEnd::Answered;
-    } else if (upstream::is_callers(reply)) {
+    } else if (request.any_status && upstream::is_callers(reply)) {
       result.last_refused = std::make_shared<const upstream::Reply>(reply);
       reply.body.clear();
     }
@@ -113,11 +120,21 @@ class PlayedUpstream final : public upstream::Fetcher, public upstream::Passer {
       got[id - 1].content.append(bytes, *read);
     }
     const Says said = says(got[id - 1]);
+    if (said.lost) {
+      FetchResult lost;
+      lost.end = FetchEnd::GaveUp;
+      lost.outcome = Outcome::Reset;
+      lost.reply.phase = upstream::Phase::Answer;
+      lost.attempts_sent = 1;
+      loop_.post([ended = std::move(found->second.ended), lost] { ended(lost); });
+      passes_.erase(found);
+      return;
+    }
     const bool has_content = got[id - 1].method != "HEAD" && said.status != 204;
     std::optional<std::uint64_t> length;
     if (has_content) length = said.content.size();
     peer.head({said.status, said.fields, length});
-    if (has_content && !said.content.empty()) peer.write(said.content);
+    if (has_content && !said.content.empty() && peer.has_room()) peer.write(said.content);
     FetchResult result;
     result.end = FetchEnd::Answered;
     result.outcome = Outcome::Ok;
@@ -139,7 +156,9 @@ class HttpStack : public TwoLoops {
   using Got = PlayedUpstream::Got;
   static constexpr std::size_t kMostBytes = 1000;
 
-  HttpStack() { serve(service_); }
+  explicit HttpStack(RoutePlan plan = HttpStack::plan()) : route_(std::move(plan)) {
+    serve(service_);
+  }
   ~HttpStack() { stop(); }
 
   void says(std::function<Says(const Got&)> function) {
@@ -157,6 +176,12 @@ class HttpStack : public TwoLoops {
       upstream_.holding = false;
       upstream_.release();
     });
+  }
+  double counted(const std::string& code, const std::string& cache) {
+    turns();
+    return metrics_.value(
+        observe::Family::Requests,
+        {{"route", std::string(route_.name())}, {"code", code}, {"cache", cache}});
   }
   // What the upstream was asked so far.
   std::vector<Got> got() {
@@ -197,7 +222,7 @@ class HttpStack : public TwoLoops {
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   MapStore store_;
-  Route route_{plan()};
+  Route route_;
   Pages pages_;
   PlayedUpstream upstream_{origin_};
   Flights flights_{

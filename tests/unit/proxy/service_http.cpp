@@ -310,7 +310,7 @@ TEST_CASE("what is too large to keep is passed through, at once the next time") 
     const http::test::Answer answer = stack.get("/a");
     CHECK(answer.status == 200);
     CHECK(answer.body.size() == HttpStack::kMostBytes + 1);
-    CHECK(answer.field("Cache-Status") == "holdfast; fwd=bypass; fwd-status=200");
+    CHECK(answer.field("Cache-Status") == "holdfast; fwd=bypass; fwd-status=200; detail=too-large");
   }
   const std::vector<Got> got = stack.got();
   REQUIRE(got.size() == 3);
