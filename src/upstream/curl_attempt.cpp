@@ -400,7 +400,9 @@ void Attempt::take_head() {
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &number);
   reply_.status = static_cast<int>(number);
   curl_easy_getinfo(easy, CURLINFO_HTTP_VERSION, &number);
-  pool_->set_speaks_http2(number == CURL_HTTP_VERSION_2_0);
+  const bool http2 = number == CURL_HTTP_VERSION_2_0;
+  pool_->set_speaks_http2(http2);
+  reply_.open_ended = !http2 && !chunks_ && find_field(reply_.fields, "Content-Length") == nullptr;
   const base::WallTime received = loop_.clock().wall();
   reply_.retry_after = wait_told(reply_.fields, received);
   reply_.clock_ahead = clock_ahead(reply_.fields, received);

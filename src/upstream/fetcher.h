@@ -48,6 +48,8 @@ struct FetchRequest {
   // Told of each interim answer (103, say) that an attempt gets before its final one, on the loop,
   // and never behind the callback: of each of several attempts. May be null.
   std::function<void(int status, const Fields& fields)> on_interim = {};
+  // Whether the result is to have `last_invalid`, which may be a large one.
+  bool keeps_invalid = false;
   base::SteadyTime deadline;
   Priority priority = Priority::Miss;
   // Most that are sent, those beside others among them; 0: as many as all else allows.
@@ -87,6 +89,9 @@ struct FetchResult {
   Reply reply;  // of the attempt that decided, if any
   // Of any_status: the last whole message that `validate` refused. Its content is here alone.
   std::shared_ptr<const Reply> last_refused;
+  // Where the request keeps_invalid: the last 2xx whose content, all of which came, `validate`
+  // found to be none. Of any_status it is `last_refused` too, until something else is refused.
+  std::shared_ptr<const Reply> last_invalid;
   Outcome outcome = Outcome::Timeout;   // of that attempt
   std::vector<AttemptRecord> attempts;  // those sent; the oldest dropped past 32
   int attempts_sent = 0;

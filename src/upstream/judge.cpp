@@ -183,6 +183,13 @@ bool is_whole(const Reply& reply) {
           reply.transport == Outcome::InvalidBody);
 }
 
+// What may have been broken off is none: the rules would refuse it for just that.
+bool is_invalid(Outcome outcome, const Reply& reply) {
+  const bool refused = outcome == Outcome::InvalidBody || outcome == Outcome::WrongContent;
+  return refused && reply.transport == Outcome::Ok && !reply.open_ended && reply.status >= 200 &&
+         reply.status < 300;
+}
+
 bool is_broken_off(const Reply& reply) {
   return !reply.unreadable &&
          (reply.transport == Outcome::Reset || reply.transport == Outcome::Truncated);

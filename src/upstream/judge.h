@@ -41,6 +41,9 @@ bool is_answer(Outcome outcome);
 // A complete message came, if only one that we do not take: a sign of life, whatever it says.
 bool is_whole(const Reply& reply);
 
+// All of a 2xx came, for certain, and its content is none: the caller's validator says so.
+bool is_invalid(Outcome outcome, const Reply& reply);
+
 // Somebody began to answer, or took the request at least, and then the connection was gone.
 bool is_broken_off(const Reply& reply);
 

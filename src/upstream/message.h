@@ -115,6 +115,9 @@ struct Reply {
   // What came is no HTTP, or contradicts itself: whoever wrote it meant to end it like that, or did
   // not know how to. Of what merely broke off nobody can tell. Always with a failure.
   bool unreadable = false;
+  // Nothing but the end of its connection says where its content ends, so nobody can tell whether
+  // all of it came.
+  bool open_ended = false;
   // It failed for want of something here, or of the authorities to check a certificate with.
   // Nothing of the upstream's.
   bool own_lack = false;

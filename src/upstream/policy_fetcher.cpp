@@ -185,6 +185,7 @@ FetchResult PolicyFetcher::so_far(FetchId id) {
   result.reply.status = fetch.result.reply.status;
   result.outcome = fetch.result.outcome;
   result.last_refused = fetch.result.last_refused;
+  result.last_invalid = fetch.result.last_invalid;
   result.attempts = fetch.result.attempts;
   result.attempts_sent = fetch.result.attempts_sent;
   result.retry_after = retry_after(fetch, result.end);

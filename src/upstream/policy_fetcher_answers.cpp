@@ -81,7 +81,14 @@ void PolicyFetcher::on_reply(FetchId id, std::uint64_t number, Reply reply) {
   if (asked.any_status && !is_answer(verdict.outcome) && is_callers(reply)) {
     auto refused = std::make_shared<Reply>(std::move(reply));
     reply = without_content(*refused);
+    if (asked.keeps_invalid && is_invalid(verdict.outcome, *refused)) {
+      fetch.result.last_invalid = refused;
+    }
     fetch.result.last_refused = std::move(refused);
+  } else if (asked.keeps_invalid && is_invalid(verdict.outcome, reply)) {
+    auto invalid = std::make_shared<Reply>(std::move(reply));
+    reply = without_content(*invalid);
+    fetch.result.last_invalid = std::move(invalid);
   }
   fetch.result.reply = std::move(reply);
 

@@ -157,6 +157,48 @@ TEST_CASE("what fails to the end is tried again, and its last whole answer is ha
   CHECK(result.last_refused->body == "answer to /b");
 }
 
+TEST_CASE("what is not right is handed over where that is wanted, and only all of it") {
+  const auto wrong = [](const Reply&) { return Verdict{Outcome::WrongContent, "another one"}; };
+  for (const bool any_status : {false, true}) {
+    for (const bool keeps : {false, true}) {
+      CAPTURE(any_status);
+      CAPTURE(keeps);
+      World world;
+      FetchRequest request;
+      request.request.target = "/a";
+      request.any_status = any_status;
+      request.keeps_invalid = keeps;
+      request.validate = wrong;
+      request.max_attempts = 3;
+      request.deadline = world.now() + 10s;
+      std::optional<FetchResult> result;
+      world.fetcher.start(std::move(request), [&](FetchResult made) { result = std::move(made); });
+      while (!result) REQUIRE(world.scheduler.step());
+      CHECK(result->end == FetchEnd::GaveUp);
+      CHECK(result->attempts_sent == 3);
+      // It counts as what it is all the same.
+      CHECK(world.fetcher.status().origins[0].error_rate.value_or(0) == 1);
+      REQUIRE((result->last_invalid != nullptr) == keeps);
+      if (!keeps) continue;
+      CHECK(result->last_invalid->status == 200);
+      CHECK(result->last_invalid->body == "answer to /a");
+      CHECK((result->last_invalid == result->last_refused) == any_status);
+    }
+  }
+  const auto is = [](Reply reply) { return is_invalid(Outcome::InvalidBody, reply); };
+  CHECK(is({.status = 200}));
+  CHECK(is({.status = 203}));
+  // A page for what is not there would tell clients that there is no such thing.
+  CHECK_FALSE(is({.status = 404}));
+  CHECK_FALSE(is({.transport = Outcome::InvalidBody, .status = 200}));  // in a coding unknown here
+  CHECK_FALSE(is({.transport = Outcome::Truncated, .status = 200}));
+  Reply open_ended{.status = 200};
+  open_ended.open_ended = true;
+  CHECK_FALSE(is(open_ended));
+  CHECK_FALSE(is_invalid(Outcome::Ok, {.status = 200}));
+  CHECK_FALSE(is_invalid(Outcome::Local, {.status = 200}));
+}
+
 TEST_CASE("an answer after a failure is the answer") {
   World world;
   world.upstream.always[0] = Fault::Error500;

@@ -69,6 +69,26 @@ TEST_CASE("whole chunked content is joined, and trailers are not fields") {
   CHECK(find_field(reply.fields, "X-Trailer") == nullptr);
 }
 
+TEST_CASE("content that only the connection's end ends is known for that") {
+  struct Case {
+    const char* framing;
+    bool open_ended;
+  };
+  for (const Case& c : {Case{"\r\nhello", true}, Case{"Content-Length: 5\r\n\r\nhello", false},
+                        Case{"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", false}}) {
+    CAPTURE(c.framing);
+    RawServer server([&c](const Peer& peer) {
+      peer.send(std::string("HTTP/1.1 200 OK\r\nConnection: close\r\n") + c.framing);
+      return false;
+    });
+    CurlBench bench(server);
+    const Reply reply = bench.get("/");
+    CHECK(reply.transport == Outcome::Ok);
+    CHECK(reply.body == "hello");
+    CHECK(reply.open_ended == c.open_ended);
+  }
+}
+
 TEST_CASE("chunks that libcurl joins although they are none are truncated") {
   for (const std::string broken :
        {"5x\r\nhello\r\n0\r\n\r\n", "5\r\nhello\r\r\n0\r\n\r\n", "5\r\nhello\r\n0 1\r\n\r\n"}) {
