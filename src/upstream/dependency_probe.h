@@ -82,6 +82,15 @@ class DependencyProbe {
     if (request.verbatim) copy("User-Agent");
     witnesses_.push_front(std::move(witness));
   }
+  // It is nothing to ask for any more; what was set to be asked stays.
+  void forget(const std::string& target) {
+    std::erase_if(witnesses_, [&](const Question& one) { return one.request.target == target; });
+    if (last_target_ == target) last_target_.clear();
+  }
+  void forget_all() {
+    witnesses_.clear();
+    last_target_.clear();
+  }
   // Something else than `key` that was answered lately, or null.
   const Question* witness(std::size_t key) const {
     const auto other = [key](const Question& witness) { return witness.key != key; };

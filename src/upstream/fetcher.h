@@ -126,6 +126,11 @@ class Fetcher {
   // who cannot wait for its end. Answered or TooLarge: it has ended, and the callback comes in the
   // loop's next turn. Nothing once that has run.
   virtual FetchResult so_far(FetchId id) = 0;
+
+  // Nothing that was asked for by that target, or by any, is asked for again on the fetcher's own
+  // account (probes, questions to a witness), until another fetch asks for it.
+  virtual void forget(const std::string& /*target*/) {}
+  virtual void forget_all() {}
 };
 
 }  // namespace holdfast::upstream

@@ -39,6 +39,8 @@ class PolicyFetcher final : public Fetcher, public Passer {
   void extend(FetchId id, base::SteadyTime deadline, Priority priority) override;
   void cancel(FetchId id) override;
   FetchResult so_far(FetchId id) override;
+  void forget(const std::string& target) override;
+  void forget_all() override;
 
   // What is passed through: policy_fetcher_passing.cpp.
   PassId pass(StreamRequest request, base::SteadyTime deadline, StreamPeer& peer,
@@ -49,6 +51,10 @@ class PolicyFetcher final : public Fetcher, public Passer {
   // What it has under way ends as it would; but it speaks for its upstream no longer, in gauges
   // that another may have now.
   void retire() { metrics_.retire(); }
+
+  // Nobody asks it any more, or somebody does again: meanwhile there are no probes and no spare
+  // connections, and a breaker that is open stays so.
+  void set_idle(bool idle);
 
   // The transport has another token now: a refusal of the last one is forgotten, and
   // one that is still to come is retried.
@@ -243,6 +249,7 @@ class PolicyFetcher final : public Fetcher, public Passer {
   FetchId last_id_ = 0;
   std::uint64_t last_attempt_ = 0;
   base::Timer pump_timer_;
+  bool idle_ = false;
   std::function<void(std::size_t)> unreachable_;
   // Posted work and bare probes outlive us on the loop; they ask this first.
   std::shared_ptr<char> alive_ = std::make_shared<char>();

@@ -2,6 +2,7 @@
 // means for the breakers, who is told, and the probes.
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "upstream/policy_fetcher.h"
 #include "upstream/policy_fetcher_fetch.h"
@@ -100,6 +101,11 @@ bool PolicyFetcher::other_way(const Origin& origin) const {
 
 // Knocks at dark addresses when it is time, and tells the transport where most will go.
 void PolicyFetcher::tend_addresses(Origin& origin) {
+  if (idle_) {
+    if (!origin.preferred.empty()) transport_.prefer(origin.index, {});
+    origin.preferred.clear();
+    return origin.knock_timer.cancel();
+  }
   const std::string preferred = origin.has_address() ? origin.addresses.choose({}) : std::string();
   if (origin.has_address() && preferred != origin.preferred) {
     origin.preferred = preferred;
@@ -266,7 +272,7 @@ struct PolicyFetcher::BareProbe : OriginAttempt {
 
 void PolicyFetcher::send_bare_probe(Origin& origin) {
   DependencyProbe::Question question = origin.probe.question();
-  if (origin.bare_probes > 0 || question.request.target.empty() || !has_slot() ||
+  if (idle_ || origin.bare_probes > 0 || question.request.target.empty() || !has_slot() ||
       !origin.has_address()) {
     return;
   }
@@ -360,6 +366,22 @@ void PolicyFetcher::arm_idle_probe(Origin& origin) {
                              std::max(origin.probe.next(), now() + settings_.probe.retry_interval),
                              [this, &origin] { arm_idle_probe(origin); });
   });
+}
+
+void PolicyFetcher::set_idle(bool idle) {
+  if (std::exchange(idle_, idle) == idle) return;
+  for (auto& origin : origins_) tend_addresses(*origin);
+  if (idle) return;
+  for (auto& origin : origins_) arm_breaker_timer(*origin);
+  pump();
+}
+
+void PolicyFetcher::forget(const std::string& target) {
+  for (auto& origin : origins_) origin->probe.forget(target);
+}
+
+void PolicyFetcher::forget_all() {
+  for (auto& origin : origins_) origin->probe.forget_all();
 }
 
 void PolicyFetcher::update_gauges() {

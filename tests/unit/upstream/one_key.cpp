@@ -269,6 +269,46 @@ TEST_CASE("an open breaker is probed with a key that was answered, not with the 
   CHECK(closed(world));
 }
 
+TEST_CASE("an upstream that nobody asks is not probed, and the next to ask finds it well again") {
+  World world;
+  world.fetcher.addresses(0, {"192.0.2.1"});
+  good_keys(world, 3);
+  world.upstream.always[0] = Fault::Refused;
+  for (int i = 0; i < 6; ++i) world.fetch("/out/" + std::to_string(i), 1s);
+  world.settle();
+  REQUIRE_FALSE(closed(world));
+  world.upstream.always.clear();
+  world.fetcher.set_idle(true);
+  world.fetcher.forget_all();
+  const int sent = world.upstream.attempts;
+  world.scheduler.advance(1h);
+  CHECK(world.upstream.attempts == sent);
+  CHECK_FALSE(closed(world));
+  CHECK(world.upstream.preferred.at(0).empty());
+
+  // Nothing is known that could be asked for, so it is what somebody asks for.
+  world.fetcher.set_idle(false);
+  CHECK_FALSE(world.upstream.preferred.at(0).empty());
+  world.scheduler.advance(1min);
+  CHECK(world.upstream.attempts == sent);
+  world.fetch("/new", 10s);
+  world.settle();
+  CHECK(world.results.back().end == FetchEnd::Answered);
+  CHECK(closed(world));
+}
+
+TEST_CASE("what is forgotten is no witness, and no probe asks for it") {
+  DependencyProbe probe({}, base::SteadyTime{});
+  probe.remember("/a");
+  probe.answered({"/a", {}}, 1, {});
+  probe.answered({"/b", {}}, 2, {});
+  probe.forget("/b");
+  CHECK(probe.witness(1) == nullptr);
+  CHECK(probe.question().request.target == "/a");
+  probe.forget("/a");
+  CHECK(probe.question().request.target.empty());
+}
+
 TEST_CASE("403 for a kind of key refuses that kind, and nobody else") {
   World world;
   good_keys(world, 1);

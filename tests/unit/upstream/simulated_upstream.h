@@ -116,7 +116,11 @@ class SimulatedUpstream : public Transport {
   std::vector<base::SteadyTime> sent_at;
   std::map<std::string, int> knocks;
   std::map<std::string, int> distrusted;
+  std::map<std::size_t, std::string> preferred;  // by origin
 
+  void prefer(std::size_t origin, const std::string& address) override {
+    preferred[origin] = address;
+  }
   AttemptId start(const Sending& sending, const Request& request, Callback callback) override {
     const std::size_t origin = sending.origin;
     const base::Duration timeout = sending.timeout;
