@@ -24,6 +24,9 @@ enum class Rung {
   Error,                 // nobody had an answer
 };
 
+// In Cache-Status.
+inline constexpr std::string_view kInvalidBody = "invalid-body";
+
 struct Answer {
   Rung rung = Rung::Error;
   cache::StoredPtr content;  // null for Pass, NotStored and Error
@@ -35,7 +38,8 @@ struct Answer {
   bool stored = false;     // memory has it, or the store took it to be written
   bool was_stale = false;  // something was stored, too old to answer from at once
   bool was_fresh = false;  // something fresh was stored, but not as fresh as the client wanted
-  // Why nothing is kept of it: of mode rfc9111, in a word of src/rfc9111/storing.h; kTooLarge.
+  // Why nothing is kept of it: kInvalidBody, kTooLarge, or of mode rfc9111 a word of
+  // src/rfc9111/storing.h.
   std::string_view not_stored;
   bool other_variant = false;  // there were stored responses, but of other variants alone
   int upstream_status = 0;     // of the attempt that decided; 0 if none came
@@ -44,6 +48,10 @@ struct Answer {
 
   // Of Pass: why, as Cache-Status says it (RFC 9211, 2.2).
   std::string_view pass_reason;
+
+  // The route's rules refuse the content, and there is nothing better. `status` and `detail` say
+  // what it is to whoever takes no such content.
+  bool invalid() const { return not_stored == kInvalidBody; }
 
   // Without content.
   int status = 0;

@@ -294,9 +294,11 @@ void Batches::finish(Batch& batch) {
     const Lookup& lookup = batch.lookups[element.lookup];
     const Answer& answer = lookup.answer;
     const auto subject = [&] { return parts_.route.value_of(lookup.key); };
-    if (!answer.content) {
+    if (!answer.content || answer.invalid()) {
+      // An array holds right answers alone: what is in it need not even be JSON otherwise.
       append_error(body, name, subject(), answer.detail, answer.status);
-      count(cache_outcome(answer), answer.status, lookup.answered);
+      count(answer.invalid() ? CacheOutcome::Error : cache_outcome(answer), answer.status,
+            lookup.answered);
     } else if (answer.content->status != 200) {
       const int status = answer.content->status;
       append_error(

@@ -33,16 +33,6 @@ bool is_keys_own(const FetchResult& result) {
                                (result.end == FetchEnd::Answered && !is_answer(result)));
 }
 
-// A 4xx that says something of the request, and not of us or our connection.
-bool is_about_request(const FetchResult& result) {
-  constexpr int kProxyAuthentication = 407;
-  constexpr int kMisdirected = 421;
-  constexpr int kUpgrade = 426;
-  const int status = result.reply.status;
-  return result.end == FetchEnd::Answered && result.outcome == Outcome::ClientError &&
-         status != kProxyAuthentication && status != kMisdirected && status != kUpgrade;
-}
-
 }  // namespace
 
 Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
@@ -177,6 +167,7 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
   request.deadline = deadline - settings_.answer_margin;
   request.priority = priority;
   request.max_attempts = route.plan().most_attempts;
+  request.keeps_invalid = route.plan().pass_invalid;
   request.may_park = !usable_if_error(flight.stored);
   flight.fetch = parts_.fetcher.start(std::move(request), [this, &flight](FetchResult result) {
     finish(flight, std::move(result));
@@ -428,56 +419,6 @@ Answer Flights::fetched(const Flight& flight, const FetchResult& result,
   answer.upstream_status = result.reply.status;
   answer.attempts = result.attempts_sent;
   answer.cause = cause_of(result);
-  return answer;
-}
-
-Answer Flights::fall_back(Flight& flight, const FetchResult& result, const Waiter* waiter) {
-  Answer answer;
-  cache::StoredPtr stored = usable_if_error(flight) ? flight.stored : nullptr;
-  // It may have come to memory since the flight began: a store that could not be
-  // read then can be now. The flight's own stays, as its validators were sent. Of mode rfc9111
-  // it may be of no use to who waits: other variants, or a part.
-  if (!stored && !flight.asked) stored = parts_.memory.find(flight.key);
-  if (stored && waiter != nullptr && !answers(*waiter, *stored)) stored = nullptr;
-  if (auto ours = without_upstream(flight.route, flight.key, stored)) {
-    answer = *std::move(ours);
-  } else {
-    answer = error_or_passed(flight, result);
-  }
-  if (answer.rung == Rung::Offline || answer.rung == Rung::Error) {
-    answer.forwarded = true;
-    answer.was_stale = flight.stored != nullptr;
-  }
-  answer.upstream_status = result.reply.status;
-  answer.attempts = result.attempts_sent;
-  answer.cause = cause_of(result);
-  return answer;
-}
-
-// Where nothing else answers: what the upstream says of the request, if the route passes that, or
-// an error of ours.
-Answer Flights::error_or_passed(Flight& flight, const FetchResult& result) {
-  Answer answer;
-  answer.forwarded = true;
-  answer.was_stale = flight.stored != nullptr;
-  const StoringPolicy& policy = flight.route.plan().storing;
-  if (policy.pass_client_errors && is_about_request(result) &&
-      flight.route.validate(flight.key, result.reply).outcome == Outcome::Ok) {
-    answer.rung = Rung::Fetched;
-    answer.content = make_passed(result.reply, policy, parts_.loop.clock().wall(), flight.seen);
-    if (!may_share(result.reply, policy)) {
-      unshared_.failed(flight.key, parts_.loop.now(), random_);
-      send_on_alone(flight);
-    } else if (!keeps_nothing(flight)) {
-      // In memory alone, so that it is not asked for by each client anew.
-      parts_.memory.put(flight.key, answer.content);
-    }
-    return answer;
-  }
-  ErrorText text = error_for(result);
-  answer.status = text.status;
-  answer.detail = std::move(text.detail);
-  answer.retry_after = std::max(result.retry_after, std::chrono::seconds(1));
   return answer;
 }
 

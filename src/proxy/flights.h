@@ -9,9 +9,10 @@
 //      waiters get that, and the flight goes on without them.
 //   3. The fetch ends: its answer is stored and given to every waiter; or the key
 //      rests for a while, and the waiters get the stale response, the offline
-//      answer or an error. An answer that may not be stored (private, no-store) is for
-//      who asked first; each of the others has a flight of its own from then on, and for
-//      a while so has whoever asks for that key: waiting for each other would gain nothing.
+//      answer, what the upstream said though it is not right (`on_invalid`), or an error. An answer
+//      that may not be stored (private, no-store) is for who asked first; each of the others has a
+//      flight of its own from then on, and for a while so has whoever asks for that key: waiting
+//      for each other would gain nothing.
 //   4. A waiter whose deadline comes first leaves alone; the flight goes on. But an
 //      answer that the fetch has by then is waited for: it comes in the next turn.
 // A purge takes a flight out of the way: who asks from then on starts another. It stands
@@ -350,7 +351,9 @@ class Flights {
   // `waiter`: who it is for; null: all of them.
   Answer fall_back(Flight& flight, const upstream::FetchResult& result,
                    const Waiter* waiter = nullptr);
-  Answer error_or_passed(Flight& flight, const upstream::FetchResult& result);
+  Answer error_or_passed(Flight& flight, const upstream::FetchResult& result, const Waiter* waiter);
+  void pass_invalid(Flight& flight, const upstream::FetchResult& result, const Waiter* waiter,
+                    Answer& answer);
   void answer_all(Flight& flight, const Answer& answer);
   Answer kept(const cache::StoredPtr& stored) const;
   bool usable_if_error(const cache::StoredPtr& stored) const;

@@ -326,13 +326,15 @@ void Flights::finish_http(Flight& flight, FetchResult& result) {
     rest(flight, result, answers.others);
   }
   answers.first = answers.others;
-  const bool says_why = result.last_refused && result.last_refused->status >= 400;
+  const bool invalid = result.last_invalid && result.last_invalid == result.last_refused;
+  const bool says_why = invalid || (result.last_refused && result.last_refused->status >= 400);
   if (answers.others.rung == Rung::Error && says_why) {
     // What it says is for who asked. The others are told what it comes to.
+    const auto make = invalid ? make_verbatim_unstored : make_verbatim;
     answers.first.rung = Rung::Fetched;
-    answers.first.content = make_verbatim(*result.last_refused, flight.route.plan().storing,
-                                          parts_.loop.clock().wall());
-    answers.first.not_stored = "status";
+    answers.first.content =
+        make(*result.last_refused, flight.route.plan().storing, parts_.loop.clock().wall());
+    answers.first.not_stored = invalid ? kInvalidBody : std::string_view("status");
   }
   answer_http(flight, answers);
 }

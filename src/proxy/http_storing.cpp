@@ -166,4 +166,17 @@ cache::StoredPtr make_verbatim(const upstream::Reply& reply, const StoringPolicy
   return cache::make_stored(std::move(parts));
 }
 
+cache::StoredPtr make_verbatim_unstored(const upstream::Reply& reply, const StoringPolicy& policy,
+                                        base::WallTime received) {
+  StoringPolicy without = policy;
+  for (const char* name : {"cache-control", "expires", "pragma"}) {
+    without.fields_removed.emplace_back(name);
+  }
+  without.fields_removed.insert(without.fields_removed.end(), policy.http.targeted.begin(),
+                                policy.http.targeted.end());
+  cache::StoredParts parts = *make_verbatim(reply, without, received);
+  parts.fields += "Cache-Control: no-store\r\n";
+  return cache::make_stored(std::move(parts));
+}
+
 }  // namespace holdfast::proxy

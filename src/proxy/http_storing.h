@@ -47,5 +47,8 @@ bool is_meant_to_be_stored(const upstream::Reply& reply, const rfc9111::RequestF
 // An answer for one client, of what is not kept.
 cache::StoredPtr make_verbatim(const upstream::Reply& reply, const StoringPolicy& policy,
                                base::WallTime received);
+// The same of what nobody behind us is to keep either, whatever it says of that itself.
+cache::StoredPtr make_verbatim_unstored(const upstream::Reply& reply, const StoringPolicy& policy,
+                                        base::WallTime received);
 
 }  // namespace holdfast::proxy

@@ -58,6 +58,8 @@ struct RoutePlan {
   std::string response_fields;                      // lines, for every answer with content
   std::uint64_t max_request_body_bytes = 1U << 20;  // of what is passed through
   int most_attempts = 0;                            // for one fetch; 0: no bound of its own
+  // What `body` refuses goes to the client all the same, unstored, where there is nothing better.
+  bool pass_invalid = false;
   // Content for a key from a source of our own, for when the upstream cannot be had; never
   // stored. Origin loop only.
   std::function<std::optional<std::string>(std::string_view subject)> offline;

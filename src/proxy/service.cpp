@@ -353,7 +353,8 @@ void Service::send_content(http::Server& server, const Exchange& exchange, const
   const std::string_view of_route = exchange.served.route.response_fields();
   if (!of_route.empty()) fields_ += of_route;
   if (large) append_vary_on_coding(fields_);
-  if (is_unchanged(content, exchange.if_none_match, exchange.if_modified_since)) {
+  if (is_unchanged(content, exchange.if_none_match, exchange.if_modified_since) &&
+      !answer.invalid()) {
     response.status = 304;
     append_etag(fields_, content.etag, may_code);
   } else {
@@ -399,7 +400,8 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
   const CacheOutcome outcome = cache_outcome(answer);
   const base::Duration duration = parts_.worker.now() - exchange.received;
   exchange.served.counts.count(outcome, status, duration);
-  if (answer.rung == Rung::Error || answer.rung == Rung::StaleIfError) {
+  const bool failed = answer.rung == Rung::Error || answer.invalid();
+  if (failed || answer.rung == Rung::StaleIfError) {
     const std::string_view why = answer.cause.empty() ? answer.detail : answer.cause;
     // A key at rest says nothing new: its failure was noted when it happened.
     if (!why.empty()) {
@@ -407,7 +409,7 @@ void Service::record(const Exchange& exchange, const Answer& answer, int status,
                            parts_.worker.clock().wall());
     }
   }
-  const Level level = level_of(outcome, status);
+  const Level level = answer.invalid() ? Level::Warn : level_of(outcome, status);
   if (!parts_.log.enabled(level)) return;
   if (level == Level::Warn && !admit(failures_)) return;
   parts_.log.event(level, "request",

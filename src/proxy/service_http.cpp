@@ -222,8 +222,11 @@ void Service::send_http(http::Server& server, const Exchange& exchange,
   std::optional<RangedAnswer> made;
   const rfc9111::Conditions conditions{request.field(Known::IfNoneMatch),
                                        request.field(Known::IfModifiedSince)};
-  if (rfc9111::evaluate(conditions, content.status, content.fields, content.response_time) ==
-      rfc9111::Precondition::NotModified) {
+  // What is not right confirms nothing, and is no whole that parts could be of.
+  if (answer.invalid()) {
+    // All of it, as it came.
+  } else if (rfc9111::evaluate(conditions, content.status, content.fields, content.response_time) ==
+             rfc9111::Precondition::NotModified) {
     lines = rfc9111::lines_for_304(content.fields);
     response.status = 304;
     response.fields = lines;

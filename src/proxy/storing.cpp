@@ -320,6 +320,19 @@ cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& 
   return cache::make_stored(std::move(parts));
 }
 
+cache::StoredPtr make_invalid(const upstream::Reply& reply, const StoringPolicy& policy,
+                              base::WallTime received, std::uint64_t seen) {
+  StoringPolicy as_it_came = policy;
+  as_it_came.is_json = false;  // that is not known of it
+  cache::StoredParts parts;
+  set_tags(parts, reply.fields, policy, seen);
+  parts.status = reply.status;
+  parts.fields = forwarded_fields(reply.fields, as_it_came);
+  parts.body = reply.body;
+  parts.response_time = received;
+  return cache::make_stored(std::move(parts));
+}
+
 bool may_share(const upstream::Reply& reply, const StoringPolicy& policy) {
   const http::CacheControl directives = cache_control_of(reply.fields);
   return !directives.no_store && !directives.is_private && !varies_on_anything(reply.fields) &&

@@ -42,6 +42,10 @@ cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& 
 inline constexpr std::chrono::seconds kClientErrorKept{5};
 // The lines that clients get to see of the upstream's fields, but for those that are worked out.
 std::string shown_fields(const upstream::Fields& fields, const StoringPolicy& policy);
+// What a client gets of a 2xx that the route's rules refuse, where it is passed on for want of
+// anything better: as it came, and for no use but this.
+cache::StoredPtr make_invalid(const upstream::Reply& reply, const StoringPolicy& policy,
+                              base::WallTime received, std::uint64_t seen = 0);
 // Whether somebody else may have it too.
 bool may_share(const upstream::Reply& reply, const StoringPolicy& policy);
 

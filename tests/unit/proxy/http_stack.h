@@ -104,6 +104,9 @@ class PlayedUpstream final : public upstream::Fetcher, public upstream::Passer {
       result.end = upstream::is_too_large(reply) ? FetchEnd::TooLarge : FetchEnd::Answered;
     } else if (request.any_status && upstream::is_callers(reply)) {
       result.last_refused = std::make_shared<const upstream::Reply>(reply);
+      if (request.keeps_invalid && upstream::is_invalid(result.outcome, reply)) {
+        result.last_invalid = result.last_refused;
+      }
       reply.body.clear();
     }
     result.reply = std::move(reply);
@@ -155,6 +158,15 @@ class HttpStack : public TwoLoops {
   using Says = PlayedUpstream::Says;
   using Got = PlayedUpstream::Got;
   static constexpr std::size_t kMostBytes = 1000;
+
+  static RoutePlan plan() {
+    RoutePlan plan = http_plan();
+    plan.body.max_body_bytes = kMostBytes;
+    plan.offline = [](std::string_view subject) {
+      return subject == "offline" ? std::optional<std::string>("[1]") : std::nullopt;
+    };
+    return plan;
+  }
 
   explicit HttpStack(RoutePlan plan = HttpStack::plan()) : route_(std::move(plan)) {
     serve(service_);
@@ -209,15 +221,6 @@ class HttpStack : public TwoLoops {
   }
 
  private:
-  static RoutePlan plan() {
-    RoutePlan plan = http_plan();
-    plan.body.max_body_bytes = kMostBytes;
-    plan.offline = [](std::string_view subject) {
-      return subject == "offline" ? std::optional<std::string>("[1]") : std::nullopt;
-    };
-    return plan;
-  }
-
   observe::Log log_{{.fd = -1}};
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
