@@ -20,7 +20,7 @@ enum class Rung {
   StaleIfError,          // stored, because the upstream failed or was slow
   Offline,               // from our own source
   Pass,                  // too large to keep: the client's own request is passed through
-  NotStored,             // nothing to use at once, and the client wanted no more than that
+  NotStored,             // nothing to use at once, and no more is wanted, by client or route
   Error,                 // nobody had an answer
 };
 
@@ -41,6 +41,7 @@ struct Answer {
   // Why nothing is kept of it: kInvalidBody, kTooLarge, or of mode rfc9111 a word of
   // src/rfc9111/storing.h.
   std::string_view not_stored;
+  bool stored_only = false;  // nobody was asked, and nobody will be behind it: its route is offline
   bool other_variant = false;  // there were stored responses, but of other variants alone
   int upstream_status = 0;     // of the attempt that decided; 0 if none came
   int attempts = 0;

@@ -186,6 +186,7 @@ bool Batches::find_in_memory(Lookup& lookup, const Batch& batch) {
       break;
     case cache::Use::StaleWhileRevalidate:
       lookup.answer.rung = Rung::StaleWhileRevalidate;
+      if (parts_.route.plan().stored_only) break;
       if (!batch.wanted.only_if_cached && parts_.refresh_gate.open(lookup.key, batch.received)) {
         parts_.origin.post([&flights = parts_.flights, &route = parts_.route, hold = parts_.hold,
                             key = lookup.key] { flights.refresh(route, key); });
@@ -214,7 +215,7 @@ void Batches::run(const std::shared_ptr<Errand>& errand) {
       });
     };
     const http::RequestCacheControl& wanted = errand->wanted;
-    if (wanted.only_if_cached) {
+    if (wanted.only_if_cached && !parts_.route.plan().stored_only) {
       reply(parts_.flights.stored(key.key, wanted.min_fresh));
     } else {
       parts_.flights.join(parts_.route, key.key, errand->deadline, wanted.min_fresh, reply);

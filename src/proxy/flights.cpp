@@ -6,6 +6,7 @@
 
 #include "proxy/fetch_words.h"
 #include "proxy/flight_answers.h"
+#include "proxy/stored_only.h"
 #include "upstream/judge.h"
 #include "upstream/message.h"
 
@@ -72,6 +73,7 @@ Flights::~Flights() {
 void Flights::join(Route& route, std::string_view key, base::SteadyTime deadline,
                    std::chrono::seconds min_fresh, Callback callback,
                    const upstream::Fields& fields) {
+  if (route.plan().stored_only) return callback(stored_only(key));
   Prospect prospect = decide(key, min_fresh, true);
   switch (prospect.way) {
     case Prospect::Way::Answer:
@@ -103,7 +105,12 @@ Answer Flights::stored(std::string_view key, std::chrono::seconds min_fresh) {
   return answer;
 }
 
+Answer Flights::stored_only(std::string_view key, bool keep) {
+  return answer_stored_only(find_stored(key, keep), parts_.loop.clock().wall());
+}
+
 void Flights::refresh(Route& route, std::string_view key) {
+  if (route.plan().stored_only) return;
   if (abandoned_ || retired_ || route.retired() || flights_.contains(key)) return;
   const base::SteadyTime now = parts_.loop.now();
   if (resting_.resting(key, now) || too_large_.resting(key, now)) {
@@ -252,6 +259,7 @@ void Flights::out_of_patience(Flight& flight) {
 
 void Flights::finish(Flight& flight, FetchResult result) {
   const auto owned = take_out(flight);
+  forget_questions(flight);
   if (flight.asked) return finish_http(flight, result);
   if (result.end == FetchEnd::TooLarge) return finish_large(flight);
   const bool taken = is_answer(result) && replaces_stored(flight, result);
@@ -276,6 +284,13 @@ void Flights::finish_large(Flight& flight) {
     if (flight.stored) keep_for_errors(flight);
   }
   answer_all(flight, passed("bypass", kTooLarge));
+}
+
+// What was answered just now by a route that has gone since may be that of a route that is offline.
+void Flights::forget_questions(const Flight& flight) {
+  if (!flight.route.retired()) return;
+  parts_.fetcher.forget(flight.asked ? flight.asked->upstream.target
+                                     : flight.route.upstream_request(flight.key).target);
 }
 
 std::list<Flights::Waiter> Flights::take_waiters(Flight& flight,

@@ -135,6 +135,12 @@ class Flights {
   void join_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline, Callback callback,
                  Interim interim = {});
   Answer stored_http(const Route& route, const Asked& asked);
+
+  // What join() and join_http() answer by a route that is offline: nothing that is done for it
+  // reaches the upstream. `keep` as find_stored() has it.
+  Answer stored_only(std::string_view key, bool keep = true);
+  Answer stored_only_http(const Route& route, const Asked& asked, bool keep = true);
+
   void refresh_http(Route& route, const AskedPtr& asked);
   // What is stored for it, in memory or in the store.
   Selected select(const Route& route, const Asked& asked, bool keep = true);
@@ -354,6 +360,7 @@ class Flights {
   Answer error_or_passed(Flight& flight, const upstream::FetchResult& result, const Waiter* waiter);
   void pass_invalid(Flight& flight, const upstream::FetchResult& result, const Waiter* waiter,
                     Answer& answer);
+  void forget_questions(const Flight& flight);
   void answer_all(Flight& flight, const Answer& answer);
   Answer kept(const cache::StoredPtr& stored) const;
   bool usable_if_error(const cache::StoredPtr& stored) const;

@@ -9,6 +9,7 @@
 #include "proxy/flight_answers.h"
 #include "proxy/flights.h"
 #include "proxy/passed_fields.h"
+#include "proxy/stored_only.h"
 #include "rfc9111/conditions.h"
 #include "rfc9111/fields.h"
 #include "rfc9111/ranges.h"
@@ -118,6 +119,7 @@ Selected Flights::select(const Route& route, const Asked& asked, bool keep) {
 
 void Flights::join_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline,
                         Callback callback, Interim interim) {
+  if (route.plan().stored_only) return callback(stored_only_http(route, *asked));
   const Selected selected = select(route, *asked);
   Prospect prospect = decide_http(*asked, selected);
   const std::string& key = selected.key.empty() ? asked->key : selected.key;
@@ -200,7 +202,13 @@ Answer Flights::stored_http(const Route& route, const Asked& asked) {
   return stored({}, std::chrono::seconds(0));
 }
 
+// Whatever the client says of validation: there is nobody to ask.
+Answer Flights::stored_only_http(const Route& route, const Asked& asked, bool keep) {
+  return answer_stored_only(select(route, asked, keep).response, parts_.loop.clock().wall());
+}
+
 void Flights::refresh_http(Route& route, const AskedPtr& asked) {
+  if (route.plan().stored_only) return;
   const Selected selected = select(route, *asked);
   const std::string& key = selected.key.empty() ? asked->key : selected.key;
   if (abandoned_ || retired_ || route.retired() || flights_.contains(key)) return;

@@ -42,6 +42,9 @@ class Pieces {
   std::size_t size_ = 0;
 };
 
+// Of an answer for which the upstream is not to be asked.
+constexpr std::string_view kOffline = "; detail=offline";
+
 void append_ttl(Pieces& out, const cache::Freshness& freshness) {
   out += "; ttl=";
   out += freshness.ttl.count();
@@ -105,7 +108,7 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
     case Rung::StaleWhileRevalidate:
       out += "; hit";
       append_ttl(out, freshness);
-      out += "; detail=stale-while-revalidate";
+      out += answer.stored_only ? kOffline : "; detail=stale-while-revalidate";
       break;
     case Rung::Fetched:
       append_forward(out, answer);
@@ -124,7 +127,7 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
         out += "; hit";
         append_ttl(out, freshness);
       }
-      out += "; detail=stale-if-error";
+      out += answer.stored_only ? kOffline : "; detail=stale-if-error";
       break;
     case Rung::Offline:
       out += "; fwd=uri-miss; detail=offline";
@@ -132,7 +135,7 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
     case Rung::Pass:  // says it itself
       break;
     case Rung::NotStored:
-      out += "; detail=only-if-cached";
+      out += answer.stored_only ? kOffline : "; detail=only-if-cached";
       break;
     case Rung::Error:
       append_forward(out, answer);

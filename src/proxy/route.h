@@ -60,6 +60,8 @@ struct RoutePlan {
   int most_attempts = 0;                            // for one fetch; 0: no bound of its own
   // What `body` refuses goes to the client all the same, unstored, where there is nothing better.
   bool pass_invalid = false;
+  // The upstream is never asked: what is stored answers, however stale.
+  bool stored_only = false;
   // Content for a key from a source of our own, for when the upstream cannot be had; never
   // stored. Origin loop only.
   std::function<std::optional<std::string>(std::string_view subject)> offline;

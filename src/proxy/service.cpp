@@ -238,8 +238,10 @@ void Service::look_up(http::Server& server, http::ExchangeId id, const http::Req
       cache::freshness(*answer.content, parts_.worker.clock().wall());
   const std::optional<Rung> rung = rung_at_once(freshness, exchange.wanted.min_fresh);
   if (!rung) return ask_origin(server, exchange, tracestate);
-  if (*rung == Rung::StaleWhileRevalidate && !exchange.wanted.only_if_cached &&
-      refresh_gate_.open(key_, request.received)) {
+  if (*rung == Rung::StaleWhileRevalidate && served.stored_only) {
+    answer.stored_only = true;
+  } else if (*rung == Rung::StaleWhileRevalidate && !exchange.wanted.only_if_cached &&
+             refresh_gate_.open(key_, request.received)) {
     parts_.origin.post([&flights = served.flights, &route = served.route, hold = served.hold,
                         key = key_] { flights.refresh(route, key); });
   }
@@ -288,7 +290,9 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
     const auto reply = [this, id](Answer answer) {
       parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
     };
-    if (wanted.only_if_cached) return reply(flights.stored(key, wanted.min_fresh));
+    if (wanted.only_if_cached && !route.plan().stored_only) {
+      return reply(flights.stored(key, wanted.min_fresh));
+    }
     flights.join(route, key, deadline, wanted.min_fresh, reply, trace);
   });
 }
@@ -493,7 +497,8 @@ void Service::send_problem(http::Server& server, http::ExchangeId id, const http
                     {"method", request.method_name},
                     {"path", logged_path(request.path)},
                     {"status", status},
-                    {"cache", "error"},
+                    // As it is counted: a route that is offline sends nothing on.
+                    {"cache", status == 504 ? "absent" : "error"},
                     {"cause", detail}});
 }
 

@@ -156,6 +156,9 @@ class Service final : public http::Handler {
   // a byte has gone to the client. False: nobody does.
   void pass_large(PendingMap::node_type waiting);
   bool look_again(PendingMap::node_type& waiting, const upstream::FetchResult& result);
+  // Its route is offline.
+  void refuse_to_send(http::Server& server, http::ExchangeId id, const http::Request& request,
+                      Served& served);
   void record_passed(const Passing::Facts& facts);
   // Of a hit; `variant`: the key of what answered, where that is not the URL's own.
   void count_use(const std::string& variant = {});

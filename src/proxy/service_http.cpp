@@ -89,7 +89,9 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
   }
   const HttpFields rare(request);
   const rfc9111::RequestDirectives& wanted = rare.wanted;
-  if (rare.origins_precondition || (wanted.no_store && !wanted.only_if_cached)) {
+  // Only what goes through of itself: of who wants nothing kept, nothing would be.
+  const bool unkept = wanted.no_store && !wanted.only_if_cached && !served.stored_only;
+  if (rare.origins_precondition || unkept) {
     return send_through(server, id, request, served, "bypass");
   }
   const cache::MemoryCache& memory = parts_.memory;
@@ -102,8 +104,10 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
     const cache::Freshness freshness =
         cache::freshness(*answer.content, parts_.worker.clock().wall());
     if (const auto rung = http_rung_at_once(freshness, wanted)) {
-      if (*rung == Rung::StaleWhileRevalidate && !wanted.only_if_cached &&
-          refresh_gate_.open(key_, request.received)) {
+      if (*rung == Rung::StaleWhileRevalidate && served.stored_only) {
+        answer.stored_only = true;
+      } else if (*rung == Rung::StaleWhileRevalidate && !wanted.only_if_cached &&
+                 refresh_gate_.open(key_, request.received)) {
         parts_.origin.post(
             [&flights = served.flights, &route = served.route, hold = served.hold,
              asked = make_asked(request, served)] { flights.refresh_http(route, asked); });
@@ -175,7 +179,9 @@ void Service::ask_origin_http(http::Server& server, http::ExchangeId id,
     const auto reply = [this, id](Answer answer) {
       parts_.worker.post([this, id, answer = std::move(answer)] { finish(id, answer); });
     };
-    if (asked->wanted.only_if_cached) return reply(flights.stored_http(route, *asked));
+    if (asked->wanted.only_if_cached && !route.plan().stored_only) {
+      return reply(flights.stored_http(route, *asked));
+    }
     const auto interim = [this, id](int status, const std::string& lines) {
       parts_.worker.post([this, id, status, lines] {
         const auto waits = pending_.find(id);

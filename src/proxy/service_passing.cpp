@@ -9,8 +9,10 @@
 #include "proxy/last_moment.h"
 #include "proxy/pass_observers.h"
 #include "proxy/passed_fields.h"
+#include "proxy/response_fields.h"
 #include "proxy/service.h"
 #include "proxy/service_table.h"
+#include "proxy/stored_only.h"
 #include "proxy/trace_context.h"
 
 namespace holdfast::proxy {
@@ -71,6 +73,7 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
 void Service::send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
                            Served& served, std::string_view reason, const AskedPtr& asked,
                            std::string_view detail) {
+  if (served.stored_only) return refuse_to_send(server, id, request, served);
   const std::string_view traceparent = request.field(Known::Traceparent);
   upstream::Fields trace = continued_trace(traceparent, request.field(Known::Tracestate), random_);
   const bool traced = !trace.empty();
@@ -186,6 +189,16 @@ bool Service::look_again(PendingMap::node_type& waiting, const upstream::FetchRe
     flights.join(route, key, deadline, std::chrono::seconds(0), reply, trace);
   });
   return true;
+}
+
+void Service::refuse_to_send(http::Server& server, http::ExchangeId id,
+                             const http::Request& request, Served& served) {
+  const Answer answer = refusal_stored_only();
+  std::string fields;
+  append_retry_after(fields, answer.retry_after);
+  append_cache_status(fields, answer, {});
+  served.counts.count(cache_outcome(answer), answer.status, parts_.worker.now() - request.received);
+  send_problem(server, id, request, answer.status, answer.detail, fields, true);
 }
 
 void Service::refused(http::ExchangeId id, const http::Rejection& rejection) {

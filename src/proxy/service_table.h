@@ -29,6 +29,7 @@ struct Service::Served : std::enable_shared_from_this<Served> {
         hold(entry.hold),
         passer(entry.passer),
         caches_http(entry.route.plan().storing.http.on),
+        stored_only(entry.route.plan().stored_only),
         counts(parts.metrics, parts.shard, entry.route.name()),
         too_large("the content is larger than the " +
                   bytes_in_words(entry.route.plan().max_request_body_bytes) +
@@ -39,6 +40,7 @@ struct Service::Served : std::enable_shared_from_this<Served> {
   const std::shared_ptr<const void> hold;
   upstream::Passer* const passer;
   const bool caches_http;  // mode rfc9111
+  const bool stored_only;  // its upstream is never asked
   RequestMetrics counts;
   const std::string too_large;
   std::shared_ptr<Batches> batches;  // null: it takes none
