@@ -87,6 +87,8 @@ void Plan::end(const Step& step, const Verdict& verdict, base::SteadyTime now) {
       // To a probe, only if the caller does not mind.
       if (probe) return settle(counts_.kept, now);
       return again(step, Step::Ask::Fetch, verdict, true, now);
+    case Kind::Kept:
+      return settle(counts_.kept, now);
     case Kind::NotStored:
       state.due = true;
       if (settings_.check_only) return fail(counts_.missing, step, verdict, now);

@@ -55,6 +55,9 @@ Verdict judge_content(const CacheStatus& cache, int status) {
   } else if (cache.detail.starts_with("stale-")) {
     verdict.kind = Kind::Stale;
     verdict.reason = "the upstream did not answer, what is stored is stale";
+  } else if (cache.detail == "offline" && cache.hit) {
+    verdict.kind = Kind::Kept;
+    verdict.reason = "its route is offline, what is stored is stale";
   } else if (cache.detail == "offline") {
     verdict.kind = Kind::TryAgain;
     verdict.reason = "the upstream did not answer, the offline source did";
@@ -89,6 +92,11 @@ Verdict judge_any(const Reply& reply) {
     case 504:
       if (cache.detail == "only-if-cached") {
         verdict.kind = Kind::NotStored;
+        return verdict;
+      }
+      if (cache.detail == "offline") {
+        verdict.kind = Kind::Hopeless;
+        verdict.reason = "its route is offline, and nothing is stored that may be used";
         return verdict;
       }
       break;

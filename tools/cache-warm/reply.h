@@ -21,6 +21,7 @@ struct Verdict {
   enum class Kind {
     Fresh,      // stored, fresh as wanted or at least fresh
     Stale,      // stored, but too old, and not refreshed
+    Kept,       // stored, but too old, and nobody will be asked: its route is offline
     Fetched,    // just stored
     NotFound,   // the upstream says there is nothing, and that is stored
     NotStored,  // the answer to "only if stored": no

@@ -30,6 +30,8 @@ TEST_CASE("only what the daemon says it has stored counts as stored") {
   CHECK(kind(404, "holdfast; fwd=uri-miss; fwd-status=404; stored; ttl=300") == Kind::NotFound);
   CHECK(kind(404, "holdfast; hit; ttl=200") == Kind::NotFound);
   CHECK(kind(504, "holdfast; detail=only-if-cached") == Kind::NotStored);
+  // Passed on though the route's rules refuse it.
+  CHECK(kind(200, "holdfast; fwd=uri-miss; fwd-status=200; detail=invalid-body") == Kind::Hopeless);
 }
 
 TEST_CASE("an answer of something else than the daemon is never taken for stored") {
@@ -38,6 +40,16 @@ TEST_CASE("an answer of something else than the daemon is never taken for stored
   CHECK(kind(404, "") == Kind::Hopeless);
   CHECK(kind(301, "") == Kind::Hopeless);
   CHECK(kind(200, "holdfast2; hit") == Kind::Hopeless);
+}
+
+TEST_CASE("a route that is offline is not asked twice") {
+  CHECK(kind(200, "holdfast; hit; ttl=90") == Kind::Fresh);
+  CHECK(kind(200, "holdfast; hit; ttl=-90; detail=offline") == Kind::Kept);
+  Reply absent;
+  absent.status = 504;
+  absent.cache_status = "holdfast; detail=offline";
+  CHECK(judge(absent).kind == Kind::Hopeless);
+  CHECK(judge(absent).reason.find("offline") != std::string::npos);
 }
 
 TEST_CASE("a 404 of the daemon's own says that no route takes the path") {
