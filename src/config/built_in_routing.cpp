@@ -71,6 +71,9 @@ sort_query = true
 key_fields = ["Accept-Language"]
 # What is no right answer is a failed attempt. Also equal, and min_body = "1KiB".
 validate = { json = true, require = ["/rate:number"], reject_if = { "/status" = ["error"] }, content_type = "application/json" }
+# "pass": an answer that stays wrong reaches the client as it came, unstored, where nothing stored
+# stands in; "refuse": as an error of ours.
+on_invalid = "refuse"
 ttl_by_status = { "404" = "1m" }
 max_body = "8MiB"
 # "pass": an answer with Set-Cookie is passed on and not stored; "strip", "store".
@@ -79,6 +82,8 @@ set_cookie = "pass"
 client_errors = "pass"
 # Most attempts for one fetch.
 attempts = 5
+# true: the upstream is never asked, and what is stored answers, however stale.
+offline = false
 request_set = { "Accept" = "application/json" }
 request_remove = ["Referer"]
 response_set = { "X-Content-Type-Options" = "nosniff" }

@@ -55,11 +55,11 @@ void append_rest(std::vector<InForce>& all, Scope scope, const SectionPlace& pla
 // but in mode "rfc9111" the answer to a POST may be (RFC 9110, 9.3.3).
 bool is_of_what_is_fetched(RouteConfig::Mode mode, std::string_view key) {
   if (mode == RouteConfig::Mode::Rfc9111) {
-    return key == "attempts" || key == "stale_if_error" || key == "validate";
+    return key == "attempts" || key == "on_invalid" || key == "stale_if_error" || key == "validate";
   }
-  constexpr std::array<std::string_view, 9> kKeys = {"attempts", "batch",         "client_errors",
-                                                     "max_body", "mode",          "set_cookie",
-                                                     "tags",     "ttl_by_status", "validate"};
+  constexpr std::array<std::string_view, 10> kKeys = {
+      "attempts",   "batch",      "client_errors", "max_body",      "mode",
+      "on_invalid", "set_cookie", "tags",          "ttl_by_status", "validate"};
   const Setting* const setting = find_setting(key);
   return (setting != nullptr && setting->scope() == Scope::Route) ||
          std::find(kKeys.begin(), kKeys.end(), key) != kKeys.end();
@@ -114,7 +114,9 @@ std::vector<InForce> settings_in_force(const RouteConfig& route, const Routing& 
   append_default(all, "methods", "[\"GET\", \"HEAD\"]");
   append_default(all, "query", "\"all\"");
   append_default(all, "mode", "\"resilient\"");
+  append_default(all, "on_invalid", "\"refuse\"");
   append_default(all, "set_cookie", "\"pass\"");
+  append_default(all, "offline", "false");
   append_default(all, "max_variants", std::to_string(defaults.http.max_variants));
   append_default(all, "vary_normalise", "[]");
   append_default(all, "ranges", "\"strict\"");

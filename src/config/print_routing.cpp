@@ -205,6 +205,7 @@ Lines lines_of(const RouteConfig& route, const Routing& routing, Secrets secrets
   lines.add_text("batch", route.batch);
   const std::string validate = validate_text(route);
   if (!validate.empty()) lines.add("validate", validate);
+  if (route.pass_invalid) lines.add_text("on_invalid", "pass");
   if (!route.ttl_by_status.empty()) lines.add("ttl_by_status", ttl_text(route.ttl_by_status));
   if (route.max_body != defaults.max_body) lines.add_text("max_body", format_size(route.max_body));
   if (route.max_request_body != defaults.max_request_body) {
@@ -215,6 +216,7 @@ Lines lines_of(const RouteConfig& route, const Routing& routing, Secrets secrets
     lines.add("set_cookie", set_cookie_text(route.set_cookie));
   }
   if (route.attempts) lines.add("attempts", std::to_string(*route.attempts));
+  if (route.offline) lines.add("offline", "true");
   lines.add_fields("request_set", route.request_set, secrets);
   lines.add_list("request_remove", route.request_remove);
   lines.add_fields("response_set", route.response_set, secrets);

@@ -19,14 +19,6 @@ constexpr std::uint64_t kLargestBody = 64U << 20;
 // Of what is passed through, which nobody holds as a whole.
 constexpr std::uint64_t kLargestRequestBody = std::uint64_t{1} << 40;
 
-// Of the contract, and not done yet: to pass over one silently would be to do something else
-// than what was asked for.
-constexpr std::array kLater = {std::string_view("offline"), std::string_view("on_invalid")};
-
-bool is_later(std::string_view key) {
-  return std::find(kLater.begin(), kLater.end(), key) != kLater.end();
-}
-
 void read_name(Reader& r, const FileValue& value, Route& route) {
   std::string name;
   if (!r.text("name", value, name)) return;
@@ -221,8 +213,8 @@ void read_validate(Reader& r, const FileValue& value, Route& route) {
       r.text(key, inner, validate.content_type);
     } else if (name == "min_body") {
       r.size(key, inner, 0, kLargestBody, validate.min_body);
-    } else if (is_later(name)) {
-      r.wrong(inner.line, key, "is not supported by this version");
+    } else if (name == "on_invalid") {
+      r.wrong(inner.line, key, "stands in the [[route]] itself; expected on_invalid = ...");
     } else {
       r.wrong(
           inner.line, "validate",
@@ -270,6 +262,23 @@ void read_client_errors(Reader& r, const FileValue& value, Route& route) {
   }
   r.wrong(value.line, "client_errors",
           shown_in_error(word) + ": expected one of \"pass\", \"problem\"");
+}
+
+void read_on_invalid(Reader& r, const FileValue& value, Route& route) {
+  std::string word;
+  if (!r.text("on_invalid", value, word)) return;
+  if (word == "refuse" || word == "pass") {
+    route.pass_invalid = word == "pass";
+    return;
+  }
+  r.wrong(value.line, "on_invalid",
+          shown_in_error(word) + ": expected one of \"refuse\", \"pass\"");
+}
+
+// Whether there is an answer that these rules refuse.
+bool asks_something(const ValidateConfig& validate) {
+  return validate.json || !validate.require.empty() || !validate.equal.empty() ||
+         !validate.reject_if.empty() || !validate.content_type.empty() || validate.min_body > 0;
 }
 
 void read_set_cookie(Reader& r, const FileValue& value, Route& route) {
@@ -403,6 +412,7 @@ constexpr std::array kKeys = {
     RouteKey{"batch",
              [](Reader& r, const FileValue& v, Route& route) { r.text("batch", v, route.batch); }},
     RouteKey{"validate", read_validate},
+    RouteKey{"on_invalid", read_on_invalid},
     RouteKey{"ttl_by_status", read_ttl_by_status},
     RouteKey{"max_body",
              [](Reader& r, const FileValue& v, Route& route) {
@@ -419,6 +429,8 @@ constexpr std::array kKeys = {
                if (const auto n = r.count("attempts", v, 1, 1000))
                  route.attempts = static_cast<unsigned>(*n);
              }},
+    RouteKey{"offline", [](Reader& r, const FileValue& v,
+                           Route& route) { r.flag("offline", v, route.offline); }},
     RouteKey{"request_set",
              [](Reader& r, const FileValue& v, Route& route) {
                read_fields_to_set(r, "request_set", v, route.request_set);
@@ -442,7 +454,6 @@ constexpr std::array kKeys = {
 std::vector<std::string> keys_of_routes() {
   std::vector<std::string> all = {"upstream", "mode"};
   for (const RouteKey& key : kKeys) all.emplace_back(key.name);
-  for (const std::string_view key : kLater) all.emplace_back(key);
   return all;
 }
 
@@ -461,8 +472,6 @@ std::string read_route(const FileValue& section, SectionReader& r, RouteConfig& 
       known->read(r, value, route);
     } else if (key == "upstream") {
       r.text("upstream", value, upstream);
-    } else if (is_later(key)) {
-      r.wrong(value.line, key, "is not supported by this version");
     } else if (key == "content_type") {
       r.wrong(value.line, key, "stands in validate; expected validate = { content_type = ... }");
     } else {
@@ -481,6 +490,10 @@ std::string read_route(const FileValue& section, SectionReader& r, RouteConfig& 
   if (route.validate.min_body > route.max_body) {
     r.wrong(lines.at("validate.min_body"), "validate.min_body",
             "is more than max_body, " + format_size(route.max_body) + "; expected at most that");
+  }
+  if (route.pass_invalid && !asks_something(route.validate)) {
+    r.wrong(lines.at("on_invalid"), "on_invalid",
+            "is \"pass\", and nothing is asked of an answer; expected rules in validate beside it");
   }
   check_mode(r, route);
   return upstream;

@@ -92,6 +92,8 @@ struct RouteConfig {
   std::uint64_t max_request_body = 1U << 20;
   enum class SetCookie { Pass, Strip, Store };
   SetCookie set_cookie = SetCookie::Pass;
+  bool pass_invalid = false;         // on_invalid: what `validate` refuses, for want of anything
+  bool offline = false;              // the upstream is never asked
   bool pass_client_errors = true;    // else a 4xx of the upstream's becomes a problem of ours
   std::optional<unsigned> attempts;  // most per fetch
   std::vector<std::pair<std::string, std::string>> request_set;

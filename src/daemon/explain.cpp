@@ -144,6 +144,7 @@ std::string shown_pointer(const proxy::JsonPointer& pointer) {
 }
 
 std::vector<std::string> told_of_passing(const proxy::RoutePlan& plan, std::string_view method) {
+  if (plan.stored_only) return {"nothing: it is answered with 504 at once, and not sent"};
   std::vector<std::string> all = {
       "any answer, of any length: it goes to the client as it comes, and is not stored",
       "sent once, and never again, whatever becomes of it; 503 at once while the breaker is open",
@@ -165,7 +166,8 @@ std::string told_of_large(const proxy::Route& route) {
 }
 
 std::vector<std::string> asked_of_answer(const proxy::Route& route) {
-  const proxy::BodyRules& rules = route.plan().body;
+  const proxy::RoutePlan& plan = route.plan();
+  const proxy::BodyRules& rules = plan.body;
   std::vector<std::string> all;
   std::string whole = rules.needs_json() ? "a whole JSON document" : "any content";
   if (!rules.content_type.empty()) whole += ", called " + rules.content_type;
@@ -188,6 +190,10 @@ std::vector<std::string> asked_of_answer(const proxy::Route& route) {
       values += (values.empty() ? "\"" : ", \"") + value + "\"";
     }
     all.push_back(shown_pointer(rule.pointer) + " is none of " + values);
+  }
+  if (plan.pass_invalid && !plan.stored_only) {
+    all.emplace_back(
+        "else, with no attempt left and nothing stored: to the client as it came, unstored");
   }
   return all;
 }
@@ -267,6 +273,7 @@ class Explainer {
     }
     const config::RouteConfig& config = routing_.routes[number];
     explanation.route = plan.name;
+    explanation.offline = plan.stored_only;
     explanation.match = plan.host + std::string(plan.match.text());
     explanation.place = config.built_in
                             ? config.place.file

@@ -21,10 +21,11 @@ struct Explanation {
 
   // Empty: no route takes it, and `status` and `why` are what the client gets.
   std::string route;
-  std::string match;    // its template, with its host
-  std::string place;    // of its section
-  bool passed = false;  // through as it comes, and not read from what is stored
-  bool batch = false;   // an array of its parameters: each element has a key of its own
+  std::string match;     // its template, with its host
+  std::string place;     // of its section
+  bool passed = false;   // through as it comes, and not read from what is stored
+  bool batch = false;    // an array of its parameters: each element has a key of its own
+  bool offline = false;  // what is stored answers, or nothing does: nobody is asked
   int status = 0;
   std::string why;
   std::string near;          // the route that would take it but for `why`; maybe empty

@@ -70,7 +70,9 @@ std::string explanation_text(const Explanation& explanation) {
   std::string urls = explanation.urls.front();
   for (std::size_t i = 1; i < explanation.urls.size(); ++i) urls += ", then " + explanation.urls[i];
   sheet.row("upstream", explanation.upstream + ", " + urls);
-  if (!explanation.batch) {
+  if (explanation.offline) {
+    sheet.row("asks", "nobody, as the route is offline: what is stored answers, or 504");
+  } else if (!explanation.batch) {
     sheet.row("asks", explanation.request_line);
     for (const upstream::Field& field : explanation.fields) {
       sheet.more(field.name + ": " + field.value);
@@ -105,7 +107,8 @@ std::string explanation_json(const Explanation& explanation) {
       .member("match", explanation.match)
       .member("place", explanation.place)
       .member("batch", explanation.batch)
-      .member("passed", explanation.passed);
+      .member("passed", explanation.passed)
+      .member("offline", explanation.offline);
   if (!explanation.next.empty()) {
     json.key("next")
         .open('{')
@@ -117,7 +120,7 @@ std::string explanation_json(const Explanation& explanation) {
   json.member("upstream", explanation.upstream).key("urls").open('[');
   for (const std::string& url : explanation.urls) json.value(url);
   json.close(']');
-  if (!explanation.batch) {
+  if (!explanation.batch && !explanation.offline) {
     json.member("request_line", explanation.request_line).key("fields").open('[');
     for (const upstream::Field& field : explanation.fields) {
       json.open('{').member("name", field.name).member("value", field.value).close('}');

@@ -34,9 +34,13 @@ bool plans_alike(const config::UpstreamConfig& one, const config::UpstreamConfig
 void plan_groups(Draft& draft) {
   const config::Routing& routing = *draft.routing;
   draft.groups.resize(routing.upstreams.size());
+  for (Draft::Group& group : draft.groups) group.all_offline = true;
   for (std::size_t i = 0; i < draft.plans.size(); ++i) {
-    std::size_t& largest = draft.groups[routing.routes[i].upstream].largest_body;
-    largest = std::max(largest, draft.plans[i].body.max_body_bytes);
+    Draft::Group& group = draft.groups[routing.routes[i].upstream];
+    group.largest_body = std::max(group.largest_body, draft.plans[i].body.max_body_bytes);
+    const bool offline = draft.plans[i].stored_only;
+    group.any_offline = group.any_offline || offline;
+    group.all_offline = group.all_offline && offline;
   }
   std::vector<std::vector<std::string>> kept_names(routing.upstreams.size());
   if (draft.before) {

@@ -33,6 +33,8 @@ struct Draft {
     Generation::GroupLease same;     // null: to be made
     std::size_t largest_body = 0;    // of the routes that ask it, in bytes
     std::vector<std::string> names;  // of its origins, for people
+    bool any_offline = false;        // of its routes one is, so that it is not asked for that
+    bool all_offline = false;        // all are
   };
 
   GenerationPtr before;  // null: this is the first one

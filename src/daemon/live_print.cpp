@@ -60,7 +60,9 @@ void append_stored(Sheet& sheet, const LiveState& state) {
   sheet.more("stale-while-revalidate for " + in_words(left(state, stored.stale_while_revalidate)) +
              ", stale-if-error for " + in_words(left(state, stored.stale_if_error)) + " from now");
   if (state.passed) return;
-  if (fresh) {
+  if (state.offline) {
+    sheet.more("not refreshed: the route is offline");
+  } else if (fresh) {
     sheet.more("refreshed with the first request in " + in_words(state.freshness.ttl) +
                " or later");
   } else if (state.rests_for > base::Duration::zero()) {
@@ -121,6 +123,7 @@ std::string live_json(const LiveState& state) {
       .member("key", state.key)
       .member("route", state.route)
       .member("passed", state.passed)
+      .member("offline", state.offline)
       .member("in_memory", state.in_memory)
       .member("in_store", state.in_store);
   if (!state.store_error.empty()) json.member("store_error", state.store_error);

@@ -6,6 +6,7 @@
 #include "http/cache_control.h"
 #include "proxy/fetch_words.h"
 #include "proxy/passed_fields.h"
+#include "proxy/stored_only.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -73,6 +74,8 @@ class Looker {
     }
     state_.upstream = group_.shown_name();
     state_.upstream_status = group_.fetcher().status();
+    state_.offline = entry_.route.plan().stored_only;
+    if (state_.offline) return decide_offline();
     state_.passed ? decide_pass() : decide(wanted);
   }
 
@@ -109,6 +112,19 @@ class Looker {
       case Way::Fetch:
         return fetched(prospect);
     }
+  }
+
+  void decide_offline() {
+    Flights& flights = entry_.flights;
+    const proxy::Answer answer = state_.passed ? proxy::refusal_stored_only()
+                                 : asked_ ? flights.stored_only_http(entry_.route, *asked_, false)
+                                          : flights.stored_only(state_.key, false);
+    if (!answer.content)
+      return say(answer.rung, std::to_string(answer.status) + ": " + answer.detail);
+    if (answer.rung == Rung::Fresh) {
+      return say(answer.rung, state_.in_memory ? "stored in memory" : "stored on disk");
+    }
+    say(Rung::Offline, "the route is offline: what is stored answers, though it is stale");
   }
 
   void decide_pass() {

@@ -19,7 +19,8 @@ namespace holdfast::daemon {
 struct LiveState {
   std::string route;
   std::string key;
-  bool passed = false;  // by its method: nothing that is stored answers it
+  bool passed = false;   // by its method: nothing that is stored answers it
+  bool offline = false;  // its route never asks the upstream
 
   cache::StoredPtr stored;  // null: nothing is
   bool in_memory = false;
@@ -35,7 +36,8 @@ struct LiveState {
   upstream::Status upstream_status;
   base::WallTime now;
 
-  // "fresh", "stale-while-revalidate", "fetch", "stale-if-error", ...; "pass" if it is passed
+  // "fresh", "stale-while-revalidate", "fetch", "stale-if-error", ...; "offline" if it is stale and
+  // its route is that, "not-stored" if nothing is there for such a route; "pass" if it is passed
   // through, "error" if it would get an error of ours.
   std::string_view rung;
   std::string why;

@@ -86,7 +86,7 @@ void Origin::tell_stall(const observe::Stall& stall) {
 
 Generation::GroupLease Origin::make_group(const Draft& draft, std::size_t upstream) {
   const Draft::Group& group = draft.groups[upstream];
-  return leases_.add(std::make_unique<OriginGroup>(
+  auto made = leases_.add(std::make_unique<OriginGroup>(
       parts_, loop_, random_, shard_, draft.routing->upstreams[upstream], group.largest_body,
       group.names,
       [this](base::Resource resource) {
@@ -94,6 +94,9 @@ Generation::GroupLease Origin::make_group(const Draft& draft, std::size_t upstre
         if (on_lack_) on_lack_(resource);
       },
       judge_));
+  // At once: with the next turn it would make its first connection.
+  made->set_idle(group.all_offline);
+  return made;
 }
 
 void Origin::take(Draft draft, Taken done) {
@@ -129,6 +132,11 @@ void Origin::put_in_place(Draft draft, std::vector<Generation::GroupLease> group
   for (const auto& group : draft.retired_groups) group->retire();
   if (!draft.retired_routes.empty()) {
     leases_.for_each([&](OriginGroup& group) { group.flights().leave(draft.retired_routes); });
+  }
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    // It may have been asked for them until now.
+    if (draft.groups[i].any_offline) groups[i]->fetcher().forget_all();
+    groups[i]->set_idle(draft.groups[i].all_offline);
   }
   generation_ = make_generation(std::move(draft), std::move(groups));
 }

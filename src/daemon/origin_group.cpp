@@ -28,11 +28,15 @@ OriginGroup::OriginGroup(const Parts& parts, base::EventLoop& loop, base::Random
   transport_.on_lack(std::move(on_lack));
   status_ = fetcher_.status();
   // Last: from now on it is asked for what it knows.
+  enter_health();
+}
+
+void OriginGroup::enter_health() {
   const std::string label = name_.empty() ? "upstream" : "upstream " + name_;
   const bool alone = origin_names_.size() == 1;
   for (std::size_t i = 0; i < origin_names_.size(); ++i) {
-    health_.push_back(&parts.health.add(alone ? label : label + " " + origin_names_[i],
-                                        observe::Dependency::Role::Origin, facts_of(i)));
+    health_.push_back(&parts_.health.add(alone ? label : label + " " + origin_names_[i],
+                                         observe::Dependency::Role::Origin, facts_of(i)));
   }
 }
 
@@ -43,6 +47,15 @@ OriginGroup::~OriginGroup() {
 void OriginGroup::leave_health() {
   for (const observe::Dependency* const dependency : health_) parts_.health.remove(*dependency);
   health_.clear();
+}
+
+void OriginGroup::set_idle(bool idle) {
+  fetcher_.set_idle(idle);
+  if (idle) {
+    leave_health();
+  } else if (health_.empty()) {
+    enter_health();
+  }
 }
 
 void OriginGroup::retire() {

@@ -53,6 +53,9 @@ class OriginGroup {
   void set_token(std::string token);
   // A route came that keeps larger contents.
   void raise_body_limit(std::size_t bytes) { transport_.raise_body_limit(bytes); }
+  // All of its routes are offline, or some are not: meanwhile it is probed by nobody, and no matter
+  // of health.
+  void set_idle(bool idle);
   void retire();
   // Nobody will ask it any more: whether it can be destroyed without a wait.
   bool wind_down();
@@ -67,6 +70,7 @@ class OriginGroup {
  private:
   void look_up_names(const std::vector<std::string>& urls);
   observe::Dependency::Facts facts_of(std::size_t origin);
+  void enter_health();
   void leave_health();
 
   const Parts& parts_;

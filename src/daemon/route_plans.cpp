@@ -69,7 +69,8 @@ void add_http_caching(Fingerprint& fingerprint, const config::HttpCachingConfig&
 }
 
 // The keys of a route hold what a request may say. What the settings say of all of them stands in
-// their prefix, so that no row of before answers for a route that means something else now.
+// their prefix, so that no row of before answers for a route that means something else now. What
+// a route does without its upstream (offline, on_invalid) changes no row.
 std::string key_prefix(const config::RouteConfig& route, const config::UpstreamConfig& upstream) {
   if (route.built_in) return route.name + "/";
   Fingerprint fingerprint;
@@ -154,6 +155,8 @@ class Planner {
     for (const auto& [name, value] : route_.request_set)
       plan.request_fields.push_back({name, value});
     plan.max_request_body_bytes = route_.max_request_body;
+    plan.pass_invalid = route_.pass_invalid;
+    plan.stored_only = route_.offline;
     plan.most_attempts = static_cast<int>(route_.attempts.value_or(0));
     if (auto done = plan_body(plan); !done) return tl::unexpected(done.error());
     plan.storing.is_json = plan.body.needs_json();

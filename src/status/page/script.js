@@ -8,7 +8,7 @@
     hit: "fresh, from what is stored", stale: "stored, past its freshness", miss: "fetched",
     collapsed: "shared another's fetch", offline: "from the offline database",
     pass: "passed through: no GET or HEAD",
-    failed: "5xx; marked above the chart", absent: "504 to only-if-cached", refused: "4xx, the request's fault",
+    failed: "5xx; marked above the chart", absent: "504 to only-if-cached, or by a route that is offline", refused: "4xx, the request's fault",
   };
   const kSigns = {
     good: "M3 8.5 6.5 12 13 4.5", warn: "M8 2.5v6.5M8 12.6v.2", bad: "M3.5 3.5l9 9M12.5 3.5l-9 9",

@@ -57,6 +57,8 @@ TEST_CASE("without a [[route]] there is the built-in one, with API_URL and API_T
   CHECK(lookup.set_cookie == RouteConfig::SetCookie::Strip);
   CHECK(lookup.settings.cache_ttl == 2h);
   CHECK(lookup.validate.json);
+  CHECK(!lookup.pass_invalid);
+  CHECK(!lookup.offline);
   CHECK(lookup.validate.require ==
         std::vector<std::string>{"/ip:string", "/location:string?", "/postal_code:string?",
                                  "/network_name:string?", "/domain:string?", "/latitude:number?",
@@ -86,6 +88,8 @@ TEST_CASE("every key of a route and of an upstream is taken") {
       "max_body = \"64MiB\"\n"
       "set_cookie = \"store\"\n"
       "attempts = 1000\n"
+      "on_invalid = \"pass\"\n"
+      "offline = true\n"
       "request_set = { \"Accept\" = \"a/b\", \"X\" = \"y\" }\n"
       "request_remove = [\"Referer\"]\n"
       "response_set = { \"X-A\" = \"b c\" }\n"
@@ -112,7 +116,7 @@ TEST_CASE("every key of a route and of an upstream is taken") {
   CHECK(geo.settings.hedge.after == 80ms);
   CHECK(geo.settings.api_ca_file == "/x/ca.pem");
   CHECK(geo.place.title == "[upstream.geo]");
-  CHECK(geo.place.line == 31);
+  CHECK(geo.place.line == 33);
   CHECK(settings.hedge.kind == Hedge::Kind::Percentile);
   CHECK(settings.api_ca_file.empty());
 
@@ -129,6 +133,8 @@ TEST_CASE("every key of a route and of an upstream is taken") {
   CHECK(r.max_body == 64u << 20);
   CHECK(r.set_cookie == RouteConfig::SetCookie::Store);
   CHECK(r.attempts == 1000u);
+  CHECK(r.pass_invalid);
+  CHECK(r.offline);
   CHECK(r.request_set == decltype(r.request_set){{"Accept", "a/b"}, {"X", "y"}});
   CHECK(r.request_remove == std::vector<std::string>{"Referer"});
   CHECK(r.response_set == decltype(r.response_set){{"X-A", "b c"}});
@@ -140,7 +146,7 @@ TEST_CASE("every key of a route and of an upstream is taken") {
   CHECK(r.validate.content_type == "application/json");
   CHECK(r.validate.min_body == 2);
   CHECK(r.place.of("match") == settings.config_file + ":3: [[route]] \"r\": match");
-  CHECK(r.place.of("validate.require").ends_with(":26: [[route]] \"r\": validate.require"));
+  CHECK(r.place.of("validate.require").ends_with(":28: [[route]] \"r\": validate.require"));
   CHECK(r.place.of("absent").ends_with(":1: [[route]] \"r\""));
 
   // And all of it is in what is printed.
@@ -156,7 +162,8 @@ TEST_CASE("a route of mode rfc9111 believes any answer and has keys of its own")
                   "stale_if_error = \"1500ms\"\nmode = \"rfc9111\"\n" +
                   "[[route]]\nname = \"bare\"\nmatch = \"/bare\"\nmode = \"rfc9111\"\n" +
                   "[[route]]\nname = \"checked\"\nmatch = \"/checked\"\nmode = \"rfc9111\"\n" +
-                  "validate = { require = [\"/a:string\"] }\ntargeted = []\n");
+                  "validate = { require = [\"/a:string\"] }\ntargeted = []\n"
+                  "on_invalid = \"pass\"\noffline = true\n");
   const Settings settings = file.settings();
   const Routing& routing = *settings.routing;
   REQUIRE(routing.routes.size() == 3);
@@ -180,6 +187,8 @@ TEST_CASE("a route of mode rfc9111 believes any answer and has keys of its own")
   const RouteConfig& checked = routing.routes[2];
   CHECK(checked.validate.json);
   CHECK(checked.http.targeted.empty());
+  CHECK(checked.pass_invalid);
+  CHECK(checked.offline);
 
   // Nothing is said of settings that do not count there, set for the whole program as they are.
   CHECK(warns(settings, "negative_ttl (5m) is longer than cache_ttl (1m)"));

@@ -116,7 +116,14 @@ TEST_CASE("what is wrong with a key of a route is said with file, line, route an
       {"validate = { min_body = \"1MB\" }", "validate.min_body: \"1MB\": expected a size"},
       {"validate = { min_body = \"9MiB\" }", "validate.min_body: is more than max_body, 8MiB"},
       {"validate = { on_invalid = \"x\" }",
-       "validate.on_invalid: is not supported by this version"},
+       "validate.on_invalid: stands in the [[route]] itself; expected on_invalid = ..."},
+      {"on_invalid = \"serve\"", "on_invalid: \"serve\": expected one of \"refuse\", \"pass\""},
+      {"on_invalid = true", "on_invalid: is true or false; expected"},
+      {"on_invalid = \"pass\"\nvalidate = { json = false }",
+       "on_invalid: is \"pass\", and nothing is asked of an answer; expected rules in validate"},
+      {"on_invalid = \"pass\"\nmode = \"rfc9111\"",
+       "on_invalid: is \"pass\", and nothing is asked of an answer; expected rules in validate"},
+      {"offline = \"true\"", "offline: is a text; expected true or false"},
       {"ttl_by_status = \"5m\"", "ttl_by_status: is a text; expected a table"},
       {"ttl_by_status = { 199 = \"5m\" }", "ttl_by_status: \"199\" is no final status"},
       {"ttl_by_status = { 600 = \"5m\" }", "ttl_by_status: \"600\" is no final status"},
@@ -254,15 +261,6 @@ TEST_CASE("what a mode has no place for is refused, with what to do instead") {
   for (const Case& wrong : of_resilient) check(wrong, "mode = \"rfc9111\"\n", "resilient");
   for (const Case& wrong : of_rfc9111) check(wrong, "mode = \"resilient\"\n", "rfc9111");
   for (const Case& wrong : of_rfc9111) check(wrong, "", "rfc9111");
-}
-
-TEST_CASE("what this version does not do is refused by name, and not passed over") {
-  for (const char* line : {"offline = \"x\"", "on_invalid = \"x\""}) {
-    CAPTURE(line);
-    const std::string key(line, std::string_view(line).find(' '));
-    CHECK(section_error(kUpstream + kRouteHead + line + "\n") ==
-          "6: [[route]] \"x\": " + key + ": is not supported by this version");
-  }
 }
 
 TEST_CASE("what we say of each answer is no route's to set or to remove") {

@@ -69,6 +69,20 @@ upstream = "two"
 methods = "*"
 mode = "rfc9111"
 ranges = "lenient"
+
+[[route]]
+name = "archive"
+match = "/old/{x}"
+upstream = "two"
+methods = "*"
+batch = "/old"
+offline = true
+
+[[route]]
+name = "loose"
+match = "/loose/{x}"
+upstream = "two"
+on_invalid = "pass"
 )";
 
 class Folder {
@@ -252,6 +266,32 @@ TEST_CASE("of a mode the settings that count in it, defaults and all") {
     CHECK(setting(passed, key, "") != "absent");
   }
   CHECK(setting(passed, "stale_if_error", "") == "absent");
+}
+
+TEST_CASE("a route that is offline asks nobody, whatever the method") {
+  const auto asked = ask({"/old/a"});
+  CHECK(asked.explanation.offline);
+  CHECK(asked.says("nobody, as the route is offline"));
+  CHECK_FALSE(asked.says("GET /old/a HTTP"));
+  CHECK(explanation_json(asked.explanation).find("request_line") == std::string::npos);
+  CHECK(setting(asked.explanation.route_settings, "offline", asked.folder.path) ==
+        "true from holdfast.toml:60");
+  const auto posted = ask({"/old/a", "--method", "POST"});
+  CHECK(posted.says("504 at once, and not sent"));
+  CHECK(setting(posted.explanation.route_settings, "on_invalid", "") == "absent");
+  CHECK(ask({"/old", "--method", "POST"}).says("nobody, as the route is offline"));
+  CHECK_FALSE(ask({"/v1/a/b"}).explanation.offline);
+}
+
+TEST_CASE("what becomes of an answer that is not right is told") {
+  const auto loose = ask({"/loose/a"});
+  CHECK(loose.says("to the client as it came, unstored"));
+  CHECK(setting(loose.explanation.route_settings, "on_invalid", loose.folder.path) ==
+        "\"pass\" from holdfast.toml:66");
+  const auto any = ask({"/v1/a/b"});
+  CHECK_FALSE(any.says("as it came, unstored"));
+  CHECK(setting(any.explanation.route_settings, "on_invalid", "") == "\"refuse\" from default");
+  CHECK(setting(any.explanation.route_settings, "offline", "") == "false from default");
 }
 
 TEST_CASE("what no route takes gets the service's own words") {

@@ -137,6 +137,23 @@ TEST_CASE("what is the same in the next generation is the very same, and the res
   CHECK(reloads.gauge(observe::Family::UpstreamConcurrencyLimit, "b") == 64);
 }
 
+TEST_CASE("an upstream whose routes are all offline is no matter of health, and may come back") {
+  const std::string offline = "offline = true\n";
+  Reloads reloads(upstream_of("a") + upstream_of("b") + route_of("x", "a", offline) +
+                  route_of("y", "b", offline) + route_of("z", "b"));
+  CHECK(reloads.health() == Names{"upstream b"});
+  const GenerationPtr before = reloads.now;
+  reloads.take(upstream_of("a") + upstream_of("b") + route_of("x", "a") +
+               route_of("y", "b", offline) + route_of("z", "b", offline));
+  CHECK(reloads.health() == Names{"upstream a"});
+  // The very same upstreams, and keys: what is stored stays.
+  CHECK(reloads.now->groups == before->groups);
+  for (std::size_t i = 0; i < before->routes.size(); ++i) {
+    CHECK(reloads.now->routes[i]->plan().key_prefix == before->routes[i]->plan().key_prefix);
+    CHECK((reloads.now->routes[i] == before->routes[i]) == (i == 1));
+  }
+}
+
 TEST_CASE("the name of an origin stays its own when another of that URL comes or goes") {
   Reloads reloads(upstream_of("a") + upstream_of("b") + route_of("x", "a") + route_of("y", "b"));
   CHECK(reloads.now->groups[0]->origin_names() == Names{"127.0.0.1:1"});

@@ -73,11 +73,12 @@ std::string route(const std::string& keys, const std::string& match = "/r/{id}",
 auto every_field(const proxy::RoutePlan& plan) {
   const auto& [name, key_prefix, match, target, host, methods, query, key_fields,
                host_goes_upstream, request_fields, fields_removed, own_authorization, batch_path,
-               body, storing, response_fields, max_request_body_bytes, most_attempts, offline] =
-      plan;
+               body, storing, response_fields, max_request_body_bytes, most_attempts, pass_invalid,
+               stored_only, offline] = plan;
   return std::tie(name, key_prefix, match, target, host, methods, query, key_fields,
                   host_goes_upstream, request_fields, fields_removed, own_authorization, batch_path,
-                  body, storing, response_fields, max_request_body_bytes, most_attempts, offline);
+                  body, storing, response_fields, max_request_body_bytes, most_attempts,
+                  pass_invalid, stored_only, offline);
 }
 
 std::string query_of(const proxy::RoutePlan& plan, std::optional<std::string_view> query) {
@@ -173,6 +174,8 @@ TEST_CASE("every key of a route is in its plan") {
                      "max_body = \"1KiB\"\n"
                      "set_cookie = \"store\"\n"
                      "attempts = 3\n"
+                     "on_invalid = \"pass\"\n"
+                     "offline = true\n"
                      "request_set = { \"Accept\" = \"application/json\" }\n"
                      "response_set = { \"X-B\" = \"c\" }\n"
                      "response_remove = [\"Server\"]"))
@@ -204,6 +207,8 @@ TEST_CASE("every key of a route is in its plan") {
   CHECK(plan.storing.fields_removed == std::vector<std::string>{"server", "x-b"});
   CHECK(plan.response_fields == "X-B: c\r\nVary: Accept-Language, X-A\r\n");
   CHECK(plan.most_attempts == 3);
+  CHECK(plan.pass_invalid);
+  CHECK(plan.stored_only);
 }
 
 TEST_CASE("without a target the path goes upstream as it came") {
@@ -481,7 +486,7 @@ TEST_CASE("a key keeps its prefix while it means the same") {
         "cache_ttl = \"5m\"", "stale_if_error = \"5m\"", "ttl_by_status = { \"404\" = \"5m\" }",
         "max_body = \"1KiB\"", "methods = [\"GET\"]", "methods = \"*\"",
         "max_request_body = \"1KiB\"", "query = \"none\"", "sort_query = true", "batch = \"/r\"",
-        "attempts = 3"}) {
+        "attempts = 3", "offline = true", "on_invalid = \"pass\""}) {
     CAPTURE(keys);
     CHECK(key_prefix_of(route(keys)) == before);
   }
