@@ -282,6 +282,9 @@ class Explainer {
     tell_upstream(routing_.upstreams[config.upstream], config, route, request, explanation);
     explanation.asked_of_answer =
         explanation.passed ? told_of_passing(plan, request.method_name) : asked_of_answer(route);
+    if (!explanation.batch) {
+      explanation.decided = proxy::decided_by(request, route, explanation.key);
+    }
     explanation.route_settings = config::settings_in_force(
         config, routing_, explanation.passed ? config::Way::Passed : config::Way::Stored);
   }

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "config/config.h"
+#include "proxy/decided.h"
 #include "upstream/message.h"
 
 namespace holdfast::daemon {
@@ -38,6 +39,7 @@ struct Explanation {
   std::string request_line;       // "GET /v1/x": to the first of them
   upstream::Fields fields;        // Host first
   std::vector<std::string> asked_of_answer;
+  std::vector<proxy::Decided> decided;  // by the request itself, of what is stored and reused
   std::vector<config::InForce> route_settings;
   std::vector<config::InForce> upstream_settings;
 

@@ -83,6 +83,11 @@ std::string explanation_text(const Explanation& explanation) {
     sheet.row(label, rule);
     label = {};
   }
+  label = "decides";
+  for (const proxy::Decided& one : explanation.decided) {
+    sheet.row(label, std::string(one.word) + ": " + std::string(one.meaning));
+    label = {};
+  }
   append_settings(sheet, "of route", explanation.route_settings);
   append_settings(sheet, "of upstream", explanation.upstream_settings);
   return sheet.take();
@@ -129,6 +134,11 @@ std::string explanation_json(const Explanation& explanation) {
   }
   json.key("accepts").open('[');
   for (const std::string& rule : explanation.asked_of_answer) json.value(rule);
+  json.close(']');
+  json.key("decides").open('[');
+  for (const proxy::Decided& one : explanation.decided) {
+    json.open('{').member("word", one.word).member("meaning", one.meaning).close('}');
+  }
   json.close(']');
   append_json(json, "route_settings", explanation.route_settings);
   append_json(json, "upstream_settings", explanation.upstream_settings);

@@ -72,14 +72,27 @@ void append_stored(Sheet& sheet, const LiveState& state) {
   }
 }
 
+std::string for_so_long(base::Duration time) {
+  return "for " + rounded(number_of_seconds(time)) + " s";
+}
+
+void append_remembered(Sheet& sheet, std::string_view label,
+                       const proxy::Flights::Remembered& what) {
+  if (what.left <= base::Duration::zero()) return;
+  sheet.row(label, for_so_long(what.left) + ", " + proxy::reason_in_words(what.word));
+}
+
 void append_fetch(Sheet& sheet, const LiveState& state) {
   sheet.row("fetch", state.fetching ? "under way, " + std::to_string(state.waiting) + " waiting"
                                     : std::string("none under way"));
   if (state.rests_for > base::Duration::zero()) {
-    sheet.row("rests", "for " + rounded(number_of_seconds(state.rests_for)) + " s" +
+    const std::string by = state.rests_by.empty() ? "" : " (" + std::string(state.rests_by) + ")";
+    sheet.row("rests", for_so_long(state.rests_for) + by +
                            (state.rests_because.empty() ? ", as the last refresh failed"
                                                         : ": " + state.rests_because));
   }
+  append_remembered(sheet, "alone", state.unshared);
+  append_remembered(sheet, "passes", state.passes);
 }
 
 std::string origin_line(const upstream::OriginStatus& origin) {
@@ -95,11 +108,18 @@ std::string origin_line(const upstream::OriginStatus& origin) {
   return line;
 }
 
+void append_remembered(observe::JsonWriter& json, const std::string& name,
+                       const proxy::Flights::Remembered& what) {
+  if (what.left <= base::Duration::zero()) return;
+  json.member(name + "_for", number_of_seconds(what.left)).member(name + "_by", what.word);
+}
+
 }  // namespace
 
 std::string live_text(const LiveState& state) {
   Sheet sheet;
   sheet.row("key", state.key);
+  if (!state.variant.empty()) sheet.row("variant", state.variant);
   append_stored(sheet, state);
   // Neither is any matter to what is passed through.
   if (!state.passed) append_fetch(sheet, state);
@@ -126,6 +146,7 @@ std::string live_json(const LiveState& state) {
       .member("offline", state.offline)
       .member("in_memory", state.in_memory)
       .member("in_store", state.in_store);
+  if (!state.variant.empty()) json.member("variant", state.variant);
   if (!state.store_error.empty()) json.member("store_error", state.store_error);
   json.key("stored");
   if (state.stored) {
@@ -147,6 +168,9 @@ std::string live_json(const LiveState& state) {
       .member("waiting", state.waiting)
       .member("rests_for", number_of_seconds(state.rests_for));
   if (!state.rests_because.empty()) json.member("rests_because", state.rests_because);
+  if (!state.rests_by.empty()) json.member("rests_by", state.rests_by);
+  append_remembered(json, "alone", state.unshared);
+  append_remembered(json, "passes", state.passes);
   json.key("upstream").open('{');
   if (!state.upstream.empty()) json.member("name", state.upstream);
   json.member("retry_budget", state.upstream_status.retry_budget)
@@ -168,6 +192,7 @@ std::string live_json(const LiveState& state) {
   }
   json.close(']').close('}');
   json.member("rung", state.rung).member("why", state.why);
+  if (!state.word.empty()) json.member("word", state.word);
   if (!state.if_it_fails.empty()) json.member("if_it_fails", state.if_it_fails);
   json.close('}');
   return out;

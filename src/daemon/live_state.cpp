@@ -7,6 +7,7 @@
 #include "proxy/fetch_words.h"
 #include "proxy/passed_fields.h"
 #include "proxy/stored_only.h"
+#include "proxy/variants.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -55,21 +56,27 @@ class Looker {
       : parts_(parts),
         entry_(entry),
         group_(group_of(parts.origin, entry.flights)),
-        state_(state) {}
+        state_(state),
+        key_(state.key) {}
 
   void look(const http::Request& request) {
     const auto wanted = http::parse_request_cache_control(request.field(http::Known::CacheControl));
     Flights& flights = entry_.flights;
     if (entry_.route.plan().storing.http.on) {
-      asked_.emplace(request, state_.key);
+      ask_as_http(request);
       const proxy::Selected selected = flights.select(entry_.route, *asked_, false);
-      if (!selected.key.empty()) state_.key = selected.key;
+      if (!selected.key.empty()) key_ = selected.key;
+      state_.variant = proxy::variant_part(key_);
     }
     look_at_stored();
-    state_.fetching = flights.fetching(state_.key);
-    state_.waiting = flights.waiting_for(state_.key);
-    state_.rests_for = flights.rests_for(state_.key);
-    if (const auto told = flights.told(state_.key)) {
+    state_.fetching = flights.fetching(key_);
+    state_.waiting = flights.waiting_for(key_);
+    const Flights::Remembered rests = flights.rests(key_);
+    state_.rests_for = rests.left;
+    state_.rests_by = rests.word;
+    state_.unshared = flights.unshared(key_);
+    state_.passes = flights.passes(state_.key);
+    if (const auto told = flights.told(key_)) {
       state_.rests_because = told->cause.empty() ? told->detail : told->cause;
     }
     state_.upstream = group_.shown_name();
@@ -80,10 +87,18 @@ class Looker {
   }
 
  private:
+  void ask_as_http(const http::Request& request) {
+    asked_.emplace(request, state_.key);
+    const upstream::Fields of_route = entry_.route.upstream_request(state_.key).fields;
+    asked_->ambiguous = proxy::is_ambiguous(
+        proxy::passed_request_fields(request, entry_.route.plan(), of_route), of_route);
+    bypass_ = proxy::bypass_of(proxy::HttpFields(request));
+  }
+
   void look_at_stored() {
     state_.now = parts_.origin.loop().clock().wall();
-    const cache::StoredPtr in_memory = parts_.memory.find(state_.key);
-    const auto read = parts_.store.find(state_.key);
+    const cache::StoredPtr in_memory = parts_.memory.find(key_);
+    const auto read = parts_.store.find(key_);
     state_.in_memory = in_memory != nullptr;
     state_.in_store = read && *read != nullptr;
     if (!read) state_.store_error = read.error().message;
@@ -92,16 +107,17 @@ class Looker {
   }
 
   void decide(const http::RequestCacheControl& wanted) {
-    const Flights::Prospect prospect = asked_
-                                           ? entry_.flights.prospect_http(entry_.route, *asked_)
-                                           : entry_.flights.prospect(state_.key, wanted.min_fresh);
+    if (!bypass_.empty()) return passed_for(bypass_);
+    min_fresh_ = wanted.min_fresh;
+    const Flights::Prospect prospect = asked_ ? entry_.flights.prospect_http(entry_.route, *asked_)
+                                              : entry_.flights.prospect(key_, wanted.min_fresh);
     if (wanted.only_if_cached && asked_) {
       const bool usable = prospect.answer.content && !prospect.resting;
-      if (!usable) return say(Rung::NotStored, "only-if-cached, and nothing is usable at once");
+      if (!usable) return nothing_usable();
     } else if (wanted.only_if_cached) {
       const bool usable =
           state_.stored && proxy::rung_at_once(state_.freshness, wanted.min_fresh).has_value();
-      if (!usable) return say(Rung::NotStored, "only-if-cached, and nothing is usable at once");
+      if (!usable) return nothing_usable();
     }
     switch (prospect.way) {
       case Way::Answer:
@@ -146,6 +162,7 @@ class Looker {
   void answered(const Flights::Prospect& prospect) {
     const proxy::Answer& answer = prospect.answer;
     if (answer.rung == Rung::Pass) {
+      if (!answer.pass.word.empty()) return passed_for(answer.pass.word);
       return say(answer.rung, "passed through: what is asked for is not kept as a whole");
     }
     if (!answer.content) return say(answer.rung, answer.detail);
@@ -163,15 +180,26 @@ class Looker {
                                    : "the fetch that is under way takes longer than the patience");
   }
 
+  void nothing_usable() {
+    state_.word = proxy::only_if_cached();
+    say(Rung::NotStored, std::string(state_.word) + ", and nothing is usable at once");
+  }
+
+  void passed_for(std::string_view word) {
+    state_.word = word;
+    say(Rung::Pass, "passed through, as " + proxy::reason_in_words(word));
+  }
+
   void fetched(const Flights::Prospect& prospect) {
-    const auto fallback =
-        entry_.flights.without_upstream(entry_.route, state_.key, prospect.stored);
+    const auto fallback = entry_.flights.without_upstream(entry_.route, key_, prospect.stored);
     const bool may_park = !fallback || fallback->rung == Rung::Offline;
     const Outlook outlook = group_.fetcher().outlook(may_park, parts_.request_deadline);
     const std::string until = in_time(outlook);
     switch (outlook.way) {
       case Outlook::Way::Sent:
-        say(Rung::Fetched, "nothing is stored that may be used before");
+        state_.word = not_reused(prospect);
+        say(Rung::Fetched, state_.word.empty() ? "nothing is stored that may be used before"
+                                               : proxy::reason_in_words(state_.word));
         break;
       case Outlook::Way::Waits:
         say(Rung::Fetched, "it waits for its turn" + until);
@@ -184,6 +212,14 @@ class Looker {
                    proxy::error_for(result_of(outlook)).detail);
     }
     say_fallback(prospect);
+  }
+
+  // What the client says that keeps something stored from being used at once; empty: nothing.
+  std::string_view not_reused(const Flights::Prospect& prospect) const {
+    if (!prospect.stored) return {};
+    const cache::Freshness freshness = cache::freshness(*prospect.stored, state_.now);
+    return asked_ ? proxy::not_reused_for(freshness, asked_->wanted)
+                  : proxy::not_reused_for(freshness, min_fresh_);
   }
 
   // ", in 3 s"; empty: it is not known.
@@ -201,8 +237,7 @@ class Looker {
   }
 
   void say_fallback(const Flights::Prospect& prospect) {
-    const auto fallback =
-        entry_.flights.without_upstream(entry_.route, state_.key, prospect.stored);
+    const auto fallback = entry_.flights.without_upstream(entry_.route, key_, prospect.stored);
     state_.if_it_fails = name_of(fallback ? fallback->rung : Rung::Error);
   }
 
@@ -215,7 +250,10 @@ class Looker {
   const proxy::Routes::Entry& entry_;
   OriginGroup& group_;
   LiveState& state_;
+  std::string key_;                    // of the variant, where there is one
   std::optional<proxy::Asked> asked_;  // of mode rfc9111
+  std::string_view bypass_;            // likewise: why it is passed through whatever is stored
+  std::chrono::seconds min_fresh_{0};  // of mode resilient
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "cache/store.h"
 #include "config/explain_command.h"
 #include "daemon/origin.h"
+#include "proxy/decided.h"
 #include "proxy/flights.h"
 #include "upstream/status.h"
 
@@ -19,6 +20,7 @@ namespace holdfast::daemon {
 struct LiveState {
   std::string route;
   std::string key;
+  std::string variant;   // of mode rfc9111: what selects it behind the key; empty: nothing does
   bool passed = false;   // by its method: nothing that is stored answers it
   bool offline = false;  // its route never asks the upstream
 
@@ -32,7 +34,12 @@ struct LiveState {
   std::size_t waiting = 0;     // for that fetch
   base::Duration rests_for{};  // zero: the key does not rest
   std::string rests_because;   // what clients are told; empty: not known any more
-  std::string upstream;        // its name; empty: the built-in one
+  // Why, in words of proxy/decided.h: it rests; nobody waits for another's answer to it, and
+  // requests for its URL are passed through, for so much longer.
+  std::string_view rests_by;
+  proxy::Flights::Remembered unshared;
+  proxy::Flights::Remembered passes;
+  std::string upstream;  // its name; empty: the built-in one
   upstream::Status upstream_status;
   base::WallTime now;
 
@@ -41,6 +48,7 @@ struct LiveState {
   // through, "error" if it would get an error of ours.
   std::string_view rung;
   std::string why;
+  std::string_view word;         // of proxy/decided.h: why what is stored is not used; maybe empty
   std::string_view if_it_fails;  // the rung then; empty: no fetch decides
 };
 

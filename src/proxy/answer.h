@@ -7,11 +7,12 @@
 #include <string_view>
 
 #include "cache/stored_response.h"
+#include "rfc9111/reasons.h"
 
 namespace holdfast::proxy {
 
 // What Cache-Status says of an answer that is larger than what is kept.
-inline constexpr std::string_view kTooLarge = "too-large";
+inline constexpr std::string_view kTooLarge = rfc9111::word(rfc9111::Reason::TooLarge);
 
 enum class Rung {
   Fresh,                 // stored, within its freshness lifetime
@@ -24,8 +25,15 @@ enum class Rung {
   Error,                 // nobody had an answer
 };
 
+// Why a request goes upstream as it came, for Cache-Status (RFC 9211, 2.2): "method", "bypass",
+// "uri-miss", ...; and what it was of a bypass, a word of src/rfc9111/reasons.h.
+struct Forward {
+  std::string_view reason;
+  std::string_view word;
+};
+
 // In Cache-Status.
-inline constexpr std::string_view kInvalidBody = "invalid-body";
+inline constexpr std::string_view kInvalidBody = rfc9111::word(rfc9111::Reason::InvalidBody);
 
 struct Answer {
   Rung rung = Rung::Error;
@@ -38,17 +46,17 @@ struct Answer {
   bool stored = false;     // memory has it, or the store took it to be written
   bool was_stale = false;  // something was stored, too old to answer from at once
   bool was_fresh = false;  // something fresh was stored, but not as fresh as the client wanted
-  // Why nothing is kept of it: kInvalidBody, kTooLarge, or of mode rfc9111 a word of
-  // src/rfc9111/storing.h.
+  // In words of src/rfc9111/reasons.h: why nothing is kept of it, and why what is stored did not
+  // do; both may be empty.
   std::string_view not_stored;
+  std::string_view not_reused;
   bool stored_only = false;  // nobody was asked, and nobody will be behind it: its route is offline
   bool other_variant = false;  // there were stored responses, but of other variants alone
   int upstream_status = 0;     // of the attempt that decided; 0 if none came
   int attempts = 0;
   std::string cause;  // the chain of failures, for people; empty if none
 
-  // Of Pass: why, as Cache-Status says it (RFC 9211, 2.2).
-  std::string_view pass_reason;
+  Forward pass;  // of Pass
 
   // The route's rules refuse the content, and there is nothing better. `status` and `detail` say
   // what it is to whoever takes no such content.

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "http/request.h"
 #include "proxy/kept_request.h"
@@ -24,6 +25,14 @@ struct HttpFields {
   bool origins_precondition = false;  // If-Match or If-Unmodified-Since: for the origin to judge
 };
 
+// Why such a request is passed through whatever is stored: a word of src/rfc9111/reasons.h; empty:
+// it is not.
+std::string_view bypass_of(const HttpFields& read);
+
+// Whether a field of the client's, and none of the route's, goes upstream whose name has a `_`. Who
+// reads that as a `-` (CGI) may answer by it, and Vary would name another one.
+bool is_ambiguous(const upstream::Fields& upstream, const upstream::Fields& of_route);
+
 struct Asked {
   Asked(const http::Request& request, std::string url_key);
 
@@ -36,10 +45,8 @@ struct Asked {
   upstream::Request upstream;
   rfc9111::RequestDirectives wanted;
   bool authorization = false;  // the client's own goes upstream
-  // A field of the client's goes upstream whose name has a `_`. Who reads that as a `-` (CGI) may
-  // answer by it, and Vary would name another one: nobody else gets such an answer.
-  bool ambiguous = false;
-  RangeAsked range;  // views of `kept`
+  bool ambiguous = false;      // is_ambiguous(): nobody else gets what it brings
+  RangeAsked range;            // views of `kept`
 };
 using AskedPtr = std::shared_ptr<const Asked>;
 

@@ -19,11 +19,10 @@ inline Answer refusal(const char* detail) {
 }
 
 // For its worker to pass the request through; whoever cannot has the error.
-inline Answer passed(std::string_view reason, std::string_view detail = {}) {
+inline Answer passed(std::string_view reason, std::string_view word = {}) {
   Answer answer;
   answer.rung = Rung::Pass;
-  answer.pass_reason = reason;
-  answer.not_stored = detail;
+  answer.pass = {reason, word};
   answer.status = 502;
   answer.detail = "the upstream's answer cannot be kept whole, and is passed through alone";
   return answer;

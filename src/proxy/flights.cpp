@@ -7,6 +7,7 @@
 #include "proxy/fetch_words.h"
 #include "proxy/flight_answers.h"
 #include "proxy/stored_only.h"
+#include "rfc9111/reasons.h"
 #include "upstream/judge.h"
 #include "upstream/message.h"
 
@@ -32,6 +33,19 @@ bool is_answer(const FetchResult& result) {
 bool is_keys_own(const FetchResult& result) {
   return !result.cut_short && (result.end == FetchEnd::KeyFails || is_forbidden(result) ||
                                (result.end == FetchEnd::Answered && !is_answer(result)));
+}
+
+std::string_view why_it_rests(const FetchResult& result) {
+  using rfc9111::Reason;
+  switch (result.outcome) {
+    case Outcome::InvalidBody:
+    case Outcome::WrongContent:
+      return rfc9111::word(Reason::InvalidBody);
+    case Outcome::TooLarge:
+      return rfc9111::word(Reason::TooLarge);
+    default:
+      return rfc9111::word(Reason::Failed);
+  }
 }
 
 }  // namespace
@@ -280,7 +294,7 @@ void Flights::finish(Flight& flight, FetchResult result) {
 void Flights::finish_large(Flight& flight) {
   resting_.succeeded(flight.key);
   if (!keeps_nothing(flight)) {
-    too_large_.failed(flight.key, parts_.loop.now(), random_);
+    too_large_.failed(flight.key, parts_.loop.now(), random_, kTooLarge);
     if (flight.stored) keep_for_errors(flight);
   }
   answer_all(flight, passed("bypass", kTooLarge));
@@ -339,9 +353,9 @@ void Flights::rest(Flight& flight, const FetchResult& result, const Answer& answ
   if (is_answer(result)) {
     resting_.missing(flight.key, now, random_);
   } else if (is_keys_own(result) && answer.rung == Rung::Error) {
-    resting_.failed(flight.key, now, random_, answer);
+    resting_.failed(flight.key, now, random_, why_it_rests(result), answer);
   } else if (flight.stored) {
-    resting_.failed(flight.key, now, random_);
+    resting_.failed(flight.key, now, random_, why_it_rests(result));
   }
   if (result.end == FetchEnd::KeyFails && result.reply.retry_after) {
     resting_.not_before(flight.key, now, *result.reply.retry_after);
@@ -398,7 +412,7 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   if (storable.may_store) {
     unshared_.succeeded(flight.key);
   } else {
-    unshared_.failed(flight.key, parts_.loop.now(), random_);
+    unshared_.failed(flight.key, parts_.loop.now(), random_, storable.not_stored);
     send_on_alone(flight);
   }
   bool stored = false;
@@ -406,6 +420,7 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   flight.purged = flight.purged || is_purged(flight.key, storable.response);
   if (keeps_nothing(flight)) {
     // What is there now, if anything, came after the purge, or is by the rules of today.
+    if (storable.may_store) storable.not_stored = rfc9111::word(rfc9111::Reason::Purged);
     storable.may_store = false;
   } else if (storable.may_store) {
     const bool in_memory = parts_.memory.put(flight.key, storable.response);
@@ -419,6 +434,8 @@ Answer Flights::take_answer(Flight& flight, const FetchResult& result) {
   }
   Answer answer = fetched(flight, result, storable.response);
   answer.may_store = storable.may_store;
+  answer.not_stored = storable.not_stored;
+  if (answer.was_fresh) answer.not_reused = rfc9111::word(rfc9111::Reason::ClientMinFresh);
   answer.stored = stored;
   return answer;
 }

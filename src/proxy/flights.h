@@ -67,6 +67,10 @@ std::optional<Rung> rung_at_once(const cache::Freshness& freshness, std::chrono:
 // The same of a route of mode rfc9111, by all that the client says (RFC 9111, 5.2.1).
 std::optional<Rung> http_rung_at_once(const cache::Freshness& freshness,
                                       const rfc9111::RequestDirectives& wanted);
+// What of that is why it is not used at once, a word of rfc9111/reasons.h; empty: nothing, as it is
+// stale.
+std::string_view not_reused_for(const cache::Freshness& freshness,
+                                const rfc9111::RequestDirectives& wanted);
 
 class Flights {
  public:
@@ -222,13 +226,21 @@ class Flights {
   // For people who inspect a key.
   bool fetching(std::string_view key) const { return flights_.contains(key); }
   bool resting(std::string_view key) const { return resting_.resting(key, parts_.loop.now()); }
-  // For how much longer; zero: it does not. And why, if that is known: what clients are told.
-  base::Duration rests_for(std::string_view key) const {
-    return resting_.left(key, parts_.loop.now());
-  }
+  // What clients are told of one that does.
   std::optional<Answer> told(std::string_view key) const {
     return resting_.told(key, parts_.loop.now());
   }
+  // What is remembered of a key, by which word of rfc9111/reasons.h, and for how much longer.
+  struct Remembered {
+    std::string_view word;  // empty: nothing is, or not why
+    base::Duration left{};  // zero: nothing is
+  };
+  // It rests.
+  Remembered rests(std::string_view key) const { return remembered(resting_, key); }
+  // Nobody waits for another's answer to it.
+  Remembered unshared(std::string_view key) const { return remembered(unshared_, key); }
+  // Requests for that URL's key are passed through (mode rfc9111).
+  Remembered passes(std::string_view url_key) const { return remembered(too_large_, url_key); }
   // How many wait for the fetch that others may join.
   std::size_t waiting_for(std::string_view key) const;
 
@@ -275,13 +287,17 @@ class Flights {
     upstream::Fetcher::FetchId fetch = 0;
     std::list<Waiter> waiters;
     base::Timer patience;
-    AskedPtr asked;              // of mode rfc9111: of who started it
-    bool other_variant = false;  // is stored, and not the one that is asked for
-    cache::StoredPtr partial;    // what is asked for is the rest of this
+    AskedPtr asked;               // of mode rfc9111: of who started it
+    bool other_variant = false;   // is stored, and not the one that is asked for
+    std::string_view not_reused;  // what is stored, for who asked: not_reused_for()
+    cache::StoredPtr partial;     // what is asked for is the rest of this
     const std::shared_ptr<const char> life = std::make_shared<const char>();  // as long as this
     std::optional<Counted> counted;                                           // among http_flights_
   };
 
+  Remembered remembered(const RestingKeys& keys, std::string_view key) const {
+    return {keys.word(key, parts_.loop.now()), keys.left(key, parts_.loop.now())};
+  }
   // What is stored for `key`, in memory or in the store; null if nothing. `keep`: in memory then.
   cache::StoredPtr find_stored(std::string_view key, bool keep = true);
   Prospect decide(std::string_view key, std::chrono::seconds min_fresh, bool keep);

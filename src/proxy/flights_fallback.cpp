@@ -60,8 +60,9 @@ Answer Flights::error_or_passed(Flight& flight, const FetchResult& result, const
       flight.route.validate(flight.key, result.reply).outcome == Outcome::Ok) {
     answer.rung = Rung::Fetched;
     answer.content = make_passed(result.reply, policy, parts_.loop.clock().wall(), flight.seen);
-    if (!may_share(result.reply, policy)) {
-      unshared_.failed(flight.key, parts_.loop.now(), random_);
+    answer.not_stored = not_shared(result.reply, policy);
+    if (!answer.not_stored.empty()) {
+      unshared_.failed(flight.key, parts_.loop.now(), random_, answer.not_stored);
       send_on_alone(flight);
     } else if (!keeps_nothing(flight)) {
       // In memory alone, so that it is not asked for by each client anew.
@@ -85,10 +86,11 @@ Answer Flights::error_or_passed(Flight& flight, const FetchResult& result, const
 void Flights::pass_invalid(Flight& flight, const FetchResult& result, const Waiter* waiter,
                            Answer& answer) {
   const StoringPolicy& policy = flight.route.plan().storing;
-  if (!may_share(*result.last_invalid, policy)) {
+  const std::string_view alone = not_shared(*result.last_invalid, policy);
+  if (!alone.empty()) {
     if (waiter != nullptr && waiter->collapsed) return;
     if (waiter == nullptr) {
-      unshared_.failed(flight.key, parts_.loop.now(), random_);
+      unshared_.failed(flight.key, parts_.loop.now(), random_, alone);
       send_on_alone(flight);
     }
   }

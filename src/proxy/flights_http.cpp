@@ -13,6 +13,7 @@
 #include "rfc9111/conditions.h"
 #include "rfc9111/fields.h"
 #include "rfc9111/ranges.h"
+#include "rfc9111/reasons.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -112,6 +113,22 @@ std::optional<Rung> http_rung_at_once(const cache::Freshness& freshness,
   return std::nullopt;
 }
 
+std::string_view not_reused_for(const cache::Freshness& freshness,
+                                const rfc9111::RequestDirectives& wanted) {
+  using rfc9111::Reason;
+  if (wanted.no_cache) return rfc9111::word(Reason::ClientNoCache);
+  if (wanted.max_age && freshness.age > *wanted.max_age) return rfc9111::word(Reason::ClientMaxAge);
+  if (freshness.use == cache::Use::Fresh) {
+    return freshness.ttl < wanted.min_fresh ? rfc9111::word(Reason::ClientMinFresh)
+                                            : std::string_view();
+  }
+  if (freshness.use != cache::Use::StaleWhileRevalidate) return {};
+  // At once, but for that: it takes nothing stale.
+  if (wanted.max_age) return rfc9111::word(Reason::ClientMaxAge);
+  return wanted.min_fresh > std::chrono::seconds(0) ? rfc9111::word(Reason::ClientMinFresh)
+                                                    : std::string_view();
+}
+
 Selected Flights::select(const Route& route, const Asked& asked, bool keep) {
   return select_stored(asked.key, asked.fields(), asked.range, route.plan().storing.http,
                        [this, keep](std::string_view key) { return find_stored(key, keep); });
@@ -142,6 +159,10 @@ void Flights::join_http(Route& route, const AskedPtr& asked, base::SteadyTime de
   Flight& flight = start(route, key, selected.response, deadline, upstream::Priority::Miss, {},
                          alone, asked, selected.partial);
   flight.other_variant = selected.varies && !selected.response;
+  if (selected.response) {
+    const base::WallTime now = parts_.loop.clock().wall();
+    flight.not_reused = not_reused_for(cache::freshness(*selected.response, now), asked->wanted);
+  }
   add_waiter(flight, deadline, false, std::move(callback), asked).interim = std::move(interim);
 }
 
@@ -163,8 +184,10 @@ Flights::Prospect Flights::decide_http(const Asked& asked, const Selected& selec
     prospect.refresh = rung == Rung::StaleWhileRevalidate;
     if (rung) return answer(from_stored(*rung, selected.response));
   }
-  if (asked.ambiguous) return answer(passed("bypass"));
-  if (too_large_.resting(asked.key, now)) return answer(passed("bypass", kTooLarge));
+  if (asked.ambiguous) return answer(passed("bypass", rfc9111::word(rfc9111::Reason::Ambiguous)));
+  if (too_large_.resting(asked.key, now)) {
+    return answer(passed("bypass", kTooLarge));
+  }
   // Part of it is nobody else's, and a HEAD's answer has no content to keep.
   const bool for_one =
       !asked.range.range.empty() || asked.kept.request().method == http::Method::Head;
@@ -300,7 +323,7 @@ void Flights::tell_interim(const Flight& flight, int status, const upstream::Fie
 
 void Flights::finish_http(Flight& flight, FetchResult& result) {
   if (result.end == FetchEnd::TooLarge) {
-    too_large_.failed(flight.asked->key, parts_.loop.now(), random_);
+    too_large_.failed(flight.asked->key, parts_.loop.now(), random_, kTooLarge);
     resting_.succeeded(flight.key);
     return answer_all(flight, passed("bypass", kTooLarge));
   }
@@ -342,7 +365,7 @@ void Flights::finish_http(Flight& flight, FetchResult& result) {
     answers.first.rung = Rung::Fetched;
     answers.first.content =
         make(*result.last_refused, flight.route.plan().storing, parts_.loop.clock().wall());
-    answers.first.not_stored = invalid ? kInvalidBody : std::string_view("status");
+    answers.first.not_stored = invalid ? kInvalidBody : rfc9111::word(rfc9111::Reason::Status);
   }
   answer_http(flight, answers);
 }

@@ -8,6 +8,7 @@
 #include "rfc9111/conditions.h"
 #include "rfc9111/fields.h"
 #include "rfc9111/ranges.h"
+#include "rfc9111/reasons.h"
 #include "upstream/message.h"
 
 namespace holdfast::proxy {
@@ -61,8 +62,10 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
   }
   flight.purged = flight.purged || is_purged(flight.key, storable.answer);
   bool stored = false;
+  std::string_view not_stored = storable.not_stored;
   if (keeps_nothing(flight)) {
     // What is there now, if anything, came after the purge, or is by the rules of today.
+    if (storable.stored) not_stored = rfc9111::word(rfc9111::Reason::Purged);
   } else if (storable.stored) {
     stored = keep_http(flight.route, *flight.asked, flight.stored, storable);
   } else if (flight.stored && upstream::is_negative(result.reply.status)) {
@@ -74,7 +77,12 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
     unshared_.succeeded(flight.key);
     send_on_others(flight, storable.vary);
   } else {
-    if (!flight.purged) unshared_.failed(flight.key, parts_.loop.now(), random_);
+    if (!flight.purged) {
+      const std::string_view word = storable.not_stored.empty()
+                                        ? rfc9111::word(rfc9111::Reason::NotFresh)
+                                        : storable.not_stored;
+      unshared_.failed(flight.key, parts_.loop.now(), random_, word);
+    }
     send_on_alone(flight);
   }
 
@@ -82,10 +90,12 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
   Answer& answer = answers.first;
   answer = fetched(flight, result, storable.answer);
   answer.may_store = storable.stored != nullptr;
-  answer.not_stored = storable.not_stored;
+  answer.not_stored = not_stored;
+  answer.not_reused = flight.not_reused;
   answer.stored = stored;
   answer.other_variant = flight.other_variant;
   answers.others = answer;
+  answers.others.not_reused = {};
   if (storable.stored) answers.others.content = storable.stored;
   answers.others.collapsed = true;
   return answers;

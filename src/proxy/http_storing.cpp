@@ -7,6 +7,7 @@
 #include "cache/freshness.h"
 #include "proxy/cache_tags.h"
 #include "rfc9111/fields.h"
+#include "rfc9111/reasons.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -62,7 +63,9 @@ HttpStorable storable(cache::StoredParts parts, const rfc9111::Judged& judged, V
   HttpStorable made;
   made.vary = std::move(vary);
   made.not_stored = judged.not_stored;
-  if (made.not_stored.empty() && made.vary.any()) made.not_stored = "vary-star";
+  if (made.not_stored.empty() && made.vary.any()) {
+    made.not_stored = rfc9111::word(rfc9111::Reason::VaryStar);
+  }
   made.answer = cache::make_stored(parts);
   if (!made.not_stored.empty()) return made;
   made.stored = made.answer;

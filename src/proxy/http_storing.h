@@ -18,7 +18,7 @@ namespace holdfast::proxy {
 struct HttpStorable {
   cache::StoredPtr answer;  // what the one who asked gets
   cache::StoredPtr stored;  // what is kept of it; null where nothing may be
-  // Why nothing is kept, a word of rfc9111/storing.h; empty where something is.
+  // Why nothing is kept, a word of rfc9111/reasons.h; empty where something is.
   std::string_view not_stored;
   // Whether others who wait may have it too: it is stored, and fresh.
   bool may_share = false;

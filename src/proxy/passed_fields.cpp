@@ -88,11 +88,11 @@ std::string told_host(const http::Request& request, const RoutePlan& plan) {
   return host;
 }
 
-void append_forwarded(std::string_view caches, int status, std::string_view reason,
-                      std::string_view detail, std::string& lines) {
-  lines.append("Cache-Status: ").append(caches).append("; fwd=").append(reason);
+void append_forwarded(std::string_view caches, int status, const Forward& forward,
+                      std::string& lines) {
+  lines.append("Cache-Status: ").append(caches).append("; fwd=").append(forward.reason);
   lines.append("; fwd-status=").append(std::to_string(status));
-  if (!detail.empty()) lines.append("; detail=").append(detail);
+  if (!forward.word.empty()) lines.append("; detail=").append(forward.word);
   lines.append("\r\n");
 }
 
@@ -149,8 +149,7 @@ upstream::Fields passed_request_fields(const http::Request& request, const Route
 }
 
 PassedHead passed_response_fields(const upstream::Fields& fields, const RoutePlan& plan, int status,
-                                  std::string_view request_id, std::string_view forward_reason,
-                                  std::string_view forward_detail) {
+                                  std::string_view request_id, const Forward& forward) {
   PassedHead head;
   Named named;
   std::string via;
@@ -181,20 +180,19 @@ PassedHead passed_response_fields(const upstream::Fields& fields, const RoutePla
   append_to_list(via, "1.1 ");
   head.lines.append("Via: ").append(via).append(kOurName).append("\r\n");
   append_to_list(cache_status, kOurName);
-  append_forwarded(cache_status, status, forward_reason, forward_detail, head.lines);
+  append_forwarded(cache_status, status, forward, head.lines);
   append_request_id(head.lines, request_id);
   return head;
 }
 
 PassedHead large_response_fields(const upstream::Fields& fields, const RoutePlan& plan, int status,
-                                 std::string_view request_id, std::string_view forward_reason,
-                                 std::string_view forward_detail) {
+                                 std::string_view request_id, const Forward& forward) {
   PassedHead head;
   head.lines = shown_fields(fields, plan.storing);
   head.lines += plan.response_fields;
   // As of all that is not stored in this mode: its own lifetime nobody has looked at.
   head.lines += "Cache-Control: no-store\r\n";
-  append_forwarded(kOurName, status, forward_reason, forward_detail, head.lines);
+  append_forwarded(kOurName, status, forward, head.lines);
   append_request_id(head.lines, request_id);
   return head;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "http/request.h"
+#include "proxy/answer.h"
 #include "proxy/route.h"
 #include "upstream/message.h"
 
@@ -22,15 +23,12 @@ struct PassedHead {
   std::string lines;  // as http::ResponseHead::fields
   bool has_date = false;
 };
-// `forward_reason`, and a detail if there is one: as Cache-Status has them (RFC 9211, 2.2 and 2.8).
 PassedHead passed_response_fields(const upstream::Fields& fields, const RoutePlan& plan, int status,
-                                  std::string_view request_id, std::string_view forward_reason,
-                                  std::string_view forward_detail = {});
+                                  std::string_view request_id, const Forward& forward);
 // The same of an answer of mode resilient that is too large to be kept: what its clients get of
 // any.
 PassedHead large_response_fields(const upstream::Fields& fields, const RoutePlan& plan, int status,
-                                 std::string_view request_id, std::string_view forward_reason,
-                                 std::string_view forward_detail);
+                                 std::string_view request_id, const Forward& forward);
 // The lines of an interim answer, which is the upstream's alone to say.
 std::string passed_interim_fields(const upstream::Fields& fields, const RoutePlan& plan);
 

@@ -69,8 +69,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
         observer_(std::move(order.observer)),
         hold_(std::move(order.hold)),
         request_id_(std::move(request_id)),
-        forward_reason_(order.forward_reason),
-        forward_detail_(order.forward_detail),
+        forward_(order.forward),
         large_(std::move(order.large)),
         asked_for_content_(!awaits_content) {}
 
@@ -141,11 +140,9 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
         return refuse(head, std::move(verdict));
       }
     }
-    const std::string_view reason = forward_reason_;
-    PassedHead passed = large_ ? large_response_fields(head.fields, plan_, head.status, request_id_,
-                                                       reason, forward_detail_)
-                               : passed_response_fields(head.fields, plan_, head.status,
-                                                        request_id_, reason, forward_detail_);
+    PassedHead passed =
+        large_ ? large_response_fields(head.fields, plan_, head.status, request_id_, forward_)
+               : passed_response_fields(head.fields, plan_, head.status, request_id_, forward_);
     upstream::Fields fields;
     if (observer_) {
       fields = head.fields;
@@ -254,8 +251,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   const std::shared_ptr<Passing::Observer> observer_;
   const std::shared_ptr<const void> hold_;
   const std::string request_id_;
-  const std::string forward_reason_;
-  const std::string forward_detail_;
+  const Forward forward_;
   const std::optional<Passing::Large> large_;
   bool refused_ = false;  // by its head
   upstream::Passer::PassId pass_ = 0;

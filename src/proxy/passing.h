@@ -19,6 +19,7 @@
 
 #include "base/scheduler.h"
 #include "http/server.h"
+#include "proxy/answer.h"
 #include "proxy/fair_places.h"
 #include "proxy/route.h"
 #include "upstream/passer.h"
@@ -91,11 +92,8 @@ class Passing {
     std::shared_ptr<Observer> observer;
     // Whoever has it has the plan and the passer; null where they outlive all passing.
     std::shared_ptr<const void> hold = nullptr;
-    // Why it is not answered from what is stored, as Cache-Status says it (RFC 9211, 2.2):
-    // "method", "bypass", "request", "uri-miss", "vary-miss", "partial-hit", "miss".
-    std::string_view forward_reason = "method";
-    // ... and its detail; empty: it has none.
-    std::string_view forward_detail = {};
+    // Why it is not answered from what is stored.
+    Forward forward{"method", {}};
     // Of mode resilient. None: whatever comes is for the client, and sent once.
     std::optional<Large> large = std::nullopt;
   };

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "rfc9111/reasons.h"
+
 namespace holdfast::proxy {
 namespace {
 
@@ -60,6 +62,12 @@ void append_forward(Pieces& out, const Answer& answer) {
     out += "; fwd-status=";
     out += answer.upstream_status;
   }
+}
+
+void append_reason(Pieces& out, std::string_view word) {
+  if (word.empty()) return;
+  out += "; detail=";
+  out += word;
 }
 
 }  // namespace
@@ -115,10 +123,8 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
       if (answer.stored) {
         out += "; stored";
         append_ttl(out, freshness);
-      } else if (!answer.not_stored.empty()) {
-        out += "; detail=";
-        out += answer.not_stored;
       }
+      append_reason(out, answer.not_stored.empty() ? answer.not_reused : answer.not_stored);
       break;
     case Rung::StaleIfError:
       if (answer.forwarded) {
@@ -135,7 +141,11 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
     case Rung::Pass:  // says it itself
       break;
     case Rung::NotStored:
-      out += answer.stored_only ? kOffline : "; detail=only-if-cached";
+      if (answer.stored_only) {
+        out += kOffline;
+      } else {
+        append_reason(out, rfc9111::word(rfc9111::Reason::OnlyIfCached));
+      }
       break;
     case Rung::Error:
       append_forward(out, answer);

@@ -14,14 +14,19 @@ base::Duration RestingKeys::left(std::string_view key, base::SteadyTime now) con
   return resting(key, now) ? keys_.find(key)->second.until - now : base::Duration::zero();
 }
 
-void RestingKeys::failed(std::string_view key, base::SteadyTime now, base::Random& random) {
-  rest(key, now, random).told = nullptr;
+void RestingKeys::failed(std::string_view key, base::SteadyTime now, base::Random& random,
+                         std::string_view word) {
+  Rest& its = rest(key, now, random);
+  its.told = nullptr;
+  its.word = word;
 }
 
 void RestingKeys::failed(std::string_view key, base::SteadyTime now, base::Random& random,
-                         Answer told) {
+                         std::string_view word, Answer told) {
   told.forwarded = told.collapsed = false;
-  rest(key, now, random).told = std::make_shared<const Answer>(std::move(told));
+  Rest& its = rest(key, now, random);
+  its.told = std::make_shared<const Answer>(std::move(told));
+  its.word = word;
 }
 
 void RestingKeys::not_before(std::string_view key, base::SteadyTime now, base::Duration wait) {
@@ -33,6 +38,7 @@ void RestingKeys::not_before(std::string_view key, base::SteadyTime now, base::D
 void RestingKeys::missing(std::string_view key, base::SteadyTime now, base::Random& random) {
   Rest& its = rest(key, now, random);
   its.told = nullptr;
+  its.word = {};
   if (!its.missing_since) its.missing_since = now;
 }
 
@@ -45,6 +51,10 @@ std::optional<Answer> RestingKeys::told(std::string_view key, base::SteadyTime n
   answer.retry_after = std::max(std::chrono::seconds(1),
                                 std::chrono::ceil<std::chrono::seconds>(found->second.until - now));
   return answer;
+}
+
+std::string_view RestingKeys::word(std::string_view key, base::SteadyTime now) const {
+  return resting(key, now) ? keys_.find(key)->second.word : std::string_view();
 }
 
 std::optional<base::SteadyTime> RestingKeys::missing_since(std::string_view key) const {
@@ -60,7 +70,7 @@ RestingKeys::Rest& RestingKeys::rest(std::string_view key, base::SteadyTime now,
       make_room(now);
     }
     key_bytes_ += key.size();
-    found = keys_.emplace(std::string(key), Rest{now, base::Duration(0), nullptr, {}}).first;
+    found = keys_.emplace(std::string(key), Rest{now, base::Duration(0), nullptr, {}, {}}).first;
   }
   Rest& rest = found->second;
   rest.length = std::clamp(rest.length * 2, settings_.first, settings_.most);

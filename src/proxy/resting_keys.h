@@ -37,10 +37,13 @@ class RestingKeys {
   // For how much longer it does; zero: it does not.
   base::Duration left(std::string_view key, base::SteadyTime now) const;
 
-  // Doubles the rest of a key that failed again; half of it is jitter.
-  void failed(std::string_view key, base::SteadyTime now, base::Random& random);
+  // Doubles the rest of a key that failed again; half of it is jitter. `word`: why, of
+  // src/rfc9111/reasons.h, for people.
+  void failed(std::string_view key, base::SteadyTime now, base::Random& random,
+              std::string_view word);
   // ... and until then clients are told that.
-  void failed(std::string_view key, base::SteadyTime now, base::Random& random, Answer told);
+  void failed(std::string_view key, base::SteadyTime now, base::Random& random,
+              std::string_view word, Answer told);
   // The upstream said when to come back for the key that failed just now: not before that, nor
   // later than the longest rest.
   void not_before(std::string_view key, base::SteadyTime now, base::Duration wait);
@@ -49,6 +52,8 @@ class RestingKeys {
 
   // What clients are told of a key that rests, with how long it still does.
   std::optional<Answer> told(std::string_view key, base::SteadyTime now) const;
+  // Why a key rests; empty: it does not, or it is not known.
+  std::string_view word(std::string_view key, base::SteadyTime now) const;
   // When it was first said to have no entry, without a success since.
   std::optional<base::SteadyTime> missing_since(std::string_view key) const;
 
@@ -72,6 +77,7 @@ class RestingKeys {
     base::Duration length;
     std::shared_ptr<const Answer> told;
     std::optional<base::SteadyTime> missing_since;
+    std::string_view word;
   };
   struct Hash {
     using is_transparent = void;

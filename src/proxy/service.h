@@ -147,11 +147,10 @@ class Service final : public http::Handler {
   // What is not read from what is stored: service_passing.cpp.
   void pass(http::Server& server, http::ExchangeId id, const http::Request& request, Served& served,
             const Parameters& parameters);
-  // `key_` is its key by then. `reason`: of Cache-Status, why it is not answered here, with its
-  // `detail`. `asked`: of mode rfc9111, where something of what comes may be kept.
+  // `key_` is its key by then. `forward`: why it is not answered here. `asked`: of mode rfc9111,
+  // where something of what comes may be kept.
   void send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
-                    Served& served, std::string_view reason, const AskedPtr& asked = nullptr,
-                    std::string_view detail = {});
+                    Served& served, const Forward& forward, const AskedPtr& asked = nullptr);
   // Of mode resilient, an answer that is too large to be kept; and who answers if that fails before
   // a byte has gone to the client. False: nobody does.
   void pass_large(PendingMap::node_type waiting);

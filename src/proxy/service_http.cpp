@@ -89,10 +89,11 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
   }
   const HttpFields rare(request);
   const rfc9111::RequestDirectives& wanted = rare.wanted;
-  // Only what goes through of itself: of who wants nothing kept, nothing would be.
-  const bool unkept = wanted.no_store && !wanted.only_if_cached && !served.stored_only;
-  if (rare.origins_precondition || unkept) {
-    return send_through(server, id, request, served, "bypass");
+  const std::string_view word = bypass_of(rare);
+  // Of who wants nothing kept nothing will be where nobody is asked.
+  const bool only_unkept = served.stored_only && word == rfc9111::word(Reason::ClientNoStore);
+  if (!word.empty() && !only_unkept) {
+    return send_through(server, id, request, served, {"bypass", word});
   }
   const cache::MemoryCache& memory = parts_.memory;
   const Selected selected =
@@ -141,11 +142,7 @@ AskedPtr Service::make_asked(const http::Request& request, const Served& served)
   asked->upstream = served.route.upstream_request(key_, trace);
   const upstream::Fields of_route = std::exchange(asked->upstream.fields, {});
   asked->upstream.fields = passed_request_fields(request, plan, of_route);
-  asked->ambiguous = std::any_of(asked->upstream.fields.begin(), asked->upstream.fields.end(),
-                                 [&of_route](const upstream::Field& field) {
-                                   return field.name.find('_') != std::string::npos &&
-                                          !upstream::find_field(of_route, field.name);
-                                 });
+  asked->ambiguous = is_ambiguous(asked->upstream.fields, of_route);
   std::erase_if(asked->upstream.fields,
                 [](const upstream::Field& field) { return is_precondition(field.name); });
   asked->authorization = upstream::find_field(asked->upstream.fields, "Authorization") != nullptr;
@@ -204,9 +201,8 @@ void Service::finish_http(Pending& pending, const Answer& answer) {
   if (answer.rung == Rung::Pass) {
     key_ = pending.key;
     request_id_ = pending.request_id;
-    const AskedPtr kept = answer.pass_reason == "bypass" ? nullptr : pending.asked;
-    return send_through(*pending.server, pending.id, request, *pending.served, answer.pass_reason,
-                        kept, answer.not_stored);
+    const AskedPtr kept = answer.pass.reason == "bypass" ? nullptr : pending.asked;
+    return send_through(*pending.server, pending.id, request, *pending.served, answer.pass, kept);
   }
   const Exchange exchange = exchange_of(pending);
   if (!answer.content) return send_error(*pending.server, exchange, answer);

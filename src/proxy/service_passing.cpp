@@ -67,12 +67,11 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
     served.counts.count(CacheOutcome::Error, 501, parts_.worker.now() - request.received);
     return send_problem(server, id, request, 501, "no other protocol is spoken here", {}, true);
   }
-  send_through(server, id, request, served, "method");
+  send_through(server, id, request, served, {"method", {}});
 }
 
 void Service::send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
-                           Served& served, std::string_view reason, const AskedPtr& asked,
-                           std::string_view detail) {
+                           Served& served, const Forward& forward, const AskedPtr& asked) {
   if (served.stored_only) return refuse_to_send(server, id, request, served);
   const std::string_view traceparent = request.field(Known::Traceparent);
   upstream::Fields trace = continued_trace(traceparent, request.field(Known::Tracestate), random_);
@@ -99,7 +98,7 @@ void Service::send_through(http::Server& server, http::ExchangeId id, const http
   }
   passing_.start(server, id, request,
                  {served.route.plan(), *served.passer, std::move(upstream), std::move(observer),
-                  served.hold, reason, detail},
+                  served.hold, forward},
                  std::move(facts));
 }
 
@@ -139,13 +138,8 @@ void Service::pass_large(PendingMap::node_type waiting) {
   upstream::Request upstream = served.route.upstream_request(pending.key, pending.trace);
   http::Server& server = *pending.server;
   const http::ExchangeId id = pending.id;
-  Passing::Order order{served.route.plan(),
-                       *served.passer,
-                       std::move(upstream),
-                       nullptr,
-                       served.hold,
-                       "bypass",
-                       kTooLarge};
+  Passing::Order order{served.route.plan(), *served.passer,       std::move(upstream), nullptr,
+                       served.hold,         {"bypass", kTooLarge}};
   if (++pending.passes < kMostPasses) {
     large.fall_back = [this, kept = std::make_shared<PendingMap::node_type>(std::move(waiting))](
                           const upstream::FetchResult& result) {

@@ -10,10 +10,12 @@
 #include "http/field_syntax.h"
 #include "http/problem.h"
 #include "proxy/cache_tags.h"
+#include "rfc9111/reasons.h"
 
 namespace holdfast::proxy {
 namespace {
 
+using rfc9111::Reason;
 using std::chrono::seconds;
 
 // What clients get to see of the upstream's fields, besides the ones we compute.
@@ -77,6 +79,19 @@ bool varies_on_anything(const upstream::Fields& fields) {
   });
 }
 
+// What forbids to store an answer, for people and as a word.
+struct Forbids {
+  const char* by = "";
+  std::string_view word;  // empty: nothing does
+};
+
+Forbids forbidden_by(const upstream::Reply& reply, const http::CacheControl& directives) {
+  if (directives.no_store) return {"Cache-Control: no-store", rfc9111::word(Reason::NoStore)};
+  if (directives.is_private) return {"Cache-Control: private", rfc9111::word(Reason::Private)};
+  if (varies_on_anything(reply.fields)) return {"Vary: *", rfc9111::word(Reason::VaryStar)};
+  return {};
+}
+
 seconds scaled(seconds lifetime, double factor) {
   return seconds(static_cast<seconds::rep>(static_cast<double>(lifetime.count()) * factor));
 }
@@ -102,11 +117,11 @@ seconds own_lifetime(const StoringPolicy& policy, int stored_status, int reply_s
   return stored_status == 200 ? policy.ttl : policy.negative_ttl;
 }
 
-// Fills in everything about time. Returns what forbids to store it, or null. `before` is what a
+// Fills in everything about time. Returns what forbids to store it. `before` is what a
 // 304 freshens: what that does not say stays as it was (RFC 9111, 3.2); null for a 200.
-const char* set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
-                          const StoringPolicy& policy, base::WallTime received,
-                          base::Random& random, const cache::StoredParts* before) {
+Forbids set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
+                      const StoringPolicy& policy, base::WallTime received, base::Random& random,
+                      const cache::StoredParts* before) {
   const http::CacheControl directives = cache_control_of(reply.fields);
   const bool negative = parts.status != 200;
   const seconds own = own_lifetime(policy, parts.status, reply.status);
@@ -167,18 +182,15 @@ const char* set_lifetimes(cache::StoredParts& parts, const upstream::Reply& repl
   // Whose it is, the operator's CACHE_TTL_OVERRIDE says nothing of.
   if (policy.set_cookie == StoringPolicy::SetCookie::Pass &&
       upstream::find_field(reply.fields, "Set-Cookie")) {
-    return "Set-Cookie";
+    return {"Set-Cookie", rfc9111::word(Reason::SetCookie)};
   }
-  if (policy.ttl_override) return nullptr;
-  return directives.no_store                ? "Cache-Control: no-store"
-         : directives.is_private            ? "Cache-Control: private"
-         : varies_on_anything(reply.fields) ? "Vary: *"
-                                            : nullptr;
+  if (policy.ttl_override) return {};
+  return forbidden_by(reply, directives);
 }
 
-Storable storable(cache::StoredParts parts, const char* forbidden_by, std::size_t tags_left_out) {
-  return {cache::make_stored(std::move(parts)), forbidden_by == nullptr,
-          forbidden_by == nullptr ? "" : forbidden_by, tags_left_out};
+Storable storable(cache::StoredParts parts, const Forbids& forbids, std::size_t tags_left_out) {
+  return {cache::make_stored(std::move(parts)), forbids.word.empty(), forbids.by, forbids.word,
+          tags_left_out};
 }
 
 // Returns how many tags were left out.
@@ -300,7 +312,7 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
     parts.body = http::problem_json(reply.status, kNoSuchEntry);
   }
   const std::size_t left_out = set_tags(parts, reply.fields, policy, seen);
-  const char* const forbids = set_lifetimes(parts, reply, policy, received, random, nullptr);
+  const Forbids forbids = set_lifetimes(parts, reply, policy, received, random, nullptr);
   return storable(std::move(parts), forbids, left_out);
 }
 
@@ -333,11 +345,12 @@ cache::StoredPtr make_invalid(const upstream::Reply& reply, const StoringPolicy&
   return cache::make_stored(std::move(parts));
 }
 
-bool may_share(const upstream::Reply& reply, const StoringPolicy& policy) {
-  const http::CacheControl directives = cache_control_of(reply.fields);
-  return !directives.no_store && !directives.is_private && !varies_on_anything(reply.fields) &&
-         !(policy.set_cookie == StoringPolicy::SetCookie::Pass &&
-           upstream::find_field(reply.fields, "Set-Cookie"));
+std::string_view not_shared(const upstream::Reply& reply, const StoringPolicy& policy) {
+  if (policy.set_cookie == StoringPolicy::SetCookie::Pass &&
+      upstream::find_field(reply.fields, "Set-Cookie")) {
+    return rfc9111::word(Reason::SetCookie);
+  }
+  return forbidden_by(reply, cache_control_of(reply.fields)).word;
 }
 
 Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& reply,
@@ -353,7 +366,7 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
       !is_removed(policy, "Last-Modified")) {
     show_last_modified(parts.fields, *modified);
   }
-  const char* const forbids = set_lifetimes(parts, reply, policy, received, random, &stored);
+  const Forbids forbids = set_lifetimes(parts, reply, policy, received, random, &stored);
   // To the one who asked: nothing of it is stored then.
   if (policy.set_cookie == StoringPolicy::SetCookie::Pass && !is_removed(policy, "Set-Cookie")) {
     append_cookies(reply.fields, parts.fields);

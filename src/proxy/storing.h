@@ -26,6 +26,7 @@ struct Storable {
   cache::StoredPtr response;
   bool may_store = true;          // false: for who asked, and nobody else
   const char* forbidden_by = "";  // what of it says so: "Cache-Control: no-store"
+  std::string_view not_stored;    // the same in a word of rfc9111/reasons.h
   std::size_t tags_left_out = 0;  // see proxy/cache_tags.h
 };
 
@@ -46,8 +47,8 @@ std::string shown_fields(const upstream::Fields& fields, const StoringPolicy& po
 // anything better: as it came, and for no use but this.
 cache::StoredPtr make_invalid(const upstream::Reply& reply, const StoringPolicy& policy,
                               base::WallTime received, std::uint64_t seen = 0);
-// Whether somebody else may have it too.
-bool may_share(const upstream::Reply& reply, const StoringPolicy& policy);
+// Why nobody else may have it, a word of rfc9111/reasons.h; empty: others may.
+std::string_view not_shared(const upstream::Reply& reply, const StoringPolicy& policy);
 
 // A 304 freshens `stored` (RFC 9111, 4.3.4): same content, new dates. What it does not
 // say stays (3.2), as far as what is stored tells: without a lifetime it leaves the one

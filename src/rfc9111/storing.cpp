@@ -7,6 +7,7 @@
 #include "http/field_syntax.h"
 #include "rfc9111/directives.h"
 #include "rfc9111/fields.h"
+#include "rfc9111/reasons.h"
 
 namespace holdfast::rfc9111 {
 namespace {
@@ -128,22 +129,22 @@ std::string_view forbidden_by(int status, const upstream::Fields& fields,
   const bool as_to_get =
       request.method == "GET" ||
       (request.method == "POST" && request.content_is_target && judged.explicit_lifetime);
-  if (!as_to_get) return "method";
-  if (status < 200 || status == 304 || status > 599) return "status";
-  if (request.no_store) return "client-no-store";
+  if (!as_to_get) return word(Reason::Method);
+  if (status < 200 || status == 304 || status > 599) return word(Reason::Status);
+  if (request.no_store) return word(Reason::ClientNoStore);
   // 5.2.2.3: it stands beside a no-store for those who do not know it.
-  if (directives.must_understand && !is_understood(status)) return "must-understand";
-  if (directives.no_store && !directives.must_understand) return "no-store";
-  if (directives.is_private) return "private";
+  if (directives.must_understand && !is_understood(status)) return word(Reason::MustUnderstand);
+  if (directives.no_store && !directives.must_understand) return word(Reason::NoStore);
+  if (directives.is_private) return word(Reason::Private);
   if (request.authorization && !directives.is_public && !directives.s_maxage &&
       !directives.must_revalidate) {
-    return "authorization";
+    return word(Reason::Authorization);
   }
   if (policy.set_cookie == Policy::SetCookie::Pass && upstream::find_field(fields, "Set-Cookie") &&
       !is_withheld(judged, "set-cookie")) {
-    return "set-cookie";
+    return word(Reason::SetCookie);
   }
-  if (varies_on_all(fields)) return "vary-star";
+  if (varies_on_all(fields)) return word(Reason::VaryStar);
   return {};
 }
 
@@ -172,7 +173,7 @@ Judged judge(int status, const upstream::Fields& fields, const RequestFacts& req
   judged.not_stored = forbidden_by(status, fields, request, policy, directives, judged);
   if (judged.not_stored.empty() &&
       !can_be_reused(status, fields, directives, judged, guessed.has_value())) {
-    judged.not_stored = "no-lifetime";
+    judged.not_stored = word(Reason::NoLifetime);
   }
   return judged;
 }

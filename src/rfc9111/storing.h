@@ -1,19 +1,6 @@
 // Whether a shared cache may store an answer, how long it is fresh, and how long it may be used
 // after that: RFC 9111, sections 3, 4.2 and 5.2, RFC 5861. Pure functions; any thread.
-//
-// Why something is not stored is a word of a fixed list, the same in Cache-Status, in the log and
-// in `explain`:
-//   method            neither a GET, nor a POST whose answer is one to a GET (RFC 9110, 9.3.3)
-//   status            an interim answer, a 304, or none that HTTP knows
-//   client-no-store   the request said no-store (5.2.1.5)
-//   no-store          the answer did (5.2.2.5)
-//   must-understand   it says so and nobody here knows what its status asks of caches (5.2.2.3)
-//   private           it is for one user (5.2.2.7)
-//   authorization     so was the request, and the answer does not allow to share it (3.5)
-//   set-cookie        it has one, and the route passes those on
-//   vary-star         no later request is known to match it (4.1)
-//   no-lifetime       nothing would ever let it be reused; see judge()
-// and, said by others: too-large, invalid-body, client-no-cache.
+// Why something is not stored is a word of reasons.h.
 #pragma once
 
 #include <chrono>
@@ -49,8 +36,7 @@ struct Policy {
 };
 
 struct Judged {
-  // A word of the list above, static; empty: it may be stored. The rest says what was found all the
-  // same.
+  // A word of reasons.h; empty: it may be stored. The rest says what was found all the same.
   std::string_view not_stored;
   std::chrono::seconds initial_age{0};         // corrected_initial_age (4.2.3)
   std::chrono::seconds freshness_lifetime{0};  // 0: to be validated before each use

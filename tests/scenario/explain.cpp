@@ -41,7 +41,11 @@ struct Explain {
   // A member of what the daemon says; REQUIREs that it says something.
   std::string of_daemon(const std::string& ip, const std::string& member,
                         const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> words{"--json", "/lookup/" + ip};
+    return of_path("/lookup/" + ip, member, more);
+  }
+  std::string of_path(const std::string& path, const std::string& member,
+                      const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> words{"--json", path};
     words.insert(words.end(), more.begin(), more.end());
     const Result result = (*this)(words);
     INFO(result.output);
@@ -217,6 +221,8 @@ TEST_CASE("the rung it names is the one that answers, all the way down") {
   same("fresh");
   CHECK(explain.rung("1.1.1.1", {"--field", "Cache-Control: only-if-cached"}) == "not-stored");
   CHECK(explain.rung("8.8.8.8", {"--field", "Cache-Control: only-if-cached"}) == "fresh");
+  CHECK(explain.of_daemon("1.1.1.1", "word", {"--field", "Cache-Control: only-if-cached"}) ==
+        "only-if-cached");
   // Nobody can be asked.
   REQUIRE(by_hand("/breaker?state=open") == 200);
   REQUIRE(by_hand("/stale?ip=8.8.8.8") == 200);
@@ -292,4 +298,68 @@ TEST_CASE("what is passed through is sent once, or refused while the breaker is 
   CHECK(contains(by_admin(""), "\"rung\":\"error\",\"why\":\"503 at once"));
   CHECK(explain({"/x/a", "--method=POST"}).has(refused));
   CHECK(ask({daemon.url("/x/a"), "POST"}).status == 503);
+}
+
+namespace {
+
+// A route of mode rfc9111 of everything, before the same upstream.
+void write_site(const std::string& file) {
+  std::ofstream(file) << "[upstream.geo]\n[[route]]\nname = \"site\"\nmatch = \"/{path:rest}\"\n"
+                         "mode = \"rfc9111\"\nmethods = \"*\"\n";
+}
+
+}  // namespace
+
+TEST_CASE("why nothing is kept, and what is remembered of a key, is said by one word") {
+  const Folder folder;
+  Upstream upstream({"--cache-control", "private"});
+  Explain explain(folder, upstream);
+  const std::string file = (folder.path / "holdfast.toml").string();
+  write_site(file);
+  explain.environment.emplace_back("HOLDFAST_CONFIG", file);
+  Daemon daemon(folder, upstream.url(), explain.environment);
+  const std::string path = "/geoip/8.8.8.8";
+  CHECK(contains(get(daemon.url(path)).field("Cache-Status"), "; detail=private"));
+  CHECK(explain.of_path(path, "alone_by") == "private");
+  CHECK(explain({path}).has(" s, private: the answer is for the one who asked"));
+
+  struct Row {
+    const char* field;
+    const char* word;
+  };
+  for (const Row& row : {Row{"Cache-Control: no-store", "client-no-store"},
+                         Row{"If-Match: \"x\"", "precondition"}, Row{"A_B: c", "ambiguous"}}) {
+    CAPTURE(row.field);
+    const Response answer = ask({daemon.url(path), "GET", {row.field}});
+    CHECK(contains(answer.field("Cache-Status"), std::string("fwd=bypass")));
+    CHECK(contains(answer.field("Cache-Status"), std::string("; detail=") + row.word));
+    CHECK(explain.of_path(path, "rung", {"--field", row.field}) == "pass");
+    CHECK(explain.of_path(path, "word", {"--field", row.field}) == row.word);
+    CHECK(explain({path, "--field", row.field}).has(std::string("decides     ") + row.word + ": "));
+  }
+}
+
+TEST_CASE("what is stored and not used, as the client says so, is told by that word") {
+  const Folder folder;
+  Upstream upstream({"--cache-control", "max-age=600\r\nVary: Foo"});
+  Explain explain(folder, upstream);
+  const std::string file = (folder.path / "holdfast.toml").string();
+  write_site(file);
+  explain.environment.emplace_back("HOLDFAST_CONFIG", file);
+  Daemon daemon(folder, upstream.url(), explain.environment);
+  const std::string path = "/geoip/8.8.8.8";
+  CHECK(get(daemon.url(path)).status == 200);
+  CHECK(explain.of_path(path, "rung") == "fresh");
+  const std::vector<std::string> anew{"--field", "Cache-Control: no-cache"};
+  CHECK(explain.of_path(path, "rung", anew) == "fetch");
+  CHECK(explain.of_path(path, "word", anew) == "client-no-cache");
+  const Response answer = ask({daemon.url(path), "GET", {"Cache-Control: no-cache"}});
+  CHECK(contains(answer.field("Cache-Status"), "fwd=request"));
+  CHECK(contains(answer.field("Cache-Status"), "; detail=client-no-cache"));
+  // A variant is behind the URL's key, and no sign of other settings.
+  const auto text = explain({path});
+  INFO(text.output);
+  CHECK(text.has("daemon      runs"));
+  CHECK(text.has(" foo"));
+  CHECK(explain.of_path(path, "rung", {"--field", "Foo: 1"}) == "fetch");
 }

@@ -346,6 +346,37 @@ TEST_CASE("what is passed through is told with its own method and all its fields
   CHECK_FALSE(has(read, "max_request_body"));
 }
 
+TEST_CASE("what the request decides by itself is told by the words of Cache-Status") {
+  const auto words = [](std::vector<std::string> arguments) {
+    const auto asked = ask(std::move(arguments));
+    std::string all;
+    for (const proxy::Decided& one : asked.explanation.decided) {
+      CAPTURE(one.word);
+      CHECK_FALSE(one.meaning.empty());
+      CHECK(asked.says(std::string(one.word) + ": " + std::string(one.meaning)));
+      all.append(all.empty() ? "" : " ").append(one.word);
+    }
+    return all;
+  };
+  CHECK(words({"/site/a"}) == "");
+  CHECK(words({"/site/a", "--method", "POST"}) == "method");
+  CHECK(words({"/site/a", "--method", "HEAD"}) == "method");
+  CHECK(words({"/site/a", "--field", "X_Original_Url: /b"}) == "ambiguous");
+  CHECK(words({"/site/a", "--field", "Authorization: Basic eDp5"}) == "authorization");
+  CHECK(words({"/site/a", "--field", "Range: bytes=0-1"}) == "range");
+  CHECK(words({"/site/a", "--field", "If-Match: \"x\""}) == "precondition");
+  CHECK(words({"/site/a", "--field", "Pragma: no-cache"}) == "client-no-cache");
+  CHECK(words({"/site/a", "--field", "Cache-Control: no-store, max-age=0, min-fresh=5"}) ==
+        "client-no-store client-max-age client-min-fresh");
+  CHECK(words({"/site/a", "--field", "Cache-Control: only-if-cached"}) == "only-if-cached");
+  // A resilient route hears less of it, and nothing of the client's goes upstream.
+  CHECK(words({"/v1/a/b", "--field", "Cache-Control: no-store, no-cache, min-fresh=5", "--field",
+               "Authorization: x", "--field", "A_B: x", "--field", "If-Match: \"x\""}) ==
+        "client-min-fresh");
+  CHECK(words({"/v1/a/b", "--method", "HEAD"}) == "");
+  CHECK(words({"/pass/a", "--method", "DELETE"}) == "method");
+}
+
 TEST_CASE("a batch is a route's, with a key for each element") {
   const auto asked = ask({"/v1/items", "--method", "POST"});
   CHECK(asked.explanation.route == "named");

@@ -180,6 +180,12 @@ TEST_CASE_FIXTURE(HttpFixture, "what is not fresh, or may not be stored, is for 
     const auto fetch = fetcher.last;
     fetcher.end(fetch, says("mine", {{"Cache-Control", said}, {"ETag", "\"e\""}}));
     CHECK(body(first) == "mine");
+    const std::string directives = said;
+    const Flights::Remembered unshared = flights->unshared("all" + path);
+    CHECK(unshared.word == (directives.starts_with("private") ? "private"
+                            : directives == "no-store"        ? "no-store"
+                                                              : "not-fresh"));
+    CHECK(unshared.left > 0s);
     CHECK_FALSE(answers[second].has_value());
     CHECK_FALSE(answers[third].has_value());
     REQUIRE(fetcher.fetches.size() == 2);
@@ -316,8 +322,12 @@ TEST_CASE_FIXTURE(HttpFixture, "what is too large is passed through, and known t
   CHECK(answers[first]->rung == Rung::Pass);
   CHECK(answers[second]->rung == Rung::Pass);
   CHECK(answers[get("/large")]->rung == Rung::Pass);
+  CHECK(answers[first]->pass.word == "too-large");
+  CHECK(flights->passes("all/large").word == "too-large");
   CHECK(fetcher.fetches.empty());
   pass(3min);
+  CHECK(flights->passes("all/large").word == "");
+  CHECK(flights->passes("all/large").left == 0s);
   CHECK_FALSE(answers[get("/large")].has_value());
   fetcher.end(fetcher.last, says("small by now", kFresh));
 }

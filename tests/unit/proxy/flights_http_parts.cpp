@@ -46,7 +46,7 @@ TEST_CASE_FIXTURE(PartFixture, "a part answers who asks for what it has, and els
   CHECK(answers[inside]->content->status == 206);
   const auto outside = get("/a", {{"Range", "bytes=4-5"}});
   CHECK(rung_is(outside, Rung::Pass));
-  CHECK(answers[outside]->pass_reason == "partial");
+  CHECK(answers[outside]->pass.reason == "partial");
   CHECK(rung_is(get("/a", {{"Range", "bytes=1-2"}, {"If-Range", "\"f\""}}), Rung::Pass));
   CHECK(fetcher.fetches.empty());
 }

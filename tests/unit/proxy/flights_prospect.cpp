@@ -65,10 +65,10 @@ TEST_CASE_FIXTURE(Prospects,
   CHECK(resting.way == Way::Answer);
   CHECK(resting.resting);
   CHECK(resting.answer.rung == Rung::StaleIfError);
-  CHECK(flights->rests_for(kKey) > 0s);
-  CHECK(flights->rests_for(kKey) <= 2s);
-  pass(flights->rests_for(kKey));
-  CHECK(flights->rests_for(kKey) == 0s);
+  CHECK(flights->rests(kKey).left > 0s);
+  CHECK(flights->rests(kKey).left <= 2s);
+  pass(flights->rests(kKey).left);
+  CHECK(flights->rests(kKey).left == 0s);
   CHECK(prospect().way == Way::Fetch);
 
   flights->purge(kKey);
@@ -78,7 +78,26 @@ TEST_CASE_FIXTURE(Prospects,
   CHECK(told.way == Way::Answer);
   CHECK(told.resting);
   CHECK(told.answer.rung == Rung::Error);
+  CHECK(flights->rests(kKey).word == "failed");
   CHECK(flights->told(kKey)->detail == told.answer.detail);
+}
+
+TEST_CASE_FIXTURE(Prospects, "what is remembered of a key is known by its word, while it lasts") {
+  have("8.8.8.8");
+  pass(24h * 9);
+  ask("8.8.8.8");
+  fetcher.end(fetcher.last, failed(FetchEnd::Deadline, Outcome::WrongContent, 200));
+  CHECK(flights->rests(kKey).word == "invalid-body");
+  pass(flights->rests(kKey).left);
+  CHECK(flights->rests(kKey).word == "");
+  ask("8.8.8.8");
+  fetcher.end(fetcher.last, answered("8.8.8.8", {{"Cache-Control", "private"}}));
+  CHECK(answers.back()->not_stored == "private");
+  CHECK(flights->unshared(kKey).word == "private");
+  CHECK(flights->unshared(kKey).left > 1min);
+  pass(2min);
+  CHECK(flights->unshared(kKey).left == 0s);
+  CHECK(flights->passes(kKey).left == 0s);
 }
 
 TEST_CASE_FIXTURE(Prospects, "with too many waiting, a refusal, or what is stored") {

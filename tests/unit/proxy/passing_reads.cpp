@@ -47,7 +47,7 @@ class ReadsHandler final : public http::Handler {
     upstream::Request asked{std::string(request.path),
                             proxy::passed_request_fields(request, plan_, {})};
     proxy::Passing::Order order{plan_, passer_, std::move(asked), {}};
-    order.forward_reason = "uri-miss";
+    order.forward = {"uri-miss", {}};
     passing_.start(server, id, request, std::move(order), {.received = request.received});
   }
   void abandoned(http::ExchangeId id) override { passing_.abandoned(id); }

@@ -196,13 +196,18 @@ TEST_CASE("what is for the origin to judge, or to be kept by nobody, is passed t
   HttpStack stack;
   stack.says(kTen);
   stack.get("/a");
-  for (const std::string fields : {"Cache-Control: no-store\r\n", "If-Match: \"e\"\r\n",
-                                   "If-Unmodified-Since: Mon, 01 Dec 2025 00:00:00 GMT\r\n"}) {
+  const std::pair<std::string, std::string> rows[] = {
+      {"Cache-Control: no-store\r\n", "client-no-store"},
+      {"If-Match: \"e\"\r\n", "precondition"},
+      {"If-Unmodified-Since: Mon, 01 Dec 2025 00:00:00 GMT\r\n", "precondition"}};
+  for (const auto& row : rows) {
+    const std::string& fields = row.first;
+    const std::string& word = row.second;
     CAPTURE(fields);
     for (const char* path : {"/a", "/b"}) {
       const http::test::Answer answer = stack.get(path, fields);
       CHECK(answer.body == "0123456789");
-      CHECK(answer.field("Cache-Status") == "holdfast; fwd=bypass; fwd-status=200");
+      CHECK(answer.field("Cache-Status") == "holdfast; fwd=bypass; fwd-status=200; detail=" + word);
       const Got got = stack.got().back();
       CHECK(got.passed);
       const std::string name = fields.substr(0, fields.find(':'));
@@ -226,7 +231,7 @@ TEST_CASE("what a field's other spelling brought is for nobody else") {
   });
   const http::test::Answer odd = stack.get("/a", "Accept_Language: de\r\n");
   CHECK(odd.body == "zehn");
-  CHECK(odd.head.find("Cache-Status: holdfast; fwd=bypass") != std::string::npos);
+  CHECK(odd.field("Cache-Status") == "holdfast; fwd=bypass; fwd-status=200; detail=ambiguous");
   CHECK(stack.get("/a", "If_None_Match: \"e\"\r\n").status == 304);
   CHECK(stack.get("/a").body == "0123456789");
   // What is stored answers it all the same.
@@ -275,10 +280,19 @@ TEST_CASE("a client's no-cache is one to the upstream, by either field") {
   for (const char* fields : {"Cache-Control: no-cache\r\n", "Pragma: no-cache\r\n"}) {
     const http::test::Answer answer = stack.get("/a", fields);
     CHECK(answer.body == "0123456789");
-    CHECK(answer.field("Cache-Status") == "holdfast; fwd=request; fwd-status=304; stored; ttl=60");
+    CHECK(answer.field("Cache-Status") ==
+          "holdfast; fwd=request; fwd-status=304; stored; ttl=60; detail=client-no-cache");
   }
+  // By what else it may say of a fresh one.
+  stack.clock.advance(2s);
+  CHECK(stack.get("/a", "Cache-Control: max-age=1\r\n")
+            .field("Cache-Status")
+            .ends_with("; fwd=request; fwd-status=304; stored; ttl=60; detail=client-max-age"));
+  CHECK(stack.get("/a", "Cache-Control: min-fresh=61\r\n")
+            .field("Cache-Status")
+            .ends_with("; fwd=request; fwd-status=304; stored; ttl=60; detail=client-min-fresh"));
   CHECK(is_hit(stack.get("/a", "Cache-Control: max-age=9\r\nPragma: no-cache\r\n")));
-  CHECK(stack.got().size() == 3);
+  CHECK(stack.got().size() == 5);
 }
 
 TEST_CASE("a stale one is refreshed behind by the fields of who got it") {
