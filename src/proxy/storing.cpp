@@ -278,21 +278,39 @@ std::string forwarded_fields(const upstream::Fields& fields, const StoringPolicy
   return lines;
 }
 
-// The Last-Modified that clients see is the one that their If-Modified-Since is compared
-// with (RFC 9111, 4.3.4: a 304's fields replace the stored ones).
-void show_last_modified(std::string& lines, std::string_view value) {
-  constexpr std::string_view kName = "Last-Modified: ";
-  constexpr std::string_view kEnd = "\r\n";
+// Takes the lines of that name away.
+void remove_lines(std::string& lines, std::string_view name) {
   for (std::size_t at = 0; at < lines.size();) {
-    const std::size_t end = lines.find(kEnd, at);
-    const std::size_t next = end == lines.npos ? lines.size() : end + kEnd.size();
-    if (lines.compare(at, kName.size(), kName) == 0) {
+    const std::size_t end = lines.find("\r\n", at);
+    const std::size_t next = end == lines.npos ? lines.size() : end + 2;
+    const std::string_view line = std::string_view(lines).substr(at, next - at);
+    if (line.starts_with(name) && line.substr(name.size()).starts_with(": ")) {
       lines.erase(at, next - at);
-      break;
+    } else {
+      at = next;
     }
-    at = next;
   }
-  if (is_field_value(value)) lines.append(kName).append(value).append(kEnd);
+}
+
+// What a 304 says of the fields that clients see takes the place of what is stored (RFC 9111, 3.2):
+// the Last-Modified is then the one that their If-Modified-Since is compared with. What the content
+// was checked as, its Content-Type, stays.
+void update_lines(std::string& lines, const upstream::Fields& fields, const StoringPolicy& policy) {
+  for (const std::string_view name : kForwarded) {
+    const std::string* const value = upstream::find_field(fields, name);
+    if (name == "Content-Type" || value == nullptr || is_hop_by_hop(fields, name) ||
+        is_removed(policy, name)) {
+      continue;
+    }
+    remove_lines(lines, name);
+    if (is_field_value(*value)) lines.append(name).append(": ").append(*value).append("\r\n");
+  }
+  if (policy.set_cookie != StoringPolicy::SetCookie::Store || is_removed(policy, "Set-Cookie") ||
+      upstream::find_field(fields, "Set-Cookie") == nullptr) {
+    return;
+  }
+  remove_lines(lines, "Set-Cookie");
+  append_cookies(fields, lines);
 }
 
 }  // namespace
@@ -361,11 +379,7 @@ Storable freshen(const cache::StoredResponse& stored, const upstream::Reply& rep
   parts.seen = seen;
   if (has_cache_tags(reply.fields)) left_out = set_tags(parts, reply.fields, policy, seen);
   set_validators(parts, reply.fields);
-  const auto* const modified = upstream::find_field(reply.fields, "Last-Modified");
-  if (modified && !is_hop_by_hop(reply.fields, "Last-Modified") &&
-      !is_removed(policy, "Last-Modified")) {
-    show_last_modified(parts.fields, *modified);
-  }
+  update_lines(parts.fields, reply.fields, policy);
   const Forbids forbids = set_lifetimes(parts, reply, policy, received, random, &stored);
   // To the one who asked: nothing of it is stored then.
   if (policy.set_cookie == StoringPolicy::SetCookie::Pass && !is_removed(policy, "Set-Cookie")) {

@@ -416,6 +416,31 @@ TEST_CASE("a Last-Modified that a 304 says is what clients get to see") {
         "Content-Type: application/json\r\nLast-Modified: " + later + "\r\n");
 }
 
+TEST_CASE(
+    "a 304 replaces what it says of the fields that clients see, cookies where they are stored") {
+  StoringPolicy policy = exact();
+  policy.set_cookie = StoringPolicy::SetCookie::Store;
+  const upstream::Fields first = {{"Content-Type", "text/x"},
+                                  {"Content-Language", "de"},
+                                  {"Set-Cookie", "a=1"},
+                                  {"Set-Cookie", "b=1"}};
+  const auto then = [&](upstream::Fields fields) {
+    return freshened(first, std::move(fields), policy).response->fields;
+  };
+  const std::string before = then({});
+  CHECK(before.find("Set-Cookie: a=1\r\nSet-Cookie: b=1\r\n") != std::string::npos);
+  const std::string after = then({{"Content-Language", "en"}, {"Set-Cookie", "c=2"}});
+  CHECK(after.find("Content-Language: en\r\n") != std::string::npos);
+  CHECK(after.find(": de") == std::string::npos);
+  CHECK(after.find("Set-Cookie: c=2\r\n") != std::string::npos);
+  CHECK(after.find("=1") == std::string::npos);
+  // What the content was checked as stays, and what is said of the connection is not kept.
+  CHECK(then({{"Content-Type", "text/html"}}) == before);
+  CHECK(then({{"Content-Language", "en"}, {"Connection", "content-language"}}) == before);
+  policy.set_cookie = StoringPolicy::SetCookie::Strip;
+  CHECK(then({{"Set-Cookie", "c=2"}}).find("Cookie") == std::string::npos);
+}
+
 TEST_CASE("an Age beside a 200 or a 304 neither shortens nor lengthens a lifetime of ours") {
   const auto ttl_after = [](upstream::Fields first, upstream::Fields then) {
     return ttl(freshened(std::move(first), std::move(then)));
