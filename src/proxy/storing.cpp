@@ -347,6 +347,11 @@ cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& 
   parts.body = reply.body;
   parts.response_time = received;
   parts.freshness_lifetime = std::min(kClientErrorKept, policy.negative_ttl);
+  if (!policy.ttl_override) {
+    const auto stated = stated_lifetime(reply.fields, cache_control_of(reply.fields), received);
+    const seconds left = stated ? *stated - age_field(reply.fields) : kClientErrorKept;
+    parts.freshness_lifetime = std::clamp(left, seconds(0), parts.freshness_lifetime);
+  }
   return cache::make_stored(std::move(parts));
 }
 

@@ -37,7 +37,8 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
                        base::WallTime received, base::Random& random, std::uint64_t seen = 0);
 
 // What a client gets of a 4xx that is about its request and no 404 or 410, where those are passed:
-// to be used for `kClientErrorKept` by whoever asks the same, and nowhere kept for longer.
+// to be used for `kClientErrorKept` by whoever asks the same, or for less where it says so, and
+// nowhere kept for longer.
 cache::StoredPtr make_passed(const upstream::Reply& reply, const StoringPolicy& policy,
                              base::WallTime received, std::uint64_t seen = 0);
 inline constexpr std::chrono::seconds kClientErrorKept{5};

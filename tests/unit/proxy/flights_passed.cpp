@@ -68,6 +68,27 @@ TEST_CASE_FIXTURE(Passing, "it is asked for once in a while, however many want t
   flights->abandon_all();
 }
 
+TEST_CASE_FIXTURE(Passing, "nor for longer than it says itself, whatever it says") {
+  const auto asked_again_after = [&](const upstream::Fields& fields, base::Duration time) {
+    flights->purge("lookup/8.8.8.8");
+    answer_to(refused(400, kWord, fields));
+    pass(time);
+    const auto fetches = fetcher.last;
+    const std::size_t number = ask("8.8.8.8");
+    const bool again = fetcher.last != fetches;
+    if (again) fetcher.end(fetcher.last, refused(400));
+    CHECK(answers[number].has_value());
+    return again;
+  };
+  CHECK_FALSE(asked_again_after({{"Cache-Control", "max-age=2"}}, 1s));
+  CHECK(asked_again_after({{"Cache-Control", "max-age=2"}}, 2s));
+  CHECK(asked_again_after({{"Cache-Control", "max-age=2"}, {"Age", "2"}}, 0s));
+  CHECK(asked_again_after({{"Cache-Control", "no-cache"}}, 0s));
+  CHECK(asked_again_after({{"Expires", "0"}}, 0s));
+  CHECK_FALSE(asked_again_after({{"Cache-Control", "max-age=60"}}, 4s));
+  CHECK(asked_again_after({{"Cache-Control", "max-age=60"}}, 5s));
+}
+
 TEST_CASE_FIXTURE(Passing, "one that may not be shared is for who asked") {
   for (const upstream::Fields& fields : {upstream::Fields{{"Cache-Control", "no-store"}},
                                          {{"Cache-Control", "private"}},
