@@ -321,7 +321,7 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
   // A 203 whose content was found good is kept as the 200 that it was: its fields and
   // lifetimes mean the same (RFC 9110, 15.3.4).
   parts.status = reply.status == 203 ? 200 : reply.status;
-  if (parts.status == 200 || policy.pass_client_errors) {
+  if (!upstream::is_negative(parts.status) || policy.pass_client_errors) {
     parts.fields = forwarded_fields(reply.fields, policy);
     parts.body = reply.body;
     set_validators(parts, reply.fields);
@@ -330,7 +330,11 @@ Storable make_storable(const upstream::Reply& reply, const StoringPolicy& policy
     parts.body = http::problem_json(reply.status, kNoSuchEntry);
   }
   const std::size_t left_out = set_tags(parts, reply.fields, policy, seen);
-  const Forbids forbids = set_lifetimes(parts, reply, policy, received, random, nullptr);
+  Forbids forbids = set_lifetimes(parts, reply, policy, received, random, nullptr);
+  // A 201 or 202 says that what was asked for is elsewhere, or not yet there: of no use later on.
+  if (parts.status != 200 && !upstream::is_negative(parts.status)) {
+    forbids = {"its status", rfc9111::word(Reason::Status)};
+  }
   return storable(std::move(parts), forbids, left_out);
 }
 

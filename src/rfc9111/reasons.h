@@ -73,8 +73,9 @@ inline constexpr std::array kReasons{
     ReasonWords{Reason::OnlyIfCached, "only-if-cached",
                 "the request takes what is usable at once, or 504 (RFC 9111, 5.2.1.7)"},
     ReasonWords{Reason::Status, "status",
-                "an interim answer, a 304 or an error that nothing lets be kept, or none that HTTP "
-                "knows"},
+                "not one whose answers are kept: an interim one, a 304, an error where nothing "
+                "lets it be kept, none that HTTP knows; in mode resilient all but 200, 203, 404 "
+                "and 410"},
     ReasonWords{Reason::MustUnderstand, "must-understand",
                 "the answer says so, and what its status asks of caches is not known here "
                 "(RFC 9111, 5.2.2.3)"},

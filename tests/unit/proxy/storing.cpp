@@ -80,9 +80,33 @@ TEST_CASE("a 203 is kept as the 200 it was") {
   CHECK(changed.response->stale_if_error == plain.response->stale_if_error);
 }
 
+TEST_CASE("of the 2xx only what was asked for is kept, and the rest is for who asked") {
+  for (const int status : {201, 202, 207, 226, 299}) {
+    CAPTURE(status);
+    upstream::Reply reply = ok({{"Cache-Control", "max-age=60"}});
+    reply.status = status;
+    const Storable made = store(reply);
+    CHECK_FALSE(made.may_store);
+    CHECK(made.not_stored == "status");
+    CHECK(made.response->status == status);
+    StoringPolicy problems = exact();
+    for (const bool pass : {true, false}) {
+      problems.pass_client_errors = pass;
+      CHECK(store(reply, problems).response->body == reply.body);
+    }
+  }
+  for (const int status : {200, 203, 404, 410}) {
+    upstream::Reply reply = ok({});
+    reply.status = status;
+    CHECK(store(reply).may_store);
+  }
+}
+
 TEST_CASE("what forbids to store it is told") {
   CHECK(store(ok({{"Cache-Control", "no-store;max-age=0"}})).forbidden_by ==
         std::string("Cache-Control: no-store"));
+  CHECK(store(ok({{"Cache-Control", "no-store"}})).not_stored == "no-store");
+  CHECK(store(ok({{"Vary", "*"}})).not_stored == "vary-star");
   CHECK(store(ok({{"Cache-Control", "private"}})).forbidden_by ==
         std::string("Cache-Control: private"));
   CHECK(store(ok({{"Vary", "Accept"}, {"Vary", "*"}})).forbidden_by == std::string("Vary: *"));
