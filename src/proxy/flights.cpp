@@ -375,12 +375,17 @@ bool Flights::replaces_stored(const Flight& flight, const FetchResult& result) c
 // The upstream forbids to store what it says now. What it allowed to be stored before may
 // still be used where it fails, but is not what it says any more.
 void Flights::keep_for_errors(const Flight& flight) {
-  if (flight.stored->stale_while_revalidate <= std::chrono::seconds(0)) return;
+  const cache::Freshness freshness = cache::freshness(*flight.stored, parts_.loop.clock().wall());
+  const bool at_once = freshness.use == cache::Use::Fresh ||
+                       flight.stored->stale_while_revalidate > std::chrono::seconds(0);
+  if (!at_once) return;
   if (is_purged(flight.key, flight.stored)) return;
   // Another fetch of the key may have brought something else by now.
   const cache::StoredPtr there = parts_.memory.find(flight.key);
   if (there && there->response_time > flight.stored->response_time) return;
   cache::StoredParts parts = *flight.stored;
+  // Somebody wanted it fresher than it was: the rest of its lifetime is none either.
+  parts.freshness_lifetime = std::min(parts.freshness_lifetime, freshness.age);
   parts.stale_if_error = std::max(parts.stale_if_error, parts.stale_while_revalidate);
   parts.stale_while_revalidate = std::chrono::seconds(0);
   cache::StoredPtr kept = cache::make_stored(std::move(parts));

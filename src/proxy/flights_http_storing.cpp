@@ -38,6 +38,11 @@ std::optional<std::string> key_by_language(const VariantIndex& index, std::strin
   return named && key.size() <= Route::kLongestKey ? std::optional(std::move(key)) : std::nullopt;
 }
 
+// It is not kept for what its request says, so that it says nothing of what others get.
+bool is_askers_own(std::string_view not_stored) {
+  return not_stored == rfc9111::word(rfc9111::Reason::Authorization);
+}
+
 }  // namespace
 
 Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult& result) {
@@ -70,7 +75,7 @@ Flights::HttpAnswers Flights::take_http_answer(Flight& flight, const FetchResult
     stored = keep_http(flight.route, *flight.asked, flight.stored, storable);
   } else if (flight.stored && upstream::is_negative(result.reply.status)) {
     forget_variant(flight.route, *flight.asked, flight.key, *flight.stored);
-  } else if (flight.stored && result.reply.status < 400) {
+  } else if (flight.stored && result.reply.status < 400 && !is_askers_own(not_stored)) {
     keep_for_errors(flight);
   }
   if (storable.may_share && !flight.purged) {
