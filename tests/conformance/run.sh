@@ -1,5 +1,5 @@
 #!/bin/bash
-# HTTP caching as others see it: the public suite http-cache-tests against a route of mode rfc9111. The
+# HTTP caching as others see it: the public suite http-cache-tests against a route of either mode. The
 # suite comes from npm, once, into the build folder. tools/test.sh runs it as the step conformance.
 set -euo pipefail
 export LC_ALL=C
@@ -9,11 +9,13 @@ cd "$(dirname "$0")/../.."
 
 build=${BUILD_DIR:-build}
 edition=0.4.5
-suite='' id='' restart=no against='' origin_port=0
+suite='' id='' mode=rfc9111 restart=no against='' origin_port=0
 
 usage() {
   cat <<USAGE
-usage: tests/conformance/run.sh [--suite DIR] [--id ID] [--restart]
+usage: tests/conformance/run.sh [--mode MODE] [--suite DIR] [--id ID] [--restart]
+  --mode MODE      the route's: rfc9111, or resilient, of which only what is required is judged, by the
+                   list accepted-resilient.txt; or both, one after the other; default rfc9111
   --suite DIR      an unpacked edition, with what it needs from npm; default $edition from npm.
                    Its list of accepted failures is accepted-NAME.txt, if there is one
   --id ID          this test alone, with every request and answer
@@ -24,8 +26,13 @@ usage: tests/conformance/run.sh [--suite DIR] [--id ID] [--restart]
 USAGE
 }
 
-read_options 'suite:suite:text id:id:text restart:restart:flag against:against:text origin-port:origin_port:text' "$@"
+read_options 'mode:mode:text suite:suite:text id:id:text restart:restart:flag against:against:text origin-port:origin_port:text' "$@"
 [ -z "$against" ] || [ "$restart" = no ] || die '--restart is for our own daemon'
+case $mode in
+  rfc9111 | resilient) modes=$mode ;;
+  both) modes='rfc9111 resilient' ;;
+  *) die "--mode: rfc9111, resilient or both, not $mode" ;;
+esac
 [ -n "$against" ] || [ -x "$build/src/holdfast" ] || die "no $build/src/holdfast: build first (tools/test.sh --quick)"
 
 # Fetches the edition into $suite, whole or not at all. Without the packages that its own program and
@@ -56,9 +63,15 @@ if [ -z "$suite" ]; then
 fi
 command -v node >/dev/null || install_packages "${conformance_packages[@]}" || die 'there is no node'
 
-words=(--suite "$suite" --work "$work" --holdfast "$(realpath -m "$build/src/holdfast")" --accepted tests/conformance
-  --id "$id" --against "$against" --origin-port "$origin_port")
-if [ "$restart" = yes ]; then words+=(--restart); fi
-node --no-warnings tests/conformance/run.mjs "${words[@]}" &
-own $!
-wait $!
+status=0
+for one in $modes; do
+  mkdir "$work/$one"
+  words=(--suite "$suite" --work "$work/$one" --holdfast "$(realpath -m "$build/src/holdfast")"
+    --accepted tests/conformance --id "$id" --against "$against" --origin-port "$origin_port" --mode "$one")
+  if [ "$restart" = yes ]; then words+=(--restart); fi
+  if [ "$mode" = both ]; then say "mode $one"; fi
+  node --no-warnings tests/conformance/run.mjs "${words[@]}" &
+  own $!
+  wait $! || status=$?
+done
+exit "$status"
