@@ -166,7 +166,7 @@ TEST_CASE("all spellings of a path have one canonical form, and different paths 
   std::string storage;
   std::size_t tried = 0;
   for (int i = 0; i < holdfast::test::of_rounds(20'000); ++i) {
-    const std::string path = test::random_path(random);
+    const std::string path = proxy::test::random_path(random);
     std::string_view form;
     if (canonical_path(path, storage, form) != nullptr) continue;
     ++tried;
@@ -174,14 +174,14 @@ TEST_CASE("all spellings of a path have one canonical form, and different paths 
     CAPTURE(path);
     CAPTURE(first);
     CHECK(canonical_form(first) == first);
-    CHECK(test::meaning(first) == test::meaning(path));
-    const std::string other = test::respelt(path, random);
+    CHECK(proxy::test::meaning(first) == proxy::test::meaning(path));
+    const std::string other = proxy::test::respelt(path, random);
     CAPTURE(other);
     CHECK(canonical_form(other) == first);
-    const std::string different = test::random_path(random);
+    const std::string different = proxy::test::random_path(random);
     if (refused(different)) continue;
     CHECK((canonical_form(different) == first) ==
-          (test::meaning(different) == test::meaning(path)));
+          (proxy::test::meaning(different) == proxy::test::meaning(path)));
   }
   CHECK(tried > 5'000);
 }

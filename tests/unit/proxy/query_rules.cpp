@@ -192,12 +192,12 @@ TEST_CASE("the form is what the rules say, its own, and the same of another spel
   base::Random random(5);
   for (int round = 0; round < holdfast::test::of_rounds(5'000); ++round) {
     const std::string query = random_query(random);
-    const std::string other = test::respelt(query, random);
+    const std::string other = proxy::test::respelt(query, random);
     CAPTURE(query);
     CAPTURE(other);
     for (const QuerySettings& settings : many_settings()) {
       const std::string canonical = form(settings, query);
-      CHECK(canonical == test::naive_query(settings, query));
+      CHECK(canonical == proxy::test::naive_query(settings, query));
       CHECK(form(settings, other) == canonical);
       const bool none = canonical.empty();
       CHECK(form(settings, none ? std::optional<std::string_view>()
@@ -208,20 +208,22 @@ TEST_CASE("the form is what the rules say, its own, and the same of another spel
 
 TEST_CASE("two queries have one form only if the same is kept of them") {
   base::Random random(6);
-  using Kept = std::vector<std::vector<test::PathByte>>;
+  using Kept = std::vector<std::vector<proxy::test::PathByte>>;
   for (const QuerySettings& settings : many_settings()) {
     std::map<std::string, Kept> seen;
     for (int round = 0; round < holdfast::test::of_rounds(5'000); ++round) {
       const std::string query = random_query(random);
       const bool by_name = settings.which == Which::Keep || settings.which == Which::Ignore;
       // What the rule keeps, by what it means.
-      std::vector<std::pair<std::string, std::vector<test::PathByte>>> kept;
-      for (const std::string& parameter : test::split_query(query)) {
-        const std::string name = test::decoded_query(parameter.substr(0, parameter.find('=')));
+      std::vector<std::pair<std::string, std::vector<proxy::test::PathByte>>> kept;
+      for (const std::string& parameter : proxy::test::split_query(query)) {
+        const std::string name =
+            proxy::test::decoded_query(parameter.substr(0, parameter.find('=')));
         if (settings.which == Which::None) continue;
-        if (by_name && test::names_it(settings, name) != (settings.which == Which::Keep)) continue;
-        auto bytes = test::meaning(parameter);
-        for (test::PathByte& one : bytes) {
+        if (by_name && proxy::test::names_it(settings, name) != (settings.which == Which::Keep))
+          continue;
+        auto bytes = proxy::test::meaning(parameter);
+        for (proxy::test::PathByte& one : bytes) {
           if (by_name && one.byte == ';') one.escaped = true;
         }
         kept.emplace_back(name, std::move(bytes));

@@ -117,7 +117,7 @@ TEST_CASE("a target reads back as the values it was made of") {
   std::string storage, again;
   std::size_t tried = 0;
   for (int i = 0; i < holdfast::test::of_rounds(20'000); ++i) {
-    const std::string path = test::random_path(random) + test::random_path(random);
+    const std::string path = proxy::test::random_path(random) + proxy::test::random_path(random);
     CAPTURE(path);
     std::string_view canonical;
     if (canonical_path(path, storage, canonical) != nullptr) continue;
