@@ -203,7 +203,7 @@ TEST_CASE("the table answers as if every route were asked in turn") {
     CAPTURE(seed);
     base::Random random(seed);
     RouteTable table;
-    std::vector<test::NaiveRoute> routes;
+    std::vector<proxy::test::NaiveRoute> routes;
     for (auto wanted = 1 + random.below(20); wanted > 0; --wanted) {
       std::string text;
       for (auto segments = 1 + random.below(4); segments > 0; --segments) {
@@ -213,17 +213,18 @@ TEST_CASE("the table answers as if every route were asked in turn") {
         if (segment.starts_with("{x")) segment.replace(1, 1, "x" + std::to_string(segments));
         text += "/" + segment;
       }
-      test::NaiveRoute route{path_template(text), std::string(kHosts[random.below(3)]), {}};
+      proxy::test::NaiveRoute route{path_template(text), std::string(kHosts[random.below(3)]), {}};
       for (const std::string_view method : kMethods) {
         if (random.below(2) == 0) route.methods |= MethodSet::named(method).value();
       }
       const auto first = table.add(routes.size(), route.path, route.host, route.methods);
-      const auto naive_first = std::find_if(
-          routes.begin(), routes.end(),
-          [&](const test::NaiveRoute& earlier) { return test::same_paths(earlier, route); });
+      const auto naive_first =
+          std::find_if(routes.begin(), routes.end(), [&](const proxy::test::NaiveRoute& earlier) {
+            return proxy::test::same_paths(earlier, route);
+          });
       CHECK(first.has_value() == (naive_first != routes.end()));
       if (first) {
-        CHECK(test::same_paths(routes[*first], route));
+        CHECK(proxy::test::same_paths(routes[*first], route));
         continue;
       }
       routes.push_back(std::move(route));
@@ -240,7 +241,7 @@ TEST_CASE("the table answers as if every route were asked in turn") {
       CAPTURE(method);
       Parameters parameters;
       const RouteTable::Match match = table.find(host, method, path, parameters);
-      const RouteTable::Match naive = test::naive_find(routes, host, method, path);
+      const RouteTable::Match naive = proxy::test::naive_find(routes, host, method, path);
       REQUIRE(match.outcome == naive.outcome);
       CHECK(match.allowed == naive.allowed);
       CHECK(match.objection == naive.objection);

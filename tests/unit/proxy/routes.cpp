@@ -234,7 +234,7 @@ TEST_CASE("two requests share a key exactly if the upstream is asked the same") 
 }
 
 TEST_CASE("routes are named by path, and by what a batch takes") {
-  test::Fixture fixture;
+  proxy::test::Fixture fixture;
   Route other(plan("/v1/{city}", "/{city}"));
   const proxy::Routes routes({{other, *fixture.flights}, {*fixture.route, *fixture.flights}});
   CHECK(routes.named({}, "/v1/a?b")->key == "r~1/a?b");
