@@ -299,9 +299,13 @@ TEST_CASE("an upstream that nobody asks is not probed, and the next to ask finds
 
 TEST_CASE("what is forgotten is no witness, and no probe asks for it") {
   DependencyProbe probe({}, base::SteadyTime{});
-  probe.remember("/a");
-  probe.answered({"/a", {}}, 1, {});
-  probe.answered({"/b", {}}, 2, {});
+  FetchRequest a;
+  a.request.target = "/a";
+  FetchRequest b;
+  b.request.target = "/b";
+  probe.remember(a);
+  probe.answered(a, 1);
+  probe.answered(b, 2);
   probe.forget("/b");
   CHECK(probe.witness(1) == nullptr);
   CHECK(probe.question().request.target == "/a");
