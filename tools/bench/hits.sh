@@ -23,11 +23,12 @@ usage() {
 usage: tools/bench/hits.sh [options]
   --rounds N     turns for each server, at least 5 for numbers to quote  $rounds
   --seconds N    length of a turn                                         $seconds
-  --cases LIST   of: ${all_cases// /,}
+  --cases LIST   of: ${all_cases// /,}; or browser
   --only LIST    of: ${all_servers// /,}, and holdfast-rt:
                  the same with WORKER_SCHEDULING=realtime, where that is allowed;
-                 holdfast-any: with one route for any path; holdfast-200: with the
-                 lookup among 200 routes; holdfast-before: see --before
+                 holdfast-any: with one route for any path; holdfast-http: the same in
+                 mode rfc9111; holdfast-200: with the lookup among 200 routes;
+                 holdfast-before: see --before
   --before DIR   build folder of an earlier commit, measured as holdfast-before
   --base NAME    server the ratios are of                                 $base
   --load NAME    bench-load or wrk; wrk has no core left before the fastest
@@ -49,15 +50,16 @@ cases: hot          one key, 32 connections
        close        one key, a new connection for every request
        conns1000    one key, 1000 connections
        two-workers  one key, two workers, threads or pools; they and the load share all cores
+       browser      as uniform, asked with a dozen fields, as a browser does (bench-load only)
 EOF
 }
 
 read_options 'rounds:rounds:count seconds:seconds:count cases:cases:words only:servers:words
   before:before:text base:base:text load:generator:text paced:paced_rate:count keys:keys:count big-keys:big_keys:count cores::cores build:build:text out:out:text' "$@"
 # shellcheck disable=SC2086
-only_known case "$all_cases" $cases
+only_known case "$all_cases browser" $cases
 # shellcheck disable=SC2086
-only_known server "$all_servers holdfast-rt holdfast-any holdfast-200 holdfast-before" $servers
+only_known server "$all_servers holdfast-rt holdfast-any holdfast-http holdfast-200 holdfast-before" $servers
 if [[ " $servers " == *" holdfast-before "* ]]; then
   [ -x "$before/src/holdfast" ] || die "--before: there is no src/holdfast in '$before'"
 fi
@@ -99,6 +101,18 @@ target = "/geoip/{path}"
 validate = { json = false }
 EOF
   HOLDFAST_CONFIG=$4/any.toml start_holdfast_with normal "$@"
+}
+# The same, and all that HTTP asks of a cache.
+start_holdfast-http() {
+  cat >"$4/http.toml" <<EOF
+[upstream.api]
+[[route]]
+name = "http"
+mode = "rfc9111"
+match = "/lookup/{path:rest}"
+target = "/geoip/{path}"
+EOF
+  HOLDFAST_CONFIG=$4/http.toml start_holdfast_with normal "$@"
 }
 start_holdfast-200() {
   local i
@@ -285,6 +299,7 @@ ask() {
       -s tools/bench/keys.lua "$url" -- "$([ "$keys" -gt 1 ] && echo "$distribution" || echo hot)" "$keys" "$3"
   else
     if [ "$case_name" = close ]; then how+=(--close); fi
+    if [ "$case_name" = browser ]; then how+=(--browser); fi
     "${load[@]}" "$bench_load" --threads "$load_threads" --connections "$connections" --seconds "$2" \
       --keys "$keys" --draw "$distribution" --seed "$3" "${how[@]}" "${url%/*}/"
   fi >"$work/load.log" 2>&1 || true
@@ -355,6 +370,7 @@ for case_name in $cases; do
   running=$servers
   case $case_name in
     uniform | zipf) distribution=$case_name case_keys=$keys ;;
+    browser) case_keys=$keys ;;
     big)
       distribution=uniform case_keys=$big_keys
       running=$(printf '%s\n' "$servers" | tr ' ' '\n' | grep -vxE 'haproxy|ceiling' | tr '\n' ' ')
@@ -365,7 +381,10 @@ for case_name in $cases; do
   esac
   printf '\n%s: %d key(s), %d connections, %d worker(s)\n' "$case_name" "$case_keys" "$connections" "$workers"
 
-  start_upstream "$work/upstream" --token bench
+  stated=()
+  # Mode rfc9111 keeps what says for how long.
+  if [[ " $running " == *" holdfast-http "* ]]; then stated=(--cache-control max-age=86400); fi
+  start_upstream "$work/upstream" --token bench "${stated[@]}"
   taskset -acp "$load_core" "$upstream_pid" >/dev/null
   declare -A ports=() pids=()
   ready=

@@ -56,7 +56,23 @@ struct Options {
   double rate = 0;  // requests per second; 0: as fast as they are answered
   unsigned seed = 1;
   bool close = false;  // a new connection for every request
+  bool browser = false;
 };
+
+// What a browser says beside Host, in a dozen fields.
+constexpr std::string_view kBrowserFields =
+    "\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+    "\r\nAccept: application/json, text/plain, */*"
+    "\r\nAccept-Language: en-GB,en;q=0.7,de;q=0.3"
+    "\r\nAccept-Encoding: gzip, deflate, br, zstd"
+    "\r\nReferer: http://127.0.0.1/map?zoom=3"
+    "\r\nOrigin: http://127.0.0.1"
+    "\r\nDNT: 1"
+    "\r\nSec-GPC: 1"
+    "\r\nSec-Fetch-Dest: empty"
+    "\r\nSec-Fetch-Mode: cors"
+    "\r\nSec-Fetch-Site: same-origin"
+    "\r\nPriority: u=4";
 
 // Where, and what to send: key i is the i-th address of the network.
 struct Plan {
@@ -103,6 +119,7 @@ Plan make_plan(const Options& options) {
     plan.addresses.push_back('"' + address + '"');
     plan.requests.push_back("GET " + std::string(url.substr(path)) + address +
                             " HTTP/1.1\r\nHost: " + host + ':' + std::to_string(port) +
+                            std::string(options.browser ? kBrowserFields : "") +
                             (options.close ? "\r\nConnection: close\r\n\r\n" : "\r\n\r\n"));
   }
   std::mt19937 random(options.seed);
@@ -394,7 +411,8 @@ constexpr const char* kHelp =
     "  --draw HOW       how they are drawn: uniform, zipf or once [uniform]\n"
     "  --rate N         requests per second; 0: as fast as they are answered [0]\n"
     "  --seed N         of the drawing [1]\n"
-    "  --close          a new connection for every request\n";
+    "  --close          a new connection for every request\n"
+    "  --browser        with a dozen fields, as a browser asks\n";
 
 // A number from `low` to `high`, or an exception that names the option.
 template <typename Number>
@@ -421,6 +439,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
                                  {"rate", required_argument, nullptr, 'r'},
                                  {"seed", required_argument, nullptr, 'e'},
                                  {"close", no_argument, nullptr, 'x'},
+                                 {"browser", no_argument, nullptr, 'b'},
                                  {"help", no_argument, nullptr, 'h'},
                                  {}};
   int which = 0;
@@ -456,6 +475,9 @@ std::optional<Options> parse_options(int argc, char** argv) {
         break;
       case 'x':
         options.close = true;
+        break;
+      case 'b':
+        options.browser = true;
         break;
       case 'h':
         return std::nullopt;
