@@ -86,6 +86,7 @@ class StoreWriter {
   bool write_restored();
   bool write_touches(std::size_t most);
   bool make_room();
+  std::int64_t wal_bytes() const;  // while open
   bool mind_wal();
   bool tend();
   void try_reading();

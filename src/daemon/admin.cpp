@@ -7,15 +7,10 @@
 #include <span>
 
 #include "base/suggest.h"
-#include "cache/freshness.h"
 #include "cache/purges.h"
-#include "config/explain_command.h"
-#include "daemon/live_state.h"
-#include "daemon/version.h"
+#include "daemon/json_object.h"
 #include "http/field_syntax.h"
 #include "http/problem.h"
-#include "observe/timestamp.h"
-#include "upstream/status.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -32,36 +27,6 @@ constexpr base::Duration kWritePatience = std::chrono::seconds(2);
 constexpr int kClientLeft = 499;
 constexpr base::Duration kWriteCheck = std::chrono::milliseconds(2);
 
-// A JSON object as it is written.
-class Object {
- public:
-  Object& text(std::string_view name, std::string_view value) {
-    begin(name);
-    json_ += '"';
-    observe::append_json_escaped(json_, value);
-    json_ += '"';
-    return *this;
-  }
-  Object& flag(std::string_view name, bool value) { return raw(name, value ? "true" : "false"); }
-  template <typename Number>
-  Object& number(std::string_view name, Number value) {
-    return raw(name, std::to_string(value));
-  }
-  Object& raw(std::string_view name, std::string_view json) {
-    begin(name);
-    json_ += json;
-    return *this;
-  }
-  std::string take() { return std::move(json_) + "}"; }
-
- private:
-  void begin(std::string_view name) {
-    json_ += json_.size() > 1 ? ",\"" : "\"";
-    json_.append(name).append("\":");
-  }
-  std::string json_ = "{";
-};
-
 struct Verb {
   std::string_view path;
   bool changes;  // so it is a POST, and logged
@@ -72,16 +37,16 @@ struct Verb {
     return {names.data(), static_cast<std::size_t>(count)};
   }
 };
-// May be given several times.
-constexpr std::string_view kField = "field";
 constexpr std::array kVerbs = {
     Verb{"/status", false, {}},
-    Verb{"/inspect", false, {"ip", "path", "host", kField}},
-    Verb{"/explain", false, {"path", "host", "method", kField, "text"}},
-    Verb{
-        "/purge", true, {"ip", "block", "path", "host", kField, "route", "tag", "variants", "all"}},
-    Verb{
-        "/stale", true, {"ip", "block", "path", "host", kField, "route", "tag", "variants", "all"}},
+    Verb{"/inspect", false, {"ip", "path", "host", kAdminField}},
+    Verb{"/explain", false, {"path", "host", "method", kAdminField, "text"}},
+    Verb{"/purge",
+         true,
+         {"ip", "block", "path", "host", kAdminField, "route", "tag", "variants", "all"}},
+    Verb{"/stale",
+         true,
+         {"ip", "block", "path", "host", kAdminField, "route", "tag", "variants", "all"}},
     Verb{"/breaker", true, {"state", "origin", "upstream"}},
     Verb{"/log-level", true, {"level"}},
     Verb{"/drain", true, {}},
@@ -89,32 +54,6 @@ constexpr std::array kVerbs = {
 // A verb's content says nothing; but arguments in it are refused, as they would be lost in
 // silence. As much as `curl -d` sends is read for that.
 constexpr std::size_t kRefusedContentBytes = 4096;
-
-std::string_view name_of(cache::Use use) {
-  switch (use) {
-    case cache::Use::Fresh:
-      return "fresh";
-    case cache::Use::StaleWhileRevalidate:
-      return "stale-while-revalidate";
-    case cache::Use::StaleIfError:
-      return "stale-if-error";
-    case cache::Use::Unusable:
-      break;
-  }
-  return "unusable";
-}
-
-std::string_view name_of(upstream::Breaker::State state) {
-  switch (state) {
-    case upstream::Breaker::State::Closed:
-      return "closed";
-    case upstream::Breaker::State::HalfOpen:
-      return "half-open";
-    case upstream::Breaker::State::Open:
-      break;
-  }
-  return "open";
-}
 
 // In any case, as LOG_LEVEL is.
 std::optional<Level> level_of(const AdminArguments& arguments) {
@@ -145,7 +84,7 @@ void Admin::handle(http::Server&, http::ExchangeId id, const http::Request& requ
   if (request.body.find('=') != request.body.npos) {
     return answer(id, {400, "arguments go into the query, not into the content"});
   }
-  auto read = AdminArguments::read(request.query, known->parameters(), kField);
+  auto read = AdminArguments::read(request.query, known->parameters(), kAdminField);
   if (!read) return answer(id, {400, read.error().message});
   AdminArguments arguments = *std::move(read);
   const std::string verb(request.path.substr(1));
@@ -155,11 +94,11 @@ void Admin::handle(http::Server&, http::ExchangeId id, const http::Request& requ
     log_change(verb, arguments.text(), level ? 200 : 400);
     if (!level) return answer(id, {400, "expected level=debug, info, warn or error"});
     parts_.log.set_level(*level);
-    return answer(id, {200, Object().text("log_level", observe::to_string(*level)).take()});
+    return answer(id, {200, JsonObject().text("log_level", observe::to_string(*level)).take()});
   }
   if (verb == "drain") {
     log_change(verb, arguments.text(), 202);
-    answer(id, {202, Object().flag("draining", true).take()});
+    answer(id, {202, JsonObject().flag("draining", true).take()});
     return parts_.control.post(parts_.drain);
   }
   wait_for_origin(id, verb, known->changes ? std::optional(arguments.text()) : std::nullopt);
@@ -286,7 +225,7 @@ base::Result<std::optional<Admin::Set>> Admin::set_of(const AdminArguments& argu
     named = name;
   }
   const bool by_set = named == "all" || named == "route" || named == "tag";
-  for (const char* name : {"host", kField.data(), "variants"}) {
+  for (const char* name : {"host", kAdminField.data(), "variants"}) {
     if (by_set && arguments.find(name)) {
       return base::invalid_input(std::string(name) + ": goes with a path");
     }
@@ -324,7 +263,7 @@ base::Result<std::optional<Admin::Set>> Admin::set_of(const AdminArguments& argu
   }
   if (!*variants) return std::nullopt;
   if (named != "path") return base::invalid_input("variants: goes with a path");
-  if (!arguments.all_of(kField).empty()) {
+  if (!arguments.all_of(kAdminField).empty()) {
     return base::invalid_input("field beside variants: which of them is meant?");
   }
   const auto keys = keys_of(arguments);
@@ -343,7 +282,7 @@ void Admin::purge(http::ExchangeId id, const AdminArguments& arguments, bool sof
     return start_errand(id, arguments, done, soft ? &Admin::mark_stale : &Admin::purge_key);
   }
   parts_.origin.purge((*set)->kind, soft, (*set)->what);
-  Object object;
+  JsonObject object;
   object.text(done, (*set)->name);
   if (!(*set)->shown.empty()) object.text((*set)->name, (*set)->shown);
   // Somebody may have meant two, or have mistaken a sentence for a tag.
@@ -356,178 +295,6 @@ void Admin::purge(http::ExchangeId id, const AdminArguments& arguments, bool sof
   reply(id, std::move(answer));
 }
 
-Admin::Reply Admin::status(const std::vector<std::string>& needs_restart) {
-  std::string waits;
-  for (const std::string& key : needs_restart) {
-    waits += waits.empty() ? "\"" : ",\"";
-    observe::append_json_escaped(waits, key);
-    waits += '"';
-  }
-  const auto memory = parts_.memory.stats();
-  const auto store = parts_.store.status();
-  std::size_t flights = 0;
-  std::size_t waiters = 0;
-  std::string origins = "[";
-  for (const auto& group : parts_.origin.groups()) {
-    const auto stats = group->flights().stats();
-    flights += stats.flights;
-    waiters += stats.waiters;
-    const upstream::Status upstream = group->fetcher().status();
-    for (const upstream::OriginStatus& origin : upstream.origins) {
-      if (origins.size() > 1) origins += ',';
-      Object object;
-      object.text("name", origin.name);
-      if (!group->shown_name().empty()) object.text("upstream", group->shown_name());
-      origins +=
-          object.text("breaker", name_of(origin.breaker))
-              .flag("forced", origin.forced)
-              .raw("error_rate", origin.error_rate ? std::to_string(*origin.error_rate) : "null")
-              .number("attempts", origin.volume)
-              .number("in_flight", origin.in_flight)
-              .text("last_error", origin.last_error)
-              .take();
-    }
-  }
-  origins += "]";
-  return {200, Object()
-                   .text("version", kVersion)
-                   .raw("health", parts_.health.json())
-                   .raw("memory", Object()
-                                      .number("entries", memory.entries)
-                                      .number("bytes", memory.bytes)
-                                      .number("evictions", memory.evictions)
-                                      .take())
-                   .raw("store", Object()
-                                     .number("entries", store.entries)
-                                     .number("size_bytes", store.size_bytes)
-                                     .number("queued", store.queued)
-                                     .take())
-                   .number("flights", flights)
-                   .number("waiters", waiters)
-                   .raw("origins", origins)
-                   .raw("needs_restart", "[" + waits + "]")
-                   .take()};
-}
-
-base::Result<std::vector<proxy::Routes::Named>> Admin::keys_of(
-    const AdminArguments& arguments) const {
-  const proxy::Routes& routes = *parts_.origin.routes();
-  const std::string* const ip = arguments.find("ip");
-  const std::string* const block = arguments.find("block");
-  const std::string* const path = arguments.find("path");
-  const std::string* const host = arguments.find("host");
-  if (int{ip != nullptr} + int{block != nullptr} + int{path != nullptr} != 1) {
-    return base::invalid_input("expected either ip=ADDRESS, block=ADDRESS/LENGTH or path=/PATH");
-  }
-  if (host && !path) return base::invalid_input("host: goes with a path");
-  const std::vector<std::string> fields = arguments.all_of(kField);
-  if (!fields.empty() && !path) return base::invalid_input("field: goes with a path");
-  std::vector<proxy::Routes::Named> keys;
-  if (path) {
-    const auto asked = config::make_explain_command("/", "GET", fields);
-    if (!asked) return tl::unexpected(asked.error());
-    std::vector<http::FieldLine> lines;
-    for (const auto& [name, value] : asked->fields) lines.push_back({name, value});
-    auto named = routes.named(host ? std::string_view(*host) : std::string_view(), *path, lines);
-    if (!named) return base::invalid_input("path: " + named.error().message);
-    keys.push_back(*std::move(named));
-    return keys;
-  }
-  std::vector<std::string> texts;
-  if (ip) {
-    texts.push_back(*ip);
-  } else {
-    auto addresses = addresses_of_block(*block);
-    if (!addresses) return base::invalid_input("block: " + addresses.error().message);
-    texts = *std::move(addresses);
-  }
-  for (const std::string& text : texts) {
-    // Decoded already, unlike a path.
-    auto named = routes.named_by_subject(text);
-    if (!named) {
-      return base::invalid_input("ip: " + named.error().message +
-                                 std::string(block ? std::string_view() : hint_at_path(text)));
-    }
-    keys.push_back(*std::move(named));
-  }
-  return keys;
-}
-
-Admin::Reply Admin::inspect(const AdminArguments& arguments) {
-  if (arguments.find("ip") == nullptr && arguments.find("path") == nullptr) {
-    return {400, "expected ip=ADDRESS or path=/PATH"};
-  }
-  const auto keys = keys_of(arguments);
-  if (!keys) return {400, keys.error().message};
-  const auto& [entry, key] = keys->front();
-  const cache::StoredPtr in_memory = parts_.memory.find(key);
-  const auto read = parts_.store.find(key);
-  const cache::StoredPtr in_store = read.value_or(nullptr);
-  const cache::StoredPtr stored = in_memory ? in_memory : in_store;
-  Object object;
-  object.text("key", key)
-      .flag("in_memory", in_memory != nullptr)
-      .flag("in_store", in_store != nullptr)
-      .flag("fetching", entry->flights.fetching(key))
-      .flag("resting", entry->flights.resting(key));
-  if (!read) object.text("store_error", read.error().message);
-  if (!stored) return {200, object.take()};
-  const cache::Freshness freshness = cache::freshness(*stored, parts_.origin.loop().clock().wall());
-  object.number("status", stored->status)
-      .text("use", name_of(freshness.use))
-      .number("age", freshness.age.count())
-      .number("ttl", freshness.ttl.count())
-      .number("stale_while_revalidate", stored->stale_while_revalidate.count())
-      .number("stale_if_error", stored->stale_if_error.count())
-      .text("response_time", observe::timestamp(stored->response_time))
-      .text("etag", stored->etag)
-      .text("upstream_etag", stored->upstream_etag)
-      .text("upstream_last_modified", stored->upstream_last_modified)
-      .number("body_bytes", stored->body.size());
-  if (stored->tags.empty()) return {200, object.take()};
-  std::string tags = "[";
-  cache::for_each_tag(stored->tags, [&](std::string_view tag) {
-    tags += tags.size() > 1 ? ",\"" : "\"";
-    observe::append_json_escaped(tags, tag);
-    tags += '"';
-  });
-  object.raw("tags", tags + "]").flag("more_tags", cache::has_more_tags(stored->tags));
-  return {200, object.take()};
-}
-
-Admin::Reply Admin::explain(const AdminArguments& arguments) {
-  const auto given = [&arguments](std::string_view name, const char* otherwise) {
-    const std::string* const text = arguments.find(name);
-    return text ? *text : std::string(otherwise);
-  };
-  const std::string path = given("path", "");
-  if (!path.starts_with('/')) return {400, "expected path=/PATH"};
-  auto command =
-      config::make_explain_command(path, given("method", "GET"), arguments.all_of(kField));
-  if (!command) return {400, command.error().message};
-  if (const std::string* const host = arguments.find("host")) command->host = *host;
-  const auto state =
-      live_state({parts_.origin, parts_.memory, parts_.store, parts_.request_deadline}, *command);
-  if (!state) return {400, state.error().message};
-  if (arguments.find("text")) return {.body = live_text(*state), .text = true};
-  return {200, live_json(*state)};
-}
-
-void Admin::start_errand(http::ExchangeId id, const AdminArguments& arguments,
-                         std::string_view done, Step step) {
-  auto keys = keys_of(arguments);
-  if (!keys) return reply(id, {400, keys.error().message});
-  auto errand = std::make_shared<Errand>();
-  errand->id = id;
-  errand->routes = parts_.origin.routes();
-  errand->keys = *std::move(keys);
-  const proxy::RoutePlan& plan = errand->keys.front().entry->route.plan();
-  if (!plan.key_fields.empty() && arguments.all_of(kField).empty()) {
-    errand->note = "of requests without the route's key_fields; field='Name: value' names others";
-  }
-  continue_errand(std::move(errand), done, step);
-}
-
 // Between two parts of it the loop has its turn. `done` is of a literal.
 void Admin::continue_errand(std::shared_ptr<Errand> errand, std::string_view done, Step step) {
   Reply failure;
@@ -536,7 +303,7 @@ void Admin::continue_errand(std::shared_ptr<Errand> errand, std::string_view don
     if (!(this->*step)(*errand, named, failure)) return reply(errand->id, std::move(failure));
   }
   if (errand->next == errand->keys.size()) {
-    Object object;
+    JsonObject object;
     object.number(done, errand->count);
     if (!errand->note.empty()) object.text("note", errand->note);
     parts_.origin.count_purge_of_urls(step == &Admin::mark_stale);
@@ -633,7 +400,7 @@ Admin::Reply Admin::breaker(const AdminArguments& arguments) {
     }
   }
   if (changed == 0) return {404, "no such origin; there are: " + names};
-  return {200, Object().text("breaker", *state).number("origins", changed).take()};
+  return {200, JsonObject().text("breaker", *state).number("origins", changed).take()};
 }
 
 }  // namespace holdfast::daemon

@@ -18,6 +18,9 @@ struct AdminArgument {
   std::optional<std::string> value;  // none: there was no "="
 };
 
+// The argument that may be given several times.
+inline constexpr std::string_view kAdminField = "field";
+
 class AdminArguments {
  public:
   // "a=b&c", each name one of `known`, once, but for one that may be repeated. A plus sign is one:
