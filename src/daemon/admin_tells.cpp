@@ -7,6 +7,7 @@
 #include "daemon/json_object.h"
 #include "daemon/live_state.h"
 #include "daemon/version.h"
+#include "proxy/variants.h"
 #include "upstream/status.h"
 
 namespace holdfast::daemon {
@@ -156,6 +157,13 @@ Admin::Reply Admin::inspect(const AdminArguments& arguments) {
       .flag("resting", entry->flights.resting(key));
   if (!read) object.text("store_error", read.error().message);
   if (!stored) return {200, object.take()};
+  if (stored->kind == cache::Kind::Variants) {
+    // Which of them answers a request, explain says.
+    object.flag("varies", true)
+        .number("variants", proxy::VariantIndex(*stored).variants().size())
+        .text("response_time", observe::timestamp(stored->response_time));
+    return {200, object.take()};
+  }
   const cache::Freshness freshness = cache::freshness(*stored, parts_.origin.loop().clock().wall());
   object.number("status", stored->status)
       .text("use", name_of(freshness.use))

@@ -57,8 +57,12 @@ void append_stored(Sheet& sheet, const LiveState& state) {
   const bool fresh = state.freshness.use == cache::Use::Fresh;
   sheet.more(fresh ? "fresh for " + in_words(state.freshness.ttl) + " more"
                    : "stale for " + in_words(-state.freshness.ttl));
-  sheet.more("stale-while-revalidate for " + in_words(left(state, stored.stale_while_revalidate)) +
-             ", stale-if-error for " + in_words(left(state, stored.stale_if_error)) + " from now");
+  const auto window = [&state](std::chrono::seconds length) {
+    return length > std::chrono::seconds(0) ? "for " + in_words(left(state, length)) + " from now"
+                                            : std::string("never");
+  };
+  sheet.more("stale-while-revalidate " + window(stored.stale_while_revalidate) +
+             ", stale-if-error " + window(stored.stale_if_error));
   if (state.passed) return;
   if (state.offline) {
     sheet.more("not refreshed: the route is offline");

@@ -151,7 +151,9 @@ Forbids set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
   } else {
     const double factor = 1.0 + policy.jitter * (2.0 * random.uniform() - 1.0);
     // An Age the upstream did state is shown, and does not shorten our own lifetime.
-    parts.freshness_lifetime = scaled(own, factor) + parts.initial_age;
+    // It is counted in whole seconds, and a second is not to become none.
+    parts.freshness_lifetime =
+        std::max(scaled(own, factor), std::min(own, seconds(1))) + parts.initial_age;
   }
 
   const bool strict = !policy.ttl_override && (directives.no_cache || directives.must_revalidate ||

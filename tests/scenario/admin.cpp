@@ -662,3 +662,22 @@ TEST_CASE("a breaker is forced for one upstream by its name") {
   CHECK(nobody.has("no such upstream; there are: geo, other"));
   CHECK(admin({"breaker", "auto", "upstream=other"}).code == 0);
 }
+
+TEST_CASE("of a URL that varies the variants are counted, as none of them is its answer") {
+  const Folder folder;
+  const Admin admin(folder);
+  Upstream upstream({"--cache-control", "max-age=600\r\nVary: Foo"});
+  const std::string file = (folder.path / "holdfast.toml").string();
+  std::ofstream(file) << "[upstream.geo]\n[[route]]\nname = \"site\"\nmatch = \"/{path:rest}\"\n"
+                         "mode = \"rfc9111\"\n";
+  Process::Environment environment = admin.setting();
+  environment.emplace_back("HOLDFAST_CONFIG", file);
+  Daemon daemon(folder, upstream.url(), environment);
+  for (const char* foo : {"Foo: 1", "Foo: 2"}) {
+    REQUIRE(ask({daemon.url("/geoip/8.8.8.8"), "GET", {foo}}).status == 200);
+  }
+  const auto there = admin({"inspect", "path=/geoip/8.8.8.8"});
+  INFO(there.output);
+  CHECK(there.has("\"varies\":true,\"variants\":2,"));
+  CHECK_FALSE(there.has("\"ttl\""));
+}

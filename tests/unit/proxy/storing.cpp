@@ -284,6 +284,16 @@ TEST_CASE("CACHE_TTL_OVERRIDE overrides everything") {
   CHECK(got.response->stale_if_error == 24h * 30);
 }
 
+TEST_CASE("jitter does not make a lifetime of a second one of none") {
+  StoringPolicy policy;
+  policy.ttl = 1s;
+  base::Random random(7);
+  for (int i = 0; i < 200; ++i) {
+    CHECK(ttl(make_storable(ok(), policy, kNow, random)) == 1s);
+    CHECK(ttl(make_storable(ok({{"Cache-Control", "max-age=1"}}), policy, kNow, random)) == 1s);
+  }
+}
+
 TEST_CASE("jitter spreads our lifetimes both ways and only shortens stated ones") {
   StoringPolicy policy;
   base::Random random(7);
