@@ -89,7 +89,8 @@ void StreamAttempt::ask_for_content_at(base::SteadyTime when) {
 }
 
 // Once it has read the connection's end libcurl gives up sending what is missing of a content, but
-// ends only if it was not told to wait for that; and it does not say that it has read it.
+// ends only if it was not told to wait for that; and it does not say that it has read it. So it is
+// for an answer up to that end, and for one that breaks off before its own.
 void StreamAttempt::look_for_end() {
   continue_timer_.set_after(loop(), kLookForEnd, [this] {
     if (ended()) return;
@@ -129,7 +130,7 @@ bool StreamAttempt::head_came(long status) {
   told_.hide(fields);
   peer_.head(head);
   look_whether_answered();
-  if (asked_ == Asked::Never && !answer_left_ && !answer_is_chunked()) look_for_end();
+  if (asked_ == Asked::Never && !answer_is_whole()) look_for_end();
   return true;
 }
 

@@ -303,6 +303,31 @@ TEST_CASE("a server that answers without having asked gets nothing, and is asked
   }
 }
 
+TEST_CASE(
+    "an answer that breaks off is a failure at once, though its content was never asked for") {
+  std::string answer;
+  SUBCASE("with a length") {
+    answer = "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 9\r\n\r\nno";
+  }
+  SUBCASE("in chunks") {
+    answer = "HTTP/1.1 417 Expectation Failed\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nno";
+  }
+  const RawServer server([&](const RawServer::Peer& peer) {
+    peer.send(answer);
+    return false;
+  });
+  CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .continue_wait = 1h});
+  Stream stream{bench};
+  stream.peer.content = "abc";
+  StreamRequest put = request("PUT", "/x", Content::Length, 3);
+  put.expects_continue = true;
+  put.patience = 1h;
+  const Reply reply = stream.run(put);
+  CHECK(reply.transport == Outcome::Truncated);
+  CHECK(reply.status == 417);
+  CHECK(stream.peer.read_so_far == 0);
+}
+
 TEST_CASE("a server that neither asks nor answers has its time, as if it had been sent all") {
   const RawServer server([](const RawServer::Peer& peer) {
     peer.hang();
