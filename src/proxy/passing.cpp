@@ -200,8 +200,8 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
     result.reply.status = head.status;
     result.reply.phase = upstream::Phase::Answer;
     result.attempts_sent = 1;
-    result.attempts.push_back(
-        {0, verdict.outcome, head.status, false, {}, std::move(verdict.reason)});
+    std::string reason = "status " + std::to_string(head.status) + ": " + verdict.reason;
+    result.attempts.push_back({0, verdict.outcome, head.status, false, {}, std::move(reason)});
     passing_.origin_.post([self = shared_from_this(), result = std::move(result)]() mutable {
       self->leave();
       self->tell([self, result = std::move(result)] { self->passing_.end(self->id_, result); });

@@ -140,21 +140,19 @@ void Service::pass_large(PendingMap::node_type waiting) {
   const http::ExchangeId id = pending.id;
   Passing::Order order{served.route.plan(), *served.passer,       std::move(upstream), nullptr,
                        served.hold,         {"bypass", kTooLarge}};
-  if (++pending.passes < kMostPasses) {
-    large.fall_back = [this, kept = std::make_shared<PendingMap::node_type>(std::move(waiting))](
-                          const upstream::FetchResult& result) {
-      return look_again(*kept, result);
-    };
-  }
+  ++pending.passes;
+  large.fall_back = [this, kept = std::make_shared<PendingMap::node_type>(std::move(waiting))](
+                        const upstream::FetchResult& result) { return look_again(*kept, result); };
   order.large = std::move(large);
   passing_.start(server, id, request, std::move(order), std::move(facts));
 }
 
-// The flights try again, wait and fall back as ever, and may find that it is too large again.
+// The flights try again, wait and fall back as ever, and may find that it is too large again. After
+// the last time, and where no time is left, what is stored answers.
 bool Service::look_again(PendingMap::node_type& waiting, const upstream::FetchResult& result) {
   Pending& pending = waiting.mapped();
   const base::SteadyTime deadline = pending.received + settings_.request_deadline;
-  if (parts_.worker.now() + kAnswerMargin >= deadline) {
+  if (pending.passes >= kMostPasses || parts_.worker.now() + kAnswerMargin >= deadline) {
     const base::WallTime wall = parts_.worker.clock().wall();
     Answer answer = answer_without_origin(parts_.memory.find(pending.key), wall, false);
     if (!answer.content) return false;

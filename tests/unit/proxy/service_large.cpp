@@ -175,6 +175,34 @@ TEST_CASE("what was stored before it grew answers while it fails, and not before
   CHECK(stale.head.find("detail=stale-if-error") != std::string::npos);
 }
 
+TEST_CASE(
+    "what is stored answers too where it is large to each fetch and fails when it is passed") {
+  HttpStack stack(large_plan());
+  bool stored = false;
+  SUBCASE("nothing is stored") {}
+  SUBCASE("something is") {
+    stored = true;
+    stack.says({200, {{"Content-Type", "text/csv"}, {"Cache-Control", "max-age=10"}}, "few"});
+    stack.get("/a");
+    stack.says(much());
+    stack.clock.advance(11s);
+    CHECK(stack.get("/a").body == "few");
+    REQUIRE(stack.eventually([&] { return stack.got().size() == 2; }));
+    stack.turns();
+  }
+  stack.says([](const Got& got) { return got.passed ? Says{500, {}, "oops"} : much(); });
+  const http::test::Answer answer = stack.get("/a");
+  CHECK(passed_of(stack.got()) == 3);
+  if (stored) {
+    CHECK(answer.status == 200);
+    CHECK(answer.body == "few");
+    CHECK(answer.head.find("detail=stale-if-error") != std::string::npos);
+  } else {
+    CHECK(answer.status == 502);
+    CHECK(answer.body.find("status 500: ") != std::string::npos);
+  }
+}
+
 TEST_CASE("what has become small again is kept from its next request on") {
   HttpStack stack(large_plan());
   stack.says(much());
