@@ -282,7 +282,8 @@ class Explainer {
     tell_upstream(routing_.upstreams[config.upstream], config, route, request, explanation);
     explanation.asked_of_answer =
         explanation.passed ? told_of_passing(plan, request.method_name) : asked_of_answer(route);
-    if (!explanation.batch) {
+    // Where nobody is asked, nothing that decides about asking does.
+    if (!explanation.batch && !explanation.offline) {
       explanation.decided = proxy::decided_by(request, route, explanation.key);
     }
     explanation.route_settings = config::settings_in_force(

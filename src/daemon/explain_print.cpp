@@ -71,7 +71,9 @@ std::string explanation_text(const Explanation& explanation) {
   for (std::size_t i = 1; i < explanation.urls.size(); ++i) urls += ", then " + explanation.urls[i];
   sheet.row("upstream", explanation.upstream + ", " + urls);
   if (explanation.offline) {
-    sheet.row("asks", "nobody, as the route is offline: what is stored answers, or 504");
+    sheet.row("asks", explanation.passed
+                          ? "nobody, as the route is offline"
+                          : "nobody, as the route is offline: what is stored answers, or 504");
   } else if (!explanation.batch) {
     sheet.row("asks", explanation.request_line);
     for (const upstream::Field& field : explanation.fields) {

@@ -83,6 +83,13 @@ name = "loose"
 match = "/loose/{x}"
 upstream = "two"
 on_invalid = "pass"
+
+[[route]]
+name = "old-site"
+match = "/oldsite/{rest:rest}"
+upstream = "two"
+mode = "rfc9111"
+offline = true
 )";
 
 class Folder {
@@ -279,7 +286,13 @@ TEST_CASE("a route that is offline asks nobody, whatever the method") {
   const auto posted = ask({"/old/a", "--method", "POST"});
   CHECK(posted.says("504 at once, and not sent"));
   CHECK(setting(posted.explanation.route_settings, "on_invalid", "") == "absent");
+  CHECK(posted.says("nobody, as the route is offline"));
+  CHECK_FALSE(posted.says("what is stored answers"));
   CHECK(ask({"/old", "--method", "POST"}).says("nobody, as the route is offline"));
+  // Of mode rfc9111 it decides whether the upstream is asked.
+  const std::vector<std::string> anew{"/oldsite/a", "--field", "Cache-Control: no-cache"};
+  CHECK(ask(anew).explanation.offline);
+  CHECK(ask(anew).explanation.decided.empty());
   CHECK_FALSE(ask({"/v1/a/b"}).explanation.offline);
 }
 
