@@ -91,7 +91,8 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
   const rfc9111::RequestDirectives& wanted = rare.wanted;
   const std::string_view word = bypass_of(rare);
   // Of who wants nothing kept nothing will be where nobody is asked.
-  const bool only_unkept = served.stored_only && word == rfc9111::word(rfc9111::Reason::ClientNoStore);
+  const bool only_unkept =
+      served.stored_only && word == rfc9111::word(rfc9111::Reason::ClientNoStore);
   if (!word.empty() && !only_unkept) {
     return send_through(server, id, request, served, {"bypass", word});
   }
