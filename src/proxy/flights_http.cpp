@@ -323,7 +323,10 @@ void Flights::tell_interim(const Flight& flight, int status, const upstream::Fie
 
 void Flights::finish_http(Flight& flight, FetchResult& result) {
   if (result.end == FetchEnd::TooLarge) {
-    too_large_.failed(flight.asked->key, parts_.loop.now(), random_, kTooLarge);
+    // One that a purge or a reload has overtaken says nothing of what comes behind it.
+    if (!keeps_nothing(flight)) {
+      too_large_.failed(flight.asked->key, parts_.loop.now(), random_, kTooLarge);
+    }
     resting_.succeeded(flight.key);
     return answer_all(flight, passed("bypass", kTooLarge));
   }

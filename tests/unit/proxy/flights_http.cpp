@@ -332,6 +332,16 @@ TEST_CASE_FIXTURE(HttpFixture, "what is too large is passed through, and known t
   fetcher.end(fetcher.last, says("small by now", kFresh));
 }
 
+TEST_CASE_FIXTURE(HttpFixture, "what was too large before a purge may be small behind it") {
+  const auto waits = get("/large");
+  flights->purge("all/large");
+  FetchResult result;
+  result.end = FetchEnd::TooLarge;
+  fetcher.end(1, result);
+  CHECK(answers[waits]->rung == Rung::Pass);
+  CHECK(flights->passes("all/large").word == "");
+}
+
 TEST_CASE_FIXTURE(HttpFixture,
                   "stale-while-revalidate answers at once, exactly as long as stated") {
   get("/a", {{"Foo", "1"}});
