@@ -4,6 +4,7 @@
 #pragma once
 
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -34,10 +35,14 @@ inline std::map<pid_t, std::string> threads_of(pid_t process) {
 class FrozenThread {
  public:
   // `name` as in /proc: at most 15 characters. Waits for it: a daemon listens before each
-  // of its threads has run and named itself.
+  // of its threads has run and named itself. And waits until it waits itself: one that has a lock
+  // of the allocator, say, would stop the others too.
   FrozenThread(pid_t process, const std::string& name) {
     if (!eventually([&] { return find(process, name); })) {
       throw std::runtime_error("no thread " + name);
+    }
+    if (!eventually([&] { return is_idle(process); })) {
+      throw std::runtime_error("a thread that is never idle: " + name);
     }
     if (ptrace(PTRACE_SEIZE, thread_, nullptr, nullptr) != 0 ||
         ptrace(PTRACE_INTERRUPT, thread_, nullptr, nullptr) != 0) {
@@ -55,7 +60,10 @@ class FrozenThread {
     while (waitpid(thread_, &status, __WALL) == thread_ && WIFSTOPPED(status)) {
     }
   }
-  ~FrozenThread() { ptrace(PTRACE_DETACH, thread_, nullptr, nullptr); }
+  ~FrozenThread() {
+    // A process whose end nobody has seen does not go before that of its thread has been.
+    if (ptrace(PTRACE_DETACH, thread_, nullptr, nullptr) != 0) waitpid(thread_, nullptr, __WALL);
+  }
   FrozenThread(const FrozenThread&) = delete;
   FrozenThread& operator=(const FrozenThread&) = delete;
 
@@ -67,6 +75,19 @@ class FrozenThread {
       if (found == name && (thread_ == 0 || id == process)) thread_ = id;
     }
     return thread_ != 0;
+  }
+
+  // It waits for events, or for work.
+  bool is_idle(pid_t process) const {
+    std::ifstream file("/proc/" + std::to_string(process) + "/task/" + std::to_string(thread_) +
+                       "/syscall");
+    std::string call;
+    if (!(file >> call)) return true;  // a kernel that does not tell: it is then taken as it comes
+    if (call == "running") return false;
+#ifdef SYS_epoll_wait
+    if (call == std::to_string(SYS_epoll_wait)) return true;
+#endif
+    return call == std::to_string(SYS_epoll_pwait) || call == std::to_string(SYS_futex);
   }
 
   pid_t thread_ = 0;
