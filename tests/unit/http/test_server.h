@@ -245,10 +245,11 @@ class TestServer {
     on_loop([] {});
   }
   // Time passes for the server, from after what the loop is at: a client may have read its
-  // response before the connection is idle.
+  // response before the connection is idle. Whoever comes then comes by the new time.
   void pass(base::Duration time) {
     barrier();
     clock.advance(time);
+    for (int i = 0; i < 2; ++i) barrier();
   }
   void respond(ExchangeId id, const Response& response) {
     on_loop([&] { server_->respond(id, response); });

@@ -218,7 +218,7 @@ TEST_CASE("a HEAD that is passed freshens what is stored, or drops it") {
       return Says{200, got.method == "HEAD" ? told : strict, "0123456789"};
     });
     stack.get("/a");
-    stack.clock.advance(20s);
+    stack.pass(20s);
     const http::test::Answer head = stack.ask("HEAD", "/a");
     CHECK(head.field("Cache-Status") == "holdfast; fwd=stale; fwd-status=200");
     CHECK(head.field("Age") == "(none)");

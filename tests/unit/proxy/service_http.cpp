@@ -43,7 +43,7 @@ TEST_CASE("a hit has the fields as they came, and each of ours once") {
   CHECK(first.field("Age") == "5");
   CHECK(first.head.find("Cache-Status: holdfast; fwd=uri-miss; fwd-status=200; stored; ttl=55") !=
         std::string::npos);
-  stack.clock.advance(10s);
+  stack.pass(10s);
   const http::test::Answer hit = stack.get("/a", "X-Request-ID: mine\r\n");
   CHECK(hit.status == 200);
   CHECK(hit.body == "0123456789");
@@ -70,7 +70,7 @@ TEST_CASE("what an answer does not say, nobody says for it; but when it came") {
   HttpStack stack;
   stack.says({200, {{"Cache-Control", "max-age=60"}}, "x"});
   stack.get("/a");
-  stack.clock.advance(10s);
+  stack.pass(10s);
   const http::test::Answer hit = stack.get("/a");
   CHECK(is_hit(hit));
   for (const char* name : {"Content-Type", "ETag", "Last-Modified", "Vary", "Content-Encoding"}) {
@@ -284,7 +284,7 @@ TEST_CASE("a client's no-cache is one to the upstream, by either field") {
           "holdfast; fwd=request; fwd-status=304; stored; ttl=60; detail=client-no-cache");
   }
   // By what else it may say of a fresh one.
-  stack.clock.advance(2s);
+  stack.pass(2s);
   CHECK(stack.get("/a", "Cache-Control: max-age=1\r\n")
             .field("Cache-Status")
             .ends_with("; fwd=request; fwd-status=304; stored; ttl=60; detail=client-max-age"));
@@ -304,7 +304,7 @@ TEST_CASE("a stale one is refreshed behind by the fields of who got it") {
   });
   stack.get("/a", "Foo: 1\r\n");
   stack.get("/a", "Foo: 2\r\n");
-  stack.clock.advance(15s);
+  stack.pass(15s);
   const http::test::Answer stale = stack.get("/a", "foo: 2\r\nIf-None-Match: \"x\"\r\n");
   CHECK(stale.body == "for 2");
   CHECK(stale.field("Age") == "15");
@@ -383,7 +383,7 @@ TEST_CASE("an error of the upstream's is its client's to read, and a stored answ
   stack.says(kTen);
   stack.get("/b");
   stack.says({503, {}, "come back later"});
-  stack.clock.advance(100s);
+  stack.pass(100s);
   const http::test::Answer stale = stack.get("/b");
   CHECK(stale.status == 200);
   CHECK(stale.body == "0123456789");

@@ -66,7 +66,7 @@ TEST_CASE("what is too large to keep goes through, and costs each later client o
   CHECK(passed_of(got) == 3);
   CHECK(stack.counted("200", "pass") == 3);
   // For a while.
-  stack.clock.advance(5min);
+  stack.pass(5min);
   stack.get("/a?b=c");
   CHECK_FALSE(stack.got()[4].passed);
 }
@@ -160,7 +160,7 @@ TEST_CASE("what was stored before it grew answers while it fails, and not before
   stack.says({200, {{"Content-Type", "text/csv"}, {"Cache-Control", "max-age=10"}}, "few"});
   stack.get("/a");
   stack.says(much());
-  stack.clock.advance(11s);
+  stack.pass(11s);
   // Stale, with a refresh behind it which finds that it has grown.
   CHECK(stack.get("/a").body == "few");
   REQUIRE(stack.eventually([&] { return stack.got().size() == 2; }));
@@ -185,7 +185,7 @@ TEST_CASE(
     stack.says({200, {{"Content-Type", "text/csv"}, {"Cache-Control", "max-age=10"}}, "few"});
     stack.get("/a");
     stack.says(much());
-    stack.clock.advance(11s);
+    stack.pass(11s);
     CHECK(stack.get("/a").body == "few");
     REQUIRE(stack.eventually([&] { return stack.got().size() == 2; }));
     stack.turns();

@@ -34,6 +34,13 @@ class TwoLoops {
       on(origin_, [] {});
     }
   }
+  // Time passes between two turns of the worker's loop. One that began before would go by the
+  // old time, and could take in a connection that is made after this.
+  void pass(base::Duration time) {
+    on(worker_, [] {});
+    clock.advance(time);
+    for (int i = 0; i < 2; ++i) on(worker_, [] {});
+  }
   // False: it is not so, for all the patience there is.
   template <typename Condition>
   bool eventually(Condition condition) {
