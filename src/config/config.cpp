@@ -60,7 +60,10 @@ class CommandLine {
         "Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB. The log goes to standard error.\n"
         "Commands: " +
         program.name + " admin --help, " + program.name + " explain --help, " + program.name +
-        " store --help\n");
+        " store --help\n"
+        "Manual: " +
+        program.name + "(8), on HTTP and the commands, and " + program.name +
+        ".toml(5), on settings, upstreams and routes\n");
 
     add_action("-h,--help", "Print this help.");
     if (what == For::Explain) {

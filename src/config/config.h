@@ -75,9 +75,9 @@ base::Result<std::string> read_token_file(const std::string& path);
 std::string print_config(const Settings& settings);
 // A settings file with every key and its default, commented out.
 std::string example_config();
-// The table of settings as Markdown, for the README.
+// The table of settings as Markdown, for the manual's source.
 std::string settings_markdown();
-// The settings as the SETTINGS section of a man page, in roff.
+// The settings as the SETTINGS section of a man page, holdfast.toml(5), in roff.
 std::string settings_man();
 
 }  // namespace holdfast::config

@@ -117,7 +117,7 @@ std::string example_config() {
   std::string out =
       "# Settings of Holdfast: TOML. Every value here is the default or an example.\n"
       "# A flag wins over the environment, which wins over this file.\n"
-      "# Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB.\n";
+      "# Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB. The manual is holdfast.toml(5).\n";
   std::string_view group;
   for (const Setting& setting : setting_table()) {
     append_heading(out, group, setting);

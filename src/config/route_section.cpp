@@ -188,8 +188,8 @@ void read_reject_if(Reader& r, const FileValue& value, ValidateConfig& validate)
 
 void read_validate(Reader& r, const FileValue& value, Route& route) {
   ValidateConfig& validate = route.validate;
-  const std::vector<std::string> names = {"json",         "require",  "equal",     "reject_if",
-                                          "content_type", "min_body", "on_invalid"};
+  std::vector<std::string> names = keys_of_validate();
+  names.emplace_back("on_invalid");  // told where it stands
   if (!r.is(Kind::Table, "validate", value, "a table as { json = true }")) return;
   for (const FileMember& member : value.members) {
     const std::string name = canonical_key(member.key);
@@ -455,6 +455,10 @@ std::vector<std::string> keys_of_routes() {
   std::vector<std::string> all = {"upstream", "mode"};
   for (const RouteKey& key : kKeys) all.emplace_back(key.name);
   return all;
+}
+
+std::vector<std::string> keys_of_validate() {
+  return {"json", "require", "equal", "reject_if", "content_type", "min_body"};
 }
 
 std::string read_route(const FileValue& section, SectionReader& r, RouteConfig& route) {

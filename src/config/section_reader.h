@@ -94,5 +94,7 @@ std::string read_route(const FileValue& section, SectionReader& reader, RouteCon
 // Their own keys, beside settings of the table.
 std::vector<std::string> keys_of_upstreams();
 std::vector<std::string> keys_of_routes();
+// Those of a route's table of rules.
+std::vector<std::string> keys_of_validate();
 
 }  // namespace holdfast::config

@@ -36,7 +36,7 @@ constexpr const char* kUsageText =
     "The socket is ADMIN_SOCKET, else admin_socket in the daemon's settings file (--config, else\n"
     "HOLDFAST_CONFIG), else $RUNTIME_DIRECTORY/admin.sock, else /run/holdfast/admin.sock. Only "
     "the\n"
-    "daemon's own user and root may use it.\n";
+    "daemon's own user and root may use it. The manual is holdfast(8).\n";
 
 struct Socket {
   std::string path;

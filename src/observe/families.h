@@ -1,5 +1,5 @@
 // Every metric family Holdfast exports, by name in code. observe/metric_table.cpp
-// has the exported name, type, help and buckets of each; the README's list is
+// has the exported name, type, help and buckets of each; the list for people is
 // printed from that table (`holdfast --metrics-table`).
 #pragma once
 

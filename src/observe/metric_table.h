@@ -1,5 +1,5 @@
 // MetricTable says what each family is called and what it means. Registration,
-// the exported HELP and TYPE lines and the README's list all come from it.
+// the exported HELP and TYPE lines and the list for people all come from it.
 // Immutable; any thread.
 #pragma once
 
@@ -37,7 +37,7 @@ const MetricInfo& metric_info(Family family);
 
 std::string_view to_string(MetricType type);
 
-// The table as Markdown, for the README: `holdfast --metrics-table`.
+// The table as Markdown: `holdfast --metrics-table`.
 std::string metrics_markdown();
 
 }  // namespace holdfast::observe

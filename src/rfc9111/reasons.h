@@ -1,6 +1,6 @@
 // Why something is not stored, not shared or not reused: one fixed list of words. Cache-Status, the
-// log and `holdfast explain` say these and no others, and the README has the same table, which a
-// test compares. A word once released stays. Pure data; any thread.
+// log and `holdfast explain` say these and no others, and the manual, holdfast(8), has the same
+// table, which a test compares. A word once released stays. Pure data; any thread.
 #pragma once
 
 #include <array>

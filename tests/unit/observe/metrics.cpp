@@ -88,7 +88,7 @@ TEST_CASE("request buckets resolve hits of 50 us and deadlines of 10 s") {
   CHECK(bounds.back() > 10);
 }
 
-TEST_CASE("the README's list has every metric once") {
+TEST_CASE("the list for people has every metric once") {
   const std::string markdown = metrics_markdown();
   CHECK(lines_of(markdown).size() == metric_table().size() + 2);
   for (const MetricInfo& row : metric_table()) {

@@ -1,4 +1,4 @@
-// The words for what is not kept, here and in the README.
+// The words for what is not kept, here and in the manual, holdfast(8).
 #include "rfc9111/reasons.h"
 
 #include <doctest/doctest.h>
@@ -23,15 +23,15 @@ TEST_CASE("each reason has one word, which Cache-Status can say as it is") {
   CHECK(meaning("stale-if-error").empty());
 }
 
-TEST_CASE("the README has the same words with the same meanings") {
-  const char* const path = std::getenv("README");
+TEST_CASE("the manual has the same words with the same meanings") {
+  const char* const path = std::getenv("PAGE");
   REQUIRE(path != nullptr);
-  std::ifstream readme(path);
+  std::ifstream page(path);
   std::string line;
-  while (std::getline(readme, line) && !line.starts_with("<!-- reasons")) {
+  while (std::getline(page, line) && !line.starts_with("<!-- reasons")) {
   }
   std::string table;
-  while (std::getline(readme, line) && !line.starts_with("<!-- end")) {
+  while (std::getline(page, line) && !line.starts_with("<!-- end")) {
     if (line.starts_with("| `")) table += line + "\n";
   }
   std::string expected;
