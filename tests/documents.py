@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""documents.py ROOT HOLDFAST FLAKY_UPSTREAM: what the manual says is so.
+"""documents.py ROOT HOLDFAST FLAKY_UPSTREAM: what README.md and the manual say is so.
 
 - Links in every README lead to a file that is there, and to a heading in it.
+- The README is one that leads: short, and the two commands come first.
 - The table of settings is the program's, the defaults of a section's keys are those in force, and
   the commands have the verbs and actions that the program has.
 - A block below <!-- toml --> is a settings file that --check-config takes.
 - A block below <!-- run --> says what its commands print.
+- The README's block for the service makes a settings file and a token file as they have to be.
 - What curl prints, in a block where it is asked, has the fields and the content that are shown,
   and so has the line of the log.
 """
@@ -21,6 +23,7 @@ from pathlib import Path
 
 root, holdfast, flaky_upstream = Path(sys.argv[1]), *map(os.path.abspath, sys.argv[2:])
 MANUAL = root / "tools/packaging/man"
+MOST_LINES = 250
 failed = []
 
 
@@ -92,6 +95,15 @@ def check_links():
             if anchor and path.suffix == ".md" and path.exists():
                 check(anchor in anchors(path), f"{shown(document)}: no heading is {target}")
     check(found > 20, "few links were found")
+
+
+def check_readme():
+    lines = (root / "README.md").read_text().splitlines()
+    check(len(lines) < MOST_LINES, f"README.md has {len(lines)} lines; the manual is the place for what is long")
+    commands = [line.split()[0] for line in lines if line.startswith("    ")]
+    check(commands[:2] == ["tools/demo.sh", "tools/test.sh"], "README.md does not begin with its two commands")
+    for command in re.findall(r"(?m)^    (?:sudo )?((?:tools|tests)/[\w/.-]+\.sh|\./[\w-]+\.sh)", "\n".join(lines)):
+        check(os.access(root / command, os.X_OK), f"README.md: {command} is no program")
 
 
 # ---- Tables -------------------------------------------------------------------
@@ -178,6 +190,24 @@ def check_runs(page, folder):
             )
 
 
+def check_service(folder):
+    """Its commands that write files, with a folder in the place of /etc."""
+    block = next(block for _, block in blocks((root / "README.md").read_text()) if "holdfast.toml\n" in block)
+    commands = [line for line in block.splitlines() if "/etc/holdfast/" in line or "/etc/credstore/" in line]
+    check(len(commands) == 2, "README.md: the service's settings and token")
+    etc = folder / "etc"
+    settings = etc / "holdfast/holdfast.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(run("--print-example-config").stdout)
+    # As they are pasted: the next line is there to be read.
+    script = "\n".join(commands).replace("sudo ", "").replace("/etc/", f"{etc}/") + "\nexit 0\n"
+    subprocess.run(["bash"], input=script, text=True, check=True, timeout=60)
+    token = etc / "credstore/holdfast.api_token"
+    check(token.read_text() == "THE-TOKEN\n" and token.stat().st_mode & 0o777 == 0o600, "README.md: the token's file")
+    said = run("--config", str(settings), "--api-token-file", str(token), "--print-config", cwd=folder)
+    check('api_url = ["https://api.example.net"]' in said.stdout, f"README.md: the service's settings: {said.stderr}")
+
+
 def wait_for(path, pattern):
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -240,15 +270,17 @@ def check_answers(page, folder):
 
 
 def main():
-    pages = [MANUAL / "holdfast.toml.5.md", MANUAL / "holdfast.8.md"]
+    pages = [root / "README.md", MANUAL / "holdfast.toml.5.md", MANUAL / "holdfast.8.md"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "holdfast").symlink_to(holdfast)
         check_links()
+        check_readme()
         check_settings()
         check_defaults(folder)
         check_words()
-        for page in pages[:1]:
+        check_service(folder)
+        for page in pages[:2]:
             check_files(page, folder)
         for page in pages:
             check_runs(page, folder)
