@@ -209,7 +209,7 @@ def check_service(folder):
 
 
 def wait_for(path, pattern):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120  # as all tests have
     while time.monotonic() < deadline:
         found = re.search(pattern, path.read_text())
         if found:
