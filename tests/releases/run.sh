@@ -1,0 +1,107 @@
+#!/bin/bash
+# Tries what the README promises where people start: a new machine of a Debian release that
+# has git and nothing else of what we need. Makes one in a folder (debootstrap, chroot), clones
+# HEAD into it, and runs the two commands and the package there. On demand, as root, and no part
+# of tools/test.sh: a release takes half an hour, and a Debian mirror.
+#
+# Prints a line for each step, with how long it took; exit 0 if none failed. A step that failed
+# has its log's end behind it; the logs are kept in build/releases/.
+set -euo pipefail
+export LC_ALL=C
+cd "$(dirname "$0")/../.."
+. tools/lib/packages.sh
+. tools/lib/common.sh
+
+releases='bookworm trixie'
+all_steps='demo test package'
+steps=$all_steps root='' quick=''
+usage() {
+  cat <<EOF_USAGE
+usage: sudo tests/releases/run.sh [options] RELEASE...
+  RELEASE       bookworm (Debian 12) or trixie (Debian 13)
+  --steps LIST  of them, in this order: ${all_steps// /,}
+  --root DIR    make the machine here and keep it; one that is there already is used as it is
+  --quick       without the sanitizers (tools/test.sh --quick)
+EOF_USAGE
+}
+read_options 'steps:steps:words root:root:text quick:quick:flag ...' "$@"
+
+[ ${#arguments[@]} -gt 0 ] || die "which release? $releases"
+for release in "${arguments[@]}"; do
+  [[ " $releases " == *" $release "* ]] || die "unknown release $release; they are: $releases"
+done
+for step in $steps; do
+  [[ " $all_steps " == *" $step "* ]] || die "unknown step $step; they are: $all_steps"
+done
+[ -z "$root" ] || [ ${#arguments[@]} -eq 1 ] || die '--root is for one release'
+[ "$(id -u)" -eq 0 ] || die 'needs root: debootstrap makes devices and files of all owners'
+install_packages debootstrap git || die 'packages could not be installed'
+
+logs=$PWD/build/releases
+mkdir -p "$logs"
+make_work
+failed=0
+
+# RELEASE FOLDER: a new machine, unless one is there.
+make_machine() {
+  if [ -x "$2/usr/bin/git" ]; then return; fi
+  debootstrap --variant=minbase --include=git,ca-certificates "$1" "$2" >"$logs/$1-machine.log" 2>&1 || {
+    tail -n 20 "$logs/$1-machine.log"
+    die "debootstrap could not make $1"
+  }
+  # Services that come with a package are not to start: there is no systemd.
+  printf '#!/bin/sh\nexit 101\n' >"$2/usr/sbin/policy-rc.d"
+  chmod 755 "$2/usr/sbin/policy-rc.d"
+}
+
+# COMMAND: in the machine, with processes and mounts of its own that end with it.
+inside() {
+  # shellcheck disable=SC2016
+  unshare --mount --pid --fork --kill-child -- bash -c '
+    set -e
+    mount --make-rprivate /
+    mount -t proc proc "$1/proc"
+    mount --rbind /sys "$1/sys"
+    mount --rbind /dev "$1/dev"
+    cp /etc/resolv.conf "$1/etc/resolv.conf"
+    exec chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin ${2:+"http_proxy=$2"} \
+      bash -c "cd /root/holdfast && $3"' inside "$machine" "${http_proxy:-}" "$1"
+}
+
+# Builds it, installs it with what it depends on, tries it, and takes it away: a removal keeps the
+# settings, a purge nothing.
+# shellcheck disable=SC2016
+package_and_back='set -e
+  tools/packaging/build.sh /tmp/package
+  apt-get install -y -qq /tmp/package/holdfast_*.deb
+  holdfast --version
+  holdfast --check-config --config /etc/holdfast/holdfast.toml
+  apt-get remove -y -qq holdfast
+  test -e /etc/holdfast/holdfast.toml
+  apt-get purge -y -qq holdfast
+  left=$(find /etc /usr/bin /usr/sbin /usr/lib /usr/share /var/lib -name "*holdfast*" -not -path "/var/lib/apt/*")
+  echo "left after a purge: ${left:-nothing}"
+  test -z "$left"'
+
+run_step() {
+  case $1 in
+    demo) inside 'tools/demo.sh' ;;
+    test) inside "tools/test.sh ${quick:+--quick}" ;;
+    package) inside "$package_and_back" ;;
+  esac
+}
+
+for release in "${arguments[@]}"; do
+  machine=${root:-$work/$release}
+  make_machine "$release" "$machine"
+  rm -rf "$machine/root/holdfast"
+  git clone -q . "$machine/root/holdfast"
+  for step in $steps; do
+    began=$SECONDS result=ok
+    run_step "$step" >"$logs/$release-$step.log" 2>&1 </dev/null || { result=FAILED failed=1; }
+    printf '%-9s %-8s %-7s %5d s  %s\n' "$release" "$step" "$result" $((SECONDS - began)) \
+      "$(grep -E '^([0-9]+ passed, [0-9]+ failed|OK.*)$' "$logs/$release-$step.log" | tail -n 1)"
+    if [ "$result" != ok ]; then tail -n 40 "$logs/$release-$step.log"; fi
+  done
+done
+exit "$failed"
