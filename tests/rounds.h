@@ -4,6 +4,8 @@
 #pragma once
 
 #include <algorithm>
+#include <initializer_list>
+#include <vector>
 
 namespace holdfast::test {
 
@@ -20,6 +22,16 @@ constexpr int of_seeds(int plain) {
 constexpr int of_rounds(int plain) {
 #ifdef SANITIZED
   return (plain + 9) / 10;
+#else
+  return plain;
+#endif
+}
+
+// Of what is tried in every combination: the first alone.
+template <typename Choice>
+std::vector<Choice> of_choices(std::initializer_list<Choice> plain) {
+#ifdef SANITIZED
+  return {*plain.begin()};
 #else
   return plain;
 #endif
