@@ -16,6 +16,9 @@
 namespace holdfast::base {
 namespace {
 
+// So late, a timer's due time says more of the loop than of what it waits for.
+constexpr Duration kHeldUp = std::chrono::milliseconds(10);
+
 event_base* new_base() {
   event_config* config = event_config_new();
   if (config == nullptr) throw std::runtime_error("libevent: out of memory");
@@ -140,10 +143,20 @@ void EventLoop::arm_timer() {
 
 void EventLoop::on_timer(void* self, unsigned) {
   auto& loop = *static_cast<EventLoop*>(self);
+  if (loop.was_held_up()) return loop.arm_timer();
   // What the callbacks add is covered by the arming behind them.
   loop.armed_for_ = SteadyTime::min();
   loop.timers_.run_due(loop.clock_.now(), loop.calls_);
   loop.arm_timer();
+}
+
+// A loop that stood still finds its timers due and its descriptors ready at once. What came in
+// time goes first, or a deadline would be said to have passed in silence.
+bool EventLoop::was_held_up() {
+  const auto next = timers_.next();
+  const bool late = next && clock_.now() - *next > kHeldUp;
+  looked_first_ = late && !looked_first_;
+  return looked_first_;
 }
 
 void EventLoop::post(Callback callback) {

@@ -87,6 +87,7 @@ class EventLoop final : public Scheduler {
   static void on_wake(void* self, unsigned events);
   static void on_timer(void* self, unsigned events);
   void arm_timer();
+  bool was_held_up();
   void drain_mailbox();
 
   std::string name_;
@@ -95,6 +96,7 @@ class EventLoop final : public Scheduler {
   CallWatch* calls_ = nullptr;
   TimerQueue timers_;
   SteadyTime armed_for_ = SteadyTime::max();
+  bool looked_first_ = false;  // at the descriptors, before timers that are late
   std::optional<SteadyTime> woken_;
   UniqueFd wake_fd_;
   std::unique_ptr<FdWatch> wake_watch_;

@@ -25,7 +25,9 @@ std::string route(const std::string& name, const std::string& match, const std::
 
 // The series of a family with that label, added up.
 double sum(const Daemon& daemon, const std::string& family, const std::string& label) {
-  std::istringstream page(get(daemon.url("/metrics")).body);
+  const std::string metrics = get(daemon.url("/metrics")).body;
+  REQUIRE(contains(metrics, "\n# TYPE " + family + " "));  // or a mistyped one would always be 0
+  std::istringstream page(metrics);
   double sum = 0;
   for (std::string line; std::getline(page, line);) {
     if (line.rfind(family + "{", 0) != 0 || !contains(line, label)) continue;
@@ -88,14 +90,15 @@ TEST_CASE("while one upstream hangs, and is refused, the clients of the other no
     }
   }
   // One for each key, as with a healthy neighbour; none was held up, thinned out or tried again.
-  CHECK(sum(daemon, attempts, of_well) == 300);
-  CHECK(well.count("requests") == 300);
-  for (const char* family :
-       {"holdfast_breaker_state", "holdfast_retries_total", "holdfast_retry_budget_exhausted_total",
-        "holdfast_parked_requests", "holdfast_breaker_transitions_total"}) {
+  for (const char* family : {"holdfast_breaker_state", "holdfast_upstream_retries_total",
+                             "holdfast_upstream_races_total", "holdfast_upstream_hedges_total",
+                             "holdfast_retry_budget_exhausted_total", "holdfast_upstream_parked",
+                             "holdfast_breaker_transitions_total"}) {
     CAPTURE(family);
     CHECK(sum(daemon, family, of_well) == 0);
   }
+  CHECK(sum(daemon, attempts, of_well) == 300);
+  CHECK(well.count("requests") == 300);
   CHECK(sum(daemon, "holdfast_breaker_state", "upstream=\"ill\"") > 0);
   CHECK(sum(daemon, "holdfast_breaker_transitions_total", "upstream=\"ill\"") > 0);
 

@@ -3,11 +3,13 @@
 #include <doctest/doctest.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <string>
 #include <thread>
 
 #include "base/signal_watch.h"
@@ -116,6 +118,42 @@ TEST_CASE("a timer is not held up by one that is due much later") {
   });
   loop.run();
   CHECK_FALSE(late);
+}
+
+TEST_CASE("after a loop stood still, what came in time goes before timers that are late") {
+  ManualClock clock;
+  EventLoop loop("test", clock);
+  struct Seen {
+    EventLoop& loop;
+    UniqueFd fd;
+    std::string order;
+  } seen{loop, UniqueFd(eventfd(0, EFD_CLOEXEC)), {}};
+  FdWatch watch(
+      loop, seen.fd.get(),
+      [](void* context, unsigned) {
+        auto& self = *static_cast<Seen*>(context);
+        eventfd_t count = 0;
+        REQUIRE(eventfd_read(self.fd.get(), &count) == 0);
+        self.order += "came ";
+      },
+      &seen);
+  watch.want(kFdReadable);
+  loop.post([&] {
+    loop.call_at(loop.now() + 1ms, [&] {
+      seen.order += "due";
+      loop.stop();
+    });
+    // The kernel's timer for it is armed before, and so over before.
+    UniqueFd later(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+    const itimerspec setting{{}, {0, 5'000'000}};
+    REQUIRE(timerfd_settime(later.get(), 0, &setting, nullptr) == 0);
+    std::uint64_t times = 0;
+    REQUIRE(read(later.get(), &times, sizeof times) == sizeof times);
+    clock.advance(1s);
+    REQUIRE(eventfd_write(seen.fd.get(), 1) == 0);
+  });
+  loop.run();
+  CHECK(seen.order == "came due");
 }
 
 TEST_CASE("all events of one wake-up have the same time of waking") {
