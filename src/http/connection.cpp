@@ -25,7 +25,9 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <string>
@@ -411,23 +413,37 @@ void Connection::write_refusal(int status, std::string_view detail) {
   end_after_answer(CloseReason::Rejected, true);
 }
 
-// Sends what it can, behind what waits already; the rest waits too.
 void Connection::flush(ByteBuffer& out) {
   if (out.empty()) return;
+  send({out.view()});
+  out.clear();
+}
+
+// Sends what it can, behind what waits already; the rest waits too.
+void Connection::send(const std::array<std::string_view, 3>& parts) {
   std::size_t sent = 0;
   if (pending_.empty() && !has_failed_) {
-    const ssize_t count = ::send(fd_.get(), out.data(), out.size(), MSG_NOSIGNAL);
-    if (count >= 0) {
-      sent = static_cast<std::size_t>(count);
+    std::array<iovec, 3> vectors{};
+    std::size_t count = 0;
+    for (const std::string_view part : parts) {
+      if (!part.empty()) vectors[count++] = {const_cast<char*>(part.data()), part.size()};
+    }
+    msghdr message{};
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = count;
+    const ssize_t got = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    if (got >= 0) {
+      sent = static_cast<std::size_t>(got);
     } else if (errno != EAGAIN && errno != EINTR) {
       fail(CloseReason::Error);
     }
   }
-  if (sent < out.size() && !has_failed_) {
-    out.consume(sent);
-    pending_.append(out.view());
+  if (has_failed_) return;
+  for (std::string_view part : parts) {
+    const std::size_t gone = std::min(sent, part.size());
+    sent -= gone;
+    pending_.append(part.substr(gone));
   }
-  out.clear();
 }
 
 void Connection::on_writable() {

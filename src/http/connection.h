@@ -3,7 +3,9 @@
 // life cycle is in connection.cpp. Loop's thread.
 #pragma once
 
+#include <array>
 #include <memory>
+#include <string_view>
 
 #include "base/event_loop.h"
 #include "base/timeout_list.h"
@@ -91,6 +93,8 @@ class Connection : public base::TimeoutHook {
   bool may_go_on() const;
 
   void flush(ByteBuffer& out);
+  // From where they are, what goes at once.
+  void send(const std::array<std::string_view, 3>& parts);
   void fail(CloseReason reason) {
     failed_ = reason;
     has_failed_ = true;

@@ -158,16 +158,16 @@ void Connection::write_piece(std::string_view piece) {
     if (piece.size() > pieces_left_) return cut_answer();
     pieces_left_ -= piece.size();
   }
-  const bool chunk = pieces_ == Pieces::Chunked;
-  if (chunk) {
+  if (pieces_ == Pieces::Chunked) {
     std::array<char, 18> size;
     char* end = std::to_chars(size.data(), size.data() + 16, piece.size(), 16).ptr;
     *end++ = '\r';
     *end++ = '\n';
-    core_.late.append({size.data(), static_cast<std::size_t>(end - size.data())});
+    send({std::string_view(size.data(), static_cast<std::size_t>(end - size.data())), piece,
+          "\r\n"});
+  } else {
+    send({piece});
   }
-  core_.late.append(piece);
-  if (chunk) core_.late.append("\r\n");
   whole_ = pieces_ == Pieces::Length && pieces_left_ == 0;
   end_if_whole();
 }
