@@ -165,12 +165,12 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
       if (self->large_ && self->large_->head_only) self->end_behind_head(status);
     });
   }
-  bool has_room() override {
+  bool has_room(std::size_t bytes) override {
     if (refused_) return true;
-    waits_for_room_ = on_way_ >= passing_.settings_.answer_window_bytes;
+    waits_for_room_ = on_way_ + bytes >= passing_.settings_.answer_window_bytes;
     return !waits_for_room_;
   }
-  void write(std::string_view piece) override {
+  void write(std::string piece) override {
     if (refused_ || (large_ && large_->head_only)) return;
     on_way_ += piece.size();
     if (kept_) {
@@ -183,9 +183,9 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
       }
     }
     if (!told_) {
-      early_.emplace_back(piece);
+      early_.push_back(std::move(piece));
     } else {
-      tell_piece(std::string(piece));
+      tell_piece(std::move(piece));
     }
   }
 

@@ -240,9 +240,15 @@ int Pool::timer_changed(CURLM*, long timeout_ms, void* self) {
   return 0;
 }
 
+void Pool::end_turn() {
+  for (const auto& callback : at_end_) callback();
+  at_end_.clear();
+}
+
 void Pool::act(curl_socket_t fd, int events) {
   int running = 0;
   curl_multi_socket_action(multi_, fd, events, &running);
+  end_turn();
   int left = 0;
   while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
     if (message->msg != CURLMSG_DONE) continue;

@@ -37,6 +37,11 @@ class Pool {
   // Ends it if it has not ended; its HTTP/1 connection is then closed.
   void remove(CURL* easy);
 
+  // For libcurl's callbacks: calls once libcurl has returned, and before anybody is told of an end.
+  void at_end_of_turn(std::function<void()> callback) { at_end_.push_back(std::move(callback)); }
+  // For whoever has called libcurl otherwise than through the pool.
+  void end_turn();
+
   std::size_t running() const { return running_; }
   // Connections that wait for a request, as far as can be seen.
   std::size_t ready();
@@ -75,6 +80,7 @@ class Pool {
   // Those that were opened and, as far as libcurl has told, not closed.
   std::unordered_map<curl_socket_t, Open> sockets_;
   std::size_t running_ = 0;
+  std::vector<std::function<void()>> at_end_;
   base::SteadyTime last_used_;
   bool speaks_http2_ = false;
   base::Timer timer_;

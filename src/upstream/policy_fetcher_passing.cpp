@@ -46,8 +46,8 @@ struct PolicyFetcher::Pass final : OriginAttempt, StreamPeer {
     fetcher.leave_slot(*this);
     peer.head(head);
   }
-  bool has_room() override { return peer.has_room(); }
-  void write(std::string_view piece) override { peer.write(piece); }
+  bool has_room(std::size_t bytes) override { return peer.has_room(bytes); }
+  void write(std::string piece) override { peer.write(std::move(piece)); }
 
   PolicyFetcher& fetcher;
   const PassId id;

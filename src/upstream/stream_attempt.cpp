@@ -9,6 +9,11 @@
 namespace holdfast::upstream {
 namespace {
 
+// What libcurl reads at a time; it has a buffer of that size for each transfer, and keeps as much
+// while there is no room.
+constexpr long kReadBytes = 64L << 10;
+// What goes to the peer at a time, at most.
+constexpr std::size_t kPieceBytes = 128U << 10;
 constexpr base::Duration kLookForEnd = std::chrono::milliseconds(50);
 
 }  // namespace
@@ -48,6 +53,7 @@ void StreamAttempt::shape(CURL* easy) {
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kReadBytes);
   if (request_.content == StreamRequest::Content::None) return;
   const bool chunked = request_.content == StreamRequest::Content::Chunked;
   curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
@@ -135,22 +141,30 @@ bool StreamAttempt::head_came(long status) {
 }
 
 std::size_t StreamAttempt::take_body(std::string_view bytes) {
-  if (!peer_.has_room()) {
+  if (!peer_.has_room(gathered_.size())) {
     waits_for_room_ = true;
     return CURL_WRITEFUNC_PAUSE;
   }
-  moved();
-  if (!answer_is_chunked()) {
-    peer_.write(bytes);
-    if (answer_left_) *answer_left_ -= std::min<std::uint64_t>(*answer_left_, bytes.size());
-    look_whether_answered();
-    return bytes.size();
+  if (gathered_.empty()) {
+    // One that is as long as libcurl makes them has others behind it, most likely.
+    if (bytes.size() == CURL_MAX_WRITE_SIZE) gathered_.reserve(kPieceBytes);
+    pool()->at_end_of_turn([this] { hand_over(); });
   }
-  piece_.clear();
-  const bool good = take_chunks(bytes, piece_, std::numeric_limits<std::size_t>::max());
-  if (!piece_.empty()) peer_.write(piece_);
-  look_whether_answered();
+  moved();
+  bool good = true;
+  if (answer_is_chunked()) {
+    good = take_chunks(bytes, gathered_, std::numeric_limits<std::size_t>::max());
+  } else {
+    gathered_.append(bytes);
+    if (answer_left_) *answer_left_ -= std::min<std::uint64_t>(*answer_left_, bytes.size());
+  }
+  if (gathered_.size() + CURL_MAX_WRITE_SIZE > kPieceBytes) hand_over();
   return good ? bytes.size() : 0;
+}
+
+void StreamAttempt::hand_over() {
+  if (!gathered_.empty()) peer_.write(std::exchange(gathered_, {}));
+  look_whether_answered();
 }
 
 std::size_t StreamAttempt::on_read(char* at, std::size_t size, std::size_t count, void* self) {
@@ -191,7 +205,9 @@ CURLcode StreamAttempt::go_on() {
   waits_for_content_ = waits_for_room_ = false;
   // To look for the end is no movement.
   if (asked_ != Asked::Never) moved();
-  return curl_easy_pause(easy(), CURLPAUSE_CONT);
+  const CURLcode code = curl_easy_pause(easy(), CURLPAUSE_CONT);
+  pool()->end_turn();
+  return code;
 }
 
 void StreamAttempt::end(CURLcode code) {

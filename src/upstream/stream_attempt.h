@@ -59,6 +59,7 @@ class StreamAttempt final : public Attempt {
   base::SteadyTime due() const;
   bool answer_is_whole() const;
   void look_whether_answered();
+  void hand_over();
   // Soon, as it may be the middle of the transfer.
   void ask_for_content_at(base::SteadyTime when);
   // Of an answer up to the connection's end, before which no content was asked for.
@@ -79,8 +80,8 @@ class StreamAttempt final : public Attempt {
   enum class Asked { NotYet, Waits, Yes, Never };
   Asked asked_;
   base::SteadyTime moved_{};
-  std::string refusal_;  // why the answer's head is none for a client
-  std::string piece_;    // of a chunked answer; kept for its memory
+  std::string refusal_;   // why the answer's head is none for a client
+  std::string gathered_;  // of the answer's content, in this turn of libcurl's
   base::Timer watch_timer_;
   base::Timer answered_timer_;
   base::Timer continue_timer_;

@@ -55,10 +55,12 @@ class StreamPeer {
   virtual void interim(int /*status*/, const Fields& /*fields*/) {}
   // The answer's head, once.
   virtual void head(const StreamHead& head) = 0;
-  // False: the transfer waits for go_on(), with what has come.
-  virtual bool has_room() = 0;
-  // The next piece of its content. Its end is the attempt's.
-  virtual void write(std::string_view piece) = 0;
+  // For more than the so many bytes that it is about to be given. False: behind those the transfer
+  // waits for go_on(), with what has come.
+  virtual bool has_room(std::size_t bytes) = 0;
+  // The next piece of its content: what was read at a time, up to 128 KiB. Its end is the
+  // attempt's.
+  virtual void write(std::string piece) = 0;
 };
 
 class Streaming {

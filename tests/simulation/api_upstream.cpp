@@ -281,12 +281,12 @@ void ApiUpstream::write_answer(AttemptId id) {
   const bool cut = stream->reply.transport == Outcome::Truncated;
   const std::size_t most = cut ? body.size() / 2 : body.size();
   while (stream->written < most) {
-    if (!stream->peer->has_room()) {
+    if (!stream->peer->has_room(0)) {
       stream->waits = true;
       return;
     }
     const std::size_t bytes = std::min<std::size_t>(most - stream->written, 20);
-    stream->peer->write(std::string_view(body).substr(stream->written, bytes));
+    stream->peer->write(body.substr(stream->written, bytes));
     stream->written += bytes;
     moved(id);
   }

@@ -426,12 +426,12 @@ void HttpUpstream::answer(AttemptId id) {
 void HttpUpstream::write_answer(AttemptId id) {
   Stream& stream = streams_.at(id);
   while (stream.written < stream.reply.body.size()) {
-    if (!stream.peer->has_room()) {
+    if (!stream.peer->has_room(0)) {
       stream.waits = true;
       return;
     }
     const std::string_view piece = std::string_view(stream.reply.body).substr(stream.written, 50);
-    stream.peer->write(piece);
+    stream.peer->write(std::string(piece));
     stream.written += piece.size();
   }
   stream.next.set_after(scheduler_, 1ms, [this, id] { end(id, streams_.at(id).reply); });

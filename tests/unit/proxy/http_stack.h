@@ -137,7 +137,7 @@ class PlayedUpstream final : public upstream::Fetcher, public upstream::Passer {
     std::optional<std::uint64_t> length;
     if (has_content) length = said.content.size();
     peer.head({said.status, said.fields, length});
-    if (has_content && !said.content.empty() && peer.has_room()) peer.write(said.content);
+    if (has_content && !said.content.empty() && peer.has_room(0)) peer.write(said.content);
     FetchResult result;
     result.end = FetchEnd::Answered;
     result.outcome = Outcome::Ok;

@@ -343,7 +343,7 @@ TEST_CASE("a client that does not read leaves no room, and makes some by reading
     while (room && written < (256U << 20)) {
       stack.turns();
       stack.on_origin([&] {
-        room = stack.passer.peer.load()->has_room();
+        room = stack.passer.peer.load()->has_room(0);
         if (!room) return;
         stack.passer.peer.load()->write(piece);
         written += piece.size();
@@ -356,7 +356,7 @@ TEST_CASE("a client that does not read leaves no room, and makes some by reading
   std::size_t read = 0;
   while (read < written) read += client.read_some(1 << 20);
   CHECK(stack.eventually([&] { return stack.passer.go_ons == 1; }));
-  stack.on_origin([&] { CHECK(stack.passer.peer.load()->has_room()); });
+  stack.on_origin([&] { CHECK(stack.passer.peer.load()->has_room(0)); });
   stack.end(whole(200));
 }
 

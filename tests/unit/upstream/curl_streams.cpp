@@ -40,6 +40,8 @@ struct Peer final : StreamPeer {
   std::optional<std::uint64_t> length;
   std::string got;
   std::size_t room = kAll;  // for so much
+  std::size_t coming = 0;   // with the next piece, when it was asked for room
+  std::size_t largest = 0;  // of the pieces
   std::function<void()> on_wait = [] {};
   std::function<void()> on_write = [] {};
 
@@ -66,12 +68,14 @@ struct Peer final : StreamPeer {
     fields = head.fields;
     length = head.length;
   }
-  bool has_room() override {
-    if (got.size() < room) return true;
+  bool has_room(std::size_t bytes) override {
+    coming = bytes;
+    if (got.size() + bytes < room) return true;
     on_wait();
     return false;
   }
-  void write(std::string_view piece) override {
+  void write(std::string piece) override {
+    largest = std::max(largest, piece.size());
     got += piece;
     on_write();
   }
@@ -439,7 +443,7 @@ TEST_CASE("where there is no room the upstream waits, and nothing is lost") {
   std::size_t got_when_waiting = 0;
   int waits = 0;
   stream.peer.on_wait = [&] {
-    if (++waits == 1) got_when_waiting = stream.peer.got.size();
+    if (++waits == 1) got_when_waiting = stream.peer.got.size() + stream.peer.coming;
     turns(bench, 20, [&] {
       // Nothing has come meanwhile.
       CHECK(stream.peer.got.size() < stream.peer.room + (64 << 10));
@@ -455,7 +459,32 @@ TEST_CASE("where there is no room the upstream waits, and nothing is lost") {
   CHECK(reply.transport == Outcome::Ok);
   CHECK(waits > 3);
   CHECK(got_when_waiting >= 100'000);
+  CHECK(stream.peer.largest <= 128 << 10);
   CHECK(stream.peer.got == content);
+}
+
+TEST_CASE("what has come by the time that there is room goes to the peer in few pieces") {
+  const std::string content = varied(40'000);
+  std::atomic<bool> sent{false};
+  const RawServer server([&](const RawServer::Peer& peer) {
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n" + content);
+    sent = true;
+    return true;
+  });
+  CurlBench bench(server);
+  Stream stream{bench};
+  stream.peer.room = 0;
+  const std::function<void()> look = [&] {
+    if (!sent) return turns(bench, 1, look);
+    stream.peer.room = kAll;
+    bench.transport.go_on(stream.id);
+  };
+  stream.peer.on_wait = [&] { turns(bench, 1, look); };
+  const Reply reply = stream.run(request("POST", "/x", Content::Length, 0));
+  CHECK(reply.transport == Outcome::Ok);
+  CHECK(stream.peer.got == content);
+  // What came before it was told of the lack of room, and what came meanwhile.
+  CHECK(stream.peer.largest >= 20'000);
 }
 
 TEST_CASE(

@@ -71,8 +71,8 @@ struct Peer final : StreamPeer {
     return has_content ? std::optional<std::size_t>(0) : std::nullopt;
   }
   void head(const StreamHead&) override {}
-  bool has_room() override { return true; }
-  void write(std::string_view) override {}
+  bool has_room(std::size_t) override { return true; }
+  void write(std::string) override {}
   bool has_content = true;
 };
 
