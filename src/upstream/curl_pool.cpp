@@ -231,8 +231,15 @@ int Pool::socket_changed(CURL* easy, curl_socket_t fd, int what, void* self, voi
 
 int Pool::timer_changed(CURLM*, long timeout_ms, void* self) {
   auto& pool = *static_cast<Pool*>(self);
+  pool.due_ = timeout_ms == 0;
   if (timeout_ms < 0) {
     pool.timer_.cancel();
+  } else if (timeout_ms == 0) {
+    pool.timer_.cancel();
+    // Sooner than a timer, and it costs less.
+    pool.loop_.post([&pool, alive = std::weak_ptr(pool.alive_)] {
+      if (!alive.expired() && std::exchange(pool.due_, false)) pool.act(CURL_SOCKET_TIMEOUT, 0);
+    });
   } else {
     pool.timer_.set_after(pool.loop_, std::chrono::milliseconds(timeout_ms),
                           [&pool] { pool.act(CURL_SOCKET_TIMEOUT, 0); });

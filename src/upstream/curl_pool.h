@@ -84,6 +84,8 @@ class Pool {
   base::SteadyTime last_used_;
   bool speaks_http2_ = false;
   base::Timer timer_;
+  bool due_ = false;  // it is to be called at once
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
 }  // namespace holdfast::upstream
