@@ -134,8 +134,8 @@ class Flights {
 
   // The same for a route of mode rfc9111 (flights_http.cpp), whose `asked` says the rest.
   // `interim` is told what the upstream says before its answer (103, say), while it is waited for;
-  // null: nobody wants to know.
-  using Interim = std::function<void(int status, const std::string& lines)>;
+  // null: nobody wants to know. The lines are shared by all who are told.
+  using Interim = std::function<void(int status, const std::shared_ptr<const std::string>& lines)>;
   void join_http(Route& route, const AskedPtr& asked, base::SteadyTime deadline, Callback callback,
                  Interim interim = {});
   Answer stored_http(const Route& route, const Asked& asked);

@@ -22,12 +22,12 @@ using upstream::FetchEnd;
 using upstream::FetchResult;
 using upstream::Outcome;
 
-// But for what every client has of its own.
-bool asks_the_same(const Asked& one, const Asked& other) {
-  const auto is_own = [](const upstream::Field& field) {
-    constexpr std::string_view kOwn[] = {"Forwarded", "X-Forwarded-For", "traceparent",
-                                         "tracestate"};
-    return std::any_of(std::begin(kOwn), std::end(kOwn),
+// But for what every client has of its own; `from_there`: from the same address, too.
+bool asks_the_same(const Asked& one, const Asked& other, bool from_there = false) {
+  const auto is_own = [from_there](const upstream::Field& field) {
+    constexpr std::string_view kOwn[] = {"traceparent", "tracestate", "Forwarded",
+                                         "X-Forwarded-For"};
+    return std::any_of(std::begin(kOwn), std::end(kOwn) - (from_there ? 2 : 0),
                        [&](std::string_view name) { return upstream::is_field(field, name); });
   };
   const upstream::Fields& mine = one.upstream.fields;
@@ -43,6 +43,15 @@ bool asks_the_same(const Asked& one, const Asked& other) {
     ++their;
   }
   return std::all_of(their, theirs.end(), is_own);
+}
+
+// Whether an interim answer says nothing that is for one client alone. Hints (RFC 8297) are fields
+// of the answer to come; of a status that is not known here nobody knows what it says.
+bool may_be_for_others(int status, const upstream::Fields& fields) {
+  constexpr int kEarlyHints = 103;
+  if (status != kEarlyHints || upstream::find_field(fields, "Set-Cookie") != nullptr) return false;
+  const rfc9111::ResponseDirectives says = rfc9111::response_directives(fields, {});
+  return !says.no_store && !says.is_private && says.private_fields.empty();
 }
 
 // Whether it is worth another attempt, which a validator of ours says by its verdict.
@@ -313,11 +322,29 @@ void Flights::part_ways(Flight& flight) {
   parting_ = false;
 }
 
+// Whether others may have the answer is not known before that has come. So who waits along is told
+// of hints only if it asks the very same, and of 102, which says nothing but that the upstream is
+// at work, without a word of it. Two addresses ask the same where something stored shows that its
+// answers are for everybody.
 void Flights::tell_interim(const Flight& flight, int status, const upstream::Fields& fields) const {
-  const std::string lines = passed_interim_fields(fields, flight.route.plan());
-  // Whether others may have the answer is not known before that has come.
+  constexpr int kProcessing = 102;
+  const RoutePlan& plan = flight.route.plan();
+  const auto shared_lines = [&plan](const upstream::Fields& of) {
+    return std::make_shared<const std::string>(passed_interim_fields(of, plan));
+  };
+  const auto lines = shared_lines(fields);
+  const auto for_others = status == kProcessing               ? shared_lines({})
+                          : may_be_for_others(status, fields) ? lines
+                                                              : nullptr;
+  const bool from_there = flight.stored == nullptr;
   for (const Waiter& waiter : flight.waiters) {
-    if (waiter.interim && !waiter.collapsed) waiter.interim(status, lines);
+    if (!waiter.interim) continue;
+    if (!waiter.collapsed) {
+      waiter.interim(status, lines);
+    } else if (for_others &&
+               (status == kProcessing || asks_the_same(*waiter.asked, *flight.asked, from_there))) {
+      waiter.interim(status, for_others);
+    }
   }
 }
 

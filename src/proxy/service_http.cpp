@@ -180,10 +180,10 @@ void Service::ask_origin_http(http::Server& server, http::ExchangeId id,
     if (asked->wanted.only_if_cached && !route.plan().stored_only) {
       return reply(flights.stored_http(route, *asked));
     }
-    const auto interim = [this, id](int status, const std::string& lines) {
+    const auto interim = [this, id](int status, const std::shared_ptr<const std::string>& lines) {
       parts_.worker.post([this, id, status, lines] {
         const auto waits = pending_.find(id);
-        if (waits != pending_.end()) waits->second.server->interim(id, status, lines);
+        if (waits != pending_.end()) waits->second.server->interim(id, status, *lines);
       });
     };
     flights.join_http(route, asked, deadline, reply, interim);

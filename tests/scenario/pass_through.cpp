@@ -147,6 +147,54 @@ TEST_CASE("an interim answer reaches who waits for the answer, and no client of 
   CHECK(daemon.stop() == 0);
 }
 
+TEST_CASE("an interim answer reaches those who wait along, and none of them of HTTP/1.0") {
+  const Folder folder;
+  std::promise<void> all_wait;
+  std::promise<void> hinted;
+  // A second attempt may race the first, which takes long.
+  const RawServer server([all_wait_now = all_wait.get_future().share(),
+                          hinted_now = hinted.get_future().share()](const Peer& peer) {
+    all_wait_now.wait_for(10s);
+    peer.send("HTTP/1.1 103 Early Hints\r\nLink: </style>; rel=preload\r\n\r\n");
+    hinted_now.wait_for(10s);
+    peer.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\ndone");
+    return true;
+  });
+  Daemon daemon = routed(folder, file_for(server, "mode = \"rfc9111\"\n"));
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(std::make_unique<RawClient>(daemon.port()));
+    clients.back()->send(request("GET /a", ""));
+  }
+  const auto waits_for = [&daemon](double clients_now) {
+    daemon.wait_for_metric(R"(holdfast_flight_waiters{upstream="any"})",
+                           [=](double waiters) { return waiters == clients_now; });
+  };
+  waits_for(3);
+  RawClient old(daemon.port());
+  old.send("GET /a HTTP/1.0\r\nHost: a\r\n\r\n");
+  waits_for(4);
+  all_wait.set_value();
+  for (const auto& client : clients) {
+    const RawClient::Answer hint = client->read();
+    CHECK(hint.status == 103);
+    CHECK(contains(hint.head, "\r\nLink: </style>; rel=preload\r\n"));
+  }
+  hinted.set_value();
+  for (const auto& client : clients) {
+    RawClient::Answer answer = client->read();
+    while (answer.status == 103) answer = client->read();
+    CHECK(answer.status == 200);
+    CHECK(answer.body == "done");
+    CHECK_FALSE(contains(answer.head, "Link"));
+  }
+  CHECK(old.read().status == 200);
+  const Response hit = get(daemon.url("/a"));
+  CHECK(contains(hit.field("Cache-Status"), "; hit"));
+  CHECK(hit.field("Link").empty());
+  CHECK(daemon.stop() == 0);
+}
+
 TEST_CASE("a slow reader slows the upstream, and fills no memory") {
   const Folder folder;
   constexpr std::size_t kPiece = 64 << 10;

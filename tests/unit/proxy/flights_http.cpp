@@ -213,25 +213,6 @@ TEST_CASE_FIXTURE(HttpFixture, "an answer to an Authorization is shared only whe
   CHECK(body(get("/b")) == "all");
 }
 
-TEST_CASE_FIXTURE(HttpFixture, "an interim answer is for whose request went upstream") {
-  std::vector<std::string> told;
-  for (const char* who : {"first", "second"}) {
-    flights->join_http(
-        *route, asked("/a", {{"Authorization", who}}), loop.now() + 10s, [](const Answer&) {},
-        [&told, who](int status, const std::string& lines) {
-          told.push_back(who + std::to_string(status) + lines);
-        });
-  }
-  REQUIRE(fetcher.fetches.size() == 1);
-  fetcher.fetches.at(1).request.on_interim(103, {{"Link", "</of-first>"}});
-  CHECK(told == std::vector<std::string>{"first103Link: </of-first>\r\nVia: 1.1 holdfast\r\n"});
-  fetcher.end(1, says("mine", kFresh));
-  REQUIRE(fetcher.fetches.size() == 1);
-  fetcher.fetches.at(2).request.on_interim(103, {});
-  CHECK(told.size() == 2);
-  CHECK(told[1].starts_with("second103"));
-}
-
 TEST_CASE_FIXTURE(HttpFixture, "a client's directives are obeyed, and collapsed all the same") {
   get("/a");
   fetcher.end(1, says("one", kFresh));
