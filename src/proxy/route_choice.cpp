@@ -54,9 +54,7 @@ Taken RouteChoice::take(const http::Request& request, std::string& storage,
     taken.by = Taken::By::Route;
     return taken;
   }
-  const std::size_t batch = batch_at(path);
-  if (batch != kNone && request.method != http::Method::Get &&
-      request.method != http::Method::Head) {
+  if (const std::size_t batch = batch_at(path); batch != kNone) {
     taken.route = batch;
     taken.by = Taken::By::BadMethod;
     taken.allowed |= *MethodSet::named("POST");

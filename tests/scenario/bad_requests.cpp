@@ -21,7 +21,11 @@ TEST_CASE("every invalid path is an error in JSON and never reaches the upstream
         "/lookup/" + std::string(10'000, '1')}) {
     CAPTURE(path.substr(0, 60));
     const Response response = get(daemon.url(path));
-    CHECK((response.status == 400 || response.status == 404 || response.status == 414));
+    if (path == "/lookup") {
+      CHECK(response.status == 405);  // it takes batches
+    } else {
+      CHECK((response.status == 400 || response.status == 404 || response.status == 414));
+    }
     CHECK(response.field("Content-Type") == "application/problem+json");
     CHECK(response.body.find("\"status\":" + std::to_string(response.status)) != std::string::npos);
     CHECK(response.field("X-Evil") == "");

@@ -140,9 +140,12 @@ TEST_CASE("a batch that is wrong as a whole is told what is, and reaches nobody"
   query.fields = {"Content-Type: application/json", "Content-Encoding: gzip"};
   refused(query, 415, "content coding");
   CHECK(ask(query).field("Accept-Encoding") == "identity");
-  const Response other = ask({daemon.url("/lookup"), "DELETE"});
-  CHECK(other.status == 405);
-  CHECK(other.field("Allow") == "POST, OPTIONS");
+  for (const char* method : {"GET", "HEAD", "DELETE"}) {
+    CAPTURE(method);
+    const Response other = ask({daemon.url("/lookup"), method});
+    CHECK(other.status == 405);
+    CHECK(other.field("Allow") == "POST, OPTIONS");
+  }
   CHECK(ask({daemon.url("/lookup"), "OPTIONS"}).field("Allow") == "POST, OPTIONS");
   CHECK(ask({daemon.lookup_url("8.8.8.8"), "POST", {}, "x"}).status == 405);
   CHECK(upstream.count("requests") == 0);

@@ -322,6 +322,7 @@ TEST_CASE("what no route takes gets the service's own words") {
   CHECK(refused({"/v1/a", "--method", "CONNECT"}).starts_with("501 "));
   CHECK(refused({"/metrics"}) == "200 a page of the service's own, before any route");
   CHECK(refused({"http://a b/v1/a"}).starts_with("400 "));
+  CHECK(ask({"/lookup"}, false, {{"API_URL", "http://127.0.0.1:1"}}).explanation.status == 405);
   const auto value = ask({"/lookup/nowhere"}, false, {{"API_URL", "http://127.0.0.1:1"}});
   CHECK(value.explanation.why == "not an IPv4 or IPv6 address");
   CHECK(value.explanation.near == "lookup");

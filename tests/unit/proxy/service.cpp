@@ -483,6 +483,20 @@ TEST_CASE("a hit and a refresh behind it hold nothing of routes that are gone") 
   CHECK(client.ask(get("/lookup/192.0.2.2")).status == 404);
 }
 
+TEST_CASE("a path that takes batches alone says so to every other method") {
+  ServiceStack stack;
+  Client client = stack.client();
+  for (const std::string method : {"GET", "HEAD", "PUT"}) {
+    CAPTURE(method);
+    const http::test::Answer answer =
+        client.ask(method + " /lookup HTTP/1.1\r\nHost: a\r\n\r\n", method == "HEAD");
+    CHECK(answer.status == 405);
+    CHECK(answer.field("Allow") == "POST, OPTIONS");
+  }
+  CHECK(client.ask("GET /other HTTP/1.1\r\nHost: a\r\n\r\n").status == 404);
+  CHECK(stack.counted("none", "405", "error") == 3);
+}
+
 TEST_CASE("routes that are the same go on with what they have, batches and counters with it") {
   ServiceStack stack;
   auto held = std::make_shared<int>();
