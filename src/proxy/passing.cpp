@@ -281,9 +281,9 @@ void Passing::start(http::Server& server, http::ExchangeId id, const http::Reque
                     Order order, Facts facts) {
   const upstream::Passer& passer = order.passer;
   if (!places_.take(&passer)) {
-    return send_error(server, id, facts, 503,
-                      std::string("too many requests are passed on already") + kNotSent,
-                      std::chrono::seconds(1));
+    const std::string cause = "too many requests are passed on already";
+    if (order.without_place && order.without_place(cause)) return;
+    return send_error(server, id, facts, 503, cause + kNotSent, std::chrono::seconds(1));
   }
   const bool awaits_content = request.streamed && expects_continue(request);
   StreamRequest stream = stream_request(request, std::move(order.request));

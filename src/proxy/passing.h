@@ -96,6 +96,9 @@ class Passing {
     Forward forward{"method", {}};
     // Of mode resilient. None: whatever comes is for the client, and sent once.
     std::optional<Large> large = std::nullopt;
+    // There is no place for it. True: whoever is asked has answered; false, or none: an error is
+    // told. On the worker's loop, inside start().
+    std::function<bool(const std::string& cause)> without_place = nullptr;
   };
 
   Passing(base::Scheduler& worker, base::Scheduler& origin, Settings settings, Record record)

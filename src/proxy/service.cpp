@@ -79,7 +79,8 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       rejections_({.burst = kLoggedFailures}, "rejections_not_logged"),
       pages_(parts_.pages),
       page_desk_(parts_.worker, settings.request_deadline),
-      passing_(parts_.worker, parts_.origin, {.request_deadline = settings.request_deadline},
+      passing_(parts_.worker, parts_.origin,
+               {.request_deadline = settings.request_deadline, .most = settings.most_passed},
                [this](const Passing::Facts& facts) { record_passed(facts); }),
       deadlines_(worker_patience(settings.request_deadline)) {
   adopt(prepare(std::move(parts_.routes)));

@@ -37,6 +37,8 @@ class Service final : public http::Handler {
  public:
   struct Settings {
     base::Duration request_deadline = std::chrono::seconds(10);
+    // As Passing has it.
+    std::size_t most_passed = Passing::Settings{}.most;
   };
   // All of it outlives the service, and the loops' last callbacks.
   struct Parts {
@@ -148,13 +150,18 @@ class Service final : public http::Handler {
   void pass(http::Server& server, http::ExchangeId id, const http::Request& request, Served& served,
             const Parameters& parameters);
   // `key_` is its key by then. `forward`: why it is not answered here. `asked`: of mode rfc9111,
-  // where something of what comes may be kept.
+  // where something of what comes may be kept. `without_place`: as Passing::Order has it.
   void send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
-                    Served& served, const Forward& forward, const AskedPtr& asked = nullptr);
+                    Served& served, const Forward& forward, const AskedPtr& asked = nullptr,
+                    std::function<bool(const std::string& cause)> without_place = nullptr);
   // Of mode resilient, an answer that is too large to be kept; and who answers if that fails before
   // a byte has gone to the client. False: nobody does.
   void pass_large(PendingMap::node_type waiting);
   bool look_again(PendingMap::node_type& waiting, const upstream::FetchResult& result);
+  // What is stored answers a GET or HEAD that could not be passed through, if it may be used then.
+  // False: it may not, or nothing is.
+  bool answer_unpassed(Pending& pending, const std::string& cause,
+                       const upstream::FetchResult* result = nullptr);
   // Its route is offline.
   void refuse_to_send(http::Server& server, http::ExchangeId id, const http::Request& request,
                       Served& served);

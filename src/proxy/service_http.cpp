@@ -203,7 +203,9 @@ void Service::finish_http(Pending& pending, const Answer& answer) {
     key_ = pending.key;
     request_id_ = pending.request_id;
     const AskedPtr kept = answer.pass.reason == "bypass" ? nullptr : pending.asked;
-    return send_through(*pending.server, pending.id, request, *pending.served, answer.pass, kept);
+    return send_through(
+        *pending.server, pending.id, request, *pending.served, answer.pass, kept,
+        [this, &pending](const std::string& cause) { return answer_unpassed(pending, cause); });
   }
   const Exchange exchange = exchange_of(pending);
   if (!answer.content) return send_error(*pending.server, exchange, answer);

@@ -71,7 +71,8 @@ void Service::pass(http::Server& server, http::ExchangeId id, const http::Reques
 }
 
 void Service::send_through(http::Server& server, http::ExchangeId id, const http::Request& request,
-                           Served& served, const Forward& forward, const AskedPtr& asked) {
+                           Served& served, const Forward& forward, const AskedPtr& asked,
+                           std::function<bool(const std::string& cause)> without_place) {
   if (served.stored_only) return refuse_to_send(server, id, request, served);
   const std::string_view traceparent = request.field(Known::Traceparent);
   upstream::Fields trace = continued_trace(traceparent, request.field(Known::Tracestate), random_);
@@ -98,7 +99,7 @@ void Service::send_through(http::Server& server, http::ExchangeId id, const http
   }
   passing_.start(server, id, request,
                  {served.route.plan(), *served.passer, std::move(upstream), std::move(observer),
-                  served.hold, forward},
+                  served.hold, forward, std::nullopt, std::move(without_place)},
                  std::move(facts));
 }
 
@@ -141,9 +142,14 @@ void Service::pass_large(PendingMap::node_type waiting) {
   Passing::Order order{served.route.plan(), *served.passer,       std::move(upstream), nullptr,
                        served.hold,         {"bypass", kTooLarge}};
   ++pending.passes;
-  large.fall_back = [this, kept = std::make_shared<PendingMap::node_type>(std::move(waiting))](
-                        const upstream::FetchResult& result) { return look_again(*kept, result); };
+  const auto kept = std::make_shared<PendingMap::node_type>(std::move(waiting));
+  large.fall_back = [this, kept](const upstream::FetchResult& result) {
+    return look_again(*kept, result);
+  };
   order.large = std::move(large);
+  order.without_place = [this, kept](const std::string& cause) {
+    return answer_unpassed(kept->mapped(), cause);
+  };
   passing_.start(server, id, request, std::move(order), std::move(facts));
 }
 
@@ -153,16 +159,7 @@ bool Service::look_again(PendingMap::node_type& waiting, const upstream::FetchRe
   Pending& pending = waiting.mapped();
   const base::SteadyTime deadline = pending.received + settings_.request_deadline;
   if (pending.passes >= kMostPasses || parts_.worker.now() + kAnswerMargin >= deadline) {
-    const base::WallTime wall = parts_.worker.clock().wall();
-    Answer answer = answer_without_origin(parts_.memory.find(pending.key), wall, false);
-    if (!answer.content) return false;
-    answer.forwarded = answer.rung == Rung::StaleIfError;
-    answer.upstream_status = result.reply.status;
-    answer.attempts = result.attempts_sent;
-    answer.cause = cause_of(result);
-    send_content(*pending.server, exchange_of(pending), answer,
-                 cache::freshness(*answer.content, wall));
-    return true;
+    return answer_unpassed(pending, cause_of(result), &result);
   }
   const http::ExchangeId id = pending.id;
   Pending& again = pending_.insert(std::move(waiting)).position->second;
@@ -180,6 +177,28 @@ bool Service::look_again(PendingMap::node_type& waiting, const upstream::FetchRe
     };
     flights.join(route, key, deadline, std::chrono::seconds(0), reply, trace);
   });
+  return true;
+}
+
+bool Service::answer_unpassed(Pending& pending, const std::string& cause,
+                              const upstream::FetchResult* result) {
+  const base::WallTime wall = parts_.worker.clock().wall();
+  cache::StoredPtr stored =
+      pending.asked ? in_memory(*pending.served, *pending.asked) : parts_.memory.find(pending.key);
+  Answer answer = answer_without_origin(std::move(stored), wall, false);
+  if (!answer.content) return false;
+  answer.cause = cause;
+  if (result != nullptr) {
+    answer.forwarded = answer.rung == Rung::StaleIfError;
+    answer.upstream_status = result->reply.status;
+    answer.attempts = result->attempts_sent;
+  }
+  if (pending.asked) {
+    finish_http(pending, answer);
+  } else {
+    send_content(*pending.server, exchange_of(pending), answer,
+                 cache::freshness(*answer.content, wall));
+  }
   return true;
 }
 

@@ -168,7 +168,8 @@ class HttpStack : public TwoLoops {
     return plan;
   }
 
-  explicit HttpStack(RoutePlan plan = HttpStack::plan()) : route_(std::move(plan)) {
+  explicit HttpStack(RoutePlan plan = HttpStack::plan(), Service::Settings settings = {})
+      : route_(std::move(plan)), settings_(settings) {
     serve(service_);
   }
   ~HttpStack() { stop(); }
@@ -221,11 +222,12 @@ class HttpStack : public TwoLoops {
   }
 
  private:
+  Route route_;
+  const Service::Settings settings_;
   observe::Log log_{{.fd = -1}};
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   MapStore store_;
-  Route route_;
   Pages pages_;
   PlayedUpstream upstream_{origin_};
   Flights flights_{
@@ -234,7 +236,7 @@ class HttpStack : public TwoLoops {
       std::make_shared<const Routes>(std::vector<Routes::Entry>{{route_, flights_, &upstream_}});
   Service service_{{worker_, origin_, memory_, store_, log_, metrics_, worker_shard_, failures_,
                     routes_, pages_},
-                   {.request_deadline = std::chrono::seconds(10)},
+                   settings_,
                    1};
 };
 
