@@ -42,6 +42,7 @@ class Passing {
   struct Facts {
     std::shared_ptr<void> served;  // the caller's, of the route
     std::string method, path, request_id, client, traceparent, key;
+    std::string_view detail;  // the word for why it was passed, of rfc9111/reasons.h; may be empty
     base::SteadyTime received{};
     int status = 0;           // the client's
     bool ours = false;        // the answer was an error of our own

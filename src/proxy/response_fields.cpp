@@ -124,7 +124,7 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
         out += "; stored";
         append_ttl(out, freshness);
       }
-      append_reason(out, answer.not_stored.empty() ? answer.not_reused : answer.not_stored);
+      append_reason(out, reason_of(answer));
       break;
     case Rung::StaleIfError:
       if (answer.forwarded) {
@@ -144,7 +144,7 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
       if (answer.stored_only) {
         out += kOffline;
       } else {
-        append_reason(out, rfc9111::word(rfc9111::Reason::OnlyIfCached));
+        append_reason(out, reason_of(answer));
       }
       break;
     case Rung::Error:
@@ -154,6 +154,14 @@ void append_cache_status(std::string& to, const Answer& answer, const cache::Fre
   if (answer.collapsed) out += "; collapsed";
   out += "\r\n";
   to += out.view();
+}
+
+std::string_view reason_of(const Answer& answer) {
+  if (answer.rung == Rung::Fetched) {
+    return answer.not_stored.empty() ? answer.not_reused : answer.not_stored;
+  }
+  const bool only_if_cached = answer.rung == Rung::NotStored && !answer.stored_only;
+  return only_if_cached ? rfc9111::word(rfc9111::Reason::OnlyIfCached) : std::string_view();
 }
 
 void append_retry_after(std::string& out, std::chrono::seconds delay) {

@@ -34,6 +34,10 @@ void append_vary_on_coding(std::string& out);
 // memory while the store is off, or takes no more.
 void append_cache_status(std::string& to, const Answer& answer, const cache::Freshness& freshness);
 
+// The word of rfc9111/reasons.h that it has as its detail: why nothing is kept of the answer, or
+// what is stored did not do. Empty: it has none of those.
+std::string_view reason_of(const Answer& answer);
+
 void append_retry_after(std::string& out, std::chrono::seconds delay);
 
 void append_request_id(std::string& out, std::string_view request_id);

@@ -87,6 +87,7 @@ void Service::send_through(http::Server& server, http::ExchangeId id, const http
   facts.client = request.client;
   facts.traceparent = traceparent.substr(0, traced ? kTraceParentSize : 0);
   facts.key = key_;
+  facts.detail = forward.word;
   facts.received = request.received;
   if (request.too_large)
     return passing_.refuse(server, id, std::move(facts), 413, served.too_large);
@@ -121,6 +122,7 @@ void Service::pass_large(PendingMap::node_type waiting) {
   facts.client = pending.client;
   facts.traceparent = pending.traceparent;
   facts.key = pending.key;
+  facts.detail = kTooLarge;
   facts.received = pending.received;
   Passing::Large large;
   large.head_only = pending.method == http::Method::Head;
@@ -245,6 +247,7 @@ void Service::record_passed(const Passing::Facts& facts) {
                     {"key", served.route.subject(facts.key)},
                     {"status", facts.status},
                     {"cache", facts.ours ? "error" : "pass"},
+                    {"detail", facts.detail},
                     {"attempts", facts.attempts},
                     {"upstream_status", facts.upstream_status},
                     {"duration_seconds", std::chrono::duration<double>(duration).count()},

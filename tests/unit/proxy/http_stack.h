@@ -205,6 +205,12 @@ class HttpStack : public TwoLoops {
   void purge(const std::string& key) {
     on_origin([&] { flights_.purge(key); });
   }
+  // All that is in the log by now.
+  std::string logged() {
+    turns();
+    log_.flush();
+    return text_of(*log_file_);
+  }
   // One request by a connection of its own, and all that follows from it.
   http::test::Answer ask(const std::string& method, const std::string& path,
                          const std::string& fields = {}, const std::string& content = {}) {
@@ -224,7 +230,8 @@ class HttpStack : public TwoLoops {
  private:
   Route route_;
   const Service::Settings settings_;
-  observe::Log log_{{.fd = -1}};
+  const std::shared_ptr<std::FILE> log_file_{std::tmpfile(), &std::fclose};
+  observe::Log log_{{.fd = fileno(log_file_.get())}};
   observe::RecentFailures failures_;
   cache::MemoryCache memory_{{.limit_bytes = 1U << 20}};
   MapStore store_;

@@ -430,7 +430,8 @@ TEST_CASE(
   CHECK_FALSE(stack.passer.left);
   const auto lines = stack.lines();
   REQUIRE(lines.size() == 1);
-  CHECK(lines[0].find(R"("status":201,"cache":"pass","attempts":1,"upstream_status":201)") !=
+  CHECK(lines[0].find(
+            R"("status":201,"cache":"pass","detail":"","attempts":1,"upstream_status":201)") !=
         std::string::npos);
   stack.end(std::move(end));
   CHECK(stack.counted("201") == 1);
@@ -441,13 +442,14 @@ TEST_CASE("a client that leaves earlier is abandoned, and its request is in the 
   Client client = stack.client();
   client.send(post("/a", ""));
   REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
-  std::string expected = R"("status":499,"cache":"pass","attempts":1,"upstream_status":0)";
+  std::string expected =
+      R"("status":499,"cache":"pass","detail":"","attempts":1,"upstream_status":0)";
   SUBCASE("before the answer") {}
   SUBCASE("in the middle of it") {
     stack.head(200, 6);
     stack.on_origin([&] { stack.passer.peer.load()->write("answ"); });
     client.read_some(1);
-    expected = R"("status":200,"cache":"pass","attempts":1,"upstream_status":200)";
+    expected = R"("status":200,"cache":"pass","detail":"","attempts":1,"upstream_status":200)";
   }
   client.close();
   CHECK(stack.eventually([&] { return stack.passer.left.load(); }));

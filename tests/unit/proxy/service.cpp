@@ -115,12 +115,6 @@ class ServiceStack : public proxy::test::TwoLoops {
     log_.flush();
     return text_of(*log_file);
   }
-  static std::string text_of(std::FILE& file) {
-    std::string text(1U << 20, '\0');
-    const ssize_t size = ::pread(fileno(&file), text.data(), text.size(), 0);
-    text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, size)));
-    return text;
-  }
   // Other routes, as a reload brings them: none, or the lookup with what holds it.
   // After none it is another one to the worker.
   void adopt(const std::shared_ptr<const void>& hold) {

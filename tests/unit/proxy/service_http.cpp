@@ -390,3 +390,33 @@ TEST_CASE("an error of the upstream's is its client's to read, and a stored answ
   CHECK(stale.field("Age") == "102");
   CHECK(stale.field("Cache-Status").ends_with("detail=stale-if-error"));
 }
+
+TEST_CASE("the log says by which word nothing is kept, or what is stored does not do") {
+  HttpStack stack;
+  // The detail of the one line that this adds.
+  auto logged_of = [&stack, seen = std::size_t{0}](const http::test::Answer& answer) mutable {
+    const std::string all = stack.logged();
+    const std::string line = all.substr(seen);
+    seen = all.size();
+    const std::string key = "\"detail\":\"";
+    const std::size_t at = line.find(key);
+    REQUIRE(at != std::string::npos);
+    CHECK(line.find(key, at + 1) == std::string::npos);
+    const std::size_t start = at + key.size();
+    const std::string word = line.substr(start, line.find('"', start) - start);
+    // No other word than the client is told.
+    const std::string status = answer.field("Cache-Status");
+    CHECK((word.empty() ? status.find("detail") == std::string::npos
+                        : status.ends_with("; detail=" + word)));
+    return word;
+  };
+  stack.says({200, {{"Cache-Control", "private"}}, "mine"});
+  CHECK(logged_of(stack.get("/private")) == "private");
+  CHECK(logged_of(stack.get("/through", "Cache-Control: no-store\r\n")) == "client-no-store");
+  stack.says(kTen);
+  CHECK(logged_of(stack.get("/a")).empty());
+  CHECK(logged_of(stack.get("/a", "Cache-Control: no-cache\r\n")) == "client-no-cache");
+  CHECK(logged_of(stack.ask("POST", "/a")).empty());
+  stack.says({200, {}, std::string(HttpStack::kMostBytes + 1, 'x')});
+  CHECK(logged_of(stack.get("/large")) == "too-large");
+}

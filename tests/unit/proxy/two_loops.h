@@ -2,9 +2,14 @@
 // own, one clock that moves when told to, and a server in front.
 #pragma once
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <future>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -53,6 +58,13 @@ class TwoLoops {
   }
   http::test::Client client(int receive_buffer = 0) {
     return http::test::Client(port_, receive_buffer);
+  }
+
+  static std::string text_of(std::FILE& file) {
+    std::string text(1U << 20, '\0');
+    const ssize_t size = ::pread(fileno(&file), text.data(), text.size(), 0);
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, size)));
+    return text;
   }
 
   http::test::TestClock clock;
