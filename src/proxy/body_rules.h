@@ -73,6 +73,8 @@ struct BodyRules {
   bool needs_json() const {
     return json || !require.empty() || !equal.empty() || !reject_if.empty();
   }
+  // What they ask for is not told by a head: a content in a coding has to be decoded for it.
+  bool reads_content() const { return needs_json() || min_body_bytes > 0; }
   bool operator==(const BodyRules&) const = default;
 };
 

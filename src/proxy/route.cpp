@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "proxy/percent_encoding.h"
 #include "proxy/template_text.h"
 #include "proxy/variants.h"
+#include "upstream/reply_content.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -267,6 +269,29 @@ upstream::Request Route::upstream_request(std::string_view key,
 }
 
 upstream::Verdict Route::validate(std::string_view key, const upstream::Reply& reply) {
+  using upstream::Outcome;
+  using upstream::Undoing;
+  const bool coded = plan_.storing.http.on && plan_.body.reads_content() &&
+                     upstream::find_field(reply.fields, "Content-Encoding") != nullptr;
+  if (!coded) return validate_plain(key, reply);
+  try {
+    upstream::Reply plain = reply;
+    switch (upstream::undo_codings(reply.fields, plain.body, plan_.body.max_body_bytes)) {
+      case Undoing::Done:
+        return validate_plain(key, plain);
+      case Undoing::Impossible:
+        return {Outcome::InvalidBody, upstream::cannot_be_undone(reply.fields)};
+      case Undoing::TooLarge:
+        break;
+    }
+  } catch (const std::bad_alloc&) {
+    return {Outcome::Local, "out of memory"};
+  }
+  return {Outcome::InvalidBody, "more than " + std::to_string(plan_.body.max_body_bytes) +
+                                    " bytes once it is decoded, the max_body"};
+}
+
+upstream::Verdict Route::validate_plain(std::string_view key, const upstream::Reply& reply) {
   if (plan_.body.equal.empty()) return check_.validate({}, reply);
   Parameters parameters;
   if (!take_values(key_parts(subject(key_of_url(key))).values, parameters)) {

@@ -111,7 +111,8 @@ class Route : public std::enable_shared_from_this<Route> {
                                      const upstream::Fields& beside = {}) const;
 
   // Judges a complete 2xx, or whether a 4xx is the upstream's own word. A wrong Ok here
-  // is a wrong answer to a client. Origin loop only.
+  // is a wrong answer to a client. Content that is kept in its coding (mode rfc9111) is judged by
+  // what it is without, which is no longer than max_body either. Origin loop only.
   upstream::Verdict validate(std::string_view key, const upstream::Reply& reply);
 
   // Whether an answer larger than max_body goes to its client as it comes: what is asked of it, its
@@ -137,6 +138,7 @@ class Route : public std::enable_shared_from_this<Route> {
   const char* append_fields(const http::Request& request, std::string& key) const;
   bool is_host_of_key(std::string_view host) const;
   bool take_values(std::string_view values, Parameters& parameters) const;
+  upstream::Verdict validate_plain(std::string_view key, const upstream::Reply& reply);
 
   const RoutePlan plan_;
   const std::size_t prefix_size_;

@@ -12,6 +12,7 @@
 #include "rfc9111/conditions.h"
 #include "rfc9111/fields.h"
 #include "rfc9111/ranges.h"
+#include "upstream/reply_content.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -26,6 +27,20 @@ bool is_precondition(std::string_view name) {
   return http::equals_ignoring_case(name, "if-none-match") ||
          http::equals_ignoring_case(name, "if-modified-since") ||
          http::equals_ignoring_case(name, "if-range") || http::equals_ignoring_case(name, "range");
+}
+
+// The client would take more, but nobody here could judge it. What it takes selects a stored
+// response as ever.
+void ask_for_codings_to_undo(upstream::Fields& fields) {
+  const auto is_it = [](const upstream::Field& field) {
+    return upstream::is_field(field, "Accept-Encoding");
+  };
+  for (upstream::Field& field : fields) {
+    if (is_it(field)) field.value = upstream::codings_to_undo(field.value);
+  }
+  std::erase_if(fields, [&](const upstream::Field& field) {
+    return is_it(field) && field.value.empty();  // none at all: identity is asked for
+  });
 }
 
 // What is sent to a Range of what is stored; nothing: all of it is.
@@ -143,6 +158,7 @@ AskedPtr Service::make_asked(const http::Request& request, const Served& served)
   asked->upstream = served.route.upstream_request(key_, trace);
   const upstream::Fields of_route = std::exchange(asked->upstream.fields, {});
   asked->upstream.fields = passed_request_fields(request, plan, of_route);
+  if (plan.body.reads_content()) ask_for_codings_to_undo(asked->upstream.fields);
   asked->ambiguous = is_ambiguous(asked->upstream.fields, of_route);
   std::erase_if(asked->upstream.fields,
                 [](const upstream::Field& field) { return is_precondition(field.name); });

@@ -426,10 +426,8 @@ void Attempt::undo_content_codings() {
   // that is known; else it is no answer. A 404 is the API's own or a balancer's by its content.
   const bool is_success = reply_.status >= 200 && reply_.status < 300;
   if (!is_success && !is_negative(reply_.status)) return;
-  const std::string* coding = find_field(reply_.fields, "Content-Encoding");
   reply_.transport = Outcome::InvalidBody;
-  reply_.detail = "the content cannot be decoded, Content-Encoding: " +
-                  (coding != nullptr && printable(*coding) ? coding->substr(0, 60) : std::string());
+  reply_.detail = cannot_be_undone(reply_.fields);
 }
 
 void Attempt::fail(Outcome outcome, std::string detail, bool own_lack) {

@@ -7,6 +7,8 @@
 #include <new>
 #include <vector>
 
+#include "upstream/outgoing.h"
+
 namespace holdfast::upstream {
 namespace {
 
@@ -33,25 +35,39 @@ bool is_space(char c) {
   return c == ' ' || c == '\t';
 }
 
+std::string trimmed(std::string text) {
+  text.erase(0, std::min(text.find_first_not_of(" \t"), text.size()));
+  text.erase(text.find_last_not_of(" \t") + 1);  // npos + 1 is 0
+  return text;
+}
+
+// Elements with nothing in them are none (RFC 9110, 5.6.1).
+std::vector<std::string> elements_of(std::string_view list) {
+  std::vector<std::string> elements;
+  while (!list.empty()) {
+    const std::size_t end = std::min(list.find(','), list.size());
+    std::string element = trimmed(std::string(list.substr(0, end)));
+    if (!element.empty()) elements.push_back(std::move(element));
+    list.remove_prefix(std::min(end + 1, list.size()));
+  }
+  return elements;
+}
+
+bool is_gzip(const Field& coding) {
+  return is_field(coding, "gzip") || is_field(coding, "x-gzip");
+}
+
 std::vector<std::string> codings_of(const Fields& fields) {
   std::vector<std::string> codings;
   for (const Field& field : fields) {
     if (!is_field(field, "Content-Encoding")) continue;
-    std::string coding;
-    for (const char c : field.value + ',') {
-      if (c != ',') {
-        coding += c;
-        continue;
-      }
-      coding.erase(0, std::min(coding.find_first_not_of(" \t"), coding.size()));
-      coding.erase(coding.find_last_not_of(" \t") + 1);  // npos + 1 is 0
-      // Elements with nothing in them are none (RFC 9110, 5.6.1). "none" is no registered name,
-      // but means what it says where applications turn a server's compression off.
+    for (std::string& coding : elements_of(field.value)) {
+      // "none" is no registered name, but means what it says where applications turn a server's
+      // compression off.
       const Field name{coding, {}};
-      if (!coding.empty() && !is_field(name, "identity") && !is_field(name, "none")) {
-        codings.push_back(coding);
+      if (!is_field(name, "identity") && !is_field(name, "none")) {
+        codings.push_back(std::move(coding));
       }
-      coding.clear();
     }
   }
   return codings;
@@ -216,7 +232,7 @@ Undoing undo_codings(const Fields& fields, std::string& content, std::size_t lim
   std::string plain = content;
   for (; !codings.empty(); codings.pop_back()) {  // the last was applied last
     const Field coding{codings.back(), {}};
-    const bool gzip = is_field(coding, "gzip") || is_field(coding, "x-gzip");
+    const bool gzip = is_gzip(coding);
     if (!gzip && !is_field(coding, "deflate")) return Undoing::Impossible;
     std::string inner;
     const Undoing undoing = gzip ? inflate(kGzipWindow, plain, limit_bytes, inner)
@@ -226,6 +242,22 @@ Undoing undo_codings(const Fields& fields, std::string& content, std::size_t lim
   }
   content = std::move(plain);
   return Undoing::Done;
+}
+
+std::string cannot_be_undone(const Fields& fields) {
+  const std::string* coding = find_field(fields, "Content-Encoding");
+  return "the content cannot be decoded, Content-Encoding: " +
+         (coding != nullptr && printable(*coding) ? coding->substr(0, 60) : std::string());
+}
+
+std::string codings_to_undo(std::string_view accept_encoding) {
+  std::string kept;
+  for (const std::string& element : elements_of(accept_encoding)) {
+    const Field coding{trimmed(element.substr(0, element.find(';'))), {}};
+    if (!is_gzip(coding) && !is_field(coding, "deflate") && !is_field(coding, "identity")) continue;
+    kept.append(kept.empty() ? "" : ", ").append(element);
+  }
+  return kept;
 }
 
 }  // namespace holdfast::upstream

@@ -68,5 +68,9 @@ enum class Undoing {
 // Makes `content` what it was before it was coded, by all Content-Encoding fields there are.
 // Untouched unless Done. Throws std::bad_alloc.
 Undoing undo_codings(const Fields& fields, std::string& content, std::size_t limit_bytes);
+// Why that was Impossible, for people.
+std::string cannot_be_undone(const Fields& fields);
+// Of an Accept-Encoding the codings that can be undone, with their weights; empty: none.
+std::string codings_to_undo(std::string_view accept_encoding);
 
 }  // namespace holdfast::upstream

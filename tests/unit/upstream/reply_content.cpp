@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace holdfast::upstream {
@@ -152,6 +153,22 @@ TEST_CASE("codings are undone in the order in which they were applied") {
     std::string content = each.content;
     CHECK(undo_codings(each.fields, content, kLimit) == Undoing::Done);
     CHECK(content == hello);
+  }
+}
+
+TEST_CASE("of the codings that a client takes those that can be undone are kept as they stand") {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"", ""},
+      {"gzip", "gzip"},
+      {"gzip, deflate, br, zstd", "gzip, deflate"},
+      {"br;q=1.0,GZip;q=0.8 ,\t*;q=0.1", "GZip;q=0.8"},
+      {"x-gzip,,identity;q=0", "x-gzip, identity;q=0"},
+      {"br", ""},
+      {"*", ""},
+      {"gzipped", ""}};
+  for (const auto& each : cases) {
+    CAPTURE(each.first);
+    CHECK(codings_to_undo(each.first) == each.second);
   }
 }
 
