@@ -196,7 +196,8 @@ void Attempt::enter(Phase phase) {
 
 curl_socket_t Attempt::on_open(void* self, curlsocktype, curl_sockaddr* address) {
   auto& attempt = *static_cast<Attempt*>(self);
-  const curl_socket_t fd = attempt.pool_->open_socket(*address, attempt.kind_ == Kind::Stream);
+  const curl_socket_t fd = attempt.pool_->open_socket(
+      *address, attempt.kind_ == Kind::Stream ? attempt.easy_.get() : nullptr);
   if (fd == CURL_SOCKET_BAD) {
     attempt.error_number_ = errno;
     attempt.lack_ = base::resource_lacking(errno);

@@ -77,7 +77,7 @@ struct Pool::Socket {
 // inode.
 struct Pool::Open {
   ino_t inode = 0;
-  bool for_one = false;             // never idle: while unwatched its transfer is paused
+  CURL* for_one = nullptr;          // never idle: while unwatched its transfer is paused
   CURL* user = nullptr;             // the transfer that waits for it
   std::unique_ptr<Socket> watched;  // null while libcurl does not want it watched
 
@@ -128,7 +128,7 @@ std::vector<pollfd> Pool::idle_sockets() const {
   idle.reserve(sockets_.size());
   const short odd = speaks_http2_ ? POLLRDHUP : POLLRDHUP | POLLIN;
   for (const auto& [fd, open] : sockets_) {
-    if (!open.watched && !open.for_one) idle.push_back({fd, odd, 0});
+    if (!open.watched && open.for_one == nullptr) idle.push_back({fd, odd, 0});
   }
   if (!idle.empty()) (void)::poll(idle.data(), idle.size(), 0);
   return idle;
@@ -156,6 +156,15 @@ bool Pool::unacknowledged(CURL* easy) const {
   return false;
 }
 
+bool Pool::is_closed(CURL* easy) const {
+  for (const auto& [fd, open] : sockets_) {
+    if (open.for_one != easy || Open::inode_of(fd) != open.inode) continue;
+    char byte = 0;
+    if (::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) return true;
+  }
+  return false;
+}
+
 std::size_t Pool::ready() {
   std::size_t quiet = 0;
   for (const pollfd& one : idle_sockets()) {
@@ -177,7 +186,7 @@ void Pool::end_odd_ones() {
   }
 }
 
-curl_socket_t Pool::open_socket(const curl_sockaddr& address, bool for_one) {
+curl_socket_t Pool::open_socket(const curl_sockaddr& address, CURL* for_one) {
   const int fd =
       ::socket(address.family, address.socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address.protocol);
   if (fd < 0) return CURL_SOCKET_BAD;

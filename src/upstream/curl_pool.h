@@ -48,6 +48,9 @@ class Pool {
   // What this transfer sent on an HTTP/1 connection was sent again twice, and the other end has
   // acknowledged none of it.
   bool unacknowledged(CURL* easy) const;
+  // The server has closed the connection that serves this transfer alone, and all that it sent has
+  // been read.
+  bool is_closed(CURL* easy) const;
   base::SteadyTime last_used() const { return last_used_; }
 
   // The server has answered in HTTP/2 here: it is worth waiting for a connection that
@@ -56,9 +59,9 @@ class Pool {
   void set_speaks_http2(bool does) { speaks_http2_ = does; }
 
   // For CURLOPT_OPENSOCKETFUNCTION: a socket that dies with the network it is on, or
-  // CURL_SOCKET_BAD and errno. `for_one`: its connection serves one transfer alone, which may have
-  // it rest with bytes to read.
-  curl_socket_t open_socket(const curl_sockaddr& address, bool for_one);
+  // CURL_SOCKET_BAD and errno. `for_one`: the transfer that its connection serves alone, which may
+  // have it rest with bytes to read; null: any.
+  curl_socket_t open_socket(const curl_sockaddr& address, CURL* for_one);
   // For CURLOPT_CLOSESOCKETFUNCTION, with the pool as its data.
   static int close_socket(void* self, curl_socket_t fd);
 

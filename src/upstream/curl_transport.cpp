@@ -230,7 +230,8 @@ Transport::AttemptId CurlTransport::stream(const Sending& sending, const StreamR
   const AttemptId id = ++last_id_;
   StreamAttempt::Told told{
       [this, origin = sending.origin](Fields& fields) { hide_credentials(origin, fields); },
-      [this, id] { stalled(id); }, [this, id] { go_on(id); }, [this, id] { answered(id); }};
+      [this, id] { stalled(id); }, [this, id] { go_on(id); },
+      [this, id](bool answered) { over(id, answered); }};
   return begin(std::make_unique<StreamAttempt>(id, loop_, settings_, sending, request, peer,
                                                std::move(callback), std::move(told)),
                request.request);
@@ -242,9 +243,10 @@ void CurlTransport::stalled(AttemptId id) {
   finished(attempt);
 }
 
-void CurlTransport::answered(AttemptId id) {
+void CurlTransport::over(AttemptId id, bool answered) {
   Attempt& attempt = *attempts_.at(id);
-  attempt.end(CURLE_OK);  // its connection goes with it: it is in the middle of a request
+  // Its connection goes with it: it is in the middle of a request.
+  attempt.end(answered ? CURLE_OK : CURLE_GOT_NOTHING);
   finished(attempt);
 }
 

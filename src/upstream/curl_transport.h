@@ -147,7 +147,7 @@ class CurlTransport final : public Transport, public Streaming {
   void hide_credentials(std::size_t origin, Fields& fields) const;
   bool still_tells(std::size_t origin, std::string text) const;
   void stalled(AttemptId id);
-  void answered(AttemptId id);
+  void over(AttemptId id, bool answered);
   void wait_for_trust(Attempt& attempt);
   void run(Attempt& attempt);
   void finished(Attempt& attempt);

@@ -96,12 +96,17 @@ void StreamAttempt::ask_for_content_at(base::SteadyTime when) {
 
 // Once it has read the connection's end libcurl gives up sending what is missing of a content, but
 // ends only if it was not told to wait for that; and it does not say that it has read it. So it is
-// for an answer up to that end, and for one that breaks off before its own.
+// for an answer up to that end, and for one that breaks off before its own. Where not even a head
+// has come it would send the content all the same.
 void StreamAttempt::look_for_end() {
-  continue_timer_.set_after(loop(), kLookForEnd, [this] {
-    if (ended()) return;
+  end_timer_.set_after(loop(), kLookForEnd, [this] {
+    if (ended() || asked_ == Asked::Yes) return;
     look_for_end();  // first: what follows may end it
-    if (waits_for_content_) told_.ready();
+    if (asked_ == Asked::Waits) {
+      if (pool()->is_closed(easy())) told_.over(false);
+    } else if (waits_for_content_) {
+      told_.ready();
+    }
   });
 }
 
@@ -182,6 +187,7 @@ std::size_t StreamAttempt::on_read(char* at, std::size_t size, std::size_t count
       if (!attempt.continue_timer_.pending()) {
         attempt.ask_for_content_at(attempt.loop().now() + attempt.settings().continue_wait);
       }
+      attempt.look_for_end();
     }
     attempt.look_whether_answered();
     return CURL_READFUNC_PAUSE;
@@ -214,6 +220,7 @@ void StreamAttempt::end(CURLcode code) {
   watch_timer_.cancel();
   answered_timer_.cancel();
   continue_timer_.cancel();
+  end_timer_.cancel();
   Attempt::end(code);
   if (refusal_.empty()) return;
   reply().transport = Outcome::InvalidBody;
@@ -226,6 +233,7 @@ void StreamAttempt::stall() {
   watch_timer_.cancel();
   answered_timer_.cancel();
   continue_timer_.cancel();
+  end_timer_.cancel();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(request_.patience).count();
   fail(Outcome::Timeout, "nothing moved for " + std::to_string(seconds) + " s");
 }
@@ -250,7 +258,7 @@ void StreamAttempt::look_whether_answered() {
   const auto is_it = [this] { return waits_for_content_ && answer_is_whole() && refusal_.empty(); };
   if (!is_it() || answered_timer_.pending()) return;
   answered_timer_.set_at(loop(), loop().now(), [this, is_it] {
-    if (!ended() && is_it()) told_.answered();
+    if (!ended() && is_it()) told_.over(true);
   });
 }
 
@@ -263,7 +271,7 @@ void StreamAttempt::watch() {
   watch_timer_.set_at(loop(), due(), [this] {
     if (ended()) return;
     if (loop().now() < due()) return watch();
-    answer_is_whole() && refusal_.empty() ? told_.answered() : told_.stalled();
+    answer_is_whole() && refusal_.empty() ? told_.over(true) : told_.stalled();
   });
 }
 

@@ -29,8 +29,9 @@ class StreamAttempt final : public Attempt {
     std::function<void()> stalled;
     // There is something to go on with: go_on(). From the loop.
     std::function<void()> ready;
-    // Its answer is whole, and the rest of the content may never go: end() it. From the loop.
-    std::function<void()> answered;
+    // Nothing more comes, its answer is whole or there is none, and libcurl would not end while
+    // content is missing: end() it. From the loop.
+    std::function<void(bool answered)> over;
   };
 
   StreamAttempt(Transport::AttemptId id, base::EventLoop& loop,
@@ -62,7 +63,8 @@ class StreamAttempt final : public Attempt {
   void hand_over();
   // Soon, as it may be the middle of the transfer.
   void ask_for_content_at(base::SteadyTime when);
-  // Of an answer up to the connection's end, before which no content was asked for.
+  // Of an answer up to the connection's end, before which no content was asked for, and of a
+  // connection that ends before either.
   void look_for_end();
   void moved();
   void watch();
@@ -85,6 +87,7 @@ class StreamAttempt final : public Attempt {
   base::Timer watch_timer_;
   base::Timer answered_timer_;
   base::Timer continue_timer_;
+  base::Timer end_timer_;
 };
 
 }  // namespace holdfast::upstream

@@ -332,6 +332,37 @@ TEST_CASE(
   CHECK(stream.peer.read_so_far == 0);
 }
 
+TEST_CASE("a server that closes without a word is found out though its word is waited for") {
+  std::string said;
+  SUBCASE("at once") {}
+  SUBCASE("after an interim answer") {
+    said = "HTTP/1.1 103 Early Hints\r\n\r\n";
+  }
+  SUBCASE("inside the head") {
+    said = "HTTP/1.1 417 Expec";
+  }
+  Content sending = Content::Length;
+  SUBCASE("of a content with a length") {}
+  SUBCASE("of one in chunks") {
+    sending = Content::Chunked;
+  }
+  const RawServer server([&](const RawServer::Peer& peer) {
+    if (!said.empty()) peer.send(said);
+    return false;
+  });
+  CurlBench bench(CurlTransport::Settings{.base_urls = {server.url()}, .continue_wait = 1h});
+  Stream stream{bench};
+  stream.peer.content = "abc";
+  StreamRequest put = request("PUT", "/x", sending, sending == Content::Length ? 3 : 0);
+  put.expects_continue = true;
+  put.head_by = bench.loop.now() + kEnough;
+  const Reply reply = stream.run(put);
+  CHECK(reply.transport == Outcome::Reset);
+  CHECK(stream.peer.heads == 0);
+  CHECK(stream.peer.read_so_far == 0);
+  CHECK(server.connections() == 1);
+}
+
 TEST_CASE("a server that neither asks nor answers has its time, as if it had been sent all") {
   const RawServer server([](const RawServer::Peer& peer) {
     peer.hang();
