@@ -366,7 +366,10 @@ void Flights::finish_http(Flight& flight, FetchResult& result) {
   if (result.end == FetchEnd::Answered && result.reply.status == 206) {
     const bool lenient = flight.route.plan().storing.http.lenient_ranges;
     auto whole = completed(*flight.partial, result.reply, lenient);
-    if (!whole) return fetch_whole(flight);
+    // Of a part the rules said nothing.
+    if (!whole || flight.route.validate(flight.key, *whole).outcome != Outcome::Ok) {
+      return fetch_whole(flight);
+    }
     result.reply = *std::move(whole);
   }
   if (result.end == FetchEnd::Answered) {

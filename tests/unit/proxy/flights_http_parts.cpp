@@ -72,6 +72,23 @@ TEST_CASE_FIXTURE(PartFixture, "who asks for all gets the part and the rest, of 
   CHECK(body(end) == "0123456789");
 }
 
+TEST_CASE_FIXTURE(PartFixture, "what the parts come to is judged as any whole answer is") {
+  RoutePlan plan = http_plan(storing);
+  plan.body.json = true;
+  route = std::make_unique<Route>(std::move(plan));
+  have_part("/number", 1, 9);
+  const auto number = get("/number");
+  fetcher.end(fetcher.last, part(0, "1", "\"e\""));
+  CHECK(body(number) == "1123456789");
+  have_part("/none", 1, 9);
+  const auto none = get("/none");
+  fetcher.end(fetcher.last, part(0, "x", "\"e\""));
+  // It is asked for anew, as a whole, and that is judged by the fetch.
+  CHECK_FALSE(answers[none].has_value());
+  REQUIRE(fetcher.fetches.size() == 1);
+  CHECK(sent("Range") == "(none)");
+}
+
 TEST_CASE_FIXTURE(PartFixture, "a part and the rest are as old as the rest says that it is") {
   have_part("/a", 0, 5);
   const auto all = get("/a");
