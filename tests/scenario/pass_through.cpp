@@ -154,13 +154,13 @@ TEST_CASE("an interim answer reaches those who wait along, and none of them of H
   // A second attempt may race the first, which takes long.
   const RawServer server([all_wait_now = all_wait.get_future().share(),
                           hinted_now = hinted.get_future().share()](const Peer& peer) {
-    all_wait_now.wait_for(10s);
+    all_wait_now.wait_for(kPatience);
     peer.send("HTTP/1.1 103 Early Hints\r\nLink: </style>; rel=preload\r\n\r\n");
-    hinted_now.wait_for(10s);
+    hinted_now.wait_for(kPatience);
     peer.send("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\ndone");
     return true;
   });
-  Daemon daemon = routed(folder, file_for(server, "mode = \"rfc9111\"\n"));
+  Daemon daemon = routed(folder, file_for(server, "mode = \"rfc9111\"\n"), one_attempt());
   std::vector<std::unique_ptr<RawClient>> clients;
   for (int i = 0; i < 3; ++i) {
     clients.push_back(std::make_unique<RawClient>(daemon.port()));
@@ -263,7 +263,7 @@ TEST_CASE("a client that leaves ends the transfer upstream") {
     client.send(request("DELETE /x", ""));
     asked.get_future().wait();
   }
-  CHECK(left.get_future().wait_for(5s) == std::future_status::ready);
+  CHECK(left.get_future().wait_for(kPatience) == std::future_status::ready);
   CHECK(daemon.stop() == 0);
 }
 
