@@ -61,8 +61,9 @@ StreamRequest stream_request(const http::Request& request, upstream::Request ups
 class Passage final : public upstream::StreamPeer, public std::enable_shared_from_this<Passage> {
  public:
   Passage(Passing& passing, http::ExchangeId id, Passing::Order order, std::string request_id,
-          bool awaits_content)
+          bool awaits_content, std::size_t window_bytes)
       : passing_(passing),
+        window_bytes_(window_bytes),
         id_(id),
         plan_(order.plan),
         passer_(order.passer),
@@ -95,7 +96,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   }
   void taken(std::size_t bytes) {
     on_way_ -= bytes;
-    const bool room = on_way_ <= passing_.settings_.answer_window_bytes / 2;
+    const bool room = on_way_ <= window_bytes_ / 2;
     if (!waits_for_room_ || !room) return;
     waits_for_room_ = false;
     passer_.go_on(pass_);
@@ -167,7 +168,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   }
   bool has_room(std::size_t bytes) override {
     if (refused_) return true;
-    waits_for_room_ = on_way_ + bytes >= passing_.settings_.answer_window_bytes;
+    waits_for_room_ = on_way_ + bytes >= window_bytes_;
     return !waits_for_room_;
   }
   void write(std::string piece) override {
@@ -245,6 +246,7 @@ class Passage final : public upstream::StreamPeer, public std::enable_shared_fro
   }
 
   Passing& passing_;
+  const std::size_t window_bytes_;  // of the answer
   const http::ExchangeId id_;
   const RoutePlan& plan_;
   upstream::Passer& passer_;
@@ -298,8 +300,11 @@ void Passing::start(http::Server& server, http::ExchangeId id, const http::Reque
     // The worker's own from here.
     fall_back = std::exchange(order.large->fall_back, {});
   }
-  auto passage =
-      std::make_shared<Passage>(*this, id, std::move(order), facts.request_id, awaits_content);
+  stream.reads_much = pending_.size() < settings_.few;
+  const std::size_t window_bytes =
+      stream.reads_much ? settings_.wide_window_bytes : settings_.answer_window_bytes;
+  auto passage = std::make_shared<Passage>(*this, id, std::move(order), facts.request_id,
+                                           awaits_content, window_bytes);
   Pending& pending = pending_[id];
   pending.server = &server;
   pending.passage = passage;

@@ -34,6 +34,10 @@ class Passing {
     base::Duration request_deadline = std::chrono::seconds(10);
     std::size_t content_window_bytes = 128U << 10;
     std::size_t answer_window_bytes = 256U << 10;
+    // While no more than a few are under way they have a wider one, and read much at a time: the
+    // transfer waits less often, and a crowd of slow readers takes no more memory for it.
+    std::size_t wide_window_bytes = 1U << 20;
+    std::size_t few = 8;
     // At a time, over all upstreams, which have a fair share each (fair_places.h): four fifths of
     // it for one alone. Each may hold both windows.
     std::size_t most = 1280;

@@ -9,11 +9,12 @@
 namespace holdfast::upstream {
 namespace {
 
-// What libcurl reads at a time; it has a buffer of that size for each transfer, and keeps as much
-// while there is no room.
+// What libcurl reads at a time, where it is to be much; it has a buffer of that size for each
+// transfer, and keeps as much while there is no room.
 constexpr long kReadBytes = 64L << 10;
 // What goes to the peer at a time, at most.
-constexpr std::size_t kPieceBytes = 128U << 10;
+constexpr std::size_t kPieceBytes = 2 * CURL_MAX_WRITE_SIZE;
+constexpr std::size_t kLargePieceBytes = 128U << 10;
 constexpr base::Duration kLookForEnd = std::chrono::milliseconds(50);
 
 }  // namespace
@@ -53,7 +54,7 @@ void StreamAttempt::shape(CURL* easy) {
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kReadBytes);
+  if (request_.reads_much) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kReadBytes);
   if (request_.content == StreamRequest::Content::None) return;
   const bool chunked = request_.content == StreamRequest::Content::Chunked;
   curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
@@ -150,9 +151,10 @@ std::size_t StreamAttempt::take_body(std::string_view bytes) {
     waits_for_room_ = true;
     return CURL_WRITEFUNC_PAUSE;
   }
+  const std::size_t most = request_.reads_much ? kLargePieceBytes : kPieceBytes;
   if (gathered_.empty()) {
     // One that is as long as libcurl makes them has others behind it, most likely.
-    if (bytes.size() == CURL_MAX_WRITE_SIZE) gathered_.reserve(kPieceBytes);
+    if (bytes.size() == CURL_MAX_WRITE_SIZE) gathered_.reserve(most);
     pool()->at_end_of_turn([this] { hand_over(); });
   }
   moved();
@@ -163,7 +165,7 @@ std::size_t StreamAttempt::take_body(std::string_view bytes) {
     gathered_.append(bytes);
     if (answer_left_) *answer_left_ -= std::min<std::uint64_t>(*answer_left_, bytes.size());
   }
-  if (gathered_.size() + CURL_MAX_WRITE_SIZE > kPieceBytes) hand_over();
+  if (gathered_.size() + CURL_MAX_WRITE_SIZE > most) hand_over();
   return good ? bytes.size() : 0;
 }
 

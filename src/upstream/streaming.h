@@ -27,6 +27,8 @@ struct StreamRequest {
   // for so long as CurlTransport::Settings has it (RFC 9110, 10.1.1): it may not know of it. Once
   // it has answered without having asked, it never is.
   bool expects_continue = false;
+  // Much of the answer is read and handed over at a time: faster, for some 200 KiB more.
+  bool reads_much = false;
   // It ends as Outcome::Timeout once nothing has moved for so long; not while it is the peer that
   // is waited for.
   base::Duration patience{};
@@ -58,8 +60,8 @@ class StreamPeer {
   // For more than the so many bytes that it is about to be given. False: behind those the transfer
   // waits for go_on(), with what has come.
   virtual bool has_room(std::size_t bytes) = 0;
-  // The next piece of its content: what was read at a time, up to 128 KiB. Its end is the
-  // attempt's.
+  // The next piece of its content: what was read at a time, up to 32 KiB, or 128 KiB where it
+  // reads_much. Its end is the attempt's.
   virtual void write(std::string piece) = 0;
 };
 

@@ -360,6 +360,24 @@ TEST_CASE("a client that does not read leaves no room, and makes some by reading
   stack.end(whole(200));
 }
 
+TEST_CASE("while few answers are under way each has a wide window, and a crowd has not") {
+  Stack stack;
+  std::vector<Client> clients;
+  for (std::size_t others = 0; others < 10; ++others) {
+    CAPTURE(others);
+    stack.passer.peer = nullptr;
+    clients.push_back(stack.client());
+    clients.back().send(post("/a", ""));
+    REQUIRE(stack.eventually([&] { return stack.passer.peer != nullptr; }));
+    stack.on_origin([&] {
+      const bool few = others < proxy::Passing::Settings{}.few;
+      CHECK(stack.passer.request.reads_much == few);
+      CHECK(stack.passer.peer.load()->has_room(0));
+      CHECK(stack.passer.peer.load()->has_room(512U << 10) == few);
+    });
+  }
+}
+
 TEST_CASE("what fails before its answer is told as what it is, and after it is cut off") {
   Stack stack;
   Client client = stack.client();
