@@ -12,6 +12,7 @@
 #include "daemon/pages.h"
 #include "daemon/parts_settings.h"
 #include "daemon/route_plans.h"
+#include "proxy/fetch_rules.h"
 #include "proxy/passed_fields.h"
 #include "proxy/route_choice.h"
 #include "proxy/trace_context.h"
@@ -84,6 +85,26 @@ std::string path_of(std::string_view url) {
   return path;
 }
 
+// All but what the transport adds.
+upstream::Request goes_upstream(const http::Request& client, const proxy::Route& route,
+                                const Explanation& explanation) {
+  http::Request asked = client;
+  asked.client = "(the client's address)";
+  base::Random random(base::Random::entropy());
+  if (!explanation.passed && route.plan().storing.http.on) {
+    upstream::Request request = proxy::make_asked(asked, route, explanation.key, random)->upstream;
+    request.verbatim = true;
+    return request;
+  }
+  upstream::Request request = route.upstream_request(
+      explanation.key, proxy::continued_trace(client.field(http::Known::Traceparent),
+                                              client.field(http::Known::Tracestate), random));
+  if (explanation.passed) {
+    request.fields = proxy::passed_request_fields(asked, route.plan(), request.fields);
+  }
+  return request;
+}
+
 void tell_upstream(const config::UpstreamConfig& upstream, const config::RouteConfig& config,
                    const proxy::Route& route, const http::Request& client,
                    Explanation& explanation) {
@@ -94,7 +115,7 @@ void tell_upstream(const config::UpstreamConfig& upstream, const config::RouteCo
   explanation.upstream_settings = config::settings_in_force(upstream);
   if (explanation.batch) return;
   const upstream::CurlTransport::Settings transport = transport_settings(upstream, 0);
-  upstream::Request request = route.upstream_request(explanation.key);
+  upstream::Request request = goes_upstream(client, route, explanation);
   request.target = config::masked_target(request.target, route.plan().target.text());
   for (upstream::Field& field : request.fields) {
     const bool ours =
@@ -102,16 +123,6 @@ void tell_upstream(const config::UpstreamConfig& upstream, const config::RouteCo
           return upstream::is_field(field, set.first) && field.value == set.second;
         });
     if (ours && config::is_secret_field(field.name)) field.value = kSecret;
-  }
-  base::Random random(base::Random::entropy());
-  for (upstream::Field& field : proxy::continued_trace(
-           client.field(http::Known::Traceparent), client.field(http::Known::Tracestate), random)) {
-    request.fields.push_back(std::move(field));
-  }
-  if (explanation.passed) {
-    http::Request asked = client;
-    asked.client = "(the client's address)";
-    request.fields = proxy::passed_request_fields(asked, route.plan(), request.fields);
   }
   if (!upstream.settings.api_token.empty()) {
     request = with_credential(std::move(request), transport.credential, kSecret);
@@ -124,12 +135,11 @@ void tell_upstream(const config::UpstreamConfig& upstream, const config::RouteCo
   const std::string method = explanation.passed ? explanation.method : "GET";
   explanation.request_line = method + " " + path_of(explanation.urls.front()) + request.target;
   upstream::Fields fields =
-      explanation.passed
-          ? std::move(request.fields)
+      explanation.passed || request.verbatim
+          ? upstream::verbatim_fields(request.fields, transport.host)
           : upstream::head_fields(request.fields, transport.host, transport.user_agent);
-  if (explanation.passed && !transport.host.empty() &&
-      upstream::find_field(fields, "Host") == nullptr) {
-    fields.push_back({"Host", transport.host});
+  if (request.verbatim && upstream::find_field(fields, "Accept-Encoding") == nullptr) {
+    fields.push_back({"Accept-Encoding", "identity"});
   }
   const std::string* const host = upstream::find_field(fields, "Host");
   explanation.fields.push_back(

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/fetch_rules.h"
 #include "proxy/fetch_words.h"
 #include "proxy/flight_answers.h"
 #include "proxy/stored_only.h"
@@ -204,9 +205,8 @@ Flights::Flight& Flights::start(Route& route, std::string_view key, cache::Store
 
 upstream::FetchRequest Flights::fetch_request(const Flight& flight,
                                               const upstream::Fields& fields) const {
-  Route& route = flight.route;
-  upstream::FetchRequest request;
-  request.request = route.upstream_request(flight.key, fields);
+  upstream::FetchRequest request =
+      proxy::fetch_request(flight.route, flight.key, fields, flight.held);
   // Of what was marked stale by hand the whole is asked for.
   if (flight.stored && !flight.stored->marked_stale()) {
     if (!flight.stored->upstream_etag.empty()) {
@@ -215,16 +215,6 @@ upstream::FetchRequest Flights::fetch_request(const Flight& flight,
       request.request.fields.push_back(
           {"If-Modified-Since", flight.stored->upstream_last_modified});
     }
-  }
-  // They may be asked after the flight's end.
-  request.validate = [&route, held = flight.held, key = flight.key](const upstream::Reply& reply) {
-    return route.validate(key, reply);
-  };
-  if (route.passes_large()) {
-    request.request.body_limit_bytes = route.plan().body.max_body_bytes;
-    request.validate_large = [&route, held = flight.held](const upstream::Reply& reply) {
-      return route.validate_head(reply, upstream::stated_length(reply.fields));
-    };
   }
   return request;
 }

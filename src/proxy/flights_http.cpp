@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/fetch_rules.h"
 #include "proxy/fetch_words.h"
 #include "proxy/flight_answers.h"
 #include "proxy/flights.h"
@@ -52,22 +53,6 @@ bool may_be_for_others(int status, const upstream::Fields& fields) {
   if (status != kEarlyHints || upstream::find_field(fields, "Set-Cookie") != nullptr) return false;
   const rfc9111::ResponseDirectives says = rfc9111::response_directives(fields, {});
   return !says.no_store && !says.is_private && says.private_fields.empty();
-}
-
-// Whether it is worth another attempt, which a validator of ours says by its verdict.
-upstream::Verdict judge_http(const upstream::Reply& reply, const Asked& asked,
-                             const StoringPolicy& policy, base::WallTime now) {
-  constexpr int kRequestTimeout = 408;
-  constexpr int kTooEarly = 425;
-  constexpr int kTooMany = 429;
-  const int status = reply.status;
-  const bool fails =
-      status >= 500 || status == kTooMany || status == kRequestTimeout || status == kTooEarly;
-  if (!fails || is_meant_to_be_stored(reply, facts_of(asked), policy, now)) return {};
-  const Outcome outcome = status >= 500        ? Outcome::ServerError
-                          : status == kTooMany ? Outcome::RateLimited
-                                               : Outcome::Unexpected;
-  return {outcome, "status " + std::to_string(status)};
 }
 
 // The Range that asks for what a stored part lacks, where what comes may be put to it (RFC 9111,
@@ -259,13 +244,18 @@ void Flights::refresh_http(Route& route, const AskedPtr& asked) {
 }
 
 upstream::FetchRequest Flights::http_fetch_request(Flight& flight) {
-  upstream::FetchRequest request;
-  request.request = flight.asked->upstream;
-  request.request.verbatim = true;
-  request.request.lenient_transfer_coding =
-      flight.route.plan().storing.http.lenient_transfer_coding;
-  request.request.body_limit_bytes = flight.route.plan().body.max_body_bytes;
-  request.any_status = true;
+  const bool lenient = flight.route.plan().storing.http.lenient_ranges;
+  const auto range = flight.partial ? range_to_complete(*flight.partial, lenient) : std::nullopt;
+  // From inside a fetch, and maybe after the flight's end.
+  const auto refused = [this, &flight, life = std::weak_ptr(flight.life)] {
+    if (life.expired()) return;
+    parts_.loop.post([this, &flight, life] {
+      if (!life.expired()) part_ways(flight);
+    });
+  };
+  upstream::FetchRequest request =
+      proxy::http_fetch_request(flight.route, flight.key, flight.asked, parts_.loop.clock(),
+                                {.ranged = range.has_value(), .refused = refused}, flight.held);
   request.on_interim = [this, &flight](int status, const upstream::Fields& fields) {
     tell_interim(flight, status, fields);
   };
@@ -278,33 +268,12 @@ upstream::FetchRequest Flights::http_fetch_request(Flight& flight) {
       request.request.fields.push_back({"If-Modified-Since", stored.upstream_last_modified});
     }
   }
-  const bool lenient = flight.route.plan().storing.http.lenient_ranges;
-  const auto range = flight.partial ? range_to_complete(*flight.partial, lenient) : std::nullopt;
   if (range) {
     request.request.fields.push_back({"Range", *range});
     if (rfc9111::is_strong_tag(flight.partial->upstream_etag)) {
       request.request.fields.push_back({"If-Range", flight.partial->upstream_etag});
     }
   }
-  // From inside a fetch, and maybe after the flight's end.
-  const auto refused = [this, &flight, life = std::weak_ptr(flight.life)] {
-    if (life.expired()) return;
-    parts_.loop.post([this, &flight, life] {
-      if (!life.expired()) part_ways(flight);
-    });
-  };
-  request.validate = [&route = flight.route, held = flight.held, key = flight.key,
-                      asked = flight.asked, ranged = range.has_value(), refused,
-                      &clock = parts_.loop.clock()](const upstream::Reply& reply) {
-    if (reply.status == 206 && !ranged) {
-      return upstream::Verdict{Outcome::Unexpected, "status 206 to a request without Range"};
-    }
-    const StoringPolicy& policy = route.plan().storing;
-    upstream::Verdict verdict = judge_http(reply, *asked, policy, clock.wall());
-    if (verdict.outcome != Outcome::Ok) refused();
-    const bool has_rules = reply.status == 200 || reply.status == 203;
-    return verdict.outcome == Outcome::Ok && has_rules ? route.validate(key, reply) : verdict;
-  };
   return request;
 }
 

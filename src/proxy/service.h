@@ -138,7 +138,6 @@ class Service final : public http::Handler {
   // Routes of mode rfc9111: service_http.cpp.
   void look_up_http(http::Server& server, http::ExchangeId id, const http::Request& request,
                     Served& served, const Parameters& parameters);
-  AskedPtr make_asked(const http::Request& request, const Served& served);
   void ask_origin_http(http::Server& server, http::ExchangeId id, const http::Request& request,
                        Served& served, const rfc9111::RequestDirectives& wanted);
   cache::StoredPtr in_memory(const Served& served, const Asked& asked) const;

@@ -3,16 +3,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "http/field_syntax.h"
-#include "proxy/passed_fields.h"
+#include "proxy/fetch_rules.h"
 #include "proxy/response_fields.h"
 #include "proxy/service.h"
 #include "proxy/service_table.h"
-#include "proxy/trace_context.h"
 #include "rfc9111/conditions.h"
 #include "rfc9111/fields.h"
 #include "rfc9111/ranges.h"
-#include "upstream/reply_content.h"
 
 namespace holdfast::proxy {
 namespace {
@@ -21,27 +18,6 @@ using http::Known;
 using http::Method;
 
 constexpr std::string_view kVia = "Via: 1.1 holdfast\r\n";
-
-// They are held against what comes, here.
-bool is_precondition(std::string_view name) {
-  return http::equals_ignoring_case(name, "if-none-match") ||
-         http::equals_ignoring_case(name, "if-modified-since") ||
-         http::equals_ignoring_case(name, "if-range") || http::equals_ignoring_case(name, "range");
-}
-
-// The client would take more, but nobody here could judge it. What it takes selects a stored
-// response as ever.
-void ask_for_codings_to_undo(upstream::Fields& fields) {
-  const auto is_it = [](const upstream::Field& field) {
-    return upstream::is_field(field, "Accept-Encoding");
-  };
-  for (upstream::Field& field : fields) {
-    if (is_it(field)) field.value = upstream::codings_to_undo(field.value);
-  }
-  std::erase_if(fields, [&](const upstream::Field& field) {
-    return is_it(field) && field.value.empty();  // none at all: identity is asked for
-  });
-}
 
 // What is sent to a Range of what is stored; nothing: all of it is.
 struct RangedAnswer {
@@ -125,9 +101,10 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
         answer.stored_only = true;
       } else if (*rung == Rung::StaleWhileRevalidate && !wanted.only_if_cached &&
                  refresh_gate_.open(key_, request.received)) {
-        parts_.origin.post(
-            [&flights = served.flights, &route = served.route, hold = served.hold,
-             asked = make_asked(request, served)] { flights.refresh_http(route, asked); });
+        parts_.origin.post([&flights = served.flights, &route = served.route, hold = served.hold,
+                            asked = make_asked(request, served.route, key_, random_)] {
+          flights.refresh_http(route, asked);
+        });
       }
       answer.rung = *rung;
       count_use(selected.key);
@@ -150,26 +127,10 @@ void Service::look_up_http(http::Server& server, http::ExchangeId id, const http
   ask_origin_http(server, id, request, served, wanted);
 }
 
-AskedPtr Service::make_asked(const http::Request& request, const Served& served) {
-  auto asked = std::make_shared<Asked>(request, key_);
-  const RoutePlan& plan = served.route.plan();
-  const upstream::Fields trace =
-      continued_trace(request.field(Known::Traceparent), request.field(Known::Tracestate), random_);
-  asked->upstream = served.route.upstream_request(key_, trace);
-  const upstream::Fields of_route = std::exchange(asked->upstream.fields, {});
-  asked->upstream.fields = passed_request_fields(request, plan, of_route);
-  if (plan.body.reads_content()) ask_for_codings_to_undo(asked->upstream.fields);
-  asked->ambiguous = is_ambiguous(asked->upstream.fields, of_route);
-  std::erase_if(asked->upstream.fields,
-                [](const upstream::Field& field) { return is_precondition(field.name); });
-  asked->authorization = upstream::find_field(asked->upstream.fields, "Authorization") != nullptr;
-  return asked;
-}
-
 void Service::ask_origin_http(http::Server& server, http::ExchangeId id,
                               const http::Request& request, Served& served,
                               const rfc9111::RequestDirectives& wanted) {
-  AskedPtr asked = make_asked(request, served);
+  AskedPtr asked = make_asked(request, served.route, key_, random_);
   Pending& pending = pending_[id];
   pending.id = id;
   pending.server = &server;

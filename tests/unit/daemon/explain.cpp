@@ -360,6 +360,18 @@ TEST_CASE("what is passed through is told with its own method and all its fields
   CHECK_FALSE(has(read, "max_request_body"));
 }
 
+TEST_CASE("by a route of mode rfc9111 the client's own fields go upstream, and none of ours") {
+  const Explanation site = ask({"/site/a", "--field", "Accept-Language: de", "--field",
+                                "User-Agent: me", "--field", "If-None-Match: \"x\""})
+                               .explanation;
+  CHECK(field(site, "Accept-Language") == "de");
+  CHECK(field(site, "User-Agent") == "me");
+  // They are held against what comes.
+  CHECK(field(site, "If-None-Match") == "absent");
+  CHECK(field(site, "Accept-Encoding") == "identity");
+  CHECK(field(ask({"/site/a"}).explanation, "User-Agent") == "absent");
+}
+
 TEST_CASE("what the request decides by itself is told by the words of Cache-Status") {
   const auto words = [](std::vector<std::string> arguments) {
     const auto asked = ask(std::move(arguments));
