@@ -13,6 +13,7 @@
 #include "base/suggest.h"
 #include "config/config.h"
 #include "daemon/admin_command.h"
+#include "daemon/check.h"
 #include "daemon/daemon.h"
 #include "daemon/explain_command.h"
 #include "daemon/start_check.h"
@@ -69,23 +70,33 @@ int explain(const config::ToExplain& what) {
   return printed != 0 || explained->taken ? printed : 1;
 }
 
+// 1: it is not right, or nobody was asked.
+int check_answer(const config::ToAsk& what) {
+  const auto checked = daemon::check(what.settings, what.command);
+  if (!checked) return refuse(checked.error().message);
+  const int printed =
+      print(what.command.json ? daemon::checked_json(*checked) : daemon::checked_text(*checked));
+  return printed != 0 || checked->right ? printed : 1;
+}
+
 // A word in the place of a command that is none. It may be a secret that lost its flag, so that
 // only what looks like a command is repeated.
 std::string no_such_command(std::string_view word) {
   constexpr std::size_t kLongest = 15;
   const bool plain =
       word.size() <= kLongest && word.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") == word.npos;
-  const std::string hint = base::nearest(word, {"admin", "explain", "store"});
+  const std::string hint = base::nearest(word, {"admin", "check", "explain", "store"});
   return (plain ? "\"" + std::string(word) + "\" is no command" : std::string("no such command")) +
          (hint.empty() ? "" : "; did you mean " + hint + "?") +
-         "; there are admin, explain and store, and a flag for every setting, as --port 3000 (see "
-         "--help)";
+         "; there are admin, check, explain and store, and a flag for every setting, as --port "
+         "3000 (see --help)";
 }
 
 int run(int argc, char** argv) {
   const std::string_view first = argc > 1 ? argv[1] : "";
   if (first == "admin") return daemon::admin_command(argc - 1, argv + 1);
-  if (argc > 1 && first != "store" && first != "explain" && !first.starts_with('-')) {
+  const bool is_command = first == "check" || first == "explain" || first == "store";
+  if (argc > 1 && !is_command && !first.starts_with('-')) {
     return refuse(no_such_command(first));
   }
   auto loaded = load(argc, argv);
@@ -95,6 +106,7 @@ int run(int argc, char** argv) {
     return check(to_check->settings);
   }
   if (const auto* what = std::get_if<config::ToExplain>(&*loaded)) return explain(*what);
+  if (const auto* what = std::get_if<config::ToAsk>(&*loaded)) return check_answer(*what);
   if (const auto* command = std::get_if<config::StoreCommand>(&*loaded)) {
     return daemon::run_store_command(*command);
   }

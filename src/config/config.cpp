@@ -44,13 +44,8 @@ bool is_switch(const std::string& argument) {
 // layers are parsed by the same code.
 class CommandLine {
  public:
-  enum class For { Daemon, Explain };
-  CommandLine(const Program& program, For what)
-      : app_(what == For::Daemon ? program.summary
-                                 : "Say what becomes of a request with these settings, and of the "
-                                   "daemon that runs with them.",
-             what == For::Daemon ? program.name : program.name + " explain"),
-        what_(what) {
+  CommandLine(const Program& program, RequestCommand what)
+      : app_(summary(program, what), program.name + word(what)), what_(what) {
     app_.set_help_flag();
     app_.allow_extras();
     app_.get_formatter()->column_width(34);
@@ -59,19 +54,23 @@ class CommandLine {
         "file (cache_ttl). A flag wins over the environment, which wins over the file.\n"
         "Durations: 250ms 2s 5m 24h 30d. Sizes: 64MiB. The log goes to standard error.\n"
         "Commands: " +
-        program.name + " admin --help, " + program.name + " explain --help, " + program.name +
+        program.name + " admin --help, " + program.name + " check --help,\n" + program.name +
+        " explain --help, " + program.name +
         " store --help\n"
         "Manual: " +
         program.name + "(8), on HTTP and the commands, and " + program.name +
         ".toml(5), on settings, upstreams and routes\n");
 
     add_action("-h,--help", "Print this help.");
-    if (what == For::Explain) {
+    if (what != RequestCommand::None) {
       app_.add_option("URL_OR_PATH", target_, "A path with its query, or a URL with the Host.");
-      app_.add_option("--method", method_, "The request's method. [GET]")
-          ->type_name("METHOD")
-          ->take_last()
-          ->group("Request");
+      // What changes something is not sent to see what comes of it.
+      if (what == RequestCommand::Explain) {
+        app_.add_option("--method", method_, "The request's method. [GET]")
+            ->type_name("METHOD")
+            ->take_last()
+            ->group("Request");
+      }
       app_.add_option("--field", fields_, "A field of the request; may be given several times.")
           ->type_name("'NAME: VALUE'")
           ->allow_extra_args(false)
@@ -79,11 +78,11 @@ class CommandLine {
           ->group("Request");
       add_action("--json", "Print JSON, for programs.");
     }
-    if (what == For::Daemon) add_action("-V,--version", "Print the version.");
+    if (what == RequestCommand::None) add_action("-V,--version", "Print the version.");
     config_ =
         app_.add_option("--config", ignore_, "Settings file. [" + std::string(kFileVariable) + "]");
     config_->type_name("FILE")->take_last()->group("Actions");
-    if (what == For::Daemon) add_daemons_actions(program);
+    if (what == RequestCommand::None) add_daemons_actions(program);
 
     for (const Setting& setting : setting_table()) {
       const std::string initial(setting.initial.text.empty() ? setting.initial.note
@@ -118,7 +117,7 @@ class CommandLine {
     // What follows "=" may be a secret.
     const std::string word = unknown.front().substr(0, unknown.front().find('='));
     if (word.size() < 2 || word.front() != '-') {
-      if (what_ == For::Explain) return invalid_input("one URL or path at a time");
+      if (what_ != RequestCommand::None) return invalid_input("one URL or path at a time");
       return invalid_input("unexpected argument; every setting has a flag, as --port 3000");
     }
     return invalid_input("unknown flag " + toml_string(word) +
@@ -129,7 +128,7 @@ class CommandLine {
     const CLI::Option* const option = app_.get_option_no_throw(flag);
     return option != nullptr && option->count() > 0;
   }
-  base::Result<ExplainCommand> explain() const {
+  base::Result<ExplainCommand> request() const {
     auto command = make_explain_command(target_, method_, fields_);
     if (command) command->json = has("--json");
     return command;
@@ -153,6 +152,25 @@ class CommandLine {
   }
 
  private:
+  static std::string summary(const Program& program, RequestCommand what) {
+    switch (what) {
+      case RequestCommand::Explain:
+        return "Say what becomes of a request with these settings, and of the daemon that runs "
+               "with them.";
+      case RequestCommand::Check:
+        return "Ask the upstream once, as these settings have it for a client's GET, and say what "
+               "was asked, what came, and whether it is right. Nothing is stored.";
+      case RequestCommand::None:
+        break;
+    }
+    return program.summary;
+  }
+  static std::string word(RequestCommand what) {
+    return what == RequestCommand::Explain ? " explain"
+           : what == RequestCommand::Check ? " check"
+                                           : "";
+  }
+
   void add_daemons_actions(const Program& program) {
     add_action("--check-config",
                "Check the settings, and the files, folders and addresses they name, and exit.");
@@ -176,7 +194,7 @@ class CommandLine {
   }
 
   CLI::App app_;
-  const For what_;
+  const RequestCommand what_;
   std::string ignore_;  // results are read from the options
   std::string target_;
   std::string method_ = "GET";
@@ -373,12 +391,12 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
     }
     return std::visit([](auto& what) { return Outcome(std::move(what)); }, *command);
   }
-  const bool explain = is_explain_command(argc, argv);
-  if (explain) {
+  const RequestCommand about = request_command(argc, argv);
+  if (about != RequestCommand::None) {
     --argc;
     ++argv;
   }
-  CommandLine command_line(program, explain ? CommandLine::For::Explain : CommandLine::For::Daemon);
+  CommandLine command_line(program, about);
   if (auto parsed = command_line.parse(argc, argv); !parsed) return tl::unexpected(parsed.error());
 
   // These answer whatever the settings are.
@@ -391,15 +409,17 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
     if (command_line.has(flag.flag)) return Printout{flag.text()};
   }
 
-  if (explain) {
+  if (about != RequestCommand::None) {
+    const std::string word = about == RequestCommand::Explain ? "explain" : "check";
     // What is wrong with the command itself comes before what is wrong with the settings.
-    auto command = command_line.explain();
+    auto command = command_line.request();
     if (!command) {
-      return invalid_input("explain: " + command.error().message + "; see " + program.name +
-                           " explain --help");
+      return invalid_input(word + ": " + command.error().message + "; see " + program.name + " " +
+                           word + " --help");
     }
     auto settings = read_settings(command_line, environment);
     if (!settings) return tl::unexpected(settings.error());
+    if (about == RequestCommand::Check) return ToAsk{*std::move(settings), *std::move(command)};
     return ToExplain{*std::move(settings), *std::move(command)};
   }
   auto settings = read_settings(command_line, environment);

@@ -50,7 +50,12 @@ struct ToExplain {
   Settings settings;
   ExplainCommand command;
 };
-using Outcome = std::variant<Settings, ToCheck, Printout, StoreCommand, ToExplain>;
+// For `holdfast check`.
+struct ToAsk {
+  Settings settings;
+  ExplainCommand command;
+};
+using Outcome = std::variant<Settings, ToCheck, Printout, StoreCommand, ToExplain, ToAsk>;
 
 // An error is one line that names the setting, where it was set, its value unless
 // that may be a secret, and what was expected: print it and exit with 2.

@@ -9,8 +9,11 @@ namespace holdfast::config {
 
 using base::invalid_input;
 
-bool is_explain_command(int argc, const char* const* argv) {
-  return argc > 1 && std::string_view(argv[1]) == "explain";
+RequestCommand request_command(int argc, const char* const* argv) {
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  return first == "explain" ? RequestCommand::Explain
+         : first == "check" ? RequestCommand::Check
+                            : RequestCommand::None;
 }
 
 base::Result<ExplainCommand> make_explain_command(const std::string& url_or_path,

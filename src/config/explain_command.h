@@ -1,5 +1,5 @@
-// The command line of `holdfast explain`, beside the settings' flags: which request is meant. One
-// thread.
+// The command line of `holdfast explain` and `holdfast check`, beside the settings' flags: which
+// request is meant. One thread.
 #pragma once
 
 #include <string>
@@ -18,8 +18,9 @@ struct ExplainCommand {
   bool json = false;
 };
 
-// Is the first argument "explain"?
-bool is_explain_command(int argc, const char* const* argv);
+// Which of the two the first argument is; None: neither.
+enum class RequestCommand { None, Explain, Check };
+RequestCommand request_command(int argc, const char* const* argv);
 
 // "/v1/x?y" or "http://host/v1/x?y", and fields as "Name: value", of which a Host wins over that of
 // the URL. Errors: InvalidInput, for people.

@@ -283,6 +283,7 @@ class Explainer {
     }
     const config::RouteConfig& config = routing_.routes[number];
     explanation.route = plan.name;
+    explanation.number = number;
     explanation.offline = plan.stored_only;
     explanation.match = plan.host + std::string(plan.match.text());
     explanation.place = config.built_in

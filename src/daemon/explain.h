@@ -22,11 +22,12 @@ struct Explanation {
 
   // Empty: no route takes it, and `status` and `why` are what the client gets.
   std::string route;
-  std::string match;     // its template, with its host
-  std::string place;     // of its section
-  bool passed = false;   // through as it comes, and not read from what is stored
-  bool batch = false;    // an array of its parameters: each element has a key of its own
-  bool offline = false;  // what is stored answers, or nothing does: nobody is asked
+  std::size_t number = 0;  // of config::Routing::routes
+  std::string match;       // its template, with its host
+  std::string place;       // of its section
+  bool passed = false;     // through as it comes, and not read from what is stored
+  bool batch = false;      // an array of its parameters: each element has a key of its own
+  bool offline = false;    // what is stored answers, or nothing does: nobody is asked
   int status = 0;
   std::string why;
   std::string near;          // the route that would take it but for `why`; maybe empty
@@ -50,6 +51,9 @@ struct Explanation {
 base::Result<Explanation> explain(const config::Settings& settings,
                                   const config::ExplainCommand& command);
 
+// For people, in lines: what is asked of whom, or why nothing is, which is the first part of the
+// whole.
+std::string question_text(const Explanation& explanation);
 // For people, in lines; and as the members of a JSON object, without its braces.
 std::string explanation_text(const Explanation& explanation);
 std::string explanation_json(const Explanation& explanation);

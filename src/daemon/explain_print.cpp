@@ -42,7 +42,7 @@ void append_json(observe::JsonWriter& json, std::string_view name,
 
 }  // namespace
 
-std::string explanation_text(const Explanation& explanation) {
+std::string question_text(const Explanation& explanation) {
   Sheet sheet;
   sheet.row("request",
             explanation.method + " " + explanation.target +
@@ -80,6 +80,13 @@ std::string explanation_text(const Explanation& explanation) {
       sheet.more(field.name + ": " + field.value);
     }
   }
+  return sheet.take();
+}
+
+std::string explanation_text(const Explanation& explanation) {
+  std::string text = question_text(explanation);
+  if (!explanation.taken()) return text;
+  Sheet sheet;
   std::string_view label = "accepts";
   for (const std::string& rule : explanation.asked_of_answer) {
     sheet.row(label, rule);
@@ -92,7 +99,7 @@ std::string explanation_text(const Explanation& explanation) {
   }
   append_settings(sheet, "of route", explanation.route_settings);
   append_settings(sheet, "of upstream", explanation.upstream_settings);
-  return sheet.take();
+  return text + sheet.take();
 }
 
 std::string explanation_json(const Explanation& explanation) {

@@ -26,7 +26,9 @@ offers 'json text' holdfast --log-format =
 offers '' holdfast --no-such-fl
 cd "$(dirname "$1")" || exit
 offers 'holdfast' holdfast --config hold
-offers 'admin explain store' holdfast ''
+offers 'admin check explain store' holdfast ''
+offers 'check' holdfast c
+offers '--field' holdfast check --fi
 offers 'explain' holdfast e
 offers 'breaker' holdfast admin b
 offers 'drain' holdfast admin d

@@ -42,7 +42,7 @@ flags_of() { "$@" --help | grep -oE -- '--[a-z][a-z0-9-]+' | sort -u; }
 "$HOLDFAST" --settings-table | awk -F ' [|] ' 'NR > 2 { print $2 }' | tr -d '\140' | sort -u >"$work/settings"
 has_flags holdfast.toml.5 30 <"$work/settings"
 # What is only there to make pages is no business of their readers.
-{ flags_of "$HOLDFAST"; flags_of "$HOLDFAST" explain; flags_of "$HOLDFAST" admin; flags_of "$HOLDFAST" store import; } |
+{ flags_of "$HOLDFAST"; flags_of "$HOLDFAST" check; flags_of "$HOLDFAST" explain; flags_of "$HOLDFAST" admin; flags_of "$HOLDFAST" store import; } |
   sort -u | grep -vxE -- '--settings-(man|table)' | grep -vxFf "$work/settings" >"$work/others"
 has_flags holdfast.8 10 <"$work/others"
 flags_of "$CACHE_WARM" >"$work/warm"

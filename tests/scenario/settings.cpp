@@ -117,7 +117,7 @@ TEST_CASE("a word that is no command is refused in one line that says what there
     return refusal.output;
   };
   CHECK(contains(says({"foo"}),
-                 "\"foo\" is no command; there are admin, explain and store, and a flag"));
+                 "\"foo\" is no command; there are admin, check, explain and store, and a flag"));
   CHECK(contains(says({"stroe"}), "did you mean store?"));
   // It may be a token that lost its flag.
   CHECK_FALSE(contains(says({"s3cr3t"}), "s3cr3t"));
