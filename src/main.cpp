@@ -18,6 +18,7 @@
 #include "daemon/explain_command.h"
 #include "daemon/start_check.h"
 #include "daemon/store_command.h"
+#include "daemon/summary.h"
 #include "daemon/version.h"
 #include "observe/metric_table.h"
 
@@ -59,7 +60,7 @@ int check(const config::Settings& settings) {
   for (const auto* warnings : {&settings.warnings, &*checked}) {
     for (const std::string& warning : *warnings) text += "warning: " + warning + '\n';
   }
-  return print(text + "the settings are valid\n");
+  return print(text + "the settings are valid\n\n" + daemon::settings_summary(settings));
 }
 
 // 1: no route takes it.

@@ -291,8 +291,13 @@ TEST_CASE("blank variables are unset ones, and words may be in capitals") {
   CHECK(printed.output.find("log_level = \"info\"") != std::string::npos);
 }
 
-TEST_CASE("--check-config says yes or no without starting") {
-  const Refusal good = start_refused({{"CACHE_TTL", "1h"}}, {"--check-config"});
+TEST_CASE("--check-config says yes or no without starting, and what the settings come to") {
+  const Refusal good = start_refused({{"CACHE_TTL", "12h"}}, {"--check-config"});
+  CHECK(
+      contains(good.output, "the settings are valid\n\nupstream    api: http://localhost:8000\n"));
+  CHECK(
+      contains(good.output, "route       lookup: GET, HEAD /lookup/{ip:ip} -> api, /geoip/{ip}\n"));
+  CHECK(contains(good.output, "fresh for 12h, "));
   CHECK(good.exit_code == 0);
   refuses({{"CACHE_TTL", "soon"}}, "CACHE_TTL", {"--check-config"});
 }

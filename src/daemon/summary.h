@@ -1,0 +1,15 @@
+// What the settings come to, for people: whom they ask, what for, how long what is kept. No secret
+// is in it. Pure functions; any thread.
+#pragma once
+
+#include <string>
+
+#include "config/routing.h"
+#include "config/settings.h"
+
+namespace holdfast::daemon {
+
+// In lines: each upstream, each route, the store, where it listens, its admin socket.
+std::string settings_summary(const config::Settings& settings);
+
+}  // namespace holdfast::daemon
