@@ -20,6 +20,7 @@
 #include "daemon/route_plans.h"
 #include "daemon/start_check.h"
 #include "daemon/store_metrics.h"
+#include "daemon/summary.h"
 #include "daemon/version.h"
 #include "http/connection_places.h"
 #include "http/server.h"
@@ -284,12 +285,22 @@ int Daemon::run() {
   for (const std::string& warning : settings_.warnings) {
     log_.event(Level::Warn, "setting", {{"warning", warning}});
   }
+  tell_whoever_started_it();
   start();
   control_.run();
   if (!stop()) end_anyway("");
   log_.event(Level::Info, "stopped");
   stopping_ = "the last thread";
   return 0;
+}
+
+// Where standard error is a terminal somebody is there to read it; elsewhere it is the log's alone.
+void Daemon::tell_whoever_started_it() const {
+  if (::isatty(STDERR_FILENO) == 0 || listeners_.front().empty()) return;
+  const std::uint16_t port = http::local_port(listeners_.front().front().get());
+  const std::string words =
+      port == 0 ? std::string() : first_words(settings_, std::to_string(port));
+  (void)!::write(STDERR_FILENO, words.data(), words.size());
 }
 
 void Daemon::start() {

@@ -72,6 +72,7 @@ class Daemon {
   void add_pages();
   void open_admin();
   void add_metrics();
+  void tell_whoever_started_it() const;
   void start();
   void on_signal(int signal);
   // daemon_reload.cpp

@@ -1,5 +1,6 @@
 #include "daemon/summary.h"
 
+#include <cstddef>
 #include <string_view>
 #include <vector>
 
@@ -104,6 +105,23 @@ std::string settings_summary(const config::Settings& settings) {
   sheet.row("admin", settings.admin_socket.empty() ? "no socket (ADMIN_SOCKET makes one)"
                                                    : settings.admin_socket);
   return sheet.take();
+}
+
+std::string first_words(const config::Settings& settings, const std::string& port) {
+  const config::Routing& routing = *settings.routing;
+  const bool built_in = routing.routes.size() == 1 && routing.routes.front().built_in;
+  if (!built_in || !settings.is_default("api_url")) return {};
+  const RouteConfig& route = routing.routes.front();
+  const UpstreamConfig& upstream = routing.upstreams[route.upstream];
+  const std::string here = "http://localhost:" + port;
+  std::string path = route.match;
+  if (const std::size_t type = path.find(":ip}"); type != path.npos) path.erase(type, 3);
+  return "Holdfast serves GET " + here + path + "; " + here + "/status shows how it is.\n" +
+         "For that it asks GET " + urls_of(upstream) + route.target + ", with " +
+         credential_of(upstream) + ", as nothing says whom to ask.\n" +
+         "To change that: holdfast --api-url URL --api-token-file FILE, or --config FILE with "
+         "routes of your own.\n" +
+         "holdfast check /lookup/8.8.8.8 asks once and says what came. The log follows.\n";
 }
 
 }  // namespace holdfast::daemon

@@ -12,4 +12,8 @@ namespace holdfast::daemon {
 // In lines: each upstream, each route, the store, where it listens, its admin socket.
 std::string settings_summary(const config::Settings& settings);
 
+// For whoever starts the program by hand and has not said whom to ask: what it serves, at which
+// port, whom it asks, and how to change that; a few lines. Empty if that has been said.
+std::string first_words(const config::Settings& settings, const std::string& port);
+
 }  // namespace holdfast::daemon

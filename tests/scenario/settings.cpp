@@ -1,5 +1,7 @@
 // Bad settings stop the start with one line that names the culprit.
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -11,6 +13,7 @@
 #include <fstream>
 #include <thread>
 
+#include "base/unique_fd.h"
 #include "frozen_thread.h"
 #include "stage.h"
 
@@ -126,8 +129,8 @@ TEST_CASE("a word that is no command is refused in one line that says what there
   CHECK(contains(says({"admin", "statsu"}), "did you mean status?"));
   CHECK(contains(says({"admin"}), "a verb is missing: status, inspect"));
   CHECK(contains(says({"admin", "purge"}), "expected: purge URL...|ADDRESS|BLOCK|path="));
-  CHECK(
-      contains(says({"admin", "--sockte", "x"}), "the flags are --socket PATH and --config FILE"));
+  CHECK(contains(says({"admin", "--sockte", "x"}),
+                 "the flags are --socket PATH and --config FILE"));
 }
 
 #ifndef SANITIZED  // a sanitizer has threads of its own, and ends without them
@@ -300,4 +303,65 @@ TEST_CASE("--check-config says yes or no without starting, and what the settings
   CHECK(contains(good.output, "fresh for 12h, "));
   CHECK(good.exit_code == 0);
   refuses({{"CACHE_TTL", "soon"}}, "CACHE_TTL", {"--check-config"});
+}
+
+namespace {
+
+// A terminal, as far as who writes to it can see; ours is its other end.
+class Terminal {
+ public:
+  Terminal() : ours_(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) {
+    REQUIRE(ours_);
+    REQUIRE(::grantpt(ours_.get()) == 0);
+    REQUIRE(::unlockpt(ours_.get()) == 0);
+    name = ::ptsname(ours_.get());
+    // As long as nobody has it open it has ended.
+    theirs_ = holdfast::base::UniqueFd(::open(name.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    REQUIRE(theirs_);
+  }
+  // What was written up to the first `end`.
+  std::string read_to(const std::string& end) {
+    std::string text;
+    const auto patience = std::chrono::milliseconds(kPatience).count();
+    while (!contains(text, end)) {
+      pollfd ready{ours_.get(), POLLIN, 0};
+      REQUIRE(::poll(&ready, 1, static_cast<int>(patience)) == 1);
+      char bytes[4096];
+      const ssize_t n = ::read(ours_.get(), bytes, sizeof bytes);
+      REQUIRE(n > 0);
+      text.append(bytes, static_cast<std::size_t>(n));
+    }
+    return text;
+  }
+
+  std::string name;
+
+ private:
+  holdfast::base::UniqueFd ours_;
+  holdfast::base::UniqueFd theirs_;
+};
+
+}  // namespace
+
+TEST_CASE("on a terminal, and there alone, it says what it does where nobody said whom to ask") {
+  const char* const holdfast = std::getenv("HOLDFAST");
+  REQUIRE(holdfast != nullptr);
+  const Folder folder;
+  const auto on_terminal = [&](Process::Environment environment) {
+    environment.insert(
+        environment.end(),
+        {{"PORT", "0"}, {"BIND", "127.0.0.1"}, {"STORE_PATH", (folder.path / "x.db").string()}});
+    Terminal terminal;
+    Process process({"/bin/sh", "-c", "exec \"$0\" 2>" + terminal.name, holdfast}, environment);
+    return terminal.read_to("\"event\":\"listening\"");
+  };
+  const std::string words = on_terminal({});
+  INFO(words);
+  CHECK(words.find("Holdfast serves GET http://localhost:") == 0);
+  CHECK(contains(words, "asks GET http://localhost:8000/geoip/{ip}"));
+  CHECK(words.find("{\"ts\"") == words.find("The log follows.") + 18);
+  CHECK(on_terminal({{"API_URL", "http://127.0.0.1:1"}}).front() == '{');
+  // Elsewhere each line is one of the log.
+  Daemon daemon(folder, "", {{"API_URL", ""}});
+  CHECK(daemon.process().output().front() == '{');
 }

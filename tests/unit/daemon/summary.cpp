@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <unistd.h>
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <map>
@@ -120,4 +121,14 @@ TEST_CASE("each upstream and each route of a file is told with what is its own")
   CHECK(says(text, "archive: GET, HEAD /old/{x} -> nobody, it is offline\n"));
   CHECK(says(text, "store       none: "));
   CHECK(says(text, "admin       /run/x.sock\n"));
+}
+
+TEST_CASE("the first words are for whoever has not said whom to ask") {
+  const std::string words = daemon::first_words(settings_of({}), "3000");
+  CHECK(says(words, "serves GET http://localhost:3000/lookup/{ip};"));
+  CHECK(says(words, "asks GET http://localhost:8000/geoip/{ip}, with no token"));
+  CHECK(says(words, "--api-url URL"));
+  CHECK(std::count(words.begin(), words.end(), '\n') == 4);
+  CHECK(daemon::first_words(settings_of({{"API_URL", "http://a.example"}}), "3000") == "");
+  CHECK(daemon::first_words(settings_of({}, kSections), "3000") == "");
 }
