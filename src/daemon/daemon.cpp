@@ -307,8 +307,17 @@ void Daemon::start() {
   for (const base::UniqueFd& listener : listeners_.front()) {
     const std::string address = http::local_host(listener.get());
     const std::uint16_t port = http::local_port(listener.get());
-    log_.event(Level::Info, "listening",
-               {{"address", address}, {"port", port}, {"version", kVersion}});
+    if (ports_.empty()) {
+      log_.event(Level::Info, "listening",
+                 {{"address", address},
+                  {"port", port},
+                  {"version", kVersion},
+                  {"upstreams", upstreams_in_short(*settings_.routing)},
+                  {"routes", routes_in_short(*settings_.routing)}});
+    } else {
+      log_.event(Level::Info, "listening",
+                 {{"address", address}, {"port", port}, {"version", kVersion}});
+    }
     const std::string name = port == 0 ? address : std::to_string(port);
     if (ports_ != name) ports_ += (ports_.empty() ? "" : ", ") + name;
   }

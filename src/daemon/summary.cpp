@@ -1,5 +1,6 @@
 #include "daemon/summary.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,20 @@ using config::UpstreamConfig;
 std::string joined(const std::vector<std::string>& texts, std::string_view between) {
   std::string all;
   for (const std::string& text : texts) all.append(all.empty() ? "" : between).append(text);
+  return all;
+}
+
+// A line of a log has an end, and thousands of routes none.
+template <typename Section, typename Say>
+std::string in_short(const std::vector<Section>& sections, const Say& say) {
+  constexpr std::size_t kMost = 8;
+  std::string all;
+  for (std::size_t i = 0; i < std::min(sections.size(), kMost); ++i) {
+    all += (i > 0 ? ", " : "") + say(sections[i]);
+  }
+  if (sections.size() > kMost) {
+    all += " and " + std::to_string(sections.size() - kMost) + " more";
+  }
   return all;
 }
 
@@ -105,6 +120,16 @@ std::string settings_summary(const config::Settings& settings) {
   sheet.row("admin", settings.admin_socket.empty() ? "no socket (ADMIN_SOCKET makes one)"
                                                    : settings.admin_socket);
   return sheet.take();
+}
+
+std::string upstreams_in_short(const config::Routing& routing) {
+  return in_short(routing.upstreams, [](const UpstreamConfig& upstream) {
+    return upstream.name + " " + base::masked_url(upstream.settings.api_urls.front());
+  });
+}
+
+std::string routes_in_short(const config::Routing& routing) {
+  return in_short(routing.routes, [](const RouteConfig& route) { return route.name; });
 }
 
 std::string first_words(const config::Settings& settings, const std::string& port) {

@@ -365,3 +365,12 @@ TEST_CASE("on a terminal, and there alone, it says what it does where nobody sai
   Daemon daemon(folder, "", {{"API_URL", ""}});
   CHECK(daemon.process().output().front() == '{');
 }
+
+TEST_CASE("the first line of the log names upstreams and routes") {
+  const Folder folder;
+  Upstream upstream;
+  Daemon daemon(folder, upstream.url());
+  const std::string line = daemon.process().lines().front();
+  CHECK(contains(line, "\"event\":\"listening\""));
+  CHECK(contains(line, "\"upstreams\":\"api " + upstream.url() + "\",\"routes\":\"lookup\""));
+}

@@ -123,6 +123,21 @@ TEST_CASE("each upstream and each route of a file is told with what is its own")
   CHECK(says(text, "admin       /run/x.sock\n"));
 }
 
+TEST_CASE("a line of the log names as many as it can hold") {
+  const config::Settings few = settings_of({}, kSections);
+  CHECK(daemon::upstreams_in_short(*few.routing) ==
+        "geo https://one.example/v2, site http://site.example");
+  CHECK(daemon::routes_in_short(*few.routing) == "item, pages, archive");
+  std::string file = "[upstream.a]\nurls = [\"http://a.example\"]\n";
+  for (int i = 0; i < 30; ++i) {
+    const std::string number = std::to_string(i);
+    file +=
+        "[[route]]\nname = \"r" + number + "\"\nmatch = \"/" + number + "\"\nupstream = \"a\"\n";
+  }
+  CHECK(daemon::routes_in_short(*settings_of({}, file).routing) ==
+        "r0, r1, r2, r3, r4, r5, r6, r7 and 22 more");
+}
+
 TEST_CASE("the first words are for whoever has not said whom to ask") {
   const std::string words = daemon::first_words(settings_of({}), "3000");
   CHECK(says(words, "serves GET http://localhost:3000/lookup/{ip};"));
