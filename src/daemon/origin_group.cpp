@@ -148,6 +148,9 @@ void OriginGroup::report() {
       dependency.set_state(observe::HealthState::Down,
                            "the upstream's name is not known" +
                                (origin.name_trouble.empty() ? "" : ": " + origin.name_trouble));
+    } else if (!origin.answers_refused.empty()) {
+      dependency.set_state(observe::HealthState::Down,
+                           "answers refused: " + origin.answers_refused);
     } else if (origin.breaker != upstream::Breaker::State::Closed) {
       dependency.set_state(
           observe::HealthState::Down,

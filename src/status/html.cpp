@@ -172,6 +172,9 @@ void append_upstream(std::string& out, const Snapshot& data) {
   rows.clear();
   for_each_origin(data, [&](const std::string& name, const upstream::OriginStatus& origin) {
     if (!origin.redirect.empty()) rows.push_back({name, "redirects: " + origin.redirect});
+    if (!origin.answers_refused.empty()) {
+      rows.push_back({name, "answers refused: " + origin.answers_refused});
+    }
     if (origin.clock_ahead) rows.push_back({name, "its clock is " + clock_in_words(origin)});
   });
   for (const auto& upstream : data.upstreams) {

@@ -116,6 +116,7 @@ void write_origin(JsonWriter& json, const upstream::OriginStatus& origin) {
   json.member("last_error", origin.last_error);
   json.member("last_error_status", origin.last_error_status);
   json.member("redirect", origin.redirect);
+  json.member("answers_refused", origin.answers_refused);
   json.key("clock_ahead_seconds");
   origin.clock_ahead ? json.value(origin.clock_ahead->count()) : json.null();
   json.key("error_rate");

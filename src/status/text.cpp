@@ -57,6 +57,10 @@ std::string trouble_of(const upstream::Status& status, const std::string& called
     return called + " is not at " + (called == "The upstream" ? "API_URL" : "its URL") +
            ": it redirects (" + origins.front().redirect + ").";
   }
+  if (all([](const auto& origin) { return !origin.answers_refused.empty(); })) {
+    return called + " answers, and all of it is refused by the rules of its routes (" +
+           origins.front().answers_refused + ").";
+  }
   if (all([](const auto& origin) { return !origin.has_address; })) {
     const std::string& trouble = origins.front().name_trouble;
     return called + "'s name is not known" + (trouble.empty() ? "." : " (" + trouble + ").");

@@ -10,6 +10,10 @@ constexpr std::size_t kKeptPlaces = 64;
 constexpr int kTimeoutsThatTell = 8;
 // Of an origin that has answered before: three fetches, each of which asks so often.
 constexpr int kRedirectsThatTell = 9;
+// Answers that are not what they must be, one after another: where there were others before; where
+// nothing else ever came, one may be chance.
+constexpr int kRefusedThatTell = 9;
+constexpr int kFirstRefusedThatTell = 2;
 
 ConcurrencyLimit::Settings bounded(ConcurrencyLimit::Settings limit, int concurrency) {
   limit.max = std::max(1, concurrency);
@@ -135,6 +139,13 @@ Sign Origin::attempt_ended(const base::Clock& clock, const OriginAttempt& attemp
     ++redirects_in_a_row_;
     redirect_ = verdict.reason;
   }
+  const bool by_rules = outcome == Outcome::InvalidBody || outcome == Outcome::WrongContent;
+  if (by_rules && reply.transport == Outcome::Ok) {
+    ++refused_in_a_row_;
+    refused_why_ = verdict.reason;
+  } else if (sign != Sign::None) {
+    refused_in_a_row_ = 0;
+  }
   if (sign == Sign::Good) {
     last_success_ = clock.wall();
     redirects_in_a_row_ = 0;
@@ -233,6 +244,16 @@ std::string Origin::redirect() const {
   return redirects_in_a_row_ >= that_tell ? redirect_ : std::string();
 }
 
+std::string Origin::answers_refused() const {
+  const int that_tell = last_success_ ? kRefusedThatTell : kFirstRefusedThatTell;
+  return refused_in_a_row_ >= that_tell ? refused_why_ : std::string();
+}
+
+bool Origin::answers_refused_changed() {
+  const bool refused = !answers_refused().empty();
+  return std::exchange(refused_told_, refused) != refused;
+}
+
 void Origin::attempt_overtaken(base::SteadyTime now, OriginAttempt& attempt, bool elsewhere) {
   times_.suspect_overtaken();
   // Another origin has answered meanwhile, and this one nobody: as good as silence.
@@ -286,6 +307,7 @@ OriginStatus Origin::status(const base::Clock& clock) {
   status.last_error = last_error_;
   status.last_error_status = last_error_status_;
   status.redirect = redirect();
+  status.answers_refused = answers_refused();
   status.clock_ahead = clock_watch.off();
   status.volume = breaker.volume(now);
   if (status.volume > 0) status.error_rate = breaker.error_rate(now);

@@ -107,6 +107,12 @@ class Origin {
   // It redirects us, and nothing else since: where to, and with which status. Empty: no.
   std::string redirect() const;
 
+  // All that came of late, or ever, was refused by its callers' validators: why, of the latest.
+  // Empty: no.
+  std::string answers_refused() const;
+  // That has begun, or ended, since it was asked last.
+  bool answers_refused_changed();
+
   const std::string& last_error() const { return last_error_; }
   int last_error_status() const { return last_error_status_; }  // 0: there was no answer
 
@@ -144,6 +150,9 @@ class Origin {
   int last_error_status_ = 0;
   int redirects_in_a_row_ = 0;
   std::string redirect_;  // the latest one's grounds
+  int refused_in_a_row_ = 0;
+  bool refused_told_ = false;
+  std::string refused_why_;  // of the latest
   std::vector<BreakerChange> breaker_history_;
 };
 

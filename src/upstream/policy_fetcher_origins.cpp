@@ -82,6 +82,12 @@ void PolicyFetcher::tell_oddities(Origin& origin, const Verdict& verdict, const 
                   {"suppressed", *suppressed}});
     }
   }
+  if (origin.answers_refused_changed()) {
+    const std::string why = origin.answers_refused();
+    log_.event(why.empty() ? Level::Info : Level::Warn,
+               why.empty() ? "answers_accepted" : "answers_refused",
+               {{"origin", origin.name}, {"detail", why}});
+  }
   if (reply.clock_ahead && origin.clock_watch.heard(*reply.clock_ahead)) {
     const auto off = origin.clock_watch.off();
     log_.event(off ? Level::Warn : Level::Info, off ? "upstream_clock_off" : "upstream_clock_right",

@@ -29,9 +29,10 @@ struct OriginStatus {
   std::optional<base::Duration> next_probe;  // while open
   std::optional<base::WallTime> last_success;
   std::optional<base::WallTime> last_error_at;
-  std::string last_error;     // outcome and detail; never holds a secret
-  int last_error_status = 0;  // its status: it does answer. 0: no answer came
-  std::string redirect;       // it redirects us, and nothing else: status and Location
+  std::string last_error;       // outcome and detail; never holds a secret
+  int last_error_status = 0;    // its status: it does answer. 0: no answer came
+  std::string redirect;         // it redirects us, and nothing else: status and Location
+  std::string answers_refused;  // all it says is refused by the routes' rules: why
   std::optional<std::chrono::seconds> clock_ahead;  // of ours, where they differ; see ClockWatch
   // Over the breaker's window. Nothing where no attempts are known of: while it is open only
   // probes are sent, which do not count.

@@ -32,7 +32,11 @@ class HalfSent {
   ~HalfSent() { ::close(socket_); }
   // Sends the rest; everything that comes back.
   std::string finish() {
-    send("\r\n");
+    finish_sending();
+    return receive();
+  }
+  void finish_sending(const std::string& fields = {}) { send(fields + "\r\n"); }
+  std::string receive() {
     std::string answer;
     char buffer[4096];
     for (ssize_t n = 0; (n = ::recv(socket_, buffer, sizeof buffer, 0)) > 0;) {
@@ -50,6 +54,26 @@ class HalfSent {
 };
 
 }  // namespace
+
+TEST_CASE(
+    "an upstream whose answers are refused is told with the rule while its first client waits") {
+  const Folder folder;
+  Upstream upstream({"--faults", "missing-fields=1"});
+  Daemon daemon(folder, upstream.url(), {{"REQUEST_DEADLINE", "60s"}});
+  HalfSent client(daemon.port(), "/lookup/8.8.8.8");
+  client.finish_sending("Connection: close\r\n");
+  const std::string line = daemon.process().wait_for_line("\"event\":\"answers_refused\"");
+  CHECK(contains(line, "status 200, Content-Type: application/json: /location is missing"));
+  CHECK(eventually([&] {
+    return contains(HealthPage(daemon).text("upstream", "reason"),
+                    "answers refused: status 200, Content-Type: application/json: /location is");
+  }));
+  CHECK(HealthPage(daemon).text("upstream", "state") == "\"down\"");
+  upstream.tell("faults", "none");
+  CHECK(contains(client.receive(), " 200 OK\r\n"));
+  daemon.process().wait_for_line("\"event\":\"answers_accepted\"");
+  CHECK(eventually([&] { return HealthPage(daemon).text("upstream", "state") == "\"ok\""; }));
+}
 
 TEST_CASE("no health page may be cached") {
   const Folder folder;

@@ -315,6 +315,7 @@
           ...(data.upstream.token === "refused" ? [pill("bad", "token refused")] : []),
           ...(o.certificate_refused ? [pill("bad", "certificate refused")] : []),
           ...(o.redirect ? [pill("bad", "redirects: " + o.redirect)] : []),
+          ...(o.answers_refused ? [pill("bad", "answers refused: " + o.answers_refused)] : []),
           ...(o.clock_ahead_seconds !== null ? [pill("warn", "clock " + span(Math.abs(o.clock_ahead_seconds)) + (o.clock_ahead_seconds > 0 ? " ahead of" : " behind") + " ours")] : []),
           ...(o.name_trouble ? [pill("warn", "name: " + o.name_trouble)] : []),
           element("span", { class: "muted" }, "for " + span(seconds(data.at) - seconds(o.breaker_since)))),

@@ -124,6 +124,12 @@ TEST_CASE("nobody who answers is called down, and a redirect is told as one") {
   CHECK(contains(headline(data),
                  "is not at API_URL: it redirects (status 301, Location: https://b.example/)."));
   CHECK(contains(to_html(data), "redirects: status 301, Location: https://b.example/"));
+  data.upstreams[0].status.origins[0].redirect = "";
+  data.upstreams[0].status.origins[0].answers_refused = "status 200: /ip is missing";
+  CHECK(contains(headline(data),
+                 "The upstream answers, and all of it is refused by the rules of its "
+                 "routes (status 200: /ip is missing)."));
+  CHECK(contains(to_html(data), "answers refused: status 200: /ip is missing"));
 }
 
 TEST_CASE("a clock that is off, and answers that may not be stored, have a row each") {

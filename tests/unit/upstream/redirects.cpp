@@ -44,6 +44,37 @@ TEST_CASE("an upstream that moved is asked three times for three keys, and then 
   CHECK(world.fetcher.status().origins[0].redirect != "");
 }
 
+TEST_CASE("an upstream that says nothing right from the start is told with its reason at once") {
+  World world;
+  world.upstream.always[0] = Fault::Html;
+  world.fetch("/a");
+  // Its first client is still waiting.
+  world.scheduler.advance(1s);
+  CHECK(world.results.empty());
+  const OriginStatus origin = world.fetcher.status().origins[0];
+  CHECK(origin.answers_refused.find("status 200") == 0);
+  CHECK(origin.answers_refused == origin.last_error.substr(origin.last_error.find("status")));
+  world.upstream.always[0] = Fault::None;
+  world.settle();
+  CHECK(world.answered() == 1);
+  CHECK(world.fetcher.status().origins[0].answers_refused == "");
+}
+
+TEST_CASE("what fails otherwise as well, or was right before, is not said to be refused at once") {
+  World world;
+  world.fetch("/before");
+  world.settle();
+  world.upstream.always[0] = Fault::Html;
+  world.fetch("/a");
+  world.scheduler.advance(100ms);
+  CHECK(world.fetcher.status().origins[0].answers_refused == "");
+  world.fetch_all(100, 10);
+  CHECK(world.fetcher.status().origins[0].answers_refused != "");
+  world.upstream.always[0] = Fault::Error500;
+  world.fetch_all(100, 10);
+  CHECK(world.fetcher.status().origins[0].answers_refused == "");
+}
+
 TEST_CASE("an origin that another one contradicts tells why it is set aside") {
   Settings settings;
   settings.origins = {"first", "second"};
