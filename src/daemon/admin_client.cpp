@@ -41,10 +41,12 @@ base::Result<AdminAnswer> ask_admin(const std::string& path, const AdminCall& ca
                                               : curl_easy_strerror(result);
     const bool absent = system_error == ENOENT;
     const bool nobody = absent || system_error == ECONNREFUSED;
-    return base::internal_error(
-        nobody ? base::ErrorKind::Unavailable : base::ErrorKind::Io,
-        path + ": " + why +
-            (absent ? "; is the daemon running, with ADMIN_SOCKET set to that?" : ""));
+    return base::internal_error(nobody ? base::ErrorKind::Unavailable : base::ErrorKind::Io,
+                                path + ": " + why +
+                                    (absent ? "; is the daemon running? The setting ADMIN_SOCKET "
+                                              "(admin_socket in its file) makes "
+                                              "its socket"
+                                            : ""));
   }
   long status = 0;
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &status);

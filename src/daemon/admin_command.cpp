@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "daemon/admin_client.h"
+#include "daemon/admin_print.h"
 #include "daemon/admin_words.h"
 
 namespace holdfast::daemon {
@@ -17,7 +18,7 @@ namespace {
 constexpr int kExitRefused = 1;
 constexpr int kUsage = 2;
 constexpr const char* kUsageText =
-    "usage: holdfast admin [--socket PATH] [--config FILE] VERB ...\n"
+    "usage: holdfast admin [--socket PATH] [--config FILE] [--json] VERB ...\n"
     "  status                         what runs, what is stored, what the upstream does\n"
     "  inspect WHAT                   what is stored for it: age, ttl, validators\n"
     "  explain URL|path=/PATH [host=HOST] [method=METHOD] [field='NAME: VALUE']... [text]\n"
@@ -33,6 +34,7 @@ constexpr const char* kUsageText =
     "takes batches, and so is a BLOCK.\n"
     "SET is --route NAME, --tag TAG, --all, or --variants with a URL: whatever its query and\n"
     "fields. purge and stale take several URLs, routes (--route A --route B) and tags.\n"
+    "What comes is told in lines for people, and with --json as it came, for programs.\n"
     "The socket is ADMIN_SOCKET, else admin_socket in the daemon's settings file (--config, else\n"
     "HOLDFAST_CONFIG), else $RUNTIME_DIRECTORY/admin.sock, else /run/holdfast/admin.sock. Only "
     "the\n"
@@ -43,8 +45,15 @@ struct Socket {
   std::string note;  // where nobody answers there, maybe why
 };
 
-int make_call(const Socket& socket, const AdminCall& call) {
-  const auto answer = ask_admin(socket.path, call);
+// There is a form of its own for people; of all else they get what is said, in lines.
+AdminCall for_people(AdminCall call) {
+  const std::string& target = call.target;
+  if (target.starts_with("/explain?") && !target.ends_with("&text")) call.target += "&text";
+  return call;
+}
+
+int make_call(const Socket& socket, const AdminCall& call, bool as_json) {
+  const auto answer = ask_admin(socket.path, as_json ? call : for_people(call));
   if (!answer) {
     const bool nobody = answer.error().kind == base::ErrorKind::Unavailable;
     std::fprintf(stderr, "holdfast admin: %s%s\n", answer.error().message.c_str(),
@@ -52,8 +61,16 @@ int make_call(const Socket& socket, const AdminCall& call) {
     return kExitRefused;
   }
   const bool done = answer->status < 400;
-  std::fputs(answer->body.c_str(), done ? stdout : stderr);
-  if (!done) std::fputs("\n", stderr);
+  if (!as_json) {
+    if (const auto why = done ? std::nullopt : text_member(answer->body, "detail")) {
+      std::fprintf(stderr, "holdfast admin: %s\n", why->c_str());
+      return kExitRefused;
+    }
+    std::fputs(readable(answer->body).c_str(), done ? stdout : stderr);
+  } else {
+    std::fputs(answer->body.c_str(), done ? stdout : stderr);
+    if (!done) std::fputs("\n", stderr);
+  }
   return done ? 0 : kExitRefused;
 }
 
@@ -78,7 +95,9 @@ base::Result<Socket> take_socket(std::vector<std::string>& words) {
     note = "; " + of_daemon->silent_file + " sets no admin_socket";
   if (!of_daemon->path) return Socket{kUsualAdminSocket, std::move(note)};
   if (of_daemon->path->empty()) {
-    return base::invalid_input("by these settings the daemon has none: admin_socket is off");
+    return base::invalid_input(
+        "by these settings the daemon has none: admin_socket is off; with a "
+        "path it makes one");
   }
   return Socket{*std::move(of_daemon->path), std::move(note)};
 }
@@ -91,6 +110,7 @@ int admin_command(int argc, const char* const* argv) {
     std::fputs(kUsageText, stdout);
     return 0;
   }
+  const bool as_json = std::erase(words, "--json") > 0;
   const auto socket = take_socket(words);
   if (words.size() == 2 && (words[1] == "--help" || words[1] == "-h")) {
     std::fputs(kUsageText, stdout);
@@ -103,7 +123,7 @@ int admin_command(int argc, const char* const* argv) {
     return kUsage;
   }
   int code = 0;
-  for (const AdminCall& call : *calls) code = std::max(code, make_call(*socket, call));
+  for (const AdminCall& call : *calls) code = std::max(code, make_call(*socket, call, as_json));
   return code;
 }
 

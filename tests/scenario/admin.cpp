@@ -34,7 +34,15 @@ struct Admin {
   Result operator()(std::vector<std::string> words) const {
     const char* const holdfast = std::getenv("HOLDFAST");
     REQUIRE(holdfast != nullptr);
-    words.insert(words.begin(), {holdfast, "admin"});
+    words.insert(words.begin(), {holdfast, "admin", "--json"});
+    return run(std::move(words));
+  }
+  // ... as people call it.
+  Result told(std::vector<std::string> words) const {
+    words.insert(words.begin(), {std::getenv("HOLDFAST"), "admin"});
+    return run(std::move(words));
+  }
+  Result run(std::vector<std::string> words) const {
     Process process(std::move(words), {{"ADMIN_SOCKET", socket}});
     const int code = process.wait();
     return {code, process.output()};
@@ -74,6 +82,15 @@ TEST_CASE("status and inspect say what is there, as JSON") {
   CHECK(up_to_age(admin({"inspect", "http://any.example/lookup/8.8.8.8"}).output) ==
         up_to_age(there.output));
   CHECK(admin({"explain", "http://any.example/lookup/8.8.8.8"}).has("\"rung\":\"fresh\""));
+  const auto told = admin.told({"inspect", "8.8.8.8"});
+  CHECK(told.code == 0);
+  CHECK(told.has("key                     lookup/8.8.8.8\n"));
+  CHECK(told.has("\nuse                     fresh\n"));
+  CHECK(admin.told({"explain", "/lookup/8.8.8.8"}).has("now         fresh: "));
+  CHECK(admin.told({"status"}).has("\norigins\n  - "));
+  const auto refused = admin.told({"purge", "x/y"});
+  CHECK(refused.code == 1);
+  CHECK(refused.output.starts_with("holdfast admin: block: not a block"));
   const auto status = admin({"status"});
   CHECK(status.code == 0);
   simdjson::dom::parser parser;
@@ -157,9 +174,12 @@ TEST_CASE("the socket is the one of the settings file") {
     return process.output();
   };
   CHECK(contains(says({"--config", file, "status"}, {}, 1), socket + ": "));
+  CHECK(contains(says({"--config", file, "status"}, {}, 1),
+                 "The setting ADMIN_SOCKET (admin_socket in its file) makes its"));
   CHECK(contains(says({"status"}, {{"HOLDFAST_CONFIG", file}}, 1), socket + ": "));
   const Environment off{{"HOLDFAST_CONFIG", other}};
   CHECK(contains(says({"status"}, off, 2), "admin_socket is off"));
+  CHECK(contains(says({"status"}, off, 2), "with a path it makes one"));
   CHECK(contains(says({"--config", file, "status"}, off, 1), socket + ": "));
   // As for the daemon, the environment comes first; and what is said by hand before all.
   CHECK(contains(says({"--config", file, "status"}, {{"ADMIN_SOCKET", "/x/env"}}, 1), "/x/env: "));
