@@ -38,4 +38,27 @@ offers '--method' holdfast explain --meth
 offers '--cache-ttl --cache-ttl-override' holdfast explain /lookup/8.8.8.8 --cache
 offers '--socket' holdfast admin --so
 offers '' holdfast explain ''
+# Names are those of the settings file.
+settings=$(mktemp)
+trap 'rm -f "$settings"' EXIT
+cat >"$settings" <<'END'
+[upstream.one]
+urls = ["http://one.example"]
+[upstream.other]
+urls = ["http://other.example"]
+[[route]]
+name = "first"
+match = "/first/{x}"
+upstream = "one"
+[[route]]
+name = "second"
+match = "/second/{x}"
+upstream = "other"
+request_set = { "X-Key" = "x" }
+END
+offers 'first second' holdfast admin --config "$settings" purge --route ''
+offers 'second' holdfast admin --config = "$settings" stale --route = s
+offers 'one other' holdfast admin --config "$settings" breaker open upstream =
+HOLDFAST_CONFIG=$settings offers 'other' holdfast admin breaker open upstream = ot
+HOLDFAST_CONFIG=/nonexistent offers '' holdfast admin purge --route ''
 exit "$failed"
