@@ -1,5 +1,7 @@
 #include "daemon/admin_command.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <optional>
@@ -18,7 +20,7 @@ namespace {
 constexpr int kExitRefused = 1;
 constexpr int kUsage = 2;
 constexpr const char* kUsageText =
-    "usage: holdfast admin [--socket PATH] [--config FILE] [--json] VERB ...\n"
+    "usage: holdfast admin [--socket PATH] [--config FILE] [--json|--text] VERB ...\n"
     "  status                         what runs, what is stored, what the upstream does\n"
     "  inspect WHAT                   what is stored for it: age, ttl, validators\n"
     "  explain URL|path=/PATH [host=HOST] [method=METHOD] [field='NAME: VALUE']... [text]\n"
@@ -34,7 +36,8 @@ constexpr const char* kUsageText =
     "takes batches, and so is a BLOCK.\n"
     "SET is --route NAME, --tag TAG, --all, or --variants with a URL: whatever its query and\n"
     "fields. purge and stale take several URLs, routes (--route A --route B) and tags.\n"
-    "What comes is told in lines for people, and with --json as it came, for programs.\n"
+    "On a terminal what comes is told in lines, for people; elsewhere it is JSON, as it came, for\n"
+    "programs. --json and --text say which, wherever it goes.\n"
     "The socket is ADMIN_SOCKET, else admin_socket in the daemon's settings file (--config, else\n"
     "HOLDFAST_CONFIG), else $RUNTIME_DIRECTORY/admin.sock, else /run/holdfast/admin.sock. Only "
     "the\n"
@@ -44,6 +47,13 @@ struct Socket {
   std::string path;
   std::string note;  // where nobody answers there, maybe why
 };
+
+// Scripts have always had JSON, and get it without a word.
+bool take_form(std::vector<std::string>& words) {
+  const bool json = std::erase(words, "--json") > 0;
+  const bool text = std::erase(words, "--text") > 0;
+  return json || (!text && ::isatty(STDOUT_FILENO) == 0);
+}
 
 // There is a form of its own for people; of all else they get what is said, in lines.
 AdminCall for_people(AdminCall call) {
@@ -110,7 +120,7 @@ int admin_command(int argc, const char* const* argv) {
     std::fputs(kUsageText, stdout);
     return 0;
   }
-  const bool as_json = std::erase(words, "--json") > 0;
+  const bool as_json = take_form(words);
   const auto socket = take_socket(words);
   if (words.size() == 2 && (words[1] == "--help" || words[1] == "-h")) {
     std::fputs(kUsageText, stdout);

@@ -258,7 +258,7 @@ std::string problem_of(const std::vector<std::string>& words) {
   if (words.empty()) return "a verb is missing: " + all + kSeeHelp;
   const std::string& word = words.front();
   if (word.starts_with("-")) {
-    return "the flags are --socket PATH, --config FILE and --json, before the verb" +
+    return "the flags are --socket PATH, --config FILE, --json and --text, before the verb" +
            std::string(kSeeHelp);
   }
   for (const VerbUsage& verb : kVerbUsages) {

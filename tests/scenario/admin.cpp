@@ -34,12 +34,12 @@ struct Admin {
   Result operator()(std::vector<std::string> words) const {
     const char* const holdfast = std::getenv("HOLDFAST");
     REQUIRE(holdfast != nullptr);
-    words.insert(words.begin(), {holdfast, "admin", "--json"});
+    words.insert(words.begin(), {holdfast, "admin"});
     return run(std::move(words));
   }
-  // ... as people call it.
+  // ... in lines, as people have it on a terminal.
   Result told(std::vector<std::string> words) const {
-    words.insert(words.begin(), {std::getenv("HOLDFAST"), "admin"});
+    words.insert(words.begin(), {std::getenv("HOLDFAST"), "admin", "--text"});
     return run(std::move(words));
   }
   Result run(std::vector<std::string> words) const {
@@ -82,6 +82,7 @@ TEST_CASE("status and inspect say what is there, as JSON") {
   CHECK(up_to_age(admin({"inspect", "http://any.example/lookup/8.8.8.8"}).output) ==
         up_to_age(there.output));
   CHECK(admin({"explain", "http://any.example/lookup/8.8.8.8"}).has("\"rung\":\"fresh\""));
+  CHECK(admin({"--json", "inspect", "8.8.8.8"}).output.starts_with("{"));
   const auto told = admin.told({"inspect", "8.8.8.8"});
   CHECK(told.code == 0);
   CHECK(told.has("key                     lookup/8.8.8.8\n"));

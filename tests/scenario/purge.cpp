@@ -35,7 +35,7 @@ struct Purged {
   Result admin(std::vector<std::string> words) const {
     const char* const holdfast = std::getenv("HOLDFAST");
     REQUIRE(holdfast != nullptr);
-    words.insert(words.begin(), {holdfast, "admin", "--json"});
+    words.insert(words.begin(), {holdfast, "admin"});
     Process process(std::move(words), {{"ADMIN_SOCKET", socket}});
     const int code = process.wait();
     return {code, process.output()};

@@ -130,7 +130,7 @@ TEST_CASE("a word that is no command is refused in one line that says what there
   CHECK(contains(says({"admin"}), "a verb is missing: status, inspect"));
   CHECK(contains(says({"admin", "purge"}), "expected: purge URL...|ADDRESS|BLOCK|path="));
   CHECK(contains(says({"admin", "--sockte", "x"}),
-                 "the flags are --socket PATH, --config FILE and --json"));
+                 "the flags are --socket PATH, --config FILE, --json and --text"));
 }
 
 #ifndef SANITIZED  // a sanitizer has threads of its own, and ends without them
