@@ -79,6 +79,14 @@ void append_one(std::string_view name, std::span<const http::FieldLine> fields, 
   }
 }
 
+// What the upstream gets of these is ours (passed_fields.cpp), and says who asks, or which request
+// it is. The client's own, by which a variant is selected, says nothing of it.
+bool is_made_here(std::string_view name) {
+  constexpr std::string_view kOurs[] = {"forwarded", "traceparent",     "tracestate",
+                                        "via",       "x-forwarded-for", "x-forwarded-host"};
+  return std::find(std::begin(kOurs), std::end(kOurs), name) != std::end(kOurs);
+}
+
 }  // namespace
 
 void VaryNames::add(std::string_view line) {
@@ -94,7 +102,7 @@ void VaryNames::add_name(std::string_view name) {
     std::transform(text.begin(), text.end(), text.begin(), base::ascii_lower);
     const auto place = std::lower_bound(names_.begin(), names_.end(), text);
     if (place != names_.end() && *place == text) return;
-    all = names_.size() == kMost;
+    all = names_.size() == kMost || is_made_here(text);
     if (!all) names_.insert(place, std::move(text));
   }
   if (all) {

@@ -3,7 +3,9 @@
 // One thread; data, once the lines are added.
 //
 // A list that is malformed, has more names than anybody means, or has a "*" in it, counts as "*":
-// no request but the one that was answered is known to match.
+// no request but the one that was answered is known to match. So does one with a field that is made
+// here and says who asks (X-Forwarded-For, say): the client's own would select one address's answer
+// for another.
 #pragma once
 
 #include <cstddef>

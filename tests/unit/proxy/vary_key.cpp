@@ -62,6 +62,15 @@ TEST_CASE("a star anywhere wins, and so does what is no list of names") {
   }
 }
 
+TEST_CASE("a field that is made here, and says who asks, is a star") {
+  for (const char* line : {"X-Forwarded-For", "Accept, forwarded", "VIA", "traceparent",
+                           "tracestate", "X-Forwarded-Host"}) {
+    CAPTURE(line);
+    CHECK(any({line}));
+  }
+  CHECK_FALSE(any({"X-Forwarded-Proto"}));  // the same for all
+}
+
 TEST_CASE("more names than anybody means are a star") {
   std::string line;
   for (std::size_t i = 0; i < VaryNames::kMost; ++i) line += "x-" + std::to_string(i) + ", ";
