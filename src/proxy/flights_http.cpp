@@ -3,6 +3,7 @@
 // selects; whoever waits along and turns out to select another one is sent on. And in what they
 // ask: the first client's own request, without its preconditions.
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "proxy/fetch_rules.h"
@@ -292,9 +293,10 @@ void Flights::part_ways(Flight& flight) {
 }
 
 // Whether others may have the answer is not known before that has come. So who waits along is told
-// of hints only if it asks the very same, and of 102, which says nothing but that the upstream is
-// at work, without a word of it. Two addresses ask the same where something stored shows that its
-// answers are for everybody.
+// of hints only if it asks the very same, and of these of the links alone (what else there is may
+// be one client's, as a nonce is), and of 102, which says nothing but that the upstream is at work,
+// without a word of it. Two addresses ask the same where something stored shows that its answers
+// are for everybody.
 void Flights::tell_interim(const Flight& flight, int status, const upstream::Fields& fields) const {
   constexpr int kProcessing = 102;
   const RoutePlan& plan = flight.route.plan();
@@ -302,8 +304,11 @@ void Flights::tell_interim(const Flight& flight, int status, const upstream::Fie
     return std::make_shared<const std::string>(passed_interim_fields(of, plan));
   };
   const auto lines = shared_lines(fields);
+  upstream::Fields links;
+  std::copy_if(fields.begin(), fields.end(), std::back_inserter(links),
+               [](const upstream::Field& field) { return upstream::is_field(field, "Link"); });
   const auto for_others = status == kProcessing               ? shared_lines({})
-                          : may_be_for_others(status, fields) ? lines
+                          : may_be_for_others(status, fields) ? shared_lines(links)
                                                               : nullptr;
   const bool from_there = flight.stored == nullptr;
   for (const Waiter& waiter : flight.waiters) {

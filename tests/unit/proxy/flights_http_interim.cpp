@@ -54,6 +54,17 @@ TEST_CASE_FIXTURE(InterimFixture, "who waits along with the very same request he
   CHECK(answers[second]->content->fields.find("Link") == std::string::npos);
 }
 
+TEST_CASE_FIXTURE(InterimFixture,
+                  "who waits along hears of links, and of nothing else a hint has") {
+  asks("first");
+  asks("second");
+  const upstream::Fields more{{"Authentication-Info", "nextnonce=\"1\""}, {"Link", "</s>"}};
+  CHECK(
+      says_before(1, 103, more) ==
+      Told{"first 103 Authentication-Info: nextnonce=\"1\"\r\nLink: </s>\r\nVia: 1.1 holdfast\r\n",
+           "second" + kHinted});
+}
+
 TEST_CASE_FIXTURE(InterimFixture, "who asks with other fields or credentials hears of no hints") {
   asks("first", {{"Authorization", "first"}});
   asks("second", {{"Authorization", "second"}});
