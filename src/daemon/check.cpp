@@ -10,6 +10,7 @@
 
 #include "base/event_loop.h"
 #include "base/random.h"
+#include "config/masking.h"
 #include "daemon/client_request.h"
 #include "daemon/parts_settings.h"
 #include "daemon/route_plans.h"
@@ -108,9 +109,10 @@ class Attempts {
 // Some repeat what they were asked with; and a cookie is for whoever got it.
 void mask(upstream::Fields& fields, const std::string& token) {
   for (upstream::Field& field : fields) {
-    const std::size_t equals = field.value.find('=');
-    if (upstream::is_field(field, "Set-Cookie") && equals != std::string::npos) {
-      field.value.replace(equals + 1, std::string::npos, kMasked);
+    if (config::is_secret_field(field.name)) {
+      const std::size_t equals = field.value.find('=');
+      const bool of_cookie = upstream::is_field(field, "Set-Cookie") && equals != std::string::npos;
+      field.value.replace(of_cookie ? equals + 1 : 0, std::string::npos, kMasked);
     }
     if (token.empty()) continue;
     for (const std::string& word : {token, upstream::escaped_for_query(token)}) {

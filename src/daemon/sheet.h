@@ -23,9 +23,10 @@ class Sheet {
   std::string take() { return std::move(text_); }
 
  private:
-  // A control character of somebody else's must not reach a terminal.
+  // A control character of somebody else's must not reach a terminal: also none of those above
+  // 0x7f (C1), nor one that turns the line around.
   Sheet& end(std::string_view line) {
-    for (const char c : line) text_ += (c >= 0 && c < ' ') || c == 0x7f ? '?' : c;
+    for (const char c : line) text_ += c < ' ' || c >= 0x7f ? '?' : c;
     while (text_.ends_with(' ')) text_.pop_back();
     text_ += '\n';
     return *this;
