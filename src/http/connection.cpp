@@ -413,13 +413,22 @@ void Connection::write_refusal(int status, std::string_view detail) {
   end_after_answer(CloseReason::Rejected, true);
 }
 
+// Sends what it can, behind what waits already; the rest waits too. Every hit comes by here, in one
+// part.
 void Connection::flush(ByteBuffer& out) {
   if (out.empty()) return;
-  send({out.view()});
+  std::size_t sent = 0;
+  if (pending_.empty() && !has_failed_) {
+    sent = taken_by_kernel(::send(fd_.get(), out.data(), out.size(), MSG_NOSIGNAL));
+  }
+  if (sent < out.size() && !has_failed_) {
+    out.consume(sent);
+    pending_.append(out.view());
+  }
   out.clear();
 }
 
-// Sends what it can, behind what waits already; the rest waits too.
+// Likewise.
 void Connection::send(const std::array<std::string_view, 3>& parts) {
   std::size_t sent = 0;
   if (pending_.empty() && !has_failed_) {
@@ -431,12 +440,7 @@ void Connection::send(const std::array<std::string_view, 3>& parts) {
     msghdr message{};
     message.msg_iov = vectors.data();
     message.msg_iovlen = count;
-    const ssize_t got = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
-    if (got >= 0) {
-      sent = static_cast<std::size_t>(got);
-    } else if (errno != EAGAIN && errno != EINTR) {
-      fail(CloseReason::Error);
-    }
+    sent = taken_by_kernel(::sendmsg(fd_.get(), &message, MSG_NOSIGNAL));
   }
   if (has_failed_) return;
   for (std::string_view part : parts) {
@@ -444,6 +448,13 @@ void Connection::send(const std::array<std::string_view, 3>& parts) {
     sent -= gone;
     pending_.append(part.substr(gone));
   }
+}
+
+// Of what a send returned: so many bytes.
+std::size_t Connection::taken_by_kernel(ssize_t count) {
+  if (count >= 0) return static_cast<std::size_t>(count);
+  if (errno != EAGAIN && errno != EINTR) fail(CloseReason::Error);
+  return 0;
 }
 
 void Connection::on_writable() {

@@ -95,6 +95,7 @@ class Connection : public base::TimeoutHook {
   void flush(ByteBuffer& out);
   // From where they are, what goes at once.
   void send(const std::array<std::string_view, 3>& parts);
+  std::size_t taken_by_kernel(ssize_t count);
   void fail(CloseReason reason) {
     failed_ = reason;
     has_failed_ = true;
