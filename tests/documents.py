@@ -18,7 +18,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 root, holdfast, flaky_upstream = Path(sys.argv[1]), *map(os.path.abspath, sys.argv[2:])
@@ -208,14 +207,15 @@ def check_service(folder):
     check('api_url = ["https://api.example.net"]' in said.stdout, f"README.md: the service's settings: {said.stderr}")
 
 
-def wait_for(path, pattern):
-    deadline = time.monotonic() + 120  # as all tests have
-    while time.monotonic() < deadline:
-        found = re.search(pattern, path.read_text())
+def wait_for(process, pattern):
+    """Reads what it says, line by line, until one is what is waited for."""
+    said = ""
+    for line in process.stdout:
+        said += line
+        found = re.search(pattern, line)
         if found:
             return found
-        time.sleep(0.02)
-    raise SystemExit(f"{path.name} does not say {pattern}:\n{path.read_text()}")
+    raise SystemExit(f"{process.args[0]} ended and did not say {pattern}:\n{said}")
 
 
 def message(text):
@@ -231,21 +231,23 @@ def check_answers(page, folder):
     """Against a daemon of its own, before an upstream that does all right."""
     processes = []
 
-    def start(name, *words):
-        with open(folder / name, "w") as log:
-            processes.append(subprocess.Popen(words, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
-        return folder / name
+    def start(*words):
+        processes.append(
+            subprocess.Popen(
+                words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+        )
+        return processes[-1]
 
     try:
         said = wait_for(
-            start("upstream.log", flaky_upstream, "--port", "0", "--control-port", "0"), r'"port":(\d+)'
+            start(flaky_upstream, "--port", "0", "--control-port", "0"), r'"port":(\d+)'
         )
-        log = start(
-            "daemon.log",
+        daemon = start(
             *(holdfast, "--api-url", f"http://127.0.0.1:{said[1]}", "--port", "0", "--bind", "127.0.0.1"),
             *("--store-path", "off", "--admin-socket", "off"),
         )
-        port = wait_for(log, r'"event":"listening".*"port":(\d+)')[1]
+        port = wait_for(daemon, r'"event":"listening".*"port":(\d+)')[1]
         count = 0
         for _, block in blocks(page.read_text()):
             if block.startswith("$ curl"):
@@ -258,7 +260,7 @@ def check_answers(page, folder):
                 )
                 count += 1
             elif block.startswith('{"ts":'):
-                line = wait_for(log, r'\{"ts":[^\n]*"event":"request"[^\n]*"cache":"miss"[^\n]*\}')[0]
+                line = wait_for(daemon, r'\{"ts":[^\n]*"event":"request"[^\n]*"cache":"miss"[^\n]*\}')[0]
                 check(list(json.loads(block)) == list(json.loads(line)), f"{shown(page)}: the log says {line}")
                 count += 1
         return count
