@@ -145,8 +145,9 @@ base::Result<void> store_stats(const std::string& path, const base::Clock& clock
 base::Result<bool> store_check(const std::string& path, FILE* out) {
   auto connection = open_for_reading(path, {});
   if (!connection) return tl::unexpected(std::move(connection.error()));
-  auto pages = connection->text(
-      "SELECT group_concat(integrity_check,char(10)) FROM pragma_integrity_check(100)");
+  // Without an argument, which is a table's name to SQLite since 3.46: it ends by itself after 100.
+  auto pages =
+      connection->text("SELECT group_concat(integrity_check,char(10)) FROM pragma_integrity_check");
   if (!pages) return tl::unexpected(std::move(pages.error()));
   std::fprintf(out, "pages: %s\n", pages->c_str());
 
