@@ -185,6 +185,10 @@ JsonLineReader::~JsonLineReader() = default;
 
 base::Result<StoredPtr> JsonLineReader::read(std::string_view line, std::string& key) {
   element root;
+  // Newer parsers skip it.
+  if (line.starts_with("\xef\xbb\xbf")) {
+    return base::invalid_input("it begins with a byte order mark");
+  }
   const auto error = parser_->parser.parse(line.data(), line.size()).get(root);
   if (error != simdjson::SUCCESS) return base::invalid_input(simdjson::error_message(error));
   if (!root.is_object()) return base::invalid_input("not an object");

@@ -228,6 +228,20 @@ TEST_CASE("an import takes CRLF and a byte order mark at its start, and names UT
   CHECK(complaints.content().empty());
 }
 
+TEST_CASE("a byte order mark within the lines is refused, and told") {
+  StoreFixture f;
+  std::string line;
+  append_json_line(line, "key", *f.make("1"));
+  Text in("\xef\xbb\xbf\xef\xbb\xbf" + line + "\xef\xbb\xbf" + line);
+  Text complaints;
+  const auto imported = store_import(f.settings.path, f.clock, in.file(), complaints.file(), none);
+  REQUIRE(imported);
+  CHECK(imported->written == 0);
+  CHECK(imported->refused == 2);
+  CHECK(complaints.content() ==
+        "line 1: it begins with a byte order mark\nline 2: it begins with a byte order mark\n");
+}
+
 TEST_CASE("an exported line that any bit was flipped in is refused, or says what it said") {
   StoreFixture f;
   const StoredPtr stored = make_stored({.fields = "Content-Type: application/json\r\nX-A: b\r\n",
