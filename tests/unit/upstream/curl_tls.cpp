@@ -93,6 +93,34 @@ TEST_CASE("a server that cannot bear a session taken up costs one attempt") {
   CHECK(session.get(there(true)).transport == Outcome::Ok);
 }
 
+TEST_CASE("a server that ends TCP without ending TLS says as much as one without TLS") {
+  struct Case {
+    const char* answer;
+    Outcome outcome;
+    bool open_ended;
+  };
+  for (const Case& each :
+       {Case{"HTTP/1.1 200 OK\r\n\r\nhello", Outcome::Ok, true},
+        Case{"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", Outcome::Ok, false},
+        Case{"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", Outcome::Truncated, false},
+        Case{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+             Outcome::Truncated, false},
+        Case{"HTTP/1.1 200 OK\r\nContent-", Outcome::Reset, false}}) {
+    CAPTURE(each.answer);
+    for (const bool old : {false, true}) {
+      CAPTURE(old);
+      const Authority authority("authority");
+      TlsServer server(authority.issue(kServerName), {.tls12 = old, .last_answer = each.answer});
+      const TempFile authorities(authority.certificate());
+      CurlSession session(trusting(server.url(kServerName), authorities));
+      const Reply reply = session.get(there());
+      CHECK(reply.transport == each.outcome);
+      if (each.outcome == Outcome::Ok) CHECK(reply.body == "hello");
+      if (each.outcome != Outcome::Reset) CHECK(reply.open_ended == each.open_ended);
+    }
+  }
+}
+
 TEST_CASE("a certificate that is not in order is told at once, and what is wrong with it") {
   const Authority authority("authority");
   const Authority stranger("stranger");

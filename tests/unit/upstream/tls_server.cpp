@@ -168,6 +168,10 @@ void TlsServer::serve(int fd) {
       const std::lock_guard lock(mutex_);
       heads_.push_back(head);
     }
+    if (const std::string& last = options_.last_answer; !last.empty()) {
+      SSL_write(ssl.get(), last.data(), static_cast<int>(last.size()));
+      return;
+    }
     if (SSL_write(ssl.get(), kAnswer, sizeof kAnswer - 1) <= 0) return;
   }
 }

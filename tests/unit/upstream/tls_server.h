@@ -60,6 +60,7 @@ class TlsServer {
     std::string client_authority;  // PEM; not empty: clients must show a certificate of it
     bool tls12 = false;            // nothing newer
     bool refuses_resumed = false;  // fails handshakes that show a ticket (of TLS 1.2)
+    std::string last_answer;       // not empty: this, and the end of TCP without that of TLS
   };
 
   explicit TlsServer(const Identity& identity) : TlsServer(identity, Options{}) {}
