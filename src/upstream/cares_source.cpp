@@ -147,8 +147,13 @@ CaresSource::~CaresSource() {
 void CaresSource::open() {
   order_ = look_up_order();
   ares_options options{};
-  const int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
-                   ARES_OPT_RESOLVCONF | ARES_OPT_LOOKUPS;
+  int mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_RESOLVCONF |
+             ARES_OPT_LOOKUPS;
+#ifdef ARES_OPT_QUERY_CACHE
+  // How long an answer is used is for whoever asks: since 1.31 it would keep them itself, an hour.
+  mask |= ARES_OPT_QUERY_CACHE;
+  options.qcache_max_ttl = 0;
+#endif
   options.timeout = static_cast<int>(
       std::chrono::duration_cast<std::chrono::milliseconds>(settings_.try_timeout).count());
   options.tries = settings_.tries;

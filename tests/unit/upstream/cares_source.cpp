@@ -112,6 +112,15 @@ TEST_CASE("addresses come with their time to live, each family by itself") {
   CHECK(bench.answer(kName).ttl == 0s);
 }
 
+TEST_CASE("what is asked goes to the name servers, within an answer's time to live too") {
+  SourceBench bench;
+  bench.server.set(kName, {.addresses = {"192.0.2.1"}, .ttl = 1h}, {});
+  CHECK(bench.answer(kName).addresses == Strings{"192.0.2.1"});
+  bench.server.set(kName, {.addresses = {"192.0.2.2"}, .ttl = 1h}, {});
+  CHECK(bench.answer(kName).addresses == Strings{"192.0.2.2"});
+  CHECK(bench.server.asked(kName) == 2);
+}
+
 TEST_CASE("an answer without an address says what it was") {
   SourceBench bench;
   bench.server.set(kName, {}, {.says = Says::ServFail});
