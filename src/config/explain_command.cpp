@@ -1,5 +1,6 @@
 #include "config/explain_command.h"
 
+#include <algorithm>
 #include <string_view>
 
 #include "config/section_reader.h"

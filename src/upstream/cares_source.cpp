@@ -9,6 +9,7 @@
 #include <ares.h>
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <climits>
 #include <deque>
 #include <fstream>
@@ -183,7 +184,7 @@ void CaresSource::open() {
 std::string CaresSource::look_up_order() {
   std::string order = "fb";
   ares_channel channel = nullptr;
-  if (::ares_init(&channel) != ARES_SUCCESS) return order;
+  if (::ares_init_options(&channel, nullptr, 0) != ARES_SUCCESS) return order;
   ares_options read{};
   int mask = 0;
   if (::ares_save_options(channel, &read, &mask) == ARES_SUCCESS) {

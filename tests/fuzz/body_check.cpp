@@ -7,6 +7,7 @@
 // parameter of a type (its first letter) and value, and refuses. Promises: a wrong rule is named
 // with a reason; and another parser, asked each rule by itself, comes to the same end. A content
 // that is one number is one by the letter, of whatever size.
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>

@@ -7,6 +7,7 @@
 // hold; and a request with the fields that the text says has the same text.
 #include "proxy/vary_key.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -3,6 +3,7 @@
 // slots for all and nobody tells us to slow down. One thread.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -299,7 +300,7 @@ TEST_CASE("SSLKEYLOGFILE is not obeyed") {
   CHECK(CurlSession(trusting(server.url(kServerName), authorities)).get(there()).transport ==
         Outcome::Ok);
   CHECK(std::getenv("SSLKEYLOGFILE") == nullptr);
-  struct stat status {};
+  struct stat status = {};
   CHECK(::stat(kKeyLog.c_str(), &status) != 0);
 }
 
