@@ -185,7 +185,7 @@ base::Result<File> File::of(Files files) {
   File file;
   file.file_ = std::move(files.database);
   file.wal_ = std::move(files.wal);
-  struct stat info {};
+  struct stat info = {};
   if (::fstat(file.file_.get(), &info) != 0) {
     return base::internal_error(base::ErrorKind::Io,
                                 "cannot read it: " + std::generic_category().message(errno));

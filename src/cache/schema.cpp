@@ -99,7 +99,7 @@ tl::unexpected<base::Error> too_new(const std::string& path, std::int64_t versio
 
 base::Result<Owner> judge(const std::string& path, const std::string& vfs) {
   // Opening a pipe would wait for somebody at its other end.
-  struct stat there {};
+  struct stat there = {};
   if (::stat(path.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
     return base::internal_error(ErrorKind::Io, path + " is not a file");
   }
@@ -302,7 +302,7 @@ namespace {
 
 // There is nothing in the WAL, and who may not write the file cannot make the WAL's index.
 bool may_be_read_alone(const std::string& path) {
-  struct stat wal {};
+  struct stat wal = {};
   const bool nothing =
       ::stat((path + "-wal").c_str(), &wal) == 0 ? wal.st_size == 0 : errno == ENOENT;
   return nothing && ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) != 0 &&

@@ -33,7 +33,7 @@ base::Result<void> write_failed() {
 }
 
 std::int64_t file_bytes(const std::string& path) {
-  struct stat info {};
+  struct stat info = {};
   return ::stat(path.c_str(), &info) == 0 ? std::int64_t{info.st_size} : 0;
 }
 

@@ -38,8 +38,8 @@ std::string lock_path(const std::string& path) {
 }
 
 bool is_at(int fd, const std::string& path) {
-  struct stat opened {};
-  struct stat there {};
+  struct stat opened = {};
+  struct stat there = {};
   return ::fstat(fd, &opened) == 0 && ::stat(path.c_str(), &there) == 0 &&
          opened.st_dev == there.st_dev && opened.st_ino == there.st_ino;
 }
@@ -68,7 +68,7 @@ bool is_refused(int error) {
 
 // Returns 0 or the errno.
 int set_lock(int fd, short type) {
-  struct flock lock {};
+  struct flock lock = {};
   lock.l_type = type;
   lock.l_whence = SEEK_SET;
   lock.l_start = kLockedByte;
@@ -153,7 +153,7 @@ bool FileLock::is_of(const std::string& path) const {
 }
 
 std::uint64_t FileLock::names() const {
-  struct stat there {};
+  struct stat there = {};
   return ::fstat(files_.back().get(), &there) == 0 ? there.st_nlink : 0;
 }
 

@@ -294,7 +294,7 @@ bool StoreWriter::note_size() {
   file_bytes_ = size->pages * kPageBytes;
   std::int64_t on_disk = 0;
   for (const char* suffix : {"", "-wal"}) {
-    struct stat info {};
+    struct stat info = {};
     if (::stat((shared_.settings.path + suffix).c_str(), &info) == 0) on_disk += info.st_size;
   }
   shared_.health.size_bytes = static_cast<std::uint64_t>(on_disk);

@@ -21,7 +21,7 @@ constexpr auto kLockPause = 10ms;
 }  // namespace
 
 StoreWriter::FileId StoreWriter::file_id(const std::string& path) const {
-  struct stat info {};
+  struct stat info = {};
   if (::stat(path.c_str(), &info) != 0) return {};
   return {info.st_dev, info.st_ino};
 }

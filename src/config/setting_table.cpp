@@ -16,10 +16,13 @@ using namespace std::chrono_literals;
 
 constexpr std::uint64_t kMiB = 1 << 20;
 
+// Where in the settings a value is.
+template <typename Type>
+using Place = Type Settings::*;
+
 // Stores a parsed value, or passes on why there is none.
 template <typename Parsed, typename Member>
-base::Result<void> assign(Settings& settings, Member Settings::*member,
-                          base::Result<Parsed>&& parsed) {
+base::Result<void> assign(Settings& settings, Place<Member> member, base::Result<Parsed>&& parsed) {
   if (!parsed) return tl::unexpected(std::move(parsed.error()));
   settings.*member = static_cast<Member>(*std::move(parsed));
   return {};
@@ -27,11 +30,11 @@ base::Result<void> assign(Settings& settings, Member Settings::*member,
 
 // What a reload takes over, or leaves as it is.
 template <typename Member>
-auto copies(Member Settings::*member) {
+auto copies(Place<Member> member) {
   return [member](Settings& to, const Settings& from) { to.*member = from.*member; };
 }
 
-Value duration(base::Duration Settings::*member, base::Duration least,
+Value duration(Place<base::Duration> member, base::Duration least,
                base::Duration most = kLongestDuration) {
   return {.type = "DURATION",
           .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
@@ -46,7 +49,7 @@ Value duration(base::Duration Settings::*member, base::Duration least,
           .copy = copies(member)};
 }
 
-Value signed_duration(base::Duration Settings::*member) {
+Value signed_duration(Place<base::Duration> member) {
   return {.type = "DURATION",
           .set =
               [=](Settings& settings, std::string_view text) {
@@ -56,7 +59,7 @@ Value signed_duration(base::Duration Settings::*member) {
           .copy = copies(member)};
 }
 
-Value size(std::uint64_t Settings::*member, std::uint64_t least) {
+Value size(Place<std::uint64_t> member, std::uint64_t least) {
   return {.type = "SIZE",
           .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             auto parsed = parse_size(text);
@@ -69,7 +72,7 @@ Value size(std::uint64_t Settings::*member, std::uint64_t least) {
 }
 
 template <typename Integer>
-Value count(Integer Settings::*member, std::uint64_t least, std::uint64_t most) {
+Value count(Place<Integer> member, std::uint64_t least, std::uint64_t most) {
   return {.type = "NUMBER",
           .set =
               [=](Settings& settings, std::string_view text) {
@@ -81,7 +84,7 @@ Value count(Integer Settings::*member, std::uint64_t least, std::uint64_t most) 
 }
 
 // "off" for none.
-Value count_or_off(unsigned Settings::*member, std::uint64_t most) {
+Value count_or_off(Place<unsigned> member, std::uint64_t most) {
   return {.type = "NUMBER",
           .set =
               [=](Settings& settings, std::string_view text) {
@@ -96,7 +99,7 @@ Value count_or_off(unsigned Settings::*member, std::uint64_t most) {
           .copy = copies(member)};
 }
 
-Value on_off(bool Settings::*member) {
+Value on_off(Place<bool> member) {
   return {
       .type = "on|off",
       .set = [=](Settings& settings,
@@ -111,7 +114,7 @@ Value on_off(bool Settings::*member) {
 }
 
 // A file's name; "off" for none, where the setting can be switched off.
-Value path(std::string Settings::*member, bool can_be_off, std::size_t longest) {
+Value path(Place<std::string> member, bool can_be_off, std::size_t longest) {
   return {
       .type = "PATH",
       .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
@@ -133,7 +136,7 @@ Value path(std::string Settings::*member, bool can_be_off, std::size_t longest) 
 
 // The store's. To SQLite some names mean something else than a file of that name: what would
 // be kept there ends with the connection, or is where nobody looks for it.
-Value store_file(std::string Settings::*member, std::size_t longest) {
+Value store_file(Place<std::string> member, std::size_t longest) {
   Value value = path(member, true, longest);
   value.set = [set = value.set](Settings& settings, std::string_view text) -> base::Result<void> {
     if (text.starts_with(':')) {
@@ -148,7 +151,7 @@ Value store_file(std::string Settings::*member, std::size_t longest) {
 }
 
 // A list whose parts `parse` puts into canonical form; none twice.
-Value list(std::string_view type, std::vector<std::string> Settings::*member,
+Value list(std::string_view type, Place<std::vector<std::string>> member,
            base::Result<std::string> (*parse)(std::string_view)) {
   return {.type = type,
           .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
@@ -183,7 +186,7 @@ Value list(std::string_view type, std::vector<std::string> Settings::*member,
 }
 
 // Where to listen. That one includes another would else come out as a port in use.
-Value listen_addresses(std::vector<std::string> Settings::*member) {
+Value listen_addresses(Place<std::vector<std::string>> member) {
   Value value = list("IP,...", member, parse_address);
   value.set = [member, set = value.set](Settings& settings,
                                         std::string_view text) -> base::Result<void> {
@@ -202,7 +205,7 @@ Value listen_addresses(std::vector<std::string> Settings::*member) {
 
 // One of a few words.
 template <typename Enum, std::size_t N>
-Value word(std::string_view type, Enum Settings::*member,
+Value word(std::string_view type, Place<Enum> member,
            std::array<std::pair<std::string_view, Enum>, N> words) {
   return {.type = type,
           .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
@@ -228,7 +231,7 @@ Value word(std::string_view type, Enum Settings::*member,
 }
 
 // What is asked of the upstream on our own account; "off" for nothing.
-Value target(std::string Settings::*member) {
+Value target(Place<std::string> member) {
   return {.type = "PATH",
           .set = [=](Settings& settings, std::string_view text) -> base::Result<void> {
             const bool visible =
@@ -248,7 +251,7 @@ Value target(std::string Settings::*member) {
           .copy = copies(member)};
 }
 
-Value hedge(Hedge Settings::*member) {
+Value hedge(Place<Hedge> member) {
   return {.type = "DELAY",
           .set = [=](Settings& settings,
                      std::string_view text) { return assign(settings, member, parse_hedge(text)); },
@@ -256,7 +259,7 @@ Value hedge(Hedge Settings::*member) {
           .copy = copies(member)};
 }
 
-Value token(std::string Settings::*member) {
+Value token(Place<std::string> member) {
   return {.type = "TOKEN",
           .set = [=](Settings& settings,
                      std::string_view text) { return assign(settings, member, parse_token(text)); },

@@ -254,7 +254,7 @@ base::Result<std::string> read_file(const std::string& path, std::size_t most_by
   if (!file || ::fcntl(file.get(), F_SETFL, 0) != 0) {
     return internal_error(base::ErrorKind::Io, std::strerror(errno));
   }
-  struct stat status {};
+  struct stat status = {};
   const bool is_pipe = ::fstat(file.get(), &status) == 0 && S_ISFIFO(status.st_mode);
   if (is_pipe) {
     // Until somebody has come, reading says that all have gone.

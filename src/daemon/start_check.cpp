@@ -34,7 +34,7 @@ std::string folder_of(const std::string& path) {
 std::string write_problem(const std::string& path) {
   const std::string folder = folder_of(path);
   const auto failed = [](const std::string& what) { return what + ": " + std::strerror(errno); };
-  struct stat there {};
+  struct stat there = {};
   if (::stat(folder.c_str(), &there) != 0) return failed(folder);
   if (::access(folder.c_str(), W_OK | X_OK) != 0) return failed(folder);
   if (::stat(path.c_str(), &there) != 0) return errno == ENOENT ? std::string() : failed(path);
@@ -69,7 +69,7 @@ Checked check_admin_socket(const config::Settings& settings, Warnings& warnings)
   const std::string& path = settings.admin_socket;
   if (path.empty()) return {};
   std::string problem;
-  struct stat there {};
+  struct stat there = {};
   if (::lstat(path.c_str(), &there) == 0 && !S_ISSOCK(there.st_mode)) {
     problem = path + ": something else is there";
   } else if (::access(folder_of(path).c_str(), W_OK | X_OK) != 0) {

@@ -111,7 +111,7 @@ base::Result<base::UniqueFd> listen_at_path(const std::string& path) {
   std::memcpy(where.sun_path, path.c_str(), path.size());
   const auto* const address = reinterpret_cast<const sockaddr*>(&where);
 
-  struct stat there {};
+  struct stat there = {};
   if (::lstat(path.c_str(), &there) == 0) {
     if (!S_ISSOCK(there.st_mode)) return failed("something else is there");
     base::UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

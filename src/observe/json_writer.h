@@ -4,11 +4,11 @@
 
 #include <charconv>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 
 #include "base/clock.h"
 #include "observe/log.h"
@@ -47,15 +47,14 @@ class JsonWriter {
   JsonWriter& value(const char* text) { return value(std::string_view(text)); }
   JsonWriter& value(const std::string& text) { return value(std::string_view(text)); }
   JsonWriter& value(bool truth) { return raw(truth ? "true" : "false"); }
+  template <std::integral Integer>
+  JsonWriter& value(Integer number) {
+    return digits(number);
+  }
   // NaN and infinity, which JSON lacks, become null.
-  template <typename Number>
-  requires std::is_arithmetic_v<Number> JsonWriter& value(Number number) {
-    if constexpr (std::is_floating_point_v<Number>) {
-      if (!std::isfinite(number)) return null();
-    }
-    char text[32];
-    const auto end = std::to_chars(text, text + sizeof text, number).ptr;
-    return raw({text, static_cast<std::size_t>(end - text)});
+  template <std::floating_point Real>
+  JsonWriter& value(Real number) {
+    return std::isfinite(number) ? digits(number) : null();
   }
   // RFC 3339.
   JsonWriter& value(base::WallTime when) {
@@ -86,6 +85,12 @@ class JsonWriter {
   void separate() {
     if (!first_) out_ += ',';
     first_ = false;
+  }
+  template <typename Number>
+  JsonWriter& digits(Number number) {
+    char text[32];
+    const auto end = std::to_chars(text, text + sizeof text, number).ptr;
+    return raw({text, static_cast<std::size_t>(end - text)});
   }
   void quote(std::string_view text) {
     out_ += '"';

@@ -140,7 +140,7 @@ enum class Kind {
 };
 
 Kind kind_of(int fd) {
-  struct stat info {};
+  struct stat info = {};
   if (::fstat(fd, &info) != 0 || S_ISREG(info.st_mode)) return Kind::File;
   return S_ISSOCK(info.st_mode) ? Kind::Socket : Kind::Stream;
 }

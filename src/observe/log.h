@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -28,8 +29,8 @@ struct LogField {
   LogField(std::string_view k, const char* v) : key(k), value(std::string_view(v)) {}
   LogField(std::string_view k, bool v) : key(k), value(v) {}
   LogField(std::string_view k, double v) : key(k), value(v) {}
-  template <typename Integer>
-  requires std::is_integral_v<Integer> LogField(std::string_view k, Integer v) : key(k) {
+  template <std::integral Integer>
+  LogField(std::string_view k, Integer v) : key(k) {
     if constexpr (std::is_signed_v<Integer>) {
       value = static_cast<std::int64_t>(v);
     } else {

@@ -37,7 +37,7 @@ std::uint64_t resident_bytes() {
 // Since Linux 6.2 the size of /proc/self/fd is the number of descriptors; before
 // that it is 0, and only counting helps.
 std::uint64_t open_fds() {
-  struct stat info {};
+  struct stat info = {};
   if (::stat("/proc/self/fd", &info) == 0 && info.st_size > 0) {
     return static_cast<std::uint64_t>(info.st_size);
   }

@@ -164,8 +164,7 @@ Forbids set_lifetimes(cache::StoredParts& parts, const upstream::Reply& reply,
   // be worth keeping for days.
   if (!strict && !negative) {
     const auto* const kept = upstream::find_field(reply.fields, "Cache-Control") ? nullptr : before;
-    const auto set_window = [&](seconds cache::StoredParts::*window, std::optional<seconds> said,
-                                seconds ours) {
+    const auto set_window = [&](auto window, std::optional<seconds> said, seconds ours) {
       if (policy.ttl_override) {
         parts.*window = ours;
       } else if (kept) {

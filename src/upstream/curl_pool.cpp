@@ -83,7 +83,7 @@ struct Pool::Open {
 
   static ino_t inode_of(curl_socket_t fd) {
     const ByNumber maybe_not_ours;
-    struct stat info {};
+    struct stat info = {};
     return ::fstat(fd, &info) == 0 ? info.st_ino : 0;
   }
 };

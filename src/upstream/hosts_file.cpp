@@ -38,7 +38,7 @@ bool is_numeric(std::string_view word) {
 
 bool FileStamp::changed() {
   What now;
-  struct stat status {};
+  struct stat status = {};
   if (::stat(path_.c_str(), &status) == 0) {
     now = {static_cast<long long>(status.st_dev), static_cast<long long>(status.st_ino),
            status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec};

@@ -97,7 +97,7 @@ std::string stamp_of(const TrustStore::Settings& settings) {
   }
   std::string stamp;
   for (const std::string& path : paths) {
-    struct stat status {};
+    struct stat status = {};
     if (path.empty() || ::stat(path.c_str(), &status) != 0) continue;
     stamp += path + ' ' + std::to_string(status.st_dev) + ' ' + std::to_string(status.st_ino) +
              ' ' + std::to_string(status.st_size) + ' ' + std::to_string(status.st_mtim.tv_sec) +

@@ -63,7 +63,7 @@ TEST_CASE("status and inspect say what is there, as JSON") {
   const Admin admin(folder);
   Upstream upstream;
   Daemon daemon(folder, upstream.url(), admin.setting());
-  struct stat file {};
+  struct stat file = {};
   REQUIRE(stat(admin.socket.c_str(), &file) == 0);
   CHECK((file.st_mode & 0777) == 0600);
 

@@ -72,7 +72,7 @@ double cpu_microseconds() {
 }
 
 double size_of(const std::string& file) {
-  struct stat info {};
+  struct stat info = {};
   return ::stat(file.c_str(), &info) == 0 ? static_cast<double>(info.st_size) : 0;
 }
 

@@ -37,7 +37,7 @@ TEST_CASE("a new file says whose it is and which format it has") {
 
 TEST_CASE("a new file and what goes with it are their owner's alone, and an old one stays") {
   const auto mode_of = [](const std::string& path) {
-    struct stat status {};
+    struct stat status = {};
     REQUIRE(::stat(path.c_str(), &status) == 0);
     return status.st_mode & 0777;
   };
@@ -82,7 +82,7 @@ TEST_CASE("a migration goes through all its steps in one transaction, or through
 
 TEST_CASE("tables that are not quite ours are taken for damage") {
   const TempFolder folder;
-  { CHECK(opened(folder).execute("DROP INDEX holdfast_by_use") == 0); }
+  CHECK(opened(folder).execute("DROP INDEX holdfast_by_use") == 0);
   const auto connection = open_for_writing(folder.file(), {}, 1 << 20);
   REQUIRE_FALSE(connection);
   CHECK(connection.error().kind == base::ErrorKind::Corrupt);
@@ -149,7 +149,7 @@ TEST_CASE("a stranger who makes the file a moment before us keeps it") {
 TEST_CASE("whoever opens a file reads that file, though its name passes on meanwhile") {
   const TempFolder folder;
   FaultVfs vfs;
-  { auto made = opened(folder); }
+  opened(folder);  // makes it
   std::thread mover;
   std::atomic<bool> moves{false};
   std::atomic<bool> is_open{false};

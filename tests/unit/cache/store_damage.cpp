@@ -343,16 +343,18 @@ TEST_CASE("a salvage reads the WAL up to its last whole transaction, and the new
     bodies.push_back(stored->body);
     return true;
   };
-  REQUIRE(salvage(
-      page::open_files(f.folder.file("copy")).value(), [](PurgeTable) {}, collect));
+  const auto no_purges = [](PurgeTable) {};
+  const auto salvage_copy = [&] {
+    return salvage(page::open_files(f.folder.file("copy")).value(), no_purges, collect);
+  };
+  REQUIRE(salvage_copy());
   CHECK(bodies == std::vector<std::string>{"second"});
   // Without its last frame the last transaction never happened.
   std::string wal = read_file(f.folder.file("copy-wal"));
   wal.resize(wal.size() - 1);
   write_file(f.folder.file("copy-wal"), wal);
   bodies.clear();
-  REQUIRE(salvage(
-      page::open_files(f.folder.file("copy")).value(), [](PurgeTable) {}, collect));
+  REQUIRE(salvage_copy());
   CHECK(bodies == std::vector<std::string>{"first"});
 }
 

@@ -188,7 +188,7 @@ TEST_CASE("a lock on the file itself leaves SQLite's own alone") {
   // Another process asks the kernel what it would meet.
   const pid_t child = ::fork();
   if (child == 0) {
-    struct flock lock {};
+    struct flock lock = {};
     lock.l_type = F_WRLCK;
     lock.l_start = 0x40000000;  // PENDING_BYTE; RESERVED_BYTE and the shared ones follow
     lock.l_len = 512;

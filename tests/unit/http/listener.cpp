@@ -219,7 +219,7 @@ TEST_CASE("a Unix socket is its owner's alone, and only a dead one's place is ta
   {
     auto first = listen_at_path(path);
     REQUIRE(first.has_value());
-    struct stat file {};
+    struct stat file = {};
     REQUIRE(::stat(path.c_str(), &file) == 0);
     CHECK((file.st_mode & 0777) == 0600);
     const auto second = listen_at_path(path);

@@ -105,7 +105,7 @@ TEST_CASE("an event is one JSON object a line: ts, level, event, then its fields
 
 TEST_CASE("braces in a value are text, not a format") {
   Capture capture;
-  { Log({.fd = capture.fd()}).event(Level::Info, "{} {0}", {{"{}", "{:>999999}"}}); }
+  Log({.fd = capture.fd()}).event(Level::Info, "{} {0}", {{"{}", "{:>999999}"}});
   CHECK(capture.text().find(R"("event":"{} {0}","{}":"{:>999999}")") != std::string::npos);
 }
 

@@ -486,11 +486,8 @@ TEST_CASE(
 TEST_CASE("a finding names the status, and the field if one decided") {
   const Request plain{"/", {}};
   const auto reason = [&](Reply reply) {
-    return judge(plain, reply,
-                 [](const Reply&) {
-                   return Verdict{Outcome::InvalidBody, "not JSON"};
-                 })
-        .reason;
+    const auto refuses = [](const Reply&) { return Verdict{Outcome::InvalidBody, "not JSON"}; };
+    return judge(plain, reply, refuses).reason;
   };
   CHECK(reason({.status = 503}) == "status 503");
   CHECK(reason({.status = 429, .retry_after = std::chrono::seconds(7)}) ==
