@@ -82,7 +82,7 @@ std::optional<AdminCall> call_with(
   return call;
 }
 
-std::string quoted(const std::string& word) {
+std::string in_quotes(const std::string& word) {
   return "\"" + word.substr(0, kLongestShown) + (word.size() > kLongestShown ? "..." : "") + "\"";
 }
 
@@ -98,7 +98,7 @@ std::string about_flag(const std::string& verb, const std::string& word) {
     return "--" + bare + " goes before the verb, as in: holdfast admin --" + bare + " " +
            (bare == "socket" ? "PATH" : "FILE") + " " + verb + " ..." + kSeeHelp;
   }
-  const std::string text = verb + ": unknown flag " + quoted(name);
+  const std::string text = verb + ": unknown flag " + in_quotes(name);
   const auto is_one_of = [&](std::span<const std::string_view> names) {
     return std::find(names.begin(), names.end(), bare) != names.end();
   };
@@ -144,7 +144,7 @@ base::Result<std::vector<std::string>> without_flags(const std::vector<std::stri
     }
   }
   if (!last.empty() && !alone.empty()) {
-    return base::invalid_input(quoted(alone) + " stands alone beside " + last +
+    return base::invalid_input(in_quotes(alone) + " stands alone beside " + last +
                                "; several are given as " + last + " A " + last + " B" + kSeeHelp);
   }
   return plain;
