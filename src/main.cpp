@@ -45,7 +45,8 @@ config::Program program() {
 }
 
 base::Result<config::Outcome> load(int argc, char** argv) {
-  return config::load(argc, argv, config::process_environment(), program());
+  return config::load(argc, argv, config::process_environment(), program(),
+                      config::process_variables());
 }
 
 int print(const std::string& text) {

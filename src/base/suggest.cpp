@@ -22,7 +22,9 @@ std::string normal_form(std::string_view word) {
   return out;
 }
 
-std::size_t distance(std::string_view a, std::string_view b) {
+}  // namespace
+
+std::size_t edits(std::string_view a, std::string_view b) {
   std::vector<std::vector<std::size_t>> cost(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
   for (std::size_t i = 0; i <= a.size(); ++i) cost[i][0] = i;
   for (std::size_t j = 0; j <= b.size(); ++j) cost[0][j] = j;
@@ -38,15 +40,13 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return cost[a.size()][b.size()];
 }
 
-}  // namespace
-
 std::string nearest(std::string_view word, const std::vector<std::string>& names) {
   const std::string wanted = normal_form(word);
   if (wanted.empty() || wanted.size() > kLongestName) return {};
   std::size_t best = std::max<std::size_t>(1, wanted.size() / 3) + 1;
   std::string found;
   for (const std::string& name : names) {
-    const std::size_t cost = distance(wanted, normal_form(name));
+    const std::size_t cost = edits(wanted, normal_form(name));
     if (cost < best) {
       best = cost;
       found = name;

@@ -16,6 +16,7 @@
 #include "base/suggest.h"
 #include "config/apply.h"
 #include "config/contradictions.h"
+#include "config/mistyped.h"
 #include "config/routing_file.h"
 #include "config/setting_table.h"
 #include "config/settings_file.h"
@@ -30,7 +31,6 @@ constexpr std::size_t kLargestFile = 1 << 20;
 constexpr std::size_t kLargestTokenFile = 64 << 10;
 // For the settings alone: a token file is looked at every second.
 constexpr std::chrono::seconds kPipePatience{1};
-constexpr const char* kFileVariable = "HOLDFAST_CONFIG";
 
 // --cache-ttl-override, which may stand without a value.
 bool is_switch(const std::string& argument) {
@@ -315,8 +315,8 @@ base::Result<std::shared_ptr<const Routing>> read_routing_alone(
   return std::make_shared<const Routing>(*std::move(routing));
 }
 
-base::Result<Settings> read_settings(const CommandLine& command_line,
-                                     const Environment& variables) {
+base::Result<Settings> read_settings(const CommandLine& command_line, const Environment& variables,
+                                     const std::vector<std::string>& names) {
   const Environment environment = without_blank_ones(variables);
   Settings settings;
   const auto file =
@@ -344,7 +344,10 @@ base::Result<Settings> read_settings(const CommandLine& command_line,
   auto routing = read_routing(*file, settings, read_token_file);
   if (!routing) return tl::unexpected(routing.error());
   settings.routing = std::make_shared<const Routing>(*std::move(routing));
-  settings.warnings = contradictions(settings);
+  settings.warnings = mistyped_variables(names);
+  for (std::string& warning : contradictions(settings)) {
+    settings.warnings.push_back(std::move(warning));
+  }
   return settings;
 }
 
@@ -356,6 +359,15 @@ Environment process_environment() {
     if (value == nullptr) return std::nullopt;
     return value;
   };
+}
+
+std::vector<std::string> process_variables() {
+  std::vector<std::string> names;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+    const std::string_view whole = *variable;
+    names.emplace_back(whole.substr(0, whole.find('=')));
+  }
+  return names;
 }
 
 base::Result<AdminSocket> admin_socket_of(const std::optional<std::string>& config_file,
@@ -379,7 +391,7 @@ base::Result<AdminSocket> admin_socket_of(const std::optional<std::string>& conf
 }
 
 base::Result<Outcome> load(int argc, const char* const* argv, const Environment& environment,
-                           const Program& program) {
+                           const Program& program, const std::vector<std::string>& variables) {
   if (is_store_command(argc, argv)) {
     auto command = parse_store_command(argc, argv, program);
     if (!command) return tl::unexpected(command.error());
@@ -417,12 +429,12 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
       return invalid_input(word + ": " + command.error().message + "; see " + program.name + " " +
                            word + " --help");
     }
-    auto settings = read_settings(command_line, environment);
+    auto settings = read_settings(command_line, environment, variables);
     if (!settings) return tl::unexpected(settings.error());
     if (about == RequestCommand::Check) return ToAsk{*std::move(settings), *std::move(command)};
     return ToExplain{*std::move(settings), *std::move(command)};
   }
-  auto settings = read_settings(command_line, environment);
+  auto settings = read_settings(command_line, environment, variables);
   if (!settings) return tl::unexpected(settings.error());
   if (command_line.has("--print-config")) return Printout{print_config(*settings)};
   if (command_line.has("--check-config")) return ToCheck{*std::move(settings)};

@@ -20,6 +20,8 @@ namespace holdfast::config {
 // A variable's value; none if it is not set.
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment process_environment();
+// The names of all variables that this process has.
+std::vector<std::string> process_variables();
 
 // A flag that prints something only main knows, such as --metrics-table.
 struct TextFlag {
@@ -58,9 +60,10 @@ struct ToAsk {
 using Outcome = std::variant<Settings, ToCheck, Printout, StoreCommand, ToExplain, ToAsk>;
 
 // An error is one line that names the setting, where it was set, its value unless
-// that may be a secret, and what was expected: print it and exit with 2.
+// that may be a secret, and what was expected: print it and exit with 2. `variables` are the names
+// that the environment has: one that is nearly a setting's is a warning.
 base::Result<Outcome> load(int argc, const char* const* argv, const Environment& environment,
-                           const Program& program);
+                           const Program& program, const std::vector<std::string>& variables = {});
 
 // Where a daemon with these variables and that file (none: the variable's, if there is one) has its
 // admin socket, for who asks it. The file is read only where no variable says it, and its token

@@ -17,3 +17,13 @@ TEST_CASE("a misspelt name finds its neighbour, another word finds none") {
   CHECK(nearest("---", names).empty());
   CHECK(nearest(std::string(100000, 'c'), names).empty());
 }
+
+TEST_CASE("two neighbours that are swapped are one edit") {
+  CHECK(edits("token", "token") == 0);
+  CHECK(edits("tokne", "token") == 1);
+  CHECK(edits("toke", "token") == 1);
+  CHECK(edits("tokens", "token") == 1);
+  CHECK(edits("taken", "token") == 1);
+  CHECK(edits("url", "ttl") == 2);
+  CHECK(edits("", "url") == 3);
+}

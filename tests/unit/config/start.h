@@ -50,7 +50,10 @@ struct Start {
                           "1.2.3",
                           "A caching reverse proxy.",
                           {{"--metrics-table", "Print the metrics.", [] { return "metrics"; }}}};
-    return holdfast::config::load(static_cast<int>(argv.size()), argv.data(), environment, program);
+    std::vector<std::string> names;
+    for (const auto& variable : variables) names.push_back(variable.first);
+    return holdfast::config::load(static_cast<int>(argv.size()), argv.data(), environment, program,
+                                  names);
   }
   Settings settings() const {
     auto outcome = load();
