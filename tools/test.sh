@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 . tools/lib/common.sh
 
 build=${BUILD_DIR:-build}
-all_steps='packages plain format scripts dependencies asan conformance tsan'
+all_steps='packages plain format scripts dependencies package asan conformance tsan'
 steps=$all_steps
 filter=()
 
@@ -25,6 +25,7 @@ steps, in this order:
   format        clang-format would change nothing
   scripts       shellcheck finds nothing
   dependencies  every header the build used belongs to a package that is installed above
+  package       the Debian package of what plain has compiled, and its source package; lintian is silent
   asan          the tests again, AddressSanitizer and UBSan           $build/asan/
   conformance   the public suite of HTTP caching, beside the build of asan
   tsan          the tests again, ThreadSanitizer                      $build/tsan/
@@ -136,13 +137,13 @@ EOF
 }
 
 # A folder that is there stays as it is: one where each file is compiled by itself is quicker
-# after a change, and finds what lives on another file's includes.
+# after a change, and finds what lives on another file's includes. The prefix is the package's.
 begin_plain() (
   if [ -f "$build/build.ninja" ]; then
-    configure "$build"
+    configure "$build" -Dprefix=/usr
   else
     compile_together "${CXX:-c++}"
-    configure "$build" "${together[@]}"
+    configure "$build" -Dprefix=/usr "${together[@]}"
   fi
 )
 
@@ -156,6 +157,12 @@ source_files() {
   # A clone of another owner is no reason to refuse reading its list of files.
   git -c safe.directory='*' ls-files --cached --others --exclude-standard 2>/dev/null ||
     find . -path "./$build" -prune -o -type f -print
+}
+
+step_package() {
+  begin_plain && begin_build "$build" && finish_build || return
+  tools/packaging/build.sh --compiled "$build" "$work/package" &&
+    tools/packaging/build.sh --source "$work/package" && tests/packaging/package.sh "$work/package"
 }
 
 step_format() {

@@ -16,12 +16,16 @@ build_packages=(
 # compiler's runtime, and llvm has what turns their addresses into lines.
 # shellcheck disable=SC2034
 fuzz_packages=(clang libclang-rt-dev llvm)
+# To make the Debian package (tools/packaging/build.sh), beside those to build. systemd tells
+# where units belong.
+# shellcheck disable=SC2034
+package_packages=(build-essential debhelper dpkg-dev fakeroot lintian 'systemd-dev|systemd' xz-utils)
 # To check: formatting, scripts, unit files (systemd-analyze; systemd need not
 # run), man pages, a network between namespaces with certificates of its own.
 # python3 comes with meson, but the scripts use it too.
 # shellcheck disable=SC2034
 check_packages=(clang-format shellcheck python3 systemd groff-base iproute2 openssl ca-certificates
-  "${fuzz_packages[@]}")
+  "${fuzz_packages[@]}" "${package_packages[@]}")
 # To compare with other caches.
 # shellcheck disable=SC2034
 bench_packages=(nginx haproxy varnish wrk curl)
