@@ -1,8 +1,9 @@
 #!/bin/bash
 # Tries what the README promises where people start: a new machine of a Debian release that
 # has git and nothing else of what we need. Makes one in a folder (debootstrap, chroot), clones
-# HEAD into it, and runs the two commands and the package there. On demand, as root, and no part
-# of tools/test.sh: a release takes half an hour, and a Debian mirror.
+# HEAD into it, and runs the two commands and the package there; then builds the source package in a
+# second one, which knows nothing but that. On demand, as root, and no part of tools/test.sh: a
+# release takes half an hour, and a Debian mirror.
 #
 # Prints a line for each step, with how long it took; exit 0 if none failed. A step that failed
 # has its log's end behind it; the logs are kept in build/releases/.
@@ -13,7 +14,7 @@ cd "$(dirname "$0")/../.."
 . tools/lib/common.sh
 
 releases='bookworm trixie'
-all_steps='demo test package'
+all_steps='demo test package source'
 steps=$all_steps root='' quick=''
 usage() {
   cat <<EOF_USAGE
@@ -54,7 +55,7 @@ make_machine() {
   chmod 755 "$2/usr/sbin/policy-rc.d"
 }
 
-# COMMAND: in the machine, with processes and mounts of its own that end with it.
+# MACHINE COMMAND: in it, with processes and mounts of its own that end with it.
 inside() {
   # shellcheck disable=SC2016
   unshare --mount --pid --fork --kill-child -- bash -c '
@@ -65,35 +66,44 @@ inside() {
     mount --rbind /dev "$1/dev"
     cp /etc/resolv.conf "$1/etc/resolv.conf"
     exec chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin ${2:+"http_proxy=$2"} \
-      bash -c "cd /root/holdfast && $3"' inside "$machine" "${http_proxy:-}" "$1"
+      bash -c "cd /root/holdfast && $3"' inside "$1" "${http_proxy:-}" "$2"
 }
 
-# Builds it, installs it with what it depends on, tries it, and takes it away: a removal keeps the
-# settings, a purge nothing.
+# In another machine, from the source package alone, as Debian's builders do; and to the same bytes,
+# though in another folder.
 # shellcheck disable=SC2016
-package_and_back='set -e
-  tools/packaging/build.sh /tmp/package
-  apt-get install -y -qq /tmp/package/holdfast_*.deb
-  holdfast --version
-  holdfast --check-config --config /etc/holdfast/holdfast.toml
-  apt-get remove -y -qq holdfast
-  test -e /etc/holdfast/holdfast.toml
-  apt-get purge -y -qq holdfast
-  left=$(find /etc /usr/bin /usr/sbin /usr/lib /usr/share /var/lib -name "*holdfast*" -not -path "/var/lib/apt/*")
-  echo "left after a purge: ${left:-nothing}"
-  test -z "$left"'
+build_from_source='set -e
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get build-dep -y -qq ./holdfast_*.dsc >/dev/null
+  dpkg-source -x holdfast_*.dsc elsewhere
+  cd elsewhere
+  DEB_BUILD_OPTIONS="noautodbgsym parallel=$(nproc)" dpkg-buildpackage -b --no-sign
+  cmp ../holdfast_*.deb /root/package/holdfast_*.deb'
 
 run_step() {
   case $1 in
-    demo) inside 'tools/demo.sh' ;;
-    test) inside "tools/test.sh ${quick:+--quick}" ;;
-    package) inside "$package_and_back" ;;
+    demo) inside "$machine" 'tools/demo.sh' ;;
+    test) inside "$machine" "tools/test.sh ${quick:+--quick}" ;;
+    package) inside "$machine" 'tests/releases/package.sh /root/package' ;;
+    source)
+      rm -rf "$other/root/holdfast" "$other/root/package"
+      mkdir "$other/root/holdfast"
+      cp -r "$machine/root/package" "$other/root/"
+      cp "$other"/root/package/*.{dsc,tar.xz} "$other/root/holdfast/"
+      inside "$other" "$build_from_source"
+      ;;
   esac
 }
 
 for release in "${arguments[@]}"; do
   machine=${root:-$work/$release}
   make_machine "$release" "$machine"
+  if [[ " $steps " == *' source '* ]]; then
+    [[ " $steps " == *' package '* ]] || [ -d "$machine/root/package" ] || die 'source is of what package has made'
+    other=$work/$release-source
+    cp -a "$machine" "$other"
+  fi
   rm -rf "$machine/root/holdfast"
   git clone -q . "$machine/root/holdfast"
   for step in $steps; do
