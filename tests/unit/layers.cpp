@@ -24,6 +24,7 @@ const std::map<std::string, Names>& allowed() {
       {"http", {"base", "observe"}},
       {"cache", {"base", "observe"}},
       {"upstream", {"base", "observe"}},
+      {"fleet", {"base", "observe"}},
       {"rfc9111", {"base", "http", "upstream"}},
       {"proxy", {"base", "observe", "http", "cache", "upstream", "rfc9111"}},
       {"status", {"base", "observe", "cache", "upstream", "proxy"}},
@@ -41,9 +42,10 @@ const std::map<std::string, Names>& wrapped() {
       {"spdlog/", {"observe"}},   {"prometheus/", {"observe"}},
       {"CLI/", {"config"}},       {"maxminddb.h", {"proxy"}},
       {"systemd/", {"daemon"}},   {"simdjson.h", {"proxy", "cache"}},
-      {"xxhash.h", {"cache"}},    {"zlib.h", {"http", "upstream"}},
+      {"xxhash.h", {"cache", "fleet"}},    {"zlib.h", {"http", "upstream"}},
       {"nlohmann/", {"proxy"}},   {"ares.h", {"upstream"}},
-      {"openssl/", {"upstream"}}, {"toml++/", {"config"}},
+      {"openssl/", {"upstream", "fleet"}}, {"toml++/", {"config"}},
+      {"hiredis/", {"fleet"}},    {"zstd.h", {"fleet"}},
   };
   return table;
 }

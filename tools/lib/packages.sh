@@ -10,6 +10,7 @@ build_packages=(
   libevent-dev libcurl4-openssl-dev libc-ares-dev libssl-dev 'libllhttp-dev|node-llhttp'
   libsimdjson-dev libsqlite3-dev libspdlog-dev prometheus-cpp-dev libmaxminddb-dev
   libsystemd-dev libxxhash-dev libexpected-dev libcli11-dev libtomlplusplus-dev doctest-dev nlohmann-json3-dev zlib1g-dev
+  libhiredis-dev libzstd-dev
   curl git
 )
 # To fuzz (tests/fuzz/run.sh) and for the sanitizers: they, and libFuzzer, come with the
