@@ -36,7 +36,7 @@ struct Value {
 
   std::string route;    // whose rules it was judged by
   std::string key;      // the whole of it
-  std::string fetched;  // the last entry of the purges' journal when its fetch began
+  std::string fetched;  // how far the journal of purges was read when its fetch began
   std::string upstream_etag;
   std::string upstream_last_modified;
   std::string fields;

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::string_view kGet = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n";
+constexpr std::string_view kGetA = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n";
 
 std::string nested(int depth) {
   std::string text;
@@ -40,7 +40,7 @@ TEST_CASE(
   peer.send("+PONG\r\n");
   CHECK(link.change() == "ready");
   CHECK(link.call({"GET", "a"}));
-  peer.expect(kGet);
+  peer.expect(kGetA);
 }
 
 TEST_CASE("a node that refuses the greeting is told by what it says, and greeted again") {
@@ -119,7 +119,7 @@ TEST_CASE("what is no reply, or none that was asked for, ends the connection") {
     peer.greet();
     CHECK(link.change() == "ready");
     CHECK(link.call({"GET", "a"}));
-    peer.expect(kGet);
+    peer.expect(kGetA);
     peer.send(answer);
     CHECK(link.reply().kind == Reply::Kind::Lost);
     CHECK(link.change().starts_with("not a reply: "));
@@ -183,7 +183,7 @@ TEST_CASE("when the node closes, what was under way is lost, and there is a new 
     peer.greet();
     CHECK(link.change() == "ready");
     CHECK(link.call({"GET", "a"}));
-    peer.expect(kGet);
+    peer.expect(kGetA);
   }
   CHECK(link.reply().kind == Reply::Kind::Lost);
   CHECK(link.change() == "the node closed the connection");
