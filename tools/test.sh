@@ -55,7 +55,7 @@ passed=0 failed=0
 # ---- Steps: each returns non-zero if it failed, and says why ------------------
 
 step_packages() {
-  install_packages "${build_packages[@]}" "${check_packages[@]}"
+  install_packages "${build_packages[@]}" && install_without_services "${check_packages[@]}"
 }
 
 # COMPILER: sets CXX to it for several files at once, which is most of a clean build's time saved.

@@ -22,10 +22,11 @@ fuzz_packages=(clang libclang-rt-dev llvm)
 # shellcheck disable=SC2034
 package_packages=(build-essential debhelper dpkg-dev fakeroot lintian 'systemd-dev|systemd' xz-utils)
 # To check: formatting, scripts, unit files (systemd-analyze; systemd need not
-# run), man pages, a network between namespaces with certificates of its own.
+# run), man pages, a network between namespaces with certificates of its own, a node of a shared
+# tier (its service is not to start: install_without_services).
 # python3 comes with meson, but the scripts use it too.
 # shellcheck disable=SC2034
-check_packages=(clang-format shellcheck python3 systemd groff-base iproute2 openssl ca-certificates
+check_packages=(clang-format shellcheck python3 systemd groff-base iproute2 openssl ca-certificates redis-server
   "${fuzz_packages[@]}" "${package_packages[@]}")
 # To compare with other caches.
 # shellcheck disable=SC2034
