@@ -1,10 +1,25 @@
 """Certificates of our own, made with openssl: a CA that everybody trusts here, and another that nobody does."""
+import datetime
 import pathlib
 import subprocess
 
 EXTENSIONS = """basicConstraints=CA:FALSE
 extendedKeyUsage=serverAuth
 subjectAltName=DNS:{name}
+"""
+# For `openssl ca`, which takes dates in every version: `openssl x509` of Debian 12 takes none, and that of
+# Debian 13 makes no certificate that has run out already.
+SETTINGS = """[ca]
+default_ca=own
+[own]
+database={folder}/{name}.index
+serial={folder}/{name}.serial
+new_certs_dir={folder}
+policy=any
+default_md=sha256
+unique_subject=no
+[any]
+commonName=supplied
 """
 
 
@@ -21,6 +36,9 @@ class Authority:
         openssl("req", "-x509", "-new", "-key", self.key, "-out", self.certificate, "-days", 30,
                 "-subj", f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE",
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self.settings = self.folder / f"{name}.cnf"
+        self.settings.write_text(SETTINGS.format(folder=folder, name=name))
+        (self.folder / f"{name}.index").touch()
 
     @staticmethod
     def new_key(path):
@@ -33,6 +51,10 @@ class Authority:
         self.new_key(key)
         openssl("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", request)
         extensions.write_text(EXTENSIONS.format(name=name))
-        openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial",
-                "-days", days, "-extfile", extensions, "-out", chain)
+        now = datetime.datetime.now(datetime.timezone.utc)
+        end = now + datetime.timedelta(days=days)
+        start = min(now, end - datetime.timedelta(days=1))
+        openssl("ca", "-batch", "-notext", "-config", self.settings, "-cert", self.certificate, "-keyfile", self.key,
+                "-create_serial", "-startdate", f"{start:%Y%m%d%H%M%SZ}", "-enddate", f"{end:%Y%m%d%H%M%SZ}",
+                "-extfile", extensions, "-in", request, "-out", chain)
         return [str(chain), str(key)]
