@@ -45,22 +45,25 @@ failed=0
 
 # RELEASE FOLDER: a new machine, unless one is there.
 make_machine() {
-  if [ -x "$2/usr/bin/git" ]; then return; fi
-  debootstrap --variant=minbase --include=git,ca-certificates "$1" "$2" >"$logs/$1-machine.log" 2>&1 || {
-    tail -n 20 "$logs/$1-machine.log"
-    die "debootstrap could not make $1"
-  }
+  if [ ! -x "$2/usr/bin/git" ]; then
+    debootstrap --variant=minbase --include=git,ca-certificates "$1" "$2" >"$logs/$1-machine.log" 2>&1 || {
+      tail -n 20 "$logs/$1-machine.log"
+      die "debootstrap could not make $1"
+    }
+  fi
   # Services that come with a package are not to start: there is no systemd.
   printf '#!/bin/sh\nexit 101\n' >"$2/usr/sbin/policy-rc.d"
   chmod 755 "$2/usr/sbin/policy-rc.d"
 }
 
-# MACHINE COMMAND: in it, with processes and mounts of its own that end with it.
+# MACHINE COMMAND: in it, with processes and mounts of its own that end with it. Its root is a mount,
+# without which the tests of a network could make no mounts of their own.
 inside() {
   # shellcheck disable=SC2016
   unshare --mount --pid --fork --kill-child -- bash -c '
     set -e
     mount --make-rprivate /
+    mount --rbind "$1" "$1"
     mount -t proc proc "$1/proc"
     mount --rbind /sys "$1/sys"
     mount --rbind /dev "$1/dev"
