@@ -99,12 +99,14 @@ bool has_lone_surrogate(std::string_view text) {
   return false;
 }
 
-// Newer parsers tell an integer beyond 64 bits from what is no number at all.
-bool is_about_a_number(simdjson::error_code error) {
-#if SIMDJSON_VERSION_MAJOR > 3 || (SIMDJSON_VERSION_MAJOR == 3 && SIMDJSON_VERSION_MINOR >= 10)
-  if (error == simdjson::BIGINT_ERROR) return true;
-#endif
-  return error == simdjson::NUMBER_ERROR;
+// Newer parsers tell an integer beyond 64 bits from what is no number at all. Their version is no
+// macro, so the error itself is looked for.
+template <typename Error>
+bool is_about_a_number(Error error) {
+  if constexpr (requires { Error::BIGINT_ERROR; }) {
+    if (error == Error::BIGINT_ERROR) return true;
+  }
+  return error == Error::NUMBER_ERROR;
 }
 
 std::string in_words(simdjson::error_code error, std::string_view text) {
