@@ -35,6 +35,12 @@ std::string connect_to(const std::string& address) {
   return version6 ? "::[" + address + "]:" : "::" + address + ":";
 }
 
+// What libcurl says of a line of a head that is longer than it puts up with: before 8.6 the same as
+// without memory, since then CURLE_TOO_LARGE, which an older header does not name.
+bool is_for_long_lines(CURLcode code) {
+  return code == CURLE_OUT_OF_MEMORY || static_cast<int>(code) == 100;
+}
+
 // What libcurl found no sense in.
 bool is_refused_by_libcurl(CURLcode code) {
   return code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_UNSUPPORTED_PROTOCOL;
@@ -336,9 +342,8 @@ void Attempt::end(CURLcode code) {
   long number = 0;
   curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &number);
   ending.error = error_number_ != 0 ? error_number_ : static_cast<int>(number);
-  // It says the same of a line of the head that is longer than it puts up with. Memory that is
-  // short elsewhere, and at that moment, would be a coincidence.
-  const bool line_too_long = code == CURLE_OUT_OF_MEMORY && !lack_ && phase_ == Phase::Answer &&
+  // Memory that is short elsewhere, and at that moment, would be a coincidence.
+  const bool line_too_long = is_for_long_lines(code) && !lack_ && phase_ == Phase::Answer &&
                              !head_.whole() && kind_ != Kind::Knock;
   ending.over_limit = ending.over_limit || line_too_long;
   if (code == CURLE_OUT_OF_MEMORY && !line_too_long) lack_ = base::Resource::Memory;
