@@ -190,8 +190,10 @@ void ReplyHead::add(std::string_view line) {
   if (name.size() < colon) not_plain(field);
 }
 
-// Obsolete, but to be understood (RFC 9112, 5.2): the value before goes on.
+// Obsolete, but to be understood (RFC 9112, 5.2): the value before goes on. Before the first field
+// there is none, and readers differ (2.2); libcurl 7.88 takes no such answer.
 void ReplyHead::fold(std::string_view line) {
+  if (fields_.empty() && !dropped_) problem_ = "the head's first field begins with white space";
   if (fields_.empty() || dropped_) return;
   Field& field = fields_.back();
   const std::string_view more = trimmed(line);

@@ -33,6 +33,18 @@ TEST_CASE("a head is whole at its last line, and trailers are none of it") {
   CHECK(head.fields()[1].value.empty());
 }
 
+TEST_CASE(
+    "white space before the first field is a problem, and behind a line that is none is not") {
+  for (const char* line : {" Content-Length: 1\r\n", "\t\r\n"}) {
+    ReplyHead head(1000);
+    CHECK_FALSE(take_all(head, 200, {"HTTP/1.1 200 OK\r\n", line}));
+    CHECK(head.problem() == "the head's first field begins with white space");
+  }
+  ReplyHead head(1000);
+  CHECK(take_all(head, 200, {"HTTP/1.1 200 OK\r\n", "none\r\n", " X: 1\r\n", "\r\n"}));
+  CHECK(head.fields().empty());
+}
+
 TEST_CASE("interim heads are forgotten, with what they say of lengths") {
   ReplyHead head(1000);
   CHECK(take_all(head, 103, {"HTTP/1.1 103 Early Hints\r\n", "Content-Length : x\r\n", "\r\n"}));
