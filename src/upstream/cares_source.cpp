@@ -42,7 +42,7 @@ NameAnswer without_addresses(int status) {
       return {NameAnswer::Kind::NoData, {}, {}, "no address"};
     case ARES_ETIMEOUT:
       return {NameAnswer::Kind::Failed, {}, {}, "no answer from the name servers"};
-    case ARES_ECONNREFUSED:  // also what c-ares makes of SERVFAIL and REFUSED from all of them
+    case ARES_ECONNREFUSED:  // also what c-ares 1.18 makes of SERVFAIL and REFUSED from all of them
       return {NameAnswer::Kind::Failed, {}, {}, "the name servers fail or refuse"};
     case ARES_ESERVFAIL:
       return {NameAnswer::Kind::Failed, {}, {}, "SERVFAIL"};

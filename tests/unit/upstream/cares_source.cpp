@@ -129,7 +129,9 @@ TEST_CASE("an answer without an address says what it was") {
   CHECK(bench.answer("unknown.example.net").kind == Kind::NoName);
   CHECK(bench.answer("unknown.example.net").error == "NXDOMAIN");
   CHECK(bench.answer(kName, AddressFamily::V6).kind == Kind::Failed);
-  CHECK(bench.answer(kName, AddressFamily::V6).error == "the name servers fail or refuse");
+  // Newer versions of c-ares tell which.
+  const std::string error = bench.answer(kName, AddressFamily::V6).error;
+  CHECK((error == "the name servers fail or refuse" || error == "SERVFAIL"));
 }
 
 TEST_CASE("silence ends after the tries of the settings") {

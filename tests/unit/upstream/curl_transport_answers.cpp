@@ -128,7 +128,8 @@ TEST_CASE("a text that says HTTP/2 on a connection of HTTP/1.1 is no answer") {
   CurlBench bench(server);
   const Reply reply = bench.get("/");
   CHECK(reply.transport == Outcome::Reset);
-  CHECK(reply.detail == "the status line says HTTP/2");
+  CHECK(reply.detail.find("HTTP/2") != std::string::npos);
+  CHECK(reply.detail.find("status line") != std::string::npos);
   CHECK(reply.status == 0);
 }
 
@@ -140,7 +141,7 @@ TEST_CASE("an answer that cannot be read tells what decided") {
   const std::string end = "Content-Length: 5\r\n\r\nhello";
   using namespace std::string_literals;
   for (const Case& each :
-       {Case{"HTTP/1.2 200 OK\r\n" + end, {"1.2", "status line"}},
+       {Case{"HTTP/1.2 200 OK\r\n" + end, {"version", "status line"}},
         Case{"HTTP/1.1 200 OK\r\nX-First: 1\r\nX-Second: a\0b\r\n"s + end, {"X-First", "ul"}},
         Case{"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n" + end, {"Transfer-Encoding"}},
         Case{"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n" + end, {"how long"}},
