@@ -1,14 +1,12 @@
-// A container's own group is mounted as the root of what it sees, whatever the path in its
-// membership says; so each folder on the way up is looked at, and those that are not there are
-// passed over.
 #include "base/processors.h"
 
 #include <sched.h>
 
 #include <algorithm>
 #include <fstream>
-#include <sstream>
 #include <thread>
+
+#include "base/control_group.h"
 
 namespace holdfast::base {
 namespace {
@@ -38,27 +36,8 @@ unsigned by_version_1(const std::string& folder) {
 }  // namespace
 
 unsigned processors_by_quota(const std::string& membership, const std::string& mount) {
-  unsigned least = 0;
-  const auto note = [&least](unsigned allowed) {
-    if (allowed > 0) least = least == 0 ? allowed : std::min(least, allowed);
-  };
-  std::istringstream lines(membership);
-  for (std::string line; std::getline(lines, line);) {  // "4:cpu,cpuacct:/group", "0::/group"
-    const auto first = line.find(':');
-    const auto second = line.find(':', first == std::string::npos ? first : first + 1);
-    if (second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
-    const bool version_2 = controllers == ",,";
-    if (!version_2 && controllers.find(",cpu,") == std::string::npos) continue;
-    std::string path = line.substr(second + 1);
-    for (;;) {
-      while (path.ends_with('/')) path.pop_back();
-      note(version_2 ? by_version_2(mount + path) : by_version_1(mount + "/cpu" + path));
-      if (path.empty()) break;
-      path.erase(path.rfind('/') == std::string::npos ? 0 : path.rfind('/'));
-    }
-  }
-  return least;
+  return static_cast<unsigned>(
+      least_of_groups(membership, mount, "cpu", by_version_1, by_version_2));
 }
 
 unsigned usable_processors() {
@@ -68,9 +47,7 @@ unsigned usable_processors() {
   if (::sched_getaffinity(0, sizeof allowed, &allowed) == 0) {
     count = std::max(1U, std::min(count, static_cast<unsigned>(CPU_COUNT(&allowed))));
   }
-  std::ostringstream membership;
-  membership << std::ifstream("/proc/self/cgroup").rdbuf();
-  const unsigned quota = processors_by_quota(membership.str(), "/sys/fs/cgroup");
+  const unsigned quota = processors_by_quota(group_membership(), kGroupMount);
   return quota > 0 ? std::min(count, quota) : count;
 }
 

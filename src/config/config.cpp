@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdlib>
 
+#include "base/control_group.h"
 #include "base/processors.h"
 #include "base/suggest.h"
 #include "config/apply.h"
@@ -217,6 +218,9 @@ Status apply_defaults(Settings& settings, const Environment& environment) {
     if (auto applied = apply(settings, setting, setting.initial.text, {}); !applied) return applied;
   }
   settings.workers = base::usable_processors();
+  settings.memory_limit_bytes =
+      base::within_memory(settings.memory_limit_bytes,
+                          base::memory_by_groups(base::group_membership(), base::kGroupMount));
   settings.store_path = in_directory(environment, "STATE_DIRECTORY", "holdfast.db");
   if (settings.store_path.empty()) settings.store_path = "./holdfast.db";
   settings.admin_socket = in_directory(environment, "RUNTIME_DIRECTORY", "admin.sock");

@@ -548,7 +548,9 @@ std::vector<Setting> make_table() {
        {"64MiB"},
        Reload::Restart,
        kOpen,
-       "Memory for stored responses.",
+       "Memory for stored responses. Where nobody sets it, it is at most a quarter of what the "
+       "control "
+       "group has (a container's limit).",
        size(&S::memory_limit_bytes, kMiB)},
       {"store_path", "Storage",
        worked_out("$STATE_DIRECTORY/holdfast.db, else ./holdfast.db",

@@ -3,62 +3,47 @@
 #include <doctest/doctest.h>
 #include <sched.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
+
+#include "groups.h"
 
 using namespace holdfast::base;
 
 namespace {
 
-struct Groups {
-  std::filesystem::path mount;
-
-  Groups() {
-    std::string name = "/tmp/holdfast-groups-XXXXXX";
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    mount = name;
-  }
-  ~Groups() { std::filesystem::remove_all(mount); }
-  void write(const std::string& file, const std::string& text) const {
-    std::filesystem::create_directories((mount / file).parent_path());
-    std::ofstream(mount / file) << text;
-  }
-  unsigned allowed(const std::string& membership) const {
-    return processors_by_quota(membership, mount.string());
-  }
-};
+unsigned allowed(const Groups& groups, const std::string& membership) {
+  return processors_by_quota(membership, groups.mount.string());
+}
 
 }  // namespace
 
 TEST_CASE("a control group's quota is counted in whole processors, the least on the way up") {
   const Groups groups;
-  CHECK(groups.allowed("0::/a/b\n") == 0);
+  CHECK(allowed(groups, "0::/a/b\n") == 0);
   groups.write("a/b/cpu.max", "max 100000\n");
-  CHECK(groups.allowed("0::/a/b\n") == 0);
+  CHECK(allowed(groups, "0::/a/b\n") == 0);
   groups.write("a/cpu.max", "350000 100000\n");
-  CHECK(groups.allowed("0::/a/b\n") == 4);
+  CHECK(allowed(groups, "0::/a/b\n") == 4);
   groups.write("a/b/cpu.max", "150000 100000\n");
-  CHECK(groups.allowed("0::/a/b\n") == 2);
+  CHECK(allowed(groups, "0::/a/b\n") == 2);
   groups.write("a/b/cpu.max", "1000 100000\n");
-  CHECK(groups.allowed("0::/a/b\n") == 1);
+  CHECK(allowed(groups, "0::/a/b\n") == 1);
   // What a container sees of its own group, whatever it is called outside.
   groups.write("cpu.max", "250000 100000\n");
-  CHECK(groups.allowed("0::/\n") == 3);
-  CHECK(groups.allowed("0::/../../elsewhere\n") == 3);
+  CHECK(allowed(groups, "0::/\n") == 3);
+  CHECK(allowed(groups, "0::/../../elsewhere\n") == 3);
 }
 
 TEST_CASE("version 1 of control groups counts too, and what is no membership does not") {
   const Groups groups;
   groups.write("cpu/a/cpu.cfs_quota_us", "200000\n");
   groups.write("cpu/a/cpu.cfs_period_us", "100000\n");
-  CHECK(groups.allowed("9:memory:/a\n4:cpu,cpuacct:/a\n0::/\n") == 2);
+  CHECK(allowed(groups, "9:memory:/a\n4:cpu,cpuacct:/a\n0::/\n") == 2);
   groups.write("cpu/a/cpu.cfs_quota_us", "-1\n");
-  CHECK(groups.allowed("4:cpu,cpuacct:/a\n") == 0);
-  CHECK(groups.allowed("") == 0);
-  CHECK(groups.allowed("nonsense\n:\n::\n0:\n") == 0);
+  CHECK(allowed(groups, "4:cpu,cpuacct:/a\n") == 0);
+  CHECK(allowed(groups, "") == 0);
+  CHECK(allowed(groups, "nonsense\n:\n::\n0:\n") == 0);
 }
 
 TEST_CASE("a thread that may run on one processor may use one") {
