@@ -8,6 +8,7 @@ export LC_ALL=C
 cd "$(dirname "$0")/.."
 . tools/lib/packages.sh
 . tools/lib/common.sh
+. tools/lib/build.sh
 
 build=${BUILD_DIR:-build}
 port='' concurrency=20 real_data='' build_first=yes
@@ -53,27 +54,42 @@ make_work
 
 # ---- Build ------------------------------------------------------------------
 
+# LOG: how far ninja is.
+ninja_progress() { sed -n 's/^\[\([0-9]*\)\/\([0-9]*\)\].*/\1 of \2 files/p' "$1" | tail -n 1; }
+
+# TARGET
+build() {
+  local command=(nice ninja -C "$build" -j "$(nproc)" "$1")
+  if [ -t 1 ]; then # where it has a line that grows
+    "${command[@]}"
+  else
+    with_progress "compiling ${1##*/}" ninja_progress "$work/build.log" "${command[@]}"
+  fi
+}
+
+build_or_die() {
+  if [ -z "$build_first" ] || build "$1"; then return; fi
+  # Another compiler's warnings are no reason to show nothing.
+  say 'Again, with warnings that are none but warnings'
+  meson configure "$build" -Dwerror=false >/dev/null || die 'meson configure failed'
+  build "$1" || { tail -n 30 "$work/build.log" >&2 || true; die 'the build failed'; }
+}
+
+# As tools/test.sh builds, which then goes on where this has ended.
 if [ -n "$build_first" ]; then
   say 'Packages'
-  install_packages "${build_packages[@]}" || die 'packages could not be installed'
-  say "Build, in $build/ (the first time takes a few minutes)"
-  if [ ! -f "$build/build.ninja" ] && ! meson setup "$build" >"$work/setup.log" 2>&1; then
-    tail -n 30 "$work/setup.log" >&2
-    die 'meson setup failed'
-  fi
-  # One line that grows where there is a terminal; elsewhere, silence until an error.
-  if [ -t 1 ]; then
-    ninja -C "$build" src/holdfast tools/flaky-upstream/flaky-upstream || die 'the build failed'
-  elif ! ninja -C "$build" src/holdfast tools/flaky-upstream/flaky-upstream >"$work/build.log" 2>&1; then
-    tail -n 30 "$work/build.log" >&2
-    die 'the build failed'
-  fi
+  install_packages "${demo_packages[@]}" || die 'packages could not be installed'
+  say "Build, in $build/ (the first time takes two minutes)"
+  if [ ! -f "$build/build.ninja" ]; then configure_plain "$build" >&2 || die 'meson setup failed'; fi
 fi
 holdfast=$build/src/holdfast
 flaky_upstream=$build/tools/flaky-upstream/flaky-upstream
-for program in "$holdfast" "$flaky_upstream"; do
-  [ -x "$program" ] || die "$program is missing"
-done
+build_or_die tools/flaky-upstream/flaky-upstream
+if [ -z "$build_first" ]; then
+  for program in "$holdfast" "$flaky_upstream"; do
+    [ -x "$program" ] || die "$program is missing"
+  done
+fi
 
 upstream_options=(--token demo-token) databases=()
 if [ "$real_data" = fetch ]; then
@@ -124,50 +140,44 @@ start_holdfast() {
     die "holdfast did not become ready: $(tail -n 3 "$work/holdfast.log")"
 }
 
-# PID LABEL: a sign of life until the run has ended: in place on a terminal, else
-# a line every ten seconds.
-watch_run() {
-  local last=$SECONDS count
-  while ! is_gone "$1"; do
-    count=$(sed -n 's/^Progress: \([0-9]*\) .*/\1/p' "$work/run" | tail -n 1)
-    if [ -t 1 ]; then
-      printf '\r  %-42s %5s' "$2" "${count:-0}"
-    elif [ $((SECONDS - last)) -ge 10 ]; then
-      printf '  %-42s %5s so far\n' "$2" "${count:-0}"
-      last=$SECONDS
-    fi
-    sleep 0.1
-  done
+# LOG: how far test-ips.sh is.
+run_progress() {
+  local count
+  count=$(sed -n 's/^Progress: \([0-9]*\) .*/\1/p' "$1" | tail -n 1)
+  printf '%5s so far' "${count:-0}"
 }
 
-# row LABEL all|any [test-ips.sh OPTION...]: a run and its line in the table.
+# begin_run LOG [test-ips.sh OPTION...]: sets run_pid.
+begin_run() {
+  local log=$1
+  shift
+  ./test-ips.sh --concurrency "$concurrency" "$@" >"$log" 2>&1 &
+  run_pid=$!
+  own "$run_pid"
+}
+
+# end_run LABEL all|any LOG PID: waits for a run, and prints its line in the table.
 # `all`: whatever is not a 200 is a failure of the demo.
-row() {
-  local label=$1 must=$2 status=0 mark=
-  shift 2
-  : >"$work/run" # watch_run reads it at once
-  ./test-ips.sh --concurrency "$concurrency" "$@" >"$work/run" 2>&1 &
-  local run=$!
-  own "$run"
-  watch_run "$run" "$label"
+end_run() {
+  local label=$1 must=$2 log=$3 run=$4 status=0 mark=
+  show_progress "$run" "$label" run_progress "$log"
   wait "$run" || status=$?
   end "$run"
   if [ "$status" -ge 2 ]; then
-    tail -n 3 "$work/run" >&2
+    tail -n 3 "$log" >&2
     die "test-ips.sh failed"
   fi
   if [ "$must" = all ] && [ "$status" -ne 0 ]; then
     failures=$((failures + 1))
     mark='  <-- not all 200'
   fi
-  if [ -t 1 ]; then printf '\r'; fi
   awk -v label="$label" -v mark="$mark" '
     /^Total time:/ { time = $3 " s" }
     /^Latency:/ { gsub(/,/, ""); p50 = $3; p99 = $9 }
     /^Status 200:/ { good = $3; next }
     /^Status [0-9]/ { other = other sprintf("%s%s x %s", other ? ", " : " ", $3, substr($2, 1, 3)) }
     END { printf "  %-42s %5d  %9s  %9s  %9s %s%s\n", label, good, p50, p99, time, other, mark }
-  ' "$work/run"
+  ' "$log"
 }
 
 cache_status() {
@@ -215,17 +225,37 @@ fetch_bodies "http://127.0.0.1:$upstream_port/geoip/" "$work/canonical" "$work/r
   -H 'Authorization: Bearer demo-token'
 end "$upstream_pid"
 
-seen=()
-straight() {
-  CURL_CA_BUNDLE=$work/ca.pem row "$1" any --url "$upstream_url" --path /geoip --timeout 3 \
+# Straight at the upstream it is mostly waiting: for what hangs, until the client gives up. So these
+# runs go on side by side, each at an upstream of its own, and while Holdfast is compiled, which
+# gives way to them.
+declare -A straight_run straight_upstream
+begin_straight() {
+  begin_run "$work/straight-$1" --url "$upstream_url" --path /geoip --timeout 3 \
     --header 'Authorization: Bearer demo-token' --file "$work/canonical"
+  straight_run[$1]=$run_pid straight_upstream[$1]=$upstream_pid
 }
-through() { row "$1" all --url "$base_url" --file "$addresses"; }
+straight() { # NAME
+  end_run 'straight at the upstream' any "$work/straight-$1" "${straight_run[$1]}"
+  end "${straight_upstream[$1]}"
+}
+through() {
+  begin_run "$work/run" --url "$base_url" --file "$addresses"
+  end_run "$1" all "$work/run" "$run_pid"
+}
+
+seen=()
+start_faulty_upstream mixed=0.3
+begin_straight thirty
+start_faulty_tls_upstream mixed=0.3
+CURL_CA_BUNDLE=$work/ca.pem begin_straight tls
+start_faulty_upstream mixed=0.5
+begin_straight fifty
+build_or_die src/holdfast
 
 printf '\n%d addresses, %s at a time, holdfast at %s\n' "$total" "$concurrency" "$base_url"
 printf '\n%-44s %5s  %9s  %9s  %9s  %s\n' '30 % of what the upstream does goes wrong' 200 p50/ms p99/ms time other
+straight thirty
 start_faulty_upstream mixed=0.3
-straight 'straight at the upstream'
 start_holdfast thirty.db 2s
 through 'through holdfast, nothing stored'
 check_bodies
@@ -236,8 +266,8 @@ cache_status 'freshness run out, upstream killed'
 end "$holdfast_pid"
 
 printf '\n%s\n' '30 % goes wrong, over TLS, a new store'
+straight tls
 start_faulty_tls_upstream mixed=0.3
-straight 'straight at the upstream'
 start_holdfast tls.db 24h API_CA_FILE="$work/ca.pem"
 through 'through holdfast, nothing stored'
 check_bodies
@@ -246,8 +276,8 @@ through 'upstream killed'
 end "$holdfast_pid"
 
 printf '\n%s\n' '50 % goes wrong, a new store'
+straight fifty
 start_faulty_upstream mixed=0.5
-straight 'straight at the upstream'
 start_holdfast fifty.db 24h
 through 'through holdfast, nothing stored'
 through 'again'

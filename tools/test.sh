@@ -6,6 +6,7 @@ export LC_ALL=C
 cd "$(dirname "$0")/.."
 . tools/lib/packages.sh
 . tools/lib/common.sh
+. tools/lib/build.sh
 
 build=${BUILD_DIR:-build}
 all_steps='packages plain format scripts dependencies package asan conformance tsan'
@@ -56,30 +57,6 @@ passed=0 failed=0
 
 step_packages() {
   install_packages "${build_packages[@]}" && install_without_services "${check_packages[@]}"
-}
-
-# COMPILER: sets CXX to it for several files at once, which is most of a clean build's time saved.
-# Should files not go together, one_by_one.sh takes them apart.
-together=(-Dunity=on -Dunity_size=16)
-compile_together() {
-  local words compiler=("$PWD/tools/lib/one_by_one.sh")
-  read -ra words <<<"$1"
-  if [ ${#words[@]} -eq 1 ] && command -v ccache >/dev/null; then compiler+=(ccache); fi
-  compiler+=("${words[@]}")
-  printf -v CXX '%q ' "${compiler[@]}"
-  export CXX
-}
-
-# FOLDER [meson option...]: configures it, if needed.
-configure() {
-  local folder=$1
-  shift
-  if [ -f "$folder/build.ninja" ]; then
-    # Rewrites the folder's settings only where they differ.
-    meson configure "$folder" -Dwerror=true "$@" >"$work/setup" 2>&1
-  else
-    meson setup "$folder" -Dwerror=true "$@" >"$work/setup" 2>&1
-  fi || { tail -n 30 "$work/setup"; return 1; }
 }
 
 # FOLDER [COMMAND...]: builds all of it in the background; `finish_build` waits for that.
@@ -136,19 +113,8 @@ EOF
   return "$status"
 }
 
-# A folder that is there stays as it is: one where each file is compiled by itself is quicker
-# after a change, and finds what lives on another file's includes. The prefix is the package's.
-begin_plain() (
-  if [ -f "$build/build.ninja" ]; then
-    configure "$build" -Dprefix=/usr
-  else
-    compile_together "${CXX:-c++}"
-    configure "$build" -Dprefix=/usr "${together[@]}"
-  fi
-)
-
 step_plain() {
-  begin_plain && begin_build "$build" && finish_build || return
+  configure_plain "$build" && begin_build "$build" && finish_build || return
   test_in "$build"
 }
 
@@ -160,7 +126,7 @@ source_files() {
 }
 
 step_package() {
-  begin_plain && begin_build "$build" && finish_build || return
+  configure_plain "$build" && begin_build "$build" && finish_build || return
   tools/packaging/build.sh --compiled "$build" "$work/package" &&
     tools/packaging/build.sh --source "$work/package" && tests/packaging/package.sh "$work/package"
 }
@@ -179,7 +145,7 @@ step_scripts() {
 step_dependencies() {
   local choice package listed='' IFS
   if [ ! -f "$build/.ninja_deps" ]; then
-    begin_plain && begin_build "$build" && finish_build || return
+    configure_plain "$build" && begin_build "$build" && finish_build || return
   fi
   for package in "${build_packages[@]}" "${check_packages[@]}"; do
     IFS='|'
@@ -268,7 +234,7 @@ sanitized() {
 conformer=''
 begin_conformance() {
   if [ ! -x "$build/src/holdfast" ]; then
-    begin_plain && begin_build "$build" && finish_build || return
+    configure_plain "$build" && begin_build "$build" && finish_build || return
   fi
   BUILD_DIR=$build tests/conformance/run.sh --mode both >"$work/conformance" 2>&1 &
   conformer=$!

@@ -53,6 +53,13 @@ leaves_nothing signal 143 TERM
 # Whoever is in a hurry.
 leaves_nothing signals 143 TERM TERM HUP
 
+# What is silent and shown as progress has its own exit code, and its words are in the log.
+status=0
+with_progress 'a command' tail "$work/log" bash -c 'echo said; exit 3' || status=$?
+if [ "$status" -ne 3 ]; then say "with progress: exit code $status, not 3"; failed=1; fi
+if [ "$(cat "$work/log")" != said ]; then say 'with progress: the log lacks what the command said'; failed=1; fi
+if [ -n "$(jobs -r)" ]; then say 'with progress: a process is left'; failed=1; fi
+
 # The number of a process that ended and was reaped may be a stranger's by now.
 sleep 1000 &
 stranger=$!

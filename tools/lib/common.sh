@@ -148,6 +148,42 @@ end_own() {
   for pid in "${own_pids[@]}"; do end "$pid"; done
 }
 
+# ---- Signs of life ---------------------------------------------------------------
+
+# show_progress PID LABEL HOW_FAR...: what the command HOW_FAR prints, until that process has ended:
+# in place on a terminal, else a line every ten seconds.
+show_progress() {
+  local pid=$1 label=$2 last=$SECONDS
+  shift 2
+  while kill -0 "$pid" 2>/dev/null; do
+    if [ -t 1 ]; then
+      printf '\r  %-42s %s\033[K' "$label" "$("$@")"
+    elif [ $((SECONDS - last)) -ge 10 ]; then
+      printf '  %-42s %s\n' "$label" "$("$@")"
+      last=$SECONDS
+    fi
+    sleep 0.2
+  done
+  if [ -t 1 ]; then printf '\r\033[K'; fi
+}
+
+# with_progress LABEL HOW_FAR LOG COMMAND...: runs the command, whose standard output goes to LOG,
+# and meanwhile shows what `HOW_FAR LOG` prints.
+with_progress() {
+  local label=$1 how_far=$2 log=$3 watcher status=0
+  shift 3
+  : >"$log"
+  show_progress $$ "$label" "$how_far" "$log" &
+  watcher=$!
+  "$@" >"$log" || status=$?
+  { # the shell reports on standard error how it ended
+    kill "$watcher" || true
+    wait "$watcher" || true
+  } 2>/dev/null
+  if [ -t 1 ]; then printf '\r\033[K'; fi
+  return "$status"
+}
+
 port_is_free() {
   ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && ! (exec 3<>"/dev/tcp/::1/$1") 2>/dev/null
 }

@@ -3,16 +3,19 @@
 # a|b: whichever is installed, else the first that apt knows. `tools/test.sh
 # --only packages` fails when the build uses a header of a package not listed here.
 
-# To build, and to run the demo.
+# To build the daemon and flaky-upstream, and to run the demo.
 # shellcheck disable=SC2034
-build_packages=(
+demo_packages=(
   g++ meson ninja-build 'pkgconf|pkg-config'
   libevent-dev libcurl4-openssl-dev libc-ares-dev libssl-dev 'libllhttp-dev|node-llhttp'
   libsimdjson-dev libsqlite3-dev libspdlog-dev prometheus-cpp-dev libmaxminddb-dev
-  libsystemd-dev libxxhash-dev libexpected-dev libcli11-dev libtomlplusplus-dev doctest-dev nlohmann-json3-dev zlib1g-dev
+  libsystemd-dev libxxhash-dev libexpected-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev zlib1g-dev
   libhiredis-dev libzstd-dev
-  curl git
+  curl
 )
+# To build everything.
+# shellcheck disable=SC2034
+build_packages=("${demo_packages[@]}" doctest-dev git)
 # To fuzz (tests/fuzz/run.sh) and for the sanitizers: they, and libFuzzer, come with the
 # compiler's runtime, and llvm has what turns their addresses into lines.
 # shellcheck disable=SC2034
@@ -76,7 +79,8 @@ as_root() {
   fi
 }
 
-# Installs what is missing; without a network that is fine as long as nothing is.
+# Installs what is missing; without a network that is fine as long as nothing is. Where there is
+# a work folder (common.sh), it says how far it is.
 install_packages() {
   local package name missing=() unresolved=()
   for package in "$@"; do
@@ -84,12 +88,38 @@ install_packages() {
     if [ -n "$name" ]; then unresolved+=("$package"); fi
   done
   if [ ${#unresolved[@]} -eq 0 ]; then return 0; fi
-  as_root apt-get update -qq || return
+  as_root true || return # asks for the password, where it must, before anything is written over it
+  run_apt update || return
   # Which of two alternatives exists is known only now.
   for package in "${unresolved[@]}"; do missing+=("$(missing_package "$package")"); done
   printf 'installing: %s\n' "${missing[*]}"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    "${missing[@]}" >/dev/null
+  run_apt install -y --no-install-recommends "${missing[@]}"
+}
+
+run_apt() {
+  local apt=(as_root env DEBIAN_FRONTEND=noninteractive apt-get -q) status=0
+  if [ -z "${work:-}" ]; then
+    "${apt[@]}" "$@" >/dev/null
+    return
+  fi
+  with_progress "apt-get $1" apt_progress "$work/apt" "${apt[@]}" "$@" || status=$?
+  if [ "$status" -ne 0 ]; then tail -n 5 "$work/apt" >&2; fi
+  return "$status"
+}
+
+# LOG: what apt-get has written to it so far, in words.
+apt_progress() {
+  awk '
+    / upgraded, .* newly installed/ { all = $1 + $3 }
+    /^Need to get / { size = $4 " " $5; sub(/\/.*/, "", size) }
+    /^Get:/ { fetched++ }
+    /^Unpacking / { unpacked++ }
+    /^Setting up / { set_up++ }
+    END {
+      if (unpacked) printf "%d unpacked, %d set up, of %d\n", unpacked, set_up, all
+      else if (all) printf "%d of %d fetched, %s in all\n", fetched, all, size
+      else if (fetched) printf "%d fetched\n", fetched
+    }' "$1"
 }
 
 # Installs what is missing, without the services that Debian starts with a
