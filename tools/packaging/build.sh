@@ -57,7 +57,7 @@ tree=$work/holdfast-$version
 mkdir "$tree"
 # Tracked files and new ones, not what git ignores; without git, all there are.
 { git -c safe.directory='*' ls-files -z --cached --others --exclude-standard 2>/dev/null ||
-  find . -name 'build*' -prune -o -type f -print0; } |
+  find . '(' -path './build*' -o -path './obj-*' -o -path ./debian ')' -type d -prune -o -type f -print0; } |
   while IFS= read -r -d '' file; do if [ -f "$file" ]; then printf '%s\0' "$file"; fi; done |
   xargs -0 cp --parents -t "$tree"
 find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
