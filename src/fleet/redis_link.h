@@ -10,8 +10,8 @@
 // doubles, from 50 ms to 2 s, until a command is answered.
 //
 // Of hiredis its reader and its formatter are used, and not its asynchronous interface: a
-// reply that nobody asked for ends the whole process there (an assertion, also in 1.2), and a reply
-// may be of any length.
+// reply that nobody asked for ends the whole process there (an assertion: hiredis issue 1039), and
+// a reply may be of any length.
 #pragma once
 
 #include <deque>
