@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "command.h"
 #include "stage.h"
 
 using namespace holdfast::scenario;
@@ -26,26 +27,14 @@ namespace {
 struct Admin {
   explicit Admin(const Folder& folder) : socket((folder.path / "admin.sock").string()) {}
 
-  struct Result {
-    int code = 0;
-    std::string output;
-    bool has(const std::string& text) const { return output.find(text) != std::string::npos; }
-  };
-  Result operator()(std::vector<std::string> words) const {
-    const char* const holdfast = std::getenv("HOLDFAST");
-    REQUIRE(holdfast != nullptr);
-    words.insert(words.begin(), {holdfast, "admin"});
-    return run(std::move(words));
+  Said operator()(std::vector<std::string> words) const {
+    words.insert(words.begin(), "admin");
+    return run_holdfast(std::move(words), setting());
   }
   // ... in lines, as people have it on a terminal.
-  Result told(std::vector<std::string> words) const {
-    words.insert(words.begin(), {std::getenv("HOLDFAST"), "admin", "--text"});
-    return run(std::move(words));
-  }
-  Result run(std::vector<std::string> words) const {
-    Process process(std::move(words), {{"ADMIN_SOCKET", socket}});
-    const int code = process.wait();
-    return {code, process.output()};
+  Said told(std::vector<std::string> words) const {
+    words.insert(words.begin(), {"admin", "--text"});
+    return run_holdfast(std::move(words), setting());
   }
   Process::Environment setting() const { return {{"ADMIN_SOCKET", socket}}; }
 

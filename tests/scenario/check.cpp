@@ -3,10 +3,10 @@
 
 #include <simdjson.h>
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
+#include "command.h"
 #include "stage.h"
 
 using namespace holdfast::scenario;
@@ -14,19 +14,11 @@ using namespace holdfast::scenario;
 namespace {
 
 struct Check {
-  struct Result {
-    int code = 0;
-    std::string output;
-    bool has(const std::string& text) const { return output.find(text) != std::string::npos; }
-  };
-  Result operator()(std::vector<std::string> words) const {
-    const char* const holdfast = std::getenv("HOLDFAST");
-    REQUIRE(holdfast != nullptr);
-    words.insert(words.begin(), {holdfast, "check"});
-    Process process(std::move(words), environment);
-    const int code = process.wait();
-    CHECK_FALSE(contains(process.output(), Upstream::kToken));
-    return {code, process.output()};
+  Said operator()(std::vector<std::string> words) const {
+    words.insert(words.begin(), "check");
+    Said said = run_holdfast(std::move(words), environment);
+    CHECK_FALSE(contains(said.output, Upstream::kToken));
+    return said;
   }
 
   Process::Environment environment;

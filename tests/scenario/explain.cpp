@@ -6,12 +6,12 @@
 #include <simdjson.h>
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <fstream>
 #include <stop_token>
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "command.h"
 #include "stage.h"
 
 using namespace holdfast::scenario;
@@ -24,19 +24,11 @@ struct Explain {
                      {"API_URL", upstream.url()},
                      {"API_TOKEN", Upstream::kToken}}) {}
 
-  struct Result {
-    int code = 0;
-    std::string output;
-    bool has(const std::string& text) const { return output.find(text) != std::string::npos; }
-  };
-  Result operator()(std::vector<std::string> words) const {
-    const char* const holdfast = std::getenv("HOLDFAST");
-    REQUIRE(holdfast != nullptr);
-    words.insert(words.begin(), {holdfast, "explain"});
-    Process process(std::move(words), environment);
-    const int code = process.wait();
-    CHECK_FALSE(contains(process.output(), Upstream::kToken));
-    return {code, process.output()};
+  Said operator()(std::vector<std::string> words) const {
+    words.insert(words.begin(), "explain");
+    Said said = run_holdfast(std::move(words), environment);
+    CHECK_FALSE(contains(said.output, Upstream::kToken));
+    return said;
   }
   // A member of what the daemon says; REQUIREs that it says something.
   std::string of_daemon(const std::string& ip, const std::string& member,
@@ -47,7 +39,7 @@ struct Explain {
                       const std::vector<std::string>& more = {}) const {
     std::vector<std::string> words{"--json", path};
     words.insert(words.end(), more.begin(), more.end());
-    const Result result = (*this)(words);
+    const Said result = (*this)(words);
     INFO(result.output);
     simdjson::dom::parser parser;
     simdjson::dom::element json;

@@ -2,9 +2,9 @@
 // crash, and what the verbs say.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <fstream>
 
+#include "command.h"
 #include "stage.h"
 
 using namespace holdfast::scenario;
@@ -28,17 +28,9 @@ struct Purged {
                   std::move(more));
   }
 
-  struct Result {
-    int code = 0;
-    std::string output;
-  };
-  Result admin(std::vector<std::string> words) const {
-    const char* const holdfast = std::getenv("HOLDFAST");
-    REQUIRE(holdfast != nullptr);
-    words.insert(words.begin(), {holdfast, "admin"});
-    Process process(std::move(words), {{"ADMIN_SOCKET", socket}});
-    const int code = process.wait();
-    return {code, process.output()};
+  Said admin(std::vector<std::string> words) const {
+    words.insert(words.begin(), "admin");
+    return run_holdfast(std::move(words), {{"ADMIN_SOCKET", socket}});
   }
 
   static const std::vector<std::string>& paths() {
