@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -21,6 +23,7 @@
 #include "daemon/summary.h"
 #include "daemon/version.h"
 #include "observe/metric_table.h"
+#include "trial/trial.h"
 
 namespace {
 
@@ -34,19 +37,23 @@ int refuse(const std::string& why) {
   return kCannotStart;
 }
 
-config::Program program() {
+config::Program program(std::unique_ptr<trial::Trial>& trial) {
   config::Program program;
   program.name = "holdfast";
   program.version = daemon::kVersion;
   program.summary = "A caching reverse proxy that keeps answering when its upstream does not.";
   program.text_flags = {{"--metrics-table", "Print the exported metrics as Markdown and exit.",
                          observe::metrics_markdown}};
+  program.try_out =
+      [&trial](const std::optional<std::string>& faults) -> base::Result<config::OtherDefaults> {
+    if (!trial) {
+      auto started = trial::Trial::start(faults ? std::string_view(*faults) : trial::kUsualFaults);
+      if (!started) return tl::unexpected(started.error());
+      trial = *std::move(started);
+    }
+    return trial->defaults();
+  };
   return program;
-}
-
-base::Result<config::Outcome> load(int argc, char** argv) {
-  return config::load(argc, argv, config::process_environment(), program(),
-                      config::process_variables());
 }
 
 int print(const std::string& text) {
@@ -101,7 +108,12 @@ int run(int argc, char** argv) {
   if (argc > 1 && !is_command && !first.starts_with('-')) {
     return refuse(no_such_command(first));
   }
-  auto loaded = load(argc, argv);
+  std::unique_ptr<trial::Trial> trial;  // of --try; it outlives the daemon
+  const auto load = [argc, argv, &trial] {
+    return config::load(argc, argv, config::process_environment(), program(trial),
+                        config::process_variables());
+  };
+  auto loaded = load();
   if (!loaded) return refuse(loaded.error().message);
   if (const auto* printout = std::get_if<config::Printout>(&*loaded)) return print(printout->text);
   if (const auto* to_check = std::get_if<config::ToCheck>(&*loaded)) {
@@ -113,13 +125,16 @@ int run(int argc, char** argv) {
     return daemon::run_store_command(*command);
   }
 
-  const auto reread = [=]() -> base::Result<config::Settings> {
-    auto again = load(argc, argv);
+  const auto reread = [load]() -> base::Result<config::Settings> {
+    auto again = load();
     if (!again) return tl::unexpected(again.error());
     return std::get<config::Settings>(*std::move(again));
   };
   auto daemon = daemon::Daemon::make(std::get<config::Settings>(*std::move(loaded)), reread);
   if (!daemon) return refuse(daemon.error().message);
+  if (trial) {
+    (*daemon)->greet_with([&trial](const std::string& port) { return trial->greeting(port); });
+  }
   return (*daemon)->run();
 }
 

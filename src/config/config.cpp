@@ -141,6 +141,11 @@ class CommandLine {
     return config_->results().back();
   }
 
+  std::optional<std::string> faults() const {
+    if (faults_ == nullptr || faults_->count() == 0) return std::nullopt;
+    return faults_->results().back();
+  }
+
   // In the table's order.
   std::optional<std::string> text(std::size_t row) const {
     const CLI::Option& option = *settings_[row];
@@ -180,6 +185,13 @@ class CommandLine {
     add_action("--settings-table", "Print the settings as a Markdown table.");
     add_action("--settings-man", "Print the settings as roff, for the man page.");
     for (const TextFlag& flag : program.text_flags) add_action(flag.flag, flag.help);
+    if (!program.try_out) return;
+    add_action("--try", "Serve the built-in lookup from an upstream of its own, which fails.");
+    faults_ =
+        app_.add_option("--faults", ignore_,
+                        "What goes wrong with that upstream, as flaky-upstream takes it; none: "
+                        "nothing. [mixed=0.3]");
+    faults_->type_name("NAME=SHARE,...")->take_last()->group("Actions");
   }
 
   void add_action(const std::string& flag, const std::string& help) {
@@ -201,6 +213,7 @@ class CommandLine {
   std::string method_ = "GET";
   std::vector<std::string> fields_;
   CLI::Option* config_ = nullptr;
+  CLI::Option* faults_ = nullptr;
   std::vector<CLI::Option*> settings_;
 };
 
@@ -211,7 +224,8 @@ std::string in_directory(const Environment& environment, const char* variable, c
   return directories.substr(0, directories.find(':')) + "/" + name;
 }
 
-Status apply_defaults(Settings& settings, const Environment& environment) {
+Status apply_defaults(Settings& settings, const Environment& environment,
+                      const OtherDefaults& others) {
   for (const Setting& setting : setting_table()) {
     settings.sources[std::string(setting.key)] = {};
     if (setting.initial.text.empty()) continue;
@@ -224,6 +238,9 @@ Status apply_defaults(Settings& settings, const Environment& environment) {
   settings.store_path = in_directory(environment, "STATE_DIRECTORY", "holdfast.db");
   if (settings.store_path.empty()) settings.store_path = "./holdfast.db";
   settings.admin_socket = in_directory(environment, "RUNTIME_DIRECTORY", "admin.sock");
+  for (const auto& [key, text] : others) {
+    if (auto applied = apply(settings, *find_setting(key), text, {}); !applied) return applied;
+  }
   return {};
 }
 
@@ -291,8 +308,9 @@ Environment without_blank_ones(const Environment& environment) {
 // The defaults, and over them the file: the flag's, or the variable's. Without one, no sections.
 base::Result<FileValue> start_with_file(Settings& settings, const std::optional<std::string>& flag,
                                         const Environment& environment,
-                                        const TokenReader& read_token) {
-  if (auto applied = apply_defaults(settings, environment); !applied) {
+                                        const TokenReader& read_token,
+                                        const OtherDefaults& others = {}) {
+  if (auto applied = apply_defaults(settings, environment, others); !applied) {
     return tl::unexpected(applied.error());
   }
   if (flag) {
@@ -320,11 +338,12 @@ base::Result<std::shared_ptr<const Routing>> read_routing_alone(
 }
 
 base::Result<Settings> read_settings(const CommandLine& command_line, const Environment& variables,
-                                     const std::vector<std::string>& names) {
+                                     const std::vector<std::string>& names,
+                                     const OtherDefaults& others = {}) {
   const Environment environment = without_blank_ones(variables);
   Settings settings;
   const auto file =
-      start_with_file(settings, command_line.config_file(), environment, read_token_file);
+      start_with_file(settings, command_line.config_file(), environment, read_token_file, others);
   if (!file) return tl::unexpected(file.error());
   const auto& table = setting_table();
   for (const Setting& setting : table) {
@@ -353,6 +372,36 @@ base::Result<Settings> read_settings(const CommandLine& command_line, const Envi
     settings.warnings.push_back(std::move(warning));
   }
   return settings;
+}
+
+// With --try. What is started for it is so only where the settings are right and leave whom to ask
+// to it.
+base::Result<Settings> read_settings_to_try(const CommandLine& command_line,
+                                            const Environment& environment,
+                                            const std::vector<std::string>& names,
+                                            const Program& program) {
+  for (const char* const other : {"--print-config", "--check-config"}) {
+    if (command_line.has(other)) {
+      return invalid_input("--try and " + std::string(other) + ": give one of them, not both");
+    }
+  }
+  const auto settings = read_settings(command_line, environment, names);
+  if (!settings) return tl::unexpected(settings.error());
+  if (!settings->is_default("api_url")) {
+    return invalid_input(
+        "--try and " +
+        place_of(*find_setting("api_url"), *settings, settings->sources.at("api_url")) +
+        ": give one of them, not both; --try has an upstream of its own");
+  }
+  const auto& upstreams = settings->routing->upstreams;
+  if (std::any_of(upstreams.begin(), upstreams.end(),
+                  [](const UpstreamConfig& upstream) { return !upstream.built_in; })) {
+    return invalid_input("--try and the upstreams of " + settings->config_file +
+                         ": give one of them, not both; --try has one for the built-in lookup");
+  }
+  const auto others = program.try_out(command_line.faults());
+  if (!others) return tl::unexpected(others.error());
+  return read_settings(command_line, environment, names, *others);
 }
 
 }  // namespace
@@ -437,6 +486,14 @@ base::Result<Outcome> load(int argc, const char* const* argv, const Environment&
     if (!settings) return tl::unexpected(settings.error());
     if (about == RequestCommand::Check) return ToAsk{*std::move(settings), *std::move(command)};
     return ToExplain{*std::move(settings), *std::move(command)};
+  }
+  if (command_line.has("--try")) {
+    auto settings = read_settings_to_try(command_line, environment, variables, program);
+    if (!settings) return tl::unexpected(settings.error());
+    return *std::move(settings);
+  }
+  if (command_line.faults()) {
+    return invalid_input("--faults: it is for the upstream of --try, which is not given");
   }
   auto settings = read_settings(command_line, environment, variables);
   if (!settings) return tl::unexpected(settings.error());

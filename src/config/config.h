@@ -30,11 +30,17 @@ struct TextFlag {
   std::function<std::string()> text;
 };
 
+// Texts of settings, by their keys, in place of the table's defaults.
+using OtherDefaults = std::vector<std::pair<std::string, std::string>>;
+
 struct Program {
   std::string name;
   std::string version;
   std::string summary;
   std::vector<TextFlag> text_flags;
+  // For --try, with the text of --faults: starts what is to be tried, once, and says what the
+  // settings are that go with it. Null: there is no such flag.
+  std::function<base::Result<OtherDefaults>(const std::optional<std::string>& faults)> try_out;
 };
 
 // What to print on standard output before exiting with 0: --help, --version,

@@ -294,12 +294,14 @@ int Daemon::run() {
   return 0;
 }
 
-// Where standard error is a terminal somebody is there to read it; elsewhere it is the log's alone.
+// Where standard error is a terminal somebody is there to read it; elsewhere it is the log's alone,
+// unless something else was asked for.
 void Daemon::tell_whoever_started_it() const {
-  if (::isatty(STDERR_FILENO) == 0 || listeners_.front().empty()) return;
-  const std::uint16_t port = http::local_port(listeners_.front().front().get());
-  const std::string words =
-      port == 0 ? std::string() : first_words(settings_, std::to_string(port));
+  if ((!greeting_ && ::isatty(STDERR_FILENO) == 0) || listeners_.front().empty()) return;
+  const std::uint16_t number = http::local_port(listeners_.front().front().get());
+  if (number == 0) return;
+  const std::string port = std::to_string(number);
+  const std::string words = greeting_ ? greeting_(port) : first_words(settings_, port);
   (void)!::write(STDERR_FILENO, words.data(), words.size());
 }
 

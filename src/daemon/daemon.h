@@ -58,6 +58,11 @@ class Daemon {
   static base::Result<std::unique_ptr<Daemon>> make(config::Settings settings, Reread reread);
   ~Daemon();
 
+  // Before run(): what whoever starts it is told, of the port as it is, in place of the usual
+  // words.
+  using Greeting = std::function<std::string(const std::string& port)>;
+  void greet_with(Greeting greeting) { greeting_ = std::move(greeting); }
+
   // Returns when the daemon has stopped, with the process's exit code.
   int run();
 
@@ -99,6 +104,7 @@ class Daemon {
 
   config::Settings settings_;
   Reread reread_;
+  Greeting greeting_;  // null: the usual one
   base::SystemClock clock_;
   base::EventLoop control_;
   base::SignalMask signals_;  // before any thread: they inherit the mask

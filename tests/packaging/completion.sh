@@ -22,6 +22,8 @@ offers '--cache-ttl --cache-ttl-override' holdfast --cache
 offers '--check-config' holdfast --port 3000 --check
 offers 'debug' holdfast --log-level d
 offers 'text' holdfast --log-format = t
+offers '--try' holdfast --tr
+offers 'none' holdfast --try --faults n
 offers 'json text' holdfast --log-format =
 offers '' holdfast --no-such-fl
 cd "$(dirname "$1")" || exit

@@ -29,7 +29,8 @@ const std::map<std::string, Names>& allowed() {
       {"proxy", {"base", "observe", "http", "cache", "upstream", "rfc9111"}},
       {"status", {"base", "observe", "cache", "upstream", "proxy"}},
       {"daemon", {"base", "observe", "config", "http", "cache", "upstream", "proxy", "status"}},
-      {"", {"base", "observe", "config", "cache", "daemon"}},
+      {"trial", {"base"}},
+      {"", {"base", "observe", "config", "cache", "daemon", "trial"}},
   };
   return table;
 }
