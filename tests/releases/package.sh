@@ -88,7 +88,7 @@ owned=(/etc/holdfast/{holdfast.toml,holdfast.env,warm.d/mine} /etc/credstore/hol
 
 apt-get remove -y -qq holdfast >/dev/null
 check 'a removal keeps settings, token and store' all_there "${owned[@]}"
-check 'and takes the programs' not command -v holdfast
+check 'and takes the programs' not test -e /usr/bin/holdfast
 check 'and the documents' not test -e $documents
 apt-get install -y -qq "$folder"/holdfast_*.deb >/dev/null
 check 'a second install takes settings as they were' grep -q '^api_url = "https://api.example.net"' /etc/holdfast/holdfast.toml
