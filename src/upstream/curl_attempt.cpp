@@ -95,7 +95,11 @@ void Attempt::ask(const std::string& url, const Request& request) {
   if (!sending_.address.empty()) append(connect_to_, connect_to(sending_.address));
 
   curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
-  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);  // the target is ours, already canonical
+  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+  // The target is ours, already canonical: libcurl 8 drops the mark of an empty query.
+  if (const auto target = url.find('/', url.find("://") + 3); target != url.npos) {
+    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, url.c_str() + target);
+  }
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, fields_.get());
   curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L);  // see reply_content.h
   // Of a coding that libcurl does not know either it hands over nothing, but with this.

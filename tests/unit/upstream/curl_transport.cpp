@@ -77,6 +77,22 @@ TEST_CASE("the request's own fields are sent, but never one that holds a line br
   CHECK(server.heads()[0].find("Evil") == std::string::npos);
 }
 
+TEST_CASE("a target goes out as it is") {
+  RawServer server([](const Peer& peer) {
+    peer.send(kHello);
+    return true;
+  });
+  const std::string base = server.url();
+  for (const std::string path : {"", "/v1"}) {
+    for (const std::string target : {"/", "/a?", "/a?&", "/a?b=/../c?d", "/a/../b//c", "/%7e%41"}) {
+      CAPTURE(target);
+      CurlBench bench(CurlTransport::Settings{.base_urls = {base + path}});
+      CHECK(bench.get(target).transport == Outcome::Ok);
+      CHECK(server.heads().back().starts_with("GET " + path + target + " HTTP/1.1\r\n"));
+    }
+  }
+}
+
 TEST_CASE("a target that is no path is not sent") {
   RawServer server([](const Peer&) { return false; });
   for (const char* target : {"", "x", "/a b", "/a\r\nX: 1"}) {
