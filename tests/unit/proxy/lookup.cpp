@@ -133,7 +133,9 @@ TEST_CASE("what is wrong with the text itself is told by its name") {
     CHECK(reason(replaced("Google\"", lone)) == "not JSON: half of a surrogate pair in a string");
   }
   CHECK(judge(replaced("Google\"", R"(\ud83d\ude00\\ud800")")) == Outcome::Ok);
-  CHECK(reason(replaced("Google\"", R"(\x")")) == "not JSON: Problem while parsing a string");
+  const std::string other = reason(replaced("Google\"", R"(\x")"));
+  CHECK(other.starts_with("not JSON: "));
+  CHECK(other.ends_with("Problem while parsing a string"));  // newer parsers name it as well
 }
 
 TEST_CASE("a body over the limit and a very deep one are refused") {
