@@ -38,15 +38,24 @@ const std::map<std::string, Names>& allowed() {
 // Libraries by the start of their headers' names, and who wraps them.
 const std::map<std::string, Names>& wrapped() {
   static const std::map<std::string, Names> table{
-      {"event2/", {"base"}},      {"curl/", {"daemon", "upstream"}},
-      {"sqlite3.h", {"cache"}},   {"llhttp.h", {"http"}},
-      {"spdlog/", {"observe"}},   {"prometheus/", {"observe"}},
-      {"CLI/", {"config"}},       {"maxminddb.h", {"proxy"}},
-      {"systemd/", {"daemon"}},   {"simdjson.h", {"proxy", "cache"}},
-      {"xxhash.h", {"cache", "fleet"}},    {"zlib.h", {"http", "upstream"}},
-      {"nlohmann/", {"proxy"}},   {"ares.h", {"upstream"}},
-      {"openssl/", {"upstream", "fleet"}}, {"toml++/", {"config"}},
-      {"hiredis/", {"fleet"}},    {"zstd.h", {"fleet"}},
+      {"event2/", {"base"}},
+      {"curl/", {"daemon", "upstream"}},
+      {"sqlite3.h", {"cache"}},
+      {"llhttp.h", {"http"}},
+      {"spdlog/", {"observe"}},
+      {"prometheus/", {"observe"}},
+      {"CLI/", {"config"}},
+      {"maxminddb.h", {"proxy"}},
+      {"systemd/", {"daemon"}},
+      {"simdjson.h", {"proxy", "cache"}},
+      {"xxhash.h", {"cache", "fleet"}},
+      {"zlib.h", {"http", "upstream"}},
+      {"nlohmann/", {"proxy"}},
+      {"ares.h", {"upstream"}},
+      {"openssl/", {"upstream", "fleet"}},
+      {"toml++/", {"config"}},
+      {"hiredis/", {"fleet"}},
+      {"zstd.h", {"fleet"}},
   };
   return table;
 }
