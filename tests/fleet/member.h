@@ -28,15 +28,18 @@ class Member {
     RedisLink::Settings settings;
     settings.endpoint = {.path = socket, .name = "node"};
     settings.password = std::move(password);
+    // Nothing here is about how quick a machine is.
+    settings.greeting_deadline = kPatience;
     for (std::uint64_t i = 0; i < 3; ++i) {
       links_.push_back(std::make_unique<RedisLink>(
           loop_, settings, [] { return std::vector<std::string>(); },
           [this](bool, const std::string& reason) { note(reason); }, i));
     }
-    journal_.emplace(loop_, Journal::Settings{.writer = std::move(writer)}, *links_[2], *links_[1],
+    journal_.emplace(loop_, Journal::Settings{.writer = std::move(writer), .deadline = kPatience},
+                     *links_[2], *links_[1],
                      Journal::Handler{[this](const Purge& purge) { note("purged " + purge.what); },
                                       [this] { note("gap"); }, [] {}});
-    tier_.emplace(loop_, Tier::Settings{.deadline = kPatience},
+    tier_.emplace(loop_, Tier::Settings{.deadline = kPatience, .write_deadline = kPatience},
                   std::vector<Tier::Node>{{"node", *links_[0], *links_[1], *journal_}},
                   [](const Value& value) {
                     return PurgeIndex::Names{.route = value.route,
@@ -52,9 +55,11 @@ class Member {
     thread_.join();
   }
 
-  // Waits until the journal is followed.
+  // Waits until the journal is followed, and the other connections are there too.
   void join() {
-    wait_for([this] { return tier_->place_for("k") != ""; });
+    wait_for([this] {
+      return !tier_->place_for("k").empty() && links_[0]->ready() && links_[1]->ready();
+    });
   }
   Value value(const std::string& key, const std::string& body) {
     Value value{.status = 200, .route = "r", .key = key, .tags = "tag", .body = body};
