@@ -10,6 +10,7 @@ set -euo pipefail
 export LC_ALL=C
 cd "$(dirname "$0")/../.."
 . tools/bench/lib.sh
+. tools/bench/peers.sh
 
 all_servers='holdfast haproxy nginx nginx-log varnish ceiling'
 all_cases='hot uniform zipf big close conns1000 two-workers'
@@ -136,104 +137,18 @@ start_holdfast_with() {
   started_pid=$!
 }
 
-# Its cache of open files saves nginx two system calls a hit; but it keeps each of them
-# open, and once the limit of descriptors is reached it answers nothing but errors.
-start_nginx() { start_nginx_with 'access_log off;' "$@"; }
+# A descriptor for each file that may be in its cache of them, as far as there are any.
+open_files() {
+  local most=$((descriptors - 4096))
+  if [ "$most" -gt $((case_keys + 1000)) ]; then most=$((case_keys + 1000)); fi
+  printf '%d\n' "$most"
+}
+start_nginx() { start_nginx_at "$1" "$2" "$4" off "$(open_files)"; }
 # As Debian configures it: a line for every request, unbuffered.
-start_nginx-log() { start_nginx_with "access_log $4/access.log;" "$@"; }
-# ACCESS_LOG PORT WORKERS CASE DIR
-start_nginx_with() {
-  local access_log=$1
-  shift
-  local open_files=$((descriptors - 4096))
-  if [ "$open_files" -gt $((case_keys + 1000)) ]; then open_files=$((case_keys + 1000)); fi
-  cat >"$4/nginx.conf" <<EOF
-daemon off;
-$([ "$(id -u)" -ne 0 ] || echo 'user root;')
-worker_processes $2;
-worker_rlimit_nofile $descriptors;
-pid $4/pid;
-error_log stderr crit;
-events { worker_connections 8192; multi_accept on; }
-http {
-  $access_log
-  tcp_nodelay on;
-  keepalive_requests 1000000000;
-  keepalive_timeout 300s;
-  open_file_cache max=$open_files inactive=1h;
-  open_file_cache_valid 1h;
-  client_body_temp_path $4/t1; proxy_temp_path $4/t2; fastcgi_temp_path $4/t3;
-  uwsgi_temp_path $4/t4; scgi_temp_path $4/t5;
-  proxy_cache_path $4/cache levels=1:2 keys_zone=answers:256m max_size=20g inactive=24h
-                   use_temp_path=off;
-  upstream origin { server 127.0.0.1:$upstream_port; keepalive 64; }
-  server {
-    listen 127.0.0.1:$1 reuseport backlog=4096;
-    location /lookup/ {
-      proxy_pass http://origin/geoip/;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Authorization "Bearer bench";
-      proxy_cache answers;
-      proxy_cache_key \$uri;
-      proxy_cache_valid 200 24h;
-      proxy_cache_lock on;
-    }
-  }
-}
-EOF
-  "${pin[@]}" nginx -e stderr -p "$4" -c "$4/nginx.conf" >"$4/log" 2>&1 &
-  started_pid=$!
-}
-
-# HAProxy takes all its cache's memory at start: some 2.5 KB for a key is ample.
-start_haproxy() {
-  cat >"$4/haproxy.cfg" <<EOF
-global
-  nbthread $2
-  maxconn 4000
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 300s
-  timeout server 30s
-  timeout http-keep-alive 300s
-cache answers
-  total-max-size $((32 + case_keys / 400))
-  max-object-size 4096
-  max-age 86400
-frontend clients
-  bind 127.0.0.1:$1 backlog 4096 shards by-thread
-  http-request cache-use answers
-  http-response set-header Cache-Control max-age=86400
-  http-response cache-store answers
-  default_backend origin
-backend origin
-  http-request replace-path /lookup/(.*) /geoip/\\1
-  http-request set-header Authorization "Bearer bench"
-  http-response set-header Cache-Control max-age=86400
-  http-reuse always
-  server origin 127.0.0.1:$upstream_port
-EOF
-  "${pin[@]}" haproxy -db -f "$4/haproxy.cfg" >"$4/log" 2>&1 &
-  started_pid=$!
-}
-
+start_nginx-log() { start_nginx_at "$1" "$2" "$4" "$4/access.log" "$(open_files)"; }
+start_haproxy() { start_haproxy_at "$1" "$2" "$4" "$case_keys"; }
 start_varnish() {
-  local storage=malloc,1G
-  if [ "$3" = big ]; then storage=file,$4/storage,8G; fi
-  cat >"$4/holdfast.vcl" <<EOF
-vcl 4.1;
-backend origin { .host = "127.0.0.1"; .port = "$upstream_port"; }
-sub vcl_backend_fetch {
-  set bereq.url = regsub(bereq.url, "^/lookup/", "/geoip/");
-  set bereq.http.Authorization = "Bearer bench";
-}
-sub vcl_backend_response { set beresp.ttl = 24h; }
-EOF
-  "${pin[@]}" varnishd -F -j none -n "$4/work" -a "127.0.0.1:$1" -f "$4/holdfast.vcl" -T none \
-    -s "$storage" -p "thread_pools=$2" -p listen_depth=4096 >"$4/log" 2>&1 &
-  started_pid=$!
+  start_varnish_at "$1" "$2" "$4" "$([ "$3" = big ] && echo "file,$4/storage,8G" || echo malloc,1G)"
 }
 
 # Sends what the base server (or whoever is there) sends for a hit.
