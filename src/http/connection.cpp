@@ -414,12 +414,14 @@ void Connection::write_refusal(int status, std::string_view detail) {
 }
 
 // Sends what it can, behind what waits already; the rest waits too. Every hit comes by here, in one
-// part.
+// part. The last answer goes in one segment with the connection's end, which settle() sends at
+// once: two would cost both sides half as much again as the answer does.
 void Connection::flush(ByteBuffer& out) {
   if (out.empty()) return;
   std::size_t sent = 0;
   if (pending_.empty() && !has_failed_) {
-    sent = taken_by_kernel(::send(fd_.get(), out.data(), out.size(), MSG_NOSIGNAL));
+    const int flags = closing_ ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+    sent = taken_by_kernel(::send(fd_.get(), out.data(), out.size(), flags));
   }
   if (sent < out.size() && !has_failed_) {
     out.consume(sent);
@@ -495,7 +497,11 @@ void Connection::settle() {
   }
   if (closing_) {
     if (std::exchange(up_to_end_, false)) reset_on_close(false);
-    if (ended_ || !more_may_come_) return core_.close(*this, close_reason_);
+    if (ended_ || !more_may_come_) {
+      // First: to close with something unread would take back what has not been sent.
+      ::shutdown(fd_.get(), SHUT_WR);
+      return core_.close(*this, close_reason_);
+    }
     if (!lingering_) begin_lingering();
     return;
   }

@@ -116,15 +116,15 @@ fill() {
     --connections 64 --seconds "$seconds" "${@:2}" "$url" >"$work/fill" 2>&1 || true
 }
 
-# NETWORK ANSWERED: sets `kept` to how many of $sample keys that were answered are, with the upstream
+# NETWORK ANSWERED: sets `found` to how many of $sample keys that were answered are, with the upstream
 # stopped.
 count_kept() {
   local i
-  kept=0
+  found=0
   kill -STOP "$upstream_pid"
   for i in $(seq 0 $((sample - 1))); do
     # The last ones may have been under way when the load ended.
-    if answers_200 "$url$(address "$1" $((i * ($2 - 64) / sample)))"; then kept=$((kept + 1)); fi
+    if answers_200 "$url$(address "$1" $((i * ($2 - 64) / sample)))"; then found=$((found + 1)); fi
   done
   kill -CONT "$upstream_pid"
 }
@@ -151,7 +151,7 @@ fill_and_count() {
 
 # ROUND SERVER
 disk_turn() {
-  local folder=$work/$2.$1 port ticks answered kept network=$((20 + $1 % 100 * 2))
+  local folder=$work/$2.$1 port ticks answered found network=$((20 + $1 % 100 * 2))
   begin_turn "$1" "$2" "$folder"
   start_hits "$work/quiet"
   end_hits
@@ -172,7 +172,7 @@ disk_turn() {
   rm -rf "$folder"
   awk -v OFS='\t' -v round="$1" -v server="$2" -v n="$answered" -v us="$(load_result "$work/fill" 2)" \
     -v ticks="$ticks" -v hz="$(getconf CLK_TCK)" \
-    -v errors="$(load_errors "$work/fill")" -v survived="$kept/$sample" \
+    -v errors="$(load_errors "$work/fill")" -v survived="$found/$sample" \
     -v quiet="$(load_result "$work/quiet" 4)" -v paced="$(load_result "$work/paced" 4)" \
     -v busy="$(load_result "$work/busy" 4)" \
     -v hit_errors="$(($(load_errors "$work/paced") + $(load_errors "$work/busy")))" 'BEGIN {
@@ -216,7 +216,7 @@ report_disk() {
 
 # ROUND SERVER
 memory_turn() {
-  local folder=$memory_work/$2.$1 port ticks answered kept network=$((20 + $1 % 100 * 2))
+  local folder=$memory_work/$2.$1 port ticks answered found network=$((20 + $1 % 100 * 2))
   begin_turn "$1" "$2" "$folder"
   seconds=1 fill "$((network + 1))"
   fill_and_count "$2" "$network"
@@ -226,7 +226,7 @@ memory_turn() {
   awk -v OFS='\t' -v round="$1" -v server="$2" -v n="$answered" -v us="$(load_result "$work/fill" 2)" \
     -v ticks="$ticks" -v hz="$(getconf CLK_TCK)" -v p50="$(load_result "$work/fill" 3)" \
     -v p99="$(load_result "$work/fill" 4)" -v errors="$(load_errors "$work/fill")" \
-    -v kept="$kept/$sample" 'BEGIN {
+    -v kept="$found/$sample" 'BEGIN {
       print round, server, sprintf("%.0f", n / us * 1e6), sprintf("%.1f", ticks / hz * 1e6 / n), p50, p99, \
         kept, errors }' >>"$results"
 }

@@ -230,6 +230,21 @@ TEST_CASE("Connection: close is honoured, and said back") {
   CHECK(server.counted(observe::Family::ConnectionsClosed, "client") == 1);
 }
 
+TEST_CASE("the last answer and the connection's end come in one segment") {
+  TestServer server;
+  for (std::size_t i = 0; i < 40; ++i) {
+    const bool later = i % 2 == 1;
+    CAPTURE(later);
+    Client client(server.port());
+    client.send(get(later ? "/later" : "/x", "Connection: close\r\n"));
+    if (later) server.respond(server.handler.request(i).id, {.body = "late"});
+    char bytes[4096];
+    CHECK(::recv(client.fd(), bytes, sizeof bytes, 0) > 0);
+    // Nothing else is waited for: where the answer is, the end is.
+    CHECK(::recv(client.fd(), bytes, sizeof bytes, MSG_DONTWAIT) == 0);
+  }
+}
+
 TEST_CASE("requests pipelined behind Connection: close are not handled") {
   TestServer server;
   Client client(server.port());
