@@ -3,9 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
-#include <unordered_map>
+#include <vector>
 
 #include "base/call_watch.h"
 #include "base/scheduler.h"
@@ -28,13 +27,35 @@ class TimerQueue {
   // Runs the earliest callback only, if due. For stepping a simulation.
   bool run_one(SteadyTime now);
 
-  bool empty() const { return by_time_.empty(); }
+  bool empty() const { return heap_.empty(); }
 
  private:
-  using Key = std::pair<SteadyTime, Scheduler::TimerId>;
-  std::map<Key, Scheduler::Callback> by_time_;
-  std::unordered_map<Scheduler::TimerId, SteadyTime> times_;
-  Scheduler::TimerId last_id_ = 0;
+  // A place for a callback; an id is a place and how often it was given out.
+  struct Slot {
+    Scheduler::Callback callback;
+    std::uint32_t times_used = 0;
+    std::uint32_t position = 0;  // in heap_, while it is pending
+    bool pending = false;
+  };
+  struct Entry {
+    SteadyTime when;
+    std::uint64_t order = 0;  // in which they were added
+    std::uint32_t slot = 0;
+
+    bool operator<(const Entry& other) const {
+      return when != other.when ? when < other.when : order < other.order;
+    }
+  };
+
+  void place(const Entry& entry, std::size_t position);
+  void sift(std::size_t position);
+  void erase(std::size_t position);
+  Scheduler::Callback take_first();
+
+  std::vector<Entry> heap_;  // the earliest first
+  std::vector<Slot> slots_;
+  std::vector<std::uint32_t> free_;
+  std::uint64_t last_order_ = 0;
 };
 
 }  // namespace holdfast::base

@@ -2,7 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/virtual_scheduler.h"
@@ -12,7 +15,10 @@ using namespace std::chrono_literals;
 
 namespace {
 const SteadyTime kStart{1h};
+SteadyTime at(Duration since_start) {
+  return kStart + since_start;
 }
+}  // namespace
 
 TEST_CASE("timers run in order of time, equal times in the order they were added") {
   TimerQueue queue;
@@ -51,6 +57,60 @@ TEST_CASE("a timer that sets itself again for now runs once per call") {
   CHECK(runs == 1);
   queue.run_due(kStart);
   CHECK(runs == 2);
+}
+
+TEST_CASE("what is added while others run waits for the next call, in its order, or is cancelled") {
+  TimerQueue queue;
+  std::string ran;
+  Scheduler::TimerId second = 0;
+  queue.add(at(1s), [&] {
+    ran += 'a';
+    queue.add(at(0s), [&] { ran += 'd'; });
+    second = queue.add(at(0s), [&] { ran += '-'; });
+    queue.add(at(0s), [&] { ran += 'e'; });
+  });
+  queue.add(at(2s), [&] { ran += 'b'; });
+  queue.add(at(3s), [&] {
+    ran += 'c';
+    queue.cancel(second);
+    queue.cancel(second);
+  });
+  queue.run_due(at(3s));
+  CHECK(ran == "abc");
+  CHECK(queue.next() == at(0s));
+  queue.run_due(at(0s));
+  CHECK(ran == "abcde");
+  CHECK(queue.empty());
+}
+
+TEST_CASE("many timers, set and cancelled at random, run in order, and an old id cancels nothing") {
+  TimerQueue queue;
+  std::uint64_t state = 7;
+  const auto draw = [&state](std::uint64_t below) {
+    state = state * 6364136223846793005U + 1442695040888963407U;
+    return (state >> 33) % below;
+  };
+  std::map<std::pair<std::uint64_t, int>, Scheduler::TimerId> expected;
+  std::vector<Scheduler::TimerId> gone;
+  std::vector<int> ran;
+  for (int i = 0; i < 5000; ++i) {
+    const std::uint64_t when = draw(100);
+    expected[{when, i}] =
+        queue.add(at(std::chrono::seconds(when)), [&ran, i] { ran.push_back(i); });
+    if (draw(3) > 0) continue;
+    auto chosen = std::next(expected.begin(), static_cast<std::ptrdiff_t>(draw(expected.size())));
+    queue.cancel(chosen->second);
+    gone.push_back(chosen->second);
+    expected.erase(chosen);
+    queue.cancel(gone[draw(gone.size())]);
+  }
+  std::vector<int> in_order;
+  for (const auto& [key, id] : expected) in_order.push_back(key.second);
+  queue.run_due(at(49s));
+  for (const auto id : gone) queue.cancel(id);
+  queue.run_due(at(100s));
+  CHECK(ran == in_order);
+  CHECK(queue.empty());
 }
 
 TEST_CASE("a Timer set again runs only the second time") {
