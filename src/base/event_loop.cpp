@@ -1,4 +1,5 @@
-// One eventfd wakes the loop, written only when the mailbox was empty, and one
+// One eventfd wakes the loop, written only when the mailbox was empty; what its own thread
+// posts needs neither that nor a lock, as the loop looks before it waits. One
 // timerfd stands for the whole TimerQueue, set to its earliest entry. libevent's
 // own precise timers would set theirs before every wait: 4 to 5 % of a cache
 // hit's time under load.
@@ -93,10 +94,14 @@ void EventLoop::run() {
   thread_.store(pthread_self(), std::memory_order_relaxed);
   while (!stopping_.load(std::memory_order_acquire)) {
     woken_.reset();
-    if (event_base_loop(base_, EVLOOP_ONCE) < 0) break;
+    // Descriptors have their turn between what was posted here and what that posts in turn.
+    if (event_base_loop(base_, own_.empty() ? EVLOOP_ONCE : EVLOOP_NONBLOCK) < 0) break;
+    woken_.reset();
+    run_batch(own_);
   }
   woken_.reset();
   drain_mailbox();
+  run_batch(own_);
   thread_.store(0, std::memory_order_relaxed);
 }
 
@@ -160,6 +165,7 @@ bool EventLoop::was_held_up() {
 }
 
 void EventLoop::post(Callback callback) {
+  if (in_loop_thread()) return own_.push_back(std::move(callback));
   bool was_empty;
   {
     const std::lock_guard lock(mailbox_mutex_);
@@ -183,6 +189,14 @@ void EventLoop::drain_mailbox() {
     const std::lock_guard lock(mailbox_mutex_);
     batch.swap(mailbox_);
   }
+  run_batch(batch);
+}
+
+// What they post meanwhile is for the next time.
+void EventLoop::run_batch(std::vector<Callback>& posted) {
+  if (posted.empty()) return;
+  std::vector<Callback> batch;
+  batch.swap(posted);
   for (auto& callback : batch) {
     callback();
     if (calls_ != nullptr) calls_->ended("mailbox");

@@ -89,6 +89,7 @@ class EventLoop final : public Scheduler {
   void arm_timer();
   bool was_held_up();
   void drain_mailbox();
+  void run_batch(std::vector<Callback>& posted);
 
   std::string name_;
   const Clock& clock_;
@@ -107,6 +108,7 @@ class EventLoop final : public Scheduler {
 
   std::mutex mailbox_mutex_;
   std::vector<Callback> mailbox_;  // guarded by mailbox_mutex_
+  std::vector<Callback> own_;      // posted by the loop's own thread
 };
 
 }  // namespace holdfast::base
