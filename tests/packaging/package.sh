@@ -40,8 +40,10 @@ cat >"$work/expected" <<'END'
 /usr/share/doc/holdfast/changelog.Debian.gz
 /usr/share/doc/holdfast/copyright
 /usr/share/doc/holdfast/examples.md
+/usr/share/doc/holdfast/examples/compose.yaml
 /usr/share/doc/holdfast/examples/holdfast.env.example
 /usr/share/doc/holdfast/examples/holdfast.toml.example
+/usr/share/doc/holdfast/examples/kubernetes.yaml
 /usr/share/doc/holdfast/examples/registry.toml
 /usr/share/doc/holdfast/examples/search.toml
 /usr/share/doc/holdfast/examples/weather.toml

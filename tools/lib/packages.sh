@@ -29,7 +29,7 @@ package_packages=(build-essential debhelper dpkg-dev fakeroot lintian 'systemd-d
 # tier (its service is not to start: install_without_services).
 # python3 comes with meson, but the scripts use it too.
 # shellcheck disable=SC2034
-check_packages=(clang-format shellcheck python3 systemd groff-base iproute2 openssl ca-certificates redis-server
+check_packages=(clang-format shellcheck python3 python3-yaml systemd groff-base iproute2 openssl ca-certificates redis-server
   "${fuzz_packages[@]}" "${package_packages[@]}")
 # To compare with other caches.
 # shellcheck disable=SC2034

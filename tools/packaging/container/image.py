@@ -118,4 +118,5 @@ def main():
             tar.addfile(member, io.BytesIO(data))
 
 
-main()
+if __name__ == "__main__":
+    main()
