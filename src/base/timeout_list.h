@@ -51,6 +51,13 @@ class TimeoutList {
     head_.prev_->next_ = &hook;
     head_.prev_ = &hook;
   }
+  // Also for those that are on it, from when they were added.
+  void set_timeout(Duration timeout) {
+    for (TimeoutHook* hook = front(); hook != nullptr; hook = after(*hook)) {
+      hook->deadline_ += timeout - timeout_;
+    }
+    timeout_ = timeout;
+  }
   // The one whose deadline comes first; null if there is none.
   TimeoutHook* front() const { return head_.next_ == &head_ ? nullptr : head_.next_; }
   // When a hook of this list was added.

@@ -159,10 +159,39 @@ MemoryCache::MemoryCache(Settings settings)
       purges_(settings.purges) {
   const std::size_t count = std::size_t{1} << shard_bits_;
   shards_ = std::make_unique<Shard[]>(count);
-  for (std::size_t i = 0; i < count; ++i) shards_[i].limit_bytes = settings.limit_bytes / count;
+  set_limit(settings.limit_bytes);
 }
 
 MemoryCache::~MemoryCache() = default;
+
+void MemoryCache::set_limit(std::size_t limit_bytes) {
+  limit_bytes_.store(limit_bytes, std::memory_order_relaxed);
+  const std::size_t count = std::size_t{1} << shard_bits_;
+  for (std::size_t i = 0; i < count; ++i) {
+    Evicted evicted;
+    const std::unique_lock lock(shards_[i].mutex);
+    shards_[i].limit_bytes = limit_bytes / count;
+    shards_[i].make_room(0, nullptr, evicted);
+  }
+}
+
+std::size_t MemoryCache::limit_bytes() const {
+  return limit_bytes_.load(std::memory_order_relaxed);
+}
+
+bool MemoryCache::shrink(std::size_t limit_bytes, std::size_t most) {
+  const std::size_t count = std::size_t{1} << shard_bits_;
+  for (std::size_t i = 0; i < count; ++i) {
+    Evicted evicted;
+    const std::unique_lock lock(shards_[i].mutex);
+    while (shards_[i].bytes > limit_bytes / count) {
+      if (most == 0) return true;
+      --most;
+      evicted.push_back(shards_[i].evict_one(nullptr));
+    }
+  }
+  return false;
+}
 
 // The high bits: the hash table inside the shard uses the others.
 MemoryCache::Shard& MemoryCache::shard_for(std::uint64_t hash) const {

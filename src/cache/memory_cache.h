@@ -3,6 +3,7 @@
 // Eviction is SIEVE (Zhang et al., NSDI 2024): a hit sets a bit, nothing moves.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -69,6 +70,13 @@ class MemoryCache {
   // True if it was there.
   bool erase(std::string_view key);
 
+  // Any thread. For a limit below what there is, shrink() first, bit by bit: the next put() would
+  // evict all that is too much in one go.
+  void set_limit(std::size_t limit_bytes);
+  std::size_t limit_bytes() const;
+  // Evicts so many entries at most of those that are too many for such a limit. False: none are.
+  bool shrink(std::size_t limit_bytes, std::size_t most);
+
   // What clear() took out, which nobody finds any more: freed with it, or bit by bit by
   // who must not stop for as long as a million entries take.
   class Remains {
@@ -99,6 +107,7 @@ class MemoryCache {
 
   std::unique_ptr<Shard[]> shards_;
   unsigned shard_bits_;
+  std::atomic<std::size_t> limit_bytes_{0};
   Purges purges_;
 };
 

@@ -7,7 +7,6 @@
 #include <string_view>
 #include <utility>
 
-#include "config/apply.h"
 #include "config/routing_file.h"
 #include "config/setting_table.h"
 
@@ -73,17 +72,10 @@ Settings in_force_after(const Settings& before, Settings read) {
     const auto source = before.sources.find(setting.key);
     if (source != before.sources.end()) read.sources[source->first] = source->second;
   }
-  work_out_attempt_timeout(read);
   if (!read.routing) return read;
   Routing routing = *read.routing;
-  const auto adjust = [&](auto& section) {
-    keep_what_waits(section.settings, before);
-    if (!says(section.place, "attempt_timeout")) {
-      section.settings.attempt_timeout = read.attempt_timeout;
-    }
-  };
-  for (UpstreamConfig& upstream : routing.upstreams) adjust(upstream);
-  for (RouteConfig& route : routing.routes) adjust(route);
+  for (UpstreamConfig& upstream : routing.upstreams) keep_what_waits(upstream.settings, before);
+  for (RouteConfig& route : routing.routes) keep_what_waits(route.settings, before);
   read.routing = std::make_shared<const Routing>(std::move(routing));
   return read;
 }

@@ -32,8 +32,8 @@ struct Changes {
   bool none() const { return nothing_now() && needs_restart.empty(); }
 };
 
-// The settings in force after a reload: as `read` now, but as `before` in what needs a restart, and
-// in what follows from that.
+// The settings in force after a reload: as `read` now, but as `before` in what needs a restart.
+// Nothing else follows from that.
 Settings in_force_after(const Settings& before, Settings read);
 
 // Of `read`, what is not in force `after`; of that, what was not `before`.

@@ -55,7 +55,7 @@ class Admin final : public http::Handler {
     std::function<void()> drain;
     // Settings that have changed and wait for a restart. On the control loop.
     std::function<std::vector<std::string>()> needs_restart;
-    base::Duration request_deadline{};
+    std::function<base::Duration()> request_deadline;
   };
   // `socket` listens already.
   Admin(Parts parts, base::UniqueFd socket);

@@ -199,7 +199,7 @@ Admin::Reply Admin::explain(const AdminArguments& arguments) {
   if (!command) return {400, command.error().message};
   if (const std::string* const host = arguments.find("host")) command->host = *host;
   const auto state =
-      live_state({parts_.origin, parts_.memory, parts_.store, parts_.request_deadline}, *command);
+      live_state({parts_.origin, parts_.memory, parts_.store, parts_.request_deadline()}, *command);
   if (!state) return {400, state.error().message};
   if (arguments.find("text")) return {.body = live_text(*state), .text = true};
   return {200, live_json(*state)};

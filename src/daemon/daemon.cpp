@@ -32,12 +32,8 @@ namespace {
 
 using observe::Level;
 
-// What a drain may take beyond the requests' own deadline.
-constexpr base::Duration kDrainGrace = std::chrono::seconds(1);
 // Then the loops have so long to end: they only have to turn once.
 constexpr base::Duration kLoopPatience = std::chrono::seconds(3);
-// And all of it, the store with what it holds among it, so long.
-constexpr base::Duration kStopGrace = std::chrono::seconds(10);
 // A log that nobody reads takes this on top (observe::Log), for its last lines.
 constexpr base::Duration kLogGrace = std::chrono::seconds(2);
 // Something hung, and was left behind.
@@ -84,12 +80,12 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
       daemon->settings_.routing, *std::move(plans));
   daemon->generation_ = daemon->origin_->generation();
   daemon->add_pages();
+  daemon->own_descriptors_ = open_descriptors();
   daemon->max_connections_ =
-      connections_within(daemon->descriptors_, open_descriptors(), daemon->settings_);
-  const http::Server::Settings server =
-      server_settings(daemon->settings_, daemon->max_connections_);
+      connections_within(daemon->descriptors_, daemon->own_descriptors_, daemon->settings_);
+  daemon->server_ = server_settings(daemon->settings_, daemon->max_connections_);
   // Clients who say nothing give way to what we need to serve those who do.
-  daemon->origin_->on_lack([places = server.places](base::Resource resource) {
+  daemon->origin_->on_lack([places = daemon->server_.places](base::Resource resource) {
     if (resource == base::Resource::Descriptors) places->make_room();
   });
   for (unsigned i = 0; i < daemon->settings_.workers; ++i) {
@@ -97,7 +93,7 @@ base::Result<std::unique_ptr<Daemon>> Daemon::make(config::Settings settings, Re
         i,
         Parts{daemon->clock_, daemon->memory_, *daemon->store_, daemon->log_, daemon->metrics_,
               daemon->health_, daemon->liveness_, daemon->failures_},
-        *daemon->origin_, daemon->pages_, daemon->settings_, server));
+        *daemon->origin_, daemon->pages_, daemon->settings_, daemon->server_));
   }
   daemon->add_metrics();
   daemon->open_admin();
@@ -111,7 +107,7 @@ Daemon::Daemon(config::Settings settings, Reread reread)
       control_("holdfast", clock_),
       signals_(signals_taken()),
       log_(log_settings(settings_)),
-      stop_guard_(signals_, settings_.request_deadline + kDrainGrace + kStopGrace,
+      stop_guard_(signals_, stop_patience(settings_),
                   {[this](int signal) { control_.post([this, signal] { on_signal(signal); }); },
                    [this] { end_anyway(stopping_.load()); }}),
       shard_(metrics_.shard()),
@@ -206,7 +202,8 @@ void Daemon::open_admin() {
                    [this] {
                      if (!health_.draining()) drain();
                    },
-                   [this] { return reload_.needs_restart; }, settings_.request_deadline},
+                   [this] { return reload_.needs_restart; },
+                   [this] { return settings_.request_deadline; }},
       std::move(admin_socket_));
 }
 
@@ -249,7 +246,7 @@ void Daemon::add_metrics() {
   using observe::Family;
   observe::export_process(metrics_, kVersion);
   observe::export_loop_lag(metrics_, liveness_, clock_);
-  export_memory(metrics_, memory_, settings_.memory_limit_bytes);
+  export_memory(metrics_, memory_);
   // Without a store there is nothing to be up, and nobody to alert.
   if (!settings_.store_path.empty()) {
     export_store(
@@ -482,8 +479,8 @@ void Daemon::on_signal(int signal) {
 void Daemon::drain() {
   health_.set_draining();
   log_.event(Level::Info, "draining");
-  service_manager_.stopping(settings_.request_deadline + kDrainGrace + kStopGrace + kLogGrace);
-  stop_guard_.end_within(settings_.request_deadline + kDrainGrace + kStopGrace);
+  service_manager_.stopping(stop_patience(settings_) + kLogGrace);
+  stop_guard_.end_within(stop_patience(settings_));
   draining_workers_ = workers_.size();
   for (const auto& worker : workers_) {
     worker->drain([this] { control_.post([this] { worker_drained(); }); });

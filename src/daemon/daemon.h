@@ -37,6 +37,7 @@
 #include "daemon/store_watch.h"
 #include "daemon/token_watch.h"
 #include "daemon/worker.h"
+#include "http/server.h"
 #include "observe/health.h"
 #include "observe/liveness.h"
 #include "observe/log.h"
@@ -84,7 +85,10 @@ class Daemon {
   void reload();
   void take_settings();
   void switch_over(config::Settings after, config::Changes changes, Draft draft);
-  void adopt(const GenerationPtr& next, const std::function<void()>& done);
+  void adopt(const GenerationPtr& next, base::Duration request_deadline,
+             const std::function<void()>& done);
+  void take_limits(config::Settings& after);
+  void shrink_memory(std::size_t limit_bytes);
   void settings_taken(config::Settings after, const config::Changes& changes);
   void refuse_settings(const std::string& error);
   void reload_done();
@@ -126,6 +130,7 @@ class Daemon {
   ShortageWatch shortage_watch_{health_.add("resources", observe::Dependency::Role::Supporting),
                                 log_};
   std::size_t descriptors_ = 0;      // that the process may have
+  std::size_t own_descriptors_ = 0;  // those it had before any client
   std::size_t max_connections_ = 0;  // of clients, as far as descriptors go
   base::Timer watch_timer_;
   std::optional<status::History> history_;
@@ -135,6 +140,8 @@ class Daemon {
   std::unique_ptr<Origin> origin_;
   GenerationPtr generation_;  // that the workers serve by
   MemoryJudge memory_judge_{control_, memory_};
+  base::Timer memory_timer_;       // while there is more than a new limit allows
+  http::Server::Settings server_;  // of all workers
   proxy::Pages pages_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::vector<base::UniqueFd>> listeners_;  // by worker, until they start

@@ -5,6 +5,9 @@
 //   memory    what rules have changed for is judged by the new ones
 //   workers   adopt the new routes; when all have, it is told
 //
+// What is the same for all, limits and timeouts, is set with the workers' routes: memory that is to
+// shrink does so bit by bit, and is in nobody's way meanwhile.
+//
 // Until the origin loop has taken the draft, anything that goes wrong leaves all as it was. From
 // then on nothing can.
 #include <algorithm>
@@ -12,9 +15,12 @@
 #include <utility>
 
 #include "daemon/daemon.h"
+#include "daemon/descriptors.h"
 #include "daemon/parts_settings.h"
 #include "daemon/route_plans.h"
 #include "daemon/start_check.h"
+#include "http/client_limits.h"
+#include "http/connection_places.h"
 
 namespace holdfast::daemon {
 namespace {
@@ -26,6 +32,10 @@ using observe::Level;
 constexpr std::size_t kCellsOfRoute = 40;
 constexpr std::size_t kCellsOfOrigin = 300;
 constexpr std::size_t kCellsLeft = 2000;
+
+// Of what memory has to give up, so much at a time.
+constexpr std::size_t kEvictedPerTurn = 256;
+constexpr base::Duration kBetweenTurns = std::chrono::milliseconds(1);
 
 std::string joined(const std::vector<std::string>& keys) {
   std::string text;
@@ -85,7 +95,7 @@ void Daemon::take_settings() {
   if (auto checked = check_routing(*after.routing); !checked) {
     return refuse_settings(checked.error().message);
   }
-  if (!changes.routing()) return settings_taken(std::move(after), changes);
+  if (changes.nothing_now()) return settings_taken(std::move(after), changes);
   Draft draft = make_draft(generation_, after.routing, *std::move(plans));
   if (auto room = check_room_for_metrics(draft); !room) {
     return refuse_settings(room.error().message);
@@ -153,7 +163,8 @@ void Daemon::switch_over(config::Settings after, config::Changes changes, Draft 
         log_.event(Level::Info, "memory_judged",
                    {{"responses", judged.judged}, {"dropped", judged.dropped}});
       }
-      adopt(next, [this, in_force, changes, next] {
+      take_limits(*in_force);
+      adopt(next, in_force->request_deadline, [this, in_force, changes, next] {
         generation_ = next;
         settings_taken(std::move(*in_force), changes);
       });
@@ -164,11 +175,38 @@ void Daemon::switch_over(config::Settings after, config::Changes changes, Draft 
   });
 }
 
+// What is one for the whole process.
+void Daemon::take_limits(config::Settings& after) {
+  max_connections_ = connections_within(descriptors_, own_descriptors_, after);
+  if (max_connections_ < after.max_connections) {
+    after.warnings.push_back(fewer_connections(after, descriptors_, max_connections_));
+  }
+  http::Server::Settings server = server_settings(after, max_connections_);
+  server.places = server_.places;
+  server.client_limits = server_.client_limits;
+  server.places->set_limit(max_connections_);
+  server.client_limits->set(client_limits(after));
+  server_ = std::move(server);
+  stop_guard_.set_patience(stop_patience(after));
+  shrink_memory(after.memory_limit_bytes);
+}
+
+void Daemon::shrink_memory(std::size_t limit_bytes) {
+  if (memory_.shrink(limit_bytes, kEvictedPerTurn)) {
+    memory_timer_.set_after(control_, kBetweenTurns,
+                            [this, limit_bytes] { shrink_memory(limit_bytes); });
+  } else {
+    memory_timer_.cancel();
+    memory_.set_limit(limit_bytes);
+  }
+}
+
 // `done` comes when every worker serves by it.
-void Daemon::adopt(const GenerationPtr& next, const std::function<void()>& done) {
+void Daemon::adopt(const GenerationPtr& next, base::Duration request_deadline,
+                   const std::function<void()>& done) {
   const auto left = std::make_shared<std::size_t>(workers_.size());
   for (const auto& worker : workers_) {
-    worker->adopt(next->table, [this, left, done] {
+    worker->adopt(next->table, request_deadline, server_, [this, left, done] {
       control_.post([left, done] {
         if (--*left == 0) done();
       });
@@ -199,7 +237,9 @@ void Daemon::settings_taken(config::Settings after, const config::Changes& chang
   };
   // Whoever reads that line may rely on what it says, so it comes last; but before a change
   // that would silence it.
-  const Level level = log_level(settings_.log_level);
+  const observe::Log::Settings log = log_settings(settings_);
+  log_.set_format(log.format);
+  const Level level = log.level;
   if (level > Level::Info) report();
   log_.set_level(level);
   if (level <= Level::Info) report();

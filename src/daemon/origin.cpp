@@ -126,7 +126,9 @@ void Origin::make_next(const std::shared_ptr<Taking>& taking) {
 void Origin::put_in_place(Draft draft, std::vector<Generation::GroupLease> groups) {
   judge_ = std::move(draft.judge);
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    if (draft.groups[i].same) groups[i]->raise_body_limit(draft.groups[i].largest_body);
+    if (!draft.groups[i].same) continue;
+    groups[i]->raise_body_limit(draft.groups[i].largest_body);
+    groups[i]->take(draft.routing->upstreams[i]);
   }
   for (const auto& route : draft.retired_routes) route->retire();
   for (const auto& group : draft.retired_groups) group->retire();

@@ -87,6 +87,10 @@ void OriginGroup::look_up_names(const std::vector<std::string>& urls) {
   fetcher_.on_unreachable([this](std::size_t origin) { names_->urgent(origin); });
 }
 
+void OriginGroup::take(const config::UpstreamConfig& upstream) {
+  flights_.take(flights_settings(upstream));
+}
+
 void OriginGroup::set_token(std::string token) {
   if (!transport_.set_token(std::move(token))) return;
   fetcher_.token_changed();

@@ -51,6 +51,8 @@ class OriginGroup {
   const std::vector<std::string>& origin_names() const { return origin_names_; }
 
   void set_token(std::string token);
+  // The settings of an upstream that is the same but for what its clients wait for.
+  void take(const config::UpstreamConfig& upstream);
   // A route came that keeps larger contents.
   void raise_body_limit(std::size_t bytes) { transport_.raise_body_limit(bytes); }
   // All of its routes are offline, or some are not: meanwhile it is probed by nobody, and no matter

@@ -219,20 +219,26 @@ http::Server::Settings server_settings(const config::Settings& settings,
   const auto shortest = std::min(
       {server.idle_timeout, server.head_timeout, server.body_timeout, server.write_timeout});
   server.sweep_interval = std::min(server.sweep_interval, shortest / 4);
-  if (settings.client_max_connections > 0 || settings.client_rate > 0) {
-    http::ClientLimits::Settings client;
-    client.connections = settings.client_max_connections;
-    client.rate = settings.client_rate;
-    client.burst = settings.client_burst;
-    server.client_limits = std::make_shared<http::ClientLimits>(client);
-  }
+  server.client_limits = std::make_shared<http::ClientLimits>(client_limits(settings));
   return server;
+}
+
+http::ClientLimits::Settings client_limits(const config::Settings& settings) {
+  http::ClientLimits::Settings client;
+  client.connections = settings.client_max_connections;
+  client.rate = settings.client_rate;
+  client.burst = settings.client_burst;
+  return client;
 }
 
 proxy::Service::Settings service_settings(const config::Settings& settings) {
   proxy::Service::Settings service;
   service.request_deadline = settings.request_deadline;
   return service;
+}
+
+base::Duration stop_patience(const config::Settings& settings) {
+  return settings.request_deadline + kDrainGrace + kStopGrace;
 }
 
 std::string host_to_look_up(const std::string& base_url) {

@@ -8,6 +8,7 @@
 #include "cache/sqlite_store.h"
 #include "config/routing.h"
 #include "config/settings.h"
+#include "http/client_limits.h"
 #include "http/server.h"
 #include "observe/log.h"
 #include "proxy/flights.h"
@@ -32,7 +33,15 @@ proxy::StoringPolicy storing_policy(const config::RouteConfig& route);
 // `max_connections`, which may be fewer than the settings say.
 http::Server::Settings server_settings(const config::Settings& settings,
                                        std::size_t max_connections);
+http::ClientLimits::Settings client_limits(const config::Settings& settings);
 proxy::Service::Settings service_settings(const config::Settings& settings);
+
+// What a drain may take beyond the requests' own deadline.
+inline constexpr base::Duration kDrainGrace = std::chrono::seconds(1);
+// And all of a stop behind it, the store with what it holds among it, so long.
+inline constexpr base::Duration kStopGrace = std::chrono::seconds(10);
+// How long the process may take to end.
+base::Duration stop_patience(const config::Settings& settings);
 
 // The name that has to be looked up to reach an origin; empty where its URL has an address.
 std::string host_to_look_up(const std::string& base_url);

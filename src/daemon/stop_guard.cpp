@@ -29,10 +29,10 @@ int timeout_until(base::SteadyTime deadline) {
 }  // namespace
 
 StopGuard::StopGuard(const base::SignalMask& mask, base::Duration patience, Actions actions)
-    : patience_(patience),
-      actions_(std::move(actions)),
+    : actions_(std::move(actions)),
       signals_(::signalfd(-1, &mask.signals(), SFD_NONBLOCK | SFD_CLOEXEC)),
-      wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+      wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      patience_(patience) {
   if (!signals_ || !wake_) throw std::runtime_error("cannot make a signalfd or eventfd");
   thread_ = std::thread([this] { run(); });
 }
@@ -44,6 +44,11 @@ StopGuard::~StopGuard() {
   }
   (void)!::eventfd_write(wake_.get(), 1);
   thread_.join();
+}
+
+void StopGuard::set_patience(base::Duration patience) {
+  const std::lock_guard lock(mutex_);
+  patience_ = patience;
 }
 
 void StopGuard::end_within(base::Duration patience) {
@@ -78,7 +83,12 @@ void StopGuard::take_signals() {
   signalfd_siginfo info;
   while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
     const int signal = static_cast<int>(info.ssi_signo);
-    if (signal == SIGTERM || signal == SIGINT) end_within(patience_);
+    if (signal == SIGTERM || signal == SIGINT) {
+      std::unique_lock lock(mutex_);
+      const base::Duration patience = patience_;
+      lock.unlock();
+      end_within(patience);
+    }
     actions_.on_signal(signal);
   }
 }

@@ -32,6 +32,8 @@ class StopGuard {
   StopGuard(const StopGuard&) = delete;
   StopGuard& operator=(const StopGuard&) = delete;
 
+  // Any thread. Of a signal that comes from now on.
+  void set_patience(base::Duration patience);
   // Any thread. The process has so long to end, from now; less if it had less already.
   void end_within(base::Duration patience);
 
@@ -39,11 +41,11 @@ class StopGuard {
   void run();
   void take_signals();
 
-  const base::Duration patience_;
   const Actions actions_;
   base::UniqueFd signals_;
   base::UniqueFd wake_;
   std::mutex mutex_;
+  base::Duration patience_;                              // guarded by mutex_
   base::SteadyTime deadline_ = base::SteadyTime::max();  // guarded by mutex_
   bool ended_ = false;                                   // guarded by mutex_
   std::thread thread_;

@@ -18,8 +18,7 @@ std::function<void(base::Duration)> timer(observe::Metrics& metrics, Family fami
 
 }  // namespace
 
-void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
-                   std::uint64_t limit_bytes) {
+void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory) {
   const auto number = [&](Family family, auto member) {
     metrics.callback(family, {},
                      [&memory, member] { return static_cast<double>(memory.stats().*member); });
@@ -29,7 +28,7 @@ void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
   number(Family::MemoryBytes, &Stats::bytes);
   number(Family::MemoryEvictions, &Stats::evictions);
   metrics.callback(Family::MemoryLimitBytes, {},
-                   [limit_bytes] { return static_cast<double>(limit_bytes); });
+                   [&memory] { return static_cast<double>(memory.limit_bytes()); });
 }
 
 void export_store(observe::Metrics& metrics, const cache::Store& store,

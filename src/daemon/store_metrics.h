@@ -12,8 +12,7 @@
 namespace holdfast::daemon {
 
 // Everything given outlives `metrics`' scrapes.
-void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory,
-                   std::uint64_t limit_bytes);
+void export_memory(observe::Metrics& metrics, const cache::MemoryCache& memory);
 // `health` is the judgement on the store, of which it knows only a part itself.
 struct StoreLimits {
   std::uint64_t bytes = 0;

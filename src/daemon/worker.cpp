@@ -47,9 +47,13 @@ int Worker::make_realtime() {
   return ::pthread_setschedparam(thread_.handle(), SCHED_RR, &lowest);
 }
 
-void Worker::adopt(std::shared_ptr<const proxy::Routes> routes, std::function<void()> done) {
-  loop_.post([this, table = service_.prepare(std::move(routes)), done = std::move(done)] {
+void Worker::adopt(std::shared_ptr<const proxy::Routes> routes, base::Duration request_deadline,
+                   const http::Server::Settings& server, std::function<void()> done) {
+  loop_.post([this, table = service_.prepare(std::move(routes)), request_deadline, server,
+              done = std::move(done)] {
     service_.adopt(table);
+    service_.set_request_deadline(request_deadline);
+    server_.take(server);
     done();
   });
 }

@@ -29,9 +29,11 @@ class Worker {
   // 0, or the errno of a system that does not allow it.
   int make_realtime();
 
-  // Main's thread, after start(). Requests from now on are served by these routes; calls `done`, on
-  // the worker's loop, once that is so.
-  void adopt(std::shared_ptr<const proxy::Routes> routes, std::function<void()> done);
+  // Main's thread, after start(). Requests from now on are served by these routes, within that
+  // deadline, and the server takes what it can of these settings; calls `done`, on the worker's
+  // loop, once that is so.
+  void adopt(std::shared_ptr<const proxy::Routes> routes, base::Duration request_deadline,
+             const http::Server::Settings& server, std::function<void()> done);
 
   // Any thread. Stops accepting and finishes what is in flight; then calls
   // `done`, on the worker's loop.

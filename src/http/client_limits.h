@@ -3,6 +3,7 @@
 // under a lock that nobody takes who has no limit to keep.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <mutex>
 #include <optional>
@@ -24,24 +25,39 @@ class ClientLimits {
   };
 
   explicit ClientLimits(const Settings& settings)
-      : settings_(settings), held_(0, ClientKeyHash{base::Random::entropy()}) {
-    if (settings_.rate > 0) {
-      limiter_.emplace(settings_.rate, settings_.burst, base::Random::entropy());
-    }
+      : held_(0, ClientKeyHash{base::Random::entropy()}) {
+    set(settings);
   }
 
-  // False if the client has as many connections as it may. Otherwise it has one
-  // more, until remove_connection().
-  bool add_connection(const ClientKey& client) {
-    if (settings_.connections == 0) return true;
+  // From now on. What clients have is not taken from them; connections that came while there was no
+  // limit of them do not count. Another rate or burst begins anew for every client.
+  void set(const Settings& settings) {
     const std::lock_guard lock(mutex_);
-    std::size_t& held = held_[client];
-    if (held >= settings_.connections) return false;
-    ++held;
-    return true;
+    if (settings.rate != settings_.rate || settings.burst != settings_.burst) {
+      limiter_.reset();
+      if (settings.rate > 0) {
+        limiter_.emplace(settings.rate, settings.burst, base::Random::entropy());
+      }
+    }
+    settings_ = settings;
+    counts_.store(settings.connections > 0, std::memory_order_relaxed);
+    limits_rate_.store(settings.rate > 0, std::memory_order_relaxed);
   }
+
+  // Refused: the client has as many connections as it may. Counted: it has one more, until
+  // remove_connection(). Uncounted: there is no limit.
+  enum class Added { Refused, Counted, Uncounted };
+  Added add_connection(const ClientKey& client) {
+    if (!counts_.load(std::memory_order_relaxed)) return Added::Uncounted;
+    const std::lock_guard lock(mutex_);
+    if (settings_.connections == 0) return Added::Uncounted;
+    const auto held = held_.try_emplace(client, 0).first;
+    if (held->second >= settings_.connections) return Added::Refused;
+    ++held->second;
+    return Added::Counted;
+  }
+  // Of one that was counted.
   void remove_connection(const ClientKey& client) {
-    if (settings_.connections == 0) return;
     const std::lock_guard lock(mutex_);
     const auto held = held_.find(client);
     if (--held->second == 0) held_.erase(held);
@@ -50,14 +66,17 @@ class ClientLimits {
   // Takes a token for a request and returns zero, or returns how long until there
   // is one.
   base::Duration take_token(const ClientKey& client, base::SteadyTime now) {
-    if (!limiter_) return {};
     const std::lock_guard lock(mutex_);
-    return limiter_->take(client, now);
+    return limiter_ ? limiter_->take(client, now) : base::Duration{};
   }
+  // Whether take_token() is worth asking.
+  bool limits_rate() const { return limits_rate_.load(std::memory_order_relaxed); }
 
  private:
-  const Settings settings_;
+  std::atomic<bool> counts_{false}, limits_rate_{false};  // as the settings say
   std::mutex mutex_;
+  // Guarded by mutex_:
+  Settings settings_;
   std::unordered_map<ClientKey, std::size_t, ClientKeyHash> held_;  // connections
   std::optional<RateLimiter> limiter_;
 };

@@ -33,10 +33,15 @@ class ConnectionPlaces {
   };
   enum class Taken { No, Yes, Borrowed };
 
-  ConnectionPlaces(std::size_t limit, std::size_t servers)
-      : limit_(limit),
-        share_((limit + servers - 1) / servers),
-        beyond_(servers > 1 ? most_borrowed(limit) : 0) {}
+  ConnectionPlaces(std::size_t limit, std::size_t servers) : servers_(servers) { set_limit(limit); }
+
+  // From now on. If there are more, the servers make up for it as they do for what is borrowed:
+  // those that are idle longest go within a sweep.
+  void set_limit(std::size_t limit) {
+    limit_.store(limit, std::memory_order_relaxed);
+    share_.store((limit + servers_ - 1) / servers_, std::memory_order_relaxed);
+    beyond_.store(servers_ > 1 ? most_borrowed(limit) : 0, std::memory_order_relaxed);
+  }
 
   // How many there may be for a moment beyond the limit, where servers share one.
   static constexpr std::size_t most_borrowed(std::size_t limit) {
@@ -49,19 +54,24 @@ class ConnectionPlaces {
   Taken take() {
     count_silent(1);
     const std::size_t before = taken_.fetch_add(1, std::memory_order_relaxed);
-    if (before < limit_) return Taken::Yes;
-    if (before < limit_ + beyond_) return Taken::Borrowed;
+    const std::size_t limit = limit_.load(std::memory_order_relaxed);
+    if (before < limit) return Taken::Yes;
+    if (before < limit + beyond_.load(std::memory_order_relaxed)) return Taken::Borrowed;
     give_back();
     count_silent(-1);
     return Taken::No;
   }
   void give_back() { taken_.fetch_sub(1, std::memory_order_relaxed); }
   // There are more than there may be.
-  bool over() const { return taken_.load(std::memory_order_relaxed) > limit_; }
+  bool over() const {
+    return taken_.load(std::memory_order_relaxed) > limit_.load(std::memory_order_relaxed);
+  }
   // A server that has `held` has less than an equal part.
-  bool below_share(std::size_t held) const { return held < share_; }
+  bool below_share(std::size_t held) const { return held < share_.load(std::memory_order_relaxed); }
   // ... more than that, while there are more than there may be.
-  bool wanted_back(std::size_t held) const { return held > share_ && over(); }
+  bool wanted_back(std::size_t held) const {
+    return held > share_.load(std::memory_order_relaxed) && over();
+  }
 
   // How many there are that have not asked for anything yet.
   void count_silent(int change) { silent_.fetch_add(change, std::memory_order_relaxed); }
@@ -124,9 +134,8 @@ class ConnectionPlaces {
   static constexpr std::size_t kMostBorrowed = 64;
   static constexpr std::size_t kMostAtOnce = 8;
 
-  const std::size_t limit_;
-  const std::size_t share_;
-  const std::size_t beyond_;
+  const std::size_t servers_;
+  std::atomic<std::size_t> limit_{0}, share_{0}, beyond_{0};
   std::atomic<std::size_t> taken_{0};
   std::atomic<std::ptrdiff_t> silent_{0};
   std::atomic<std::size_t> requests_{0};

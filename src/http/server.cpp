@@ -99,7 +99,7 @@ ServerCore::~ServerCore() {
   for (auto& slot : slots_) {
     if (!slot.connection) continue;
     const ExchangeId exchange = slot.connection->exchange();
-    if (limits_) limits_->remove_connection(slot.connection->address().key());
+    stop_counting(slot);
     places_->give_back();
     note_silent(slot.connection->waiting_for(), Wait::None);
     slot.connection.reset();
@@ -111,7 +111,24 @@ Server::Stats ServerCore::stats() const {
   return {connections_.load(std::memory_order_relaxed), in_flight_.load(std::memory_order_relaxed)};
 }
 
+void ServerCore::take(const Server::Settings& now) {
+  settings.max_requests_per_connection = now.max_requests_per_connection;
+  silent_.set_timeout(now.idle_timeout);
+  idle_.set_timeout(now.idle_timeout);
+  head_.set_timeout(now.head_timeout);
+  body_.set_timeout(now.body_timeout);
+  write_.set_timeout(now.write_timeout);
+  settings.sweep_interval = now.sweep_interval;
+  if (sweep_timer_.pending()) arm_sweep();
+}
+
 // Accepting
+
+void ServerCore::stop_counting(Slot& slot) {
+  if (std::exchange(slot.counted, false)) {
+    limits_->remove_connection(slot.connection->address().key());
+  }
+}
 
 void ServerCore::listen(base::UniqueFd socket) {
   listeners_.push_back(std::make_unique<Listener>(
@@ -126,12 +143,14 @@ void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
   if (settings.same_user_only && !is_own_peer(fd.get())) {
     return refuse(fd.get(), RefuseReason::Credentials, 403, "another user's socket", address);
   }
-  if (limits_ && !limits_->add_connection(address.key())) {
+  using Added = ClientLimits::Added;
+  const Added added = limits_ ? limits_->add_connection(address.key()) : Added::Uncounted;
+  if (added == Added::Refused) {
     return refuse(fd.get(), RefuseReason::ClientConnections, 429,
                   "too many connections from this address", address);
   }
   if (!take_place()) {
-    if (limits_) limits_->remove_connection(address.key());
+    if (added == Added::Counted) limits_->remove_connection(address.key());
     return refuse(fd.get(), RefuseReason::Connections, 503, "too many connections", address);
   }
 
@@ -145,6 +164,7 @@ void ServerCore::accept(base::UniqueFd fd, const ClientAddress& address) {
     free_slots_.pop_back();
   }
   slots_[index].connection = std::make_unique<Connection>(*this, std::move(fd), address, index);
+  slots_[index].counted = added == Added::Counted;
   connections_.store(connections_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   if (!sweep_timer_.pending()) arm_sweep();
   slots_[index].connection->start();
@@ -309,7 +329,7 @@ void ServerCore::resume_all() {
 }
 
 base::Duration ServerCore::take_token(const ClientAddress& client, base::SteadyTime now) {
-  if (!limits_) return {};
+  if (!limits_ || !limits_->limits_rate()) return {};
   const auto wait = limits_->take_token(client.key(), now);
   if (wait > base::Duration::zero()) {
     shard_.add(limited_);
@@ -329,10 +349,10 @@ void ServerCore::close(Connection& connection, CloseReason reason) {
   const ExchangeId exchange = connection.exchange();
   const bool answered = connection.answer_is_whole();
   if (exchange != 0 && !answered && !connection.client_ended()) count_abandoned();
-  if (limits_) limits_->remove_connection(connection.address().key());
+  const std::uint32_t slot = connection.slot();
+  stop_counting(slots_[slot]);
   places_->give_back();
   note_silent(connection.waiting_for(), Wait::None);
-  const std::uint32_t slot = connection.slot();
   slots_[slot].connection.reset();
   note_idle(nullptr);
   free_slots_.push_back(slot);
@@ -448,6 +468,10 @@ Server::Server(base::EventLoop& loop, Settings settings, Handler& handler,
 Server::Server() = default;
 
 Server::~Server() = default;
+
+void Server::take(const Settings& settings) {
+  state_->core.take(settings);
+}
 
 void Server::listen(base::UniqueFd socket) {
   state_->core.listen(std::move(socket));

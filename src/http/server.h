@@ -177,6 +177,11 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Takes over of these settings what may change while it serves: the timeouts, which then hold for
+  // all connections, from when each began to wait, and the requests on one connection. What is
+  // shared (`places`, `client_limits`) has setters of its own. Loop's thread.
+  void take(const Settings& settings);
+
   // Starts accepting from a listening socket, which it owns from now on.
   void listen(base::UniqueFd socket);
 

@@ -38,6 +38,7 @@ class ServerCore {
   ServerCore& operator=(const ServerCore&) = delete;
 
   // For Server.
+  void take(const Server::Settings& now);
   void listen(base::UniqueFd socket);
   void respond(ExchangeId id, const Response& response);
   void interim(ExchangeId id, int status, std::string_view fields);
@@ -49,7 +50,7 @@ class ServerCore {
   // For Connection: what is shared.
   Server& server;
   base::EventLoop& loop;
-  const Server::Settings settings;
+  Server::Settings settings;
   Handler& handler;
   RequestParser parser;
   ResponseWriter writer;
@@ -94,8 +95,10 @@ class ServerCore {
   struct Slot {
     std::unique_ptr<Connection> connection;
     ExchangeId sequence = 0;  // of the last exchange; goes on over connections
+    bool counted = false;     // by limits_
   };
 
+  void stop_counting(Slot& slot);
   void accept(base::UniqueFd fd, const ClientAddress& address);
   bool take_place();
   bool give_way();

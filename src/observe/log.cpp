@@ -156,6 +156,8 @@ class DescriptorSink final : public spdlog::sinks::sink {
         closing_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
   LineBuffer& waiting() { return waiting_; }
+  Log::Format format() const { return format_.load(std::memory_order_relaxed); }
+  void set_format(Log::Format format) { format_.store(format, std::memory_order_relaxed); }
 
   void log(const spdlog::details::log_msg&) override {
     // Under load lines come together here; without, none waits.
@@ -196,7 +198,7 @@ class DescriptorSink final : public spdlog::sinks::sink {
  private:
   bool report_gap(std::uint64_t lines) {
     std::string line;
-    append_line(line, format_, Level::Warn, "log_lines_dropped", {{"lines", lines}});
+    append_line(line, format(), Level::Warn, "log_lines_dropped", {{"lines", lines}});
     return write(line) == 0;
   }
 
@@ -256,7 +258,7 @@ class DescriptorSink final : public spdlog::sinks::sink {
 
   const int fd_;
   const Kind kind_;
-  const Log::Format format_;
+  std::atomic<Log::Format> format_;
   LineBuffer waiting_;
   base::UniqueFd closing_;  // wakes the wait for room
   std::atomic<Steady::rep> close_at_{Steady::time_point::max().time_since_epoch().count()};
@@ -275,7 +277,6 @@ class DescriptorSink final : public spdlog::sinks::sink {
 struct Log::Sink {
   explicit Sink(const Settings& settings)
       : level(settings.level),
-        format(settings.format),
         patience(settings.patience),
         output(std::make_shared<DescriptorSink>(settings)),
         pool(std::make_shared<spdlog::details::thread_pool>(kWakeUps, 1U, &prepare_thread)) {
@@ -286,7 +287,6 @@ struct Log::Sink {
   }
 
   std::atomic<Level> level;
-  const Format format;
   const std::chrono::milliseconds patience;
   std::shared_ptr<DescriptorSink> output;
   std::shared_ptr<spdlog::details::thread_pool> pool;
@@ -319,11 +319,15 @@ void Log::set_level(Level level) {
   if (sink_) sink_->level.store(level, std::memory_order_relaxed);
 }
 
+void Log::set_format(Format format) {
+  if (sink_) sink_->output->set_format(format);
+}
+
 void Log::event(Level level, std::string_view event, std::initializer_list<LogField> fields) {
   if (!enabled(level)) return;
   thread_local std::string line;  // keeps its memory from line to line
   line.clear();
-  append_line(line, sink_->format, level, event, fields);
+  append_line(line, sink_->output->format(), level, event, fields);
   if (sink_->output->waiting().append(line)) {
     sink_->logger->log(spdlog::level::info, spdlog::string_view_t());
   }

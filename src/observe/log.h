@@ -65,6 +65,8 @@ class Log {
   // Ask before building costly fields: a disabled event costs one comparison.
   bool enabled(Level level) const;
   void set_level(Level level);
+  // Of lines from now on.
+  void set_format(Format format);
 
   // "ts", "level" and "event" come first, then the fields in their order. Any
   // byte is safe in any key or value; a double that is no number becomes null.

@@ -58,6 +58,9 @@ class Batches : public std::enable_shared_from_this<Batches> {
     std::function<bool()> may_log_refusal;       // false: one of too many
     std::shared_ptr<const void> hold = nullptr;  // as Routes::Entry has it
   };
+  // Of batches from now on.
+  void set_request_deadline(base::Duration deadline) { settings_.request_deadline = deadline; }
+
   // 1000 of the longest addresses, each on an indented line of its own.
   static constexpr std::size_t kMaxContentBytes = 64U << 10;
 

@@ -54,6 +54,7 @@ std::string_view why_it_rests(const FetchResult& result) {
 Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
     : parts_(parts),
       settings_(std::move(settings)),
+      max_waiters_(settings_.max_waiters),
       random_(seed),
       resting_(settings_.resting),
       unshared_(settings_.unshared),
@@ -75,9 +76,15 @@ Flights::Flights(Parts parts, Settings settings, std::uint64_t seed)
   shed_by_parked_ = metrics.counter(Family::RequestsLimited, {{"reason", "parked"}});
   flights_gauge_ = metrics.gauge(Family::Flights, upstream);
   waiters_gauge_ = metrics.gauge(Family::FlightWaiters, upstream);
-  limit_callback_ =
-      metrics.callback(Family::FlightWaitersLimit, upstream,
-                       [limit = static_cast<double>(settings_.max_waiters)] { return limit; });
+  limit_callback_ = metrics.callback(Family::FlightWaitersLimit, upstream,
+                                     [this] { return static_cast<double>(max_waiters_.load()); });
+}
+
+void Flights::take(const Settings& settings) {
+  settings_.answer_margin = settings.answer_margin;
+  settings_.refresh_deadline = settings.refresh_deadline;
+  settings_.max_waiters = settings.max_waiters;
+  max_waiters_.store(settings.max_waiters);
 }
 
 Flights::~Flights() {

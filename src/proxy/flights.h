@@ -22,6 +22,7 @@
 // the rules they came under, and nothing is kept of what it brings.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -120,6 +121,10 @@ class Flights {
   ~Flights();
   Flights(const Flights&) = delete;
   Flights& operator=(const Flights&) = delete;
+
+  // Takes over of these settings what may change while it works: the waiters, the deadline of
+  // refreshes and the margin of answers, for what begins from now on.
+  void take(const Settings& settings);
 
   // Finds an answer for `key` by `deadline`. `callback` runs exactly once, on the
   // loop, maybe inside this call.
@@ -389,6 +394,7 @@ class Flights {
 
   Parts parts_;
   Settings settings_;
+  std::atomic<std::size_t> max_waiters_;  // the settings', for who scrapes
   base::Random random_;
   RestingKeys resting_;
   ForbiddenShare forbidden_;

@@ -23,6 +23,9 @@ class PageDesk {
   PageDesk(base::Scheduler& worker, base::Duration deadline)
       : worker_(worker), deadline_(deadline) {}
 
+  // Of who asks from now on.
+  void set_deadline(base::Duration deadline) { deadline_ = deadline; }
+
   // Answers `id`, now or later.
   void send(http::Server& server, http::ExchangeId id, const http::Request& request,
             std::string_view request_id, const PageEntry& page);

@@ -113,6 +113,8 @@ class Passing {
         record_(std::move(record)),
         places_(settings_.most) {}
   ~Passing();
+  // Of requests from now on.
+  void set_request_deadline(base::Duration deadline) { settings_.request_deadline = deadline; }
   Passing(const Passing&) = delete;
   Passing& operator=(const Passing&) = delete;
 
@@ -162,7 +164,7 @@ class Passing {
 
   base::Scheduler& worker_;
   base::Scheduler& origin_;
-  const Settings settings_;
+  Settings settings_;
   const Record record_;
   FairPlaces places_;  // of upstreams
   PendingMap pending_;

@@ -81,9 +81,21 @@ Service::Service(Parts parts, Settings settings, std::uint64_t seed)
       page_desk_(parts_.worker, settings.request_deadline),
       passing_(parts_.worker, parts_.origin,
                {.request_deadline = settings.request_deadline, .most = settings.most_passed},
-               [this](const Passing::Facts& facts) { record_passed(facts); }),
-      deadlines_(worker_patience(settings.request_deadline)) {
+               [this](const Passing::Facts& facts) { record_passed(facts); }) {
+  deadlines_.emplace_front(worker_patience(settings.request_deadline));
   adopt(prepare(std::move(parts_.routes)));
+}
+
+void Service::set_request_deadline(base::Duration deadline) {
+  if (deadline == settings_.request_deadline) return;
+  settings_.request_deadline = deadline;
+  page_desk_.set_deadline(deadline);
+  passing_.set_request_deadline(deadline);
+  for (const auto& served : table_->served) {
+    if (served->batches) served->batches->set_request_deadline(deadline);
+  }
+  forget_empty_lines();
+  deadlines_.emplace_front(worker_patience(deadline));
 }
 
 Service::TablePtr Service::prepare(std::shared_ptr<const Routes> routes) {
@@ -278,8 +290,7 @@ void Service::ask_origin(http::Server& server, const Exchange& exchange,
   pending.traceparent = exchange.traceparent.substr(0, traced ? kTraceParentSize : 0);
   pending.received = exchange.received;
   if (exchange.served.route.passes_large()) pending.trace = trace;
-  deadlines_.add(pending, exchange.received);
-  if (!deadline_timer_.pending()) arm_deadline();
+  wait_in_line(pending);
   const base::SteadyTime deadline = exchange.received + settings_.request_deadline;
   parts_.origin.post([this, id = exchange.id, &flights = exchange.served.flights,
                       &route = exchange.served.route, hold = exchange.served.hold,
@@ -326,17 +337,36 @@ void Service::finish(http::ExchangeId id, const Answer& answer) {
                cache::freshness(*answer.content, parts_.worker.clock().wall()));
 }
 
+void Service::forget_empty_lines() {
+  for (auto line = std::next(deadlines_.begin()); line != deadlines_.end();) {
+    line = line->front() == nullptr ? deadlines_.erase(line) : std::next(line);
+  }
+}
+
+void Service::wait_in_line(Pending& pending) {
+  deadlines_.front().add(pending, pending.received);
+  // The timer is the first one's, unless they wait on several lists.
+  if (!deadline_timer_.pending() || deadlines_.size() > 1) arm_deadline();
+}
+
 void Service::arm_deadline() {
-  const base::TimeoutHook* first = deadlines_.front();
-  if (first == nullptr) return;
-  deadline_timer_.set_at(parts_.worker, first->deadline(), [this] { answer_those_due(); });
+  base::SteadyTime first = base::SteadyTime::max();
+  for (const base::TimeoutList& list : deadlines_) {
+    if (const base::TimeoutHook* const hook = list.front())
+      first = std::min(first, hook->deadline());
+  }
+  if (first == base::SteadyTime::max()) return;
+  deadline_timer_.set_at(parts_.worker, first, [this] { answer_those_due(); });
 }
 
 void Service::answer_those_due() {
   const base::SteadyTime now = parts_.worker.now();
-  while (base::TimeoutHook* due = deadlines_.due(now)) {
-    answer_at_last(static_cast<const Pending&>(*due));
+  for (const base::TimeoutList& list : deadlines_) {
+    while (base::TimeoutHook* due = list.due(now)) {
+      answer_at_last(static_cast<const Pending&>(*due));
+    }
   }
+  forget_empty_lines();
   arm_deadline();
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -68,6 +69,8 @@ class Service final : public http::Handler {
   using TablePtr = std::shared_ptr<const Table>;
   // Any thread but one at a time, so that the worker need not stop for it.
   TablePtr prepare(std::shared_ptr<const Routes> routes);
+  // Of requests from now on; those under way keep theirs. Together with adopt().
+  void set_request_deadline(base::Duration deadline);
   // Requests from now on go by the last table that was prepared. Those under way keep what they
   // began with, and live on it.
   void adopt(TablePtr table);
@@ -170,6 +173,8 @@ class Service final : public http::Handler {
   void ask_origin(http::Server& server, const Exchange& exchange, std::string_view tracestate);
   void finish(http::ExchangeId id, const Answer& answer);
   void arm_deadline();
+  void wait_in_line(Pending& pending);
+  void forget_empty_lines();
   void answer_those_due();
   void answer_at_last(const Pending& pending);
   void send_content(http::Server& server, const Exchange& exchange, const Answer& answer,
@@ -214,8 +219,9 @@ class Service final : public http::Handler {
   Passing passing_;
   PendingMap pending_;
   // One timer for all who wait, set for the first: it fires at most about once per
-  // deadline while the origin loop answers.
-  base::TimeoutList deadlines_;
+  // deadline while the origin loop answers. Newest first: those who began with another deadline
+  // wait on a list of their own.
+  std::list<base::TimeoutList> deadlines_;
   base::Timer deadline_timer_;
   unsigned hits_until_used_ = 0;
   // Buffers kept between requests, so that a hit allocates nothing.

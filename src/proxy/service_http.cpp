@@ -144,8 +144,7 @@ void Service::ask_origin_http(http::Server& server, http::ExchangeId id,
   pending.traceparent = request.field(Known::Traceparent);
   pending.received = request.received;
   pending.asked = asked;
-  deadlines_.add(pending, request.received);
-  if (!deadline_timer_.pending()) arm_deadline();
+  wait_in_line(pending);
   const base::SteadyTime deadline = request.received + settings_.request_deadline;
   parts_.origin.post([this, id, &flights = served.flights, &route = served.route,
                       hold = served.hold, deadline, asked = std::move(asked)] {

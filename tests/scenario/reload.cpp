@@ -39,15 +39,58 @@ struct Reloading {
 TEST_CASE("SIGHUP takes what can change at once and names what needs a restart") {
   Reloading service;
   // The environment says PORT, and wins over the file.
-  service.write("log_level = \"debug\"\nport = 1\nidle_timeout = \"1h\"\nworkers = 7\n");
+  service.write("log_level = \"debug\"\nport = 1\nstore_limit = \"1GiB\"\nworkers = 7\n");
   const std::string said = service.reload("reloaded");
   CHECK(contains(said, "\"changed\":\"log_level\""));
   CHECK(contains(said, "\"upstreams\":\"none\",\"routes\":\"none\""));
-  CHECK(contains(said, "\"needs_restart\":\"workers, idle_timeout\""));
+  CHECK(contains(said, "\"needs_restart\":\"workers, store_limit\""));
   CHECK(contains(
       ask({"http://x/status", "GET", {}, {}, (service.folder.path / "admin.sock").string()}).body,
-      "\"needs_restart\":[\"workers\",\"idle_timeout\"]"));
+      "\"needs_restart\":[\"workers\",\"store_limit\"]"));
   CHECK(service.daemon->stop() == 0);
+}
+
+TEST_CASE("limits and timeouts are other ones after a SIGHUP, and all else stays as it was") {
+  Reloading service;
+  Daemon& daemon = *service.daemon;
+  CHECK(get(daemon.lookup_url("192.0.2.1")).status == 200);
+
+  service.write(
+      "max_connections = 77\nmax_waiting = 1\nmemory_limit = \"1MiB\"\nclient_rate = 1\n"
+      "client_burst = 1\nlog_format = \"text\"\nattempt_timeout = \"9s\"\n");
+  daemon.process().signal(SIGHUP);
+  const std::string said = daemon.process().wait_for_line("needs_restart=none");
+  CHECK(contains(said, "max_connections, max_waiting, client_rate, client_burst, memory_limit"));
+  CHECK(contains(said, "upstreams=none routes=none"));
+  // The first one may have its token of the second that has passed.
+  CHECK(eventually([&] { return get(daemon.lookup_url("192.0.2.1")).status == 429; }));
+
+  service.write(
+      "client_rate = 0\nmax_waiting = 1\nmemory_limit = \"1MiB\"\nmax_connections = 77\n");
+  service.reload("reloaded");
+  const Response stored = get(daemon.lookup_url("192.0.2.1"));
+  CHECK(stored.status == 200);
+  CHECK(contains(stored.field("Cache-Status"), "hit"));
+  CHECK(daemon.metric("holdfast_connections_limit") == 77);
+  CHECK(daemon.metric_sum("holdfast_flight_waiters_limit") == 1);
+  daemon.wait_for_metric("holdfast_memory_limit_bytes", [](double is) { return is == 1 << 20; });
+  CHECK(get(daemon.lookup_url("192.0.2.2")).status == 200);
+  CHECK(daemon.stop() == 0);
+}
+
+TEST_CASE("a deadline is another one after a SIGHUP; who waits already has the one of before") {
+  Reloading service;
+  Daemon& daemon = *service.daemon;
+  service.upstream.tell("hold", "");
+  std::thread patient([&] { CHECK(get(daemon.lookup_url("192.0.2.1")).status == 200); });
+  service.upstream.wait_until("held=1");
+  service.write("request_deadline = \"500ms\"\n");
+  CHECK(contains(service.reload("reloaded"), "\"changed\":\"request_deadline"));
+  const Response hurried = get(daemon.lookup_url("192.0.2.2"));
+  CHECK(hurried.status == 504);
+  service.upstream.tell("release", "");
+  patient.join();
+  CHECK(daemon.stop() == 0);
 }
 
 TEST_CASE("a SIGHUP that makes the log quieter, or louder again, is still told") {

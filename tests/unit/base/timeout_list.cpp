@@ -57,3 +57,20 @@ TEST_CASE("hooks and lists may go in any order") {
   }
   CHECK(!outlives.linked());
 }
+
+TEST_CASE("another timeout holds for those that wait already, in the same order") {
+  TimeoutList list(10s);
+  TimeoutHook one, two, three;
+  list.add(one, kFirst);
+  list.add(two, kFirst + 1s);
+  list.set_timeout(3s);
+  list.add(three, kFirst + 2s);
+  CHECK(list.due(kFirst + 3s - 1ns) == nullptr);
+  CHECK(list.due(kFirst + 3s) == &one);
+  CHECK(list.since(two) == kFirst + 1s);
+  CHECK(two.deadline() == kFirst + 4s);
+  CHECK(list.after(two) == &three);
+  list.set_timeout(1min);
+  CHECK(list.due(kFirst + 59s) == nullptr);
+  CHECK(list.since(three) == kFirst + 2s);
+}

@@ -250,4 +250,31 @@ TEST_CASE("many threads at once: every hit is the right one, and the limit holds
 }
 
 }  // namespace
+
+TEST_CASE("memory shrinks bit by bit to a new limit, and those that were not asked for go first") {
+  MemoryCache cache({.limit_bytes = 1 << 20, .shards = 1});
+  const std::size_t each = cost_bytes("key-000", *response(1000));
+  for (int i = 100; i < 200; ++i) cache.put("key-" + std::to_string(i), response(1000));
+  CHECK(cache.find("key-100") != nullptr);
+  CHECK(cache.shrink(each * 10, 40));
+  CHECK(cache.stats().entries == 60);
+  CHECK(cache.limit_bytes() == 1 << 20);
+  CHECK(cache.shrink(each * 10, 49));
+  CHECK_FALSE(cache.shrink(each * 10, 1));
+  CHECK(cache.stats().entries == 10);
+  CHECK(cache.stats().evictions == 90);
+  CHECK(cache.find("key-100") != nullptr);
+
+  cache.set_limit(each * 10);
+  CHECK(cache.limit_bytes() == each * 10);
+  cache.put("key-300", response(1000));
+  CHECK(cache.stats().entries == 10);
+  // Also in one go, and up again.
+  cache.set_limit(each * 2);
+  CHECK(cache.stats().entries == 2);
+  cache.set_limit(each * 4);
+  for (int i = 400; i < 410; ++i) cache.put("key-" + std::to_string(i), response(1000));
+  CHECK(cache.stats().entries == 4);
+}
+
 }  // namespace holdfast::cache

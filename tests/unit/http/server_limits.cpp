@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "http/connection_places.h"
 #include "test_server.h"
@@ -515,6 +516,76 @@ TEST_CASE("servers that share their limits count a client's connections and requ
   Client four(first.port());
   CHECK(four.ask(get("/")).status == 429);
   CHECK(first.await([&] { return first.connections() == 1; }));
+}
+
+TEST_CASE("other limits of a client hold from then on, and nobody is counted who came before") {
+  const auto shared = limits({});
+  TestServer server({.client_limits = shared});
+  std::optional<Client> uncounted(server.port());
+  CHECK(uncounted->ask(get("/")).status == 200);
+
+  shared->set({.connections = 1});
+  Client one(server.port());
+  CHECK(one.ask(get("/")).status == 200);
+  CHECK(Client(server.port()).read().status == 429);
+  // It gives nothing back, as it took nothing.
+  uncounted.reset();
+  CHECK(server.await([&] { return server.connections() == 1; }));
+  CHECK(Client(server.port()).read().status == 429);
+
+  shared->set({.rate = 0.001, .burst = 1});
+  CHECK(one.ask(get("/")).status == 200);
+  CHECK(one.ask(get("/")).status == 429);
+  Client another(server.port());
+  CHECK(another.ask(get("/")).status == 429);
+  shared->set({.connections = 1, .rate = 0});
+  CHECK(one.ask(get("/")).status == 200);
+  one.close();
+  CHECK(server.await([&] { return server.connections() == 1; }));
+  Client last(server.port());
+  CHECK(last.ask(get("/")).status == 200);
+}
+
+TEST_CASE("other timeouts hold for the connections that are there, from when they began to wait") {
+  TestServer server({.head_timeout = 10s, .idle_timeout = 75s});
+  Client idle(server.port());
+  CHECK(idle.ask(get("/")).status == 200);
+  Client trickling(server.port());
+  deliver(server, trickling, "GET ");
+  server.pass(9s);
+  const Server::Settings other{.max_requests_per_connection = 2,
+                               .head_timeout = 20s,
+                               .idle_timeout = 10s,
+                               .sweep_interval = 1ms};
+  server.on_loop([&] { server.server().take(other); });
+  server.pass(2s);
+  CHECK(idle.at_end());
+  CHECK(server.await([&] { return server.connections() == 1; }));
+  server.pass(10s);
+  CHECK(trickling.read().status == 408);
+  Client next(server.port());
+  CHECK(next.ask(get("/")).field("Connection") != "close");
+  CHECK(next.ask(get("/")).field("Connection") == "close");
+}
+
+TEST_CASE("fewer places are made up for by those that are idle, and more are there at once") {
+  const auto places = std::make_shared<ConnectionPlaces>(3, 1);
+  TestServer server({.places = places});
+  Client busy(server.port());
+  busy.send(get("/later"));
+  const Seen waiting = server.handler.request(0);
+  std::vector<Client> idle;
+  for (int i = 0; i < 2; ++i) CHECK(idle.emplace_back(server.port()).ask(get("/")).status == 200);
+  places->set_limit(1);
+  CHECK(server.await([&] {
+    server.pass(10ms);
+    return server.connections() == 1;
+  }));
+  CHECK(Client(server.port()).read().status == 503);
+  places->set_limit(2);
+  CHECK(Client(server.port()).ask(get("/")).status == 200);
+  server.respond(waiting.id, {.body = "late"});
+  CHECK(busy.read().body == "late");
 }
 
 TEST_CASE("contents beyond the number held at a time are 503, and others are served") {

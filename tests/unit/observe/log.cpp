@@ -161,6 +161,20 @@ TEST_CASE("only events of the level and above are written, and the level can cha
   CHECK(lines[1].find("four") != std::string::npos);
 }
 
+TEST_CASE("the format can change, and holds for the lines from then on") {
+  Capture capture;
+  Log log({.fd = capture.fd()});
+  log.event(Level::Info, "before");
+  log.set_format(Log::Format::Text);
+  log.event(Level::Info, "behind");
+  log.flush();
+  const auto lines = capture.lines();
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].starts_with("{"));
+  CHECK_FALSE(lines[1].starts_with("{"));
+  CHECK(lines[1].find("behind") != std::string::npos);
+}
+
 TEST_CASE("a log without a sink drops everything and says it is off") {
   Log log;
   CHECK(!log.enabled(Level::Error));

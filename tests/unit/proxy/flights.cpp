@@ -512,6 +512,12 @@ TEST_CASE_FIXTURE(
   CHECK(metrics.value(Family::FlightWaiters) == 2);
   CHECK(metrics.value(Family::FlightWaitersLimit) == 2);
   CHECK(limited("waiters") == 1);
+  // Another bound holds for whoever comes from then on.
+  settings.max_waiters = 3;
+  flights->take(settings);
+  CHECK_FALSE(answers[ask("8.8.8.8")].has_value());
+  CHECK(answers[ask("8.8.8.8")].has_value());
+  CHECK(metrics.value(Family::FlightWaitersLimit) == 3);
 }
 
 TEST_CASE_FIXTURE(Fixture, "who is turned away is counted by what was full, and nobody else is") {
