@@ -89,8 +89,8 @@ bool is_gone(pid_t process) {
   return !parent_of(std::to_string(process));
 }
 
-void refuses(const std::vector<std::string>& arguments, const std::vector<std::string>& says,
-             const Process::Environment& environment = {}) {
+void try_refuses(const std::vector<std::string>& arguments, const std::vector<std::string>& says,
+                 const Process::Environment& environment = {}) {
   const Refusal refusal = start_refused(environment, arguments);
   INFO(refusal.output);
   CHECK(refusal.exit_code == 2);
@@ -174,18 +174,18 @@ TEST_CASE("without --try there is no upstream of its own") {
 }
 
 TEST_CASE("--try with what contradicts it is refused with exit code 2 and a line that names both") {
-  refuses({"--try", "--api-url", "http://127.0.0.1:1"}, {"--try", "--api-url"});
-  refuses({"--try"}, {"--try", "API_URL"}, {{"API_URL", "http://127.0.0.1:1"}});
-  refuses({"--faults", "mixed=0.3"}, {"--faults", "--try"});
-  refuses({"--try", "--faults", "mixed=2"}, {"--faults", "mixed"});
-  refuses({"--try", "--faults", "no-such-fault=0.1"}, {"--faults", "no-such-fault"});
-  refuses({"--try", "--faults"}, {"--faults"});
-  refuses({"--try", "--check-config"}, {"--try", "--check-config"});
-  refuses({"--try", "--cache-ttl", "never"}, {"--cache-ttl"});
+  try_refuses({"--try", "--api-url", "http://127.0.0.1:1"}, {"--try", "--api-url"});
+  try_refuses({"--try"}, {"--try", "API_URL"}, {{"API_URL", "http://127.0.0.1:1"}});
+  try_refuses({"--faults", "mixed=0.3"}, {"--faults", "--try"});
+  try_refuses({"--try", "--faults", "mixed=2"}, {"--faults", "mixed"});
+  try_refuses({"--try", "--faults", "no-such-fault=0.1"}, {"--faults", "no-such-fault"});
+  try_refuses({"--try", "--faults"}, {"--faults"});
+  try_refuses({"--try", "--check-config"}, {"--try", "--check-config"});
+  try_refuses({"--try", "--cache-ttl", "never"}, {"--cache-ttl"});
 
   const Folder folder;
   const std::string file = (folder.path / "own.toml").string();
   std::ofstream(file) << "[upstream.a]\nurls = [\"http://127.0.0.1:1\"]\n"
                          "[[route]]\nname = \"a\"\nmatch = \"/a\"\n";
-  refuses({"--try", "--config", file}, {"--try", file});
+  try_refuses({"--try", "--config", file}, {"--try", file});
 }
