@@ -158,7 +158,7 @@ class World {
   // Of a key, the version below which the node has a purge.
   void look_up(Member& member, const std::string& key) {
     const int purged = member.purged[key];
-    member.tier->find(key, [&member, purged, key](const Tier::Found& found) {
+    member.tier->find(key, [purged, key](const Tier::Found& found) {
       if (found.outcome != Outcome::Hit || found.stale) return;
       CHECK(found.value.key == key);
       CHECK(std::stoi(found.value.body) > purged);
