@@ -48,10 +48,12 @@ TEST_CASE("a variable that is nearly a setting's is told, with the one that was 
       {"HOLDFAST_CONFIG_FILE", "HOLDFAST_CONFIG"},
       {"HOLDFASTCONFIG", "HOLDFAST_CONFIG"},
   };
-  for (const auto& [name, wanted] : all) {
+  for (const auto& one : all) {
+    const std::string& name = one.first;
     CAPTURE(name);
     CHECK(said_of(name) == "the environment's " + name +
-                               " is no setting and changes nothing; did you mean " + wanted + "?");
+                               " is no setting and changes nothing; did you mean " + one.second +
+                               "?");
   }
 }
 
